@@ -1,0 +1,170 @@
+"""The contract every mechanism keeps, and the one way to see attention.
+
+A mechanism calls `self.see(name, map)` where its map comes into being. Outside `watch` that costs one attribute test.
+Forward hooks cannot do this job: registered after `torch.compile` they see nothing, silently.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from regard import catalog
+
+
+class Attention(nn.Module):
+    """A module whose attention can be watched.
+
+    Subclasses call `self.see(name, map)` for each map they form. A subclass with a fused path that never forms the map
+    asks `self.watched` once and takes the explicit path when it is true.
+
+    A class outside the catalogue declares its maps itself: `maps = {"gate": "B C 1 1"}`.
+    """
+
+    maps: ClassVar[Mapping[str, str]] = {}
+    watcher: Callable[[Attention, str, Tensor, Mapping[str, tuple[int, ...]]], None] | None = None
+
+    @property
+    def watched(self) -> bool:
+        """Whether somebody looks: then every declared map has to be formed."""
+        return self.watcher is not None
+
+    def see(self, name: str, map: Tensor, **grids: tuple[int, ...]) -> Tensor:
+        """Shows `map` to the watcher, if there is one, and returns it.
+
+        Args:
+            name: the map's name in the label.
+            map: the attention weights.
+            grids: for each axis that flattens a grid, its letter and the grid: `Q=(H, W)`.
+        """
+        if self.watcher is not None:
+            self.watcher(self, name, map, grids)
+        return map
+
+
+class Maps(dict[str, list[Tensor]]):
+    """What `watch` saw: `"path.of.module/map"` -> one tensor per look, oldest first.
+
+    Attributes:
+        axes: the same keys -> the map's axes, for example `"B 1 H W"`.
+        grids: the same keys -> for each flattened axis its letter and grid, for example `{"Q": (14, 14)}`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.axes: dict[str, str] = {}
+        self.grids: dict[str, Mapping[str, tuple[int, ...]]] = {}
+
+
+def declared_maps(module: Attention) -> Mapping[str, str]:
+    """Map name -> axes, as the class or its label declares them, over all of its options."""
+    if module.maps:
+        return module.maps
+    label = catalog.labels_by_class().get((type(module).__module__, type(module).__qualname__))
+    if label is None:
+        return {}
+    return {name: axes for setting in reversed(label.settings) for name, axes in (setting.maps or {}).items()}
+
+
+@contextmanager
+def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
+    """Records every attention map that `model` forms while the block runs.
+
+    A compiled model runs eagerly inside the block. A second thread that wants to watch a module already being watched
+    waits; passes that other threads make meanwhile are not recorded.
+
+    Args:
+        model: any module with at least one `Attention` inside (or itself one).
+        keep_graph: keep the maps in the autograd graph, for losses on maps; otherwise they are detached.
+
+    Yields:
+        `Maps`, filled as the model runs: `{"layer4.1.bn2.attention/channel": [Tensor, ...]}`.
+
+    Raises:
+        ValueError: nothing in `model` can be watched.
+        RuntimeError: this thread already watches one of its modules.
+    """
+    names = {
+        module: ".".join(part for part in name.split(".") if part != "_orig_mod")
+        for name, module in model.named_modules()
+        if isinstance(module, Attention)
+    }
+    if not names:
+        raise ValueError(
+            f"{type(model).__name__} has no attention to watch: no regard.core.Attention among its "
+            f"{sum(1 for _ in model.modules())} modules; put one in with regard.attach(model, name)"
+        )
+    maps = Maps()
+    me = threading.get_ident()
+
+    def record(module: Attention, name: str, map: Tensor, grids: Mapping[str, tuple[int, ...]]) -> None:
+        if threading.get_ident() != me:
+            return
+        key = f"{names[module]}/{name}" if names[module] else name
+        maps.setdefault(key, []).append(map if keep_graph else map.detach())
+        maps.axes[key] = declared_maps(module).get(name, "")
+        if grids:
+            maps.grids[key] = grids
+
+    with _claimed(names), _eager():
+        for module in names:
+            module.watcher = record
+        try:
+            yield maps
+        finally:
+            for module in names:
+                del module.watcher
+
+
+_claims: dict[Attention, int] = {}
+_claims_change = threading.Condition()
+
+
+@contextmanager
+def _claimed(modules: Mapping[Attention, str]) -> Iterator[None]:
+    """Gives this thread the modules, all at once, so that two overlapping watchers cannot deadlock."""
+    me = threading.get_ident()
+    with _claims_change:
+        if any(_claims.get(module) == me for module in modules):
+            raise RuntimeError("this thread already watches this model; use the maps of the outer watch()")
+        _claims_change.wait_for(lambda: not any(module in _claims for module in modules))
+        _claims.update(dict.fromkeys(modules, me))
+    try:
+        yield
+    finally:
+        with _claims_change:
+            for module in modules:
+                del _claims[module]
+            _claims_change.notify_all()
+
+
+_eager_users = 0
+_eager_lock = threading.Lock()
+_eager_stance: Any = None
+
+
+@contextmanager
+def _eager() -> Iterator[None]:
+    """Compiled code runs eagerly until the last watcher has left.
+
+    The stance is global to the process and has to be left in the reverse order of entering, which threads do not
+    guarantee: so the first one in sets it and the last one out takes it back.
+    """
+    global _eager_users, _eager_stance
+    with _eager_lock:
+        if _eager_users == 0:
+            _eager_stance = torch.compiler.set_stance("force_eager")
+            _eager_stance.__enter__()
+        _eager_users += 1
+    try:
+        yield
+    finally:
+        with _eager_lock:
+            _eager_users -= 1
+            if _eager_users == 0:
+                _eager_stance.__exit__(None, None, None)
