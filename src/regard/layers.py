@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import torch
+from torch import Tensor, nn
+
 
 def positive(name: str, value: int) -> int:
     """`value`, when it is a whole number above zero.
@@ -27,3 +30,34 @@ def bottleneck_width(channels: int, reduction: int, hidden: int | None = None) -
             f"use a reduction of at most {channels}, or give hidden="
         )
     return channels // reduction
+
+
+class Pointwise(nn.Module):
+    """1×1 convolution of a flattened map, returned in whichever order the next operation wants.
+
+    The same numbers as `nn.Conv1d(channels, out, 1)`, as one batched matrix product that reads its input as it lies.
+
+    Args:
+        channels: C of the input.
+        out: width of the output.
+        bias: whether there is one.
+
+    Shapes: `B C N` -> `B out N`; `tokens`: `B C N` -> `B N out`.
+    """
+
+    def __init__(self, channels: int, out: int, *, bias: bool = True) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(out, channels))
+        self.bias = nn.Parameter(torch.empty(out)) if bias else None
+        bound = channels**-0.5
+        nn.init.uniform_(self.weight, -bound, bound)
+        if self.bias is not None:
+            nn.init.uniform_(self.bias, -bound, bound)
+
+    def forward(self, x: Tensor) -> Tensor:
+        weight = self.weight.expand(x.shape[0], -1, -1)
+        return weight @ x if self.bias is None else torch.baddbmm(self.bias[:, None], weight, x)
+
+    def tokens(self, x: Tensor) -> Tensor:
+        weight = self.weight.T.expand(x.shape[0], -1, -1)
+        return x.mT @ weight if self.bias is None else torch.baddbmm(self.bias, x.mT, weight)

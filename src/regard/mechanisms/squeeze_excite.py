@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from regard.core import Attention
 from regard.layers import bottleneck_width
+from regard.ops import pooling
 
 
 class SqueezeExcite(Attention):
@@ -44,6 +45,6 @@ class SqueezeExcite(Attention):
         self.expand = nn.Conv2d(hidden, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
-        z = x.mean((2, 3), keepdim=True)  # [B, C, 1, 1]
+        z = pooling.average(x)[:, :, None, None]  # [B, C, 1, 1]
         s = self.expand(self.reduce(z).relu()).sigmoid()  # [B, C, 1, 1]
         return x * self.see("channel", s)

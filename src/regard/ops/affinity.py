@@ -1,0 +1,77 @@
+"""Pairwise attention over flattened positions: queries `B Q D`, keys `B K D`, values `B K E` -> `B Q E`.
+
+Each way of weighing has two forms: the weights themselves, for whoever watches (`*_weights`), and the attended values
+without ever forming a Q × K matrix.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
+    """softmax_k(scale · q·k): `B Q D`, `B K D` -> `B Q K`.
+
+    The logits are formed in float32 at least: in half precision they overflow long before the inputs do.
+    """
+    with torch.autocast(q.device.type, enabled=False):
+        wide = torch.promote_types(q.dtype, torch.float32)
+        return (scale * q.to(wide) @ k.to(wide).mT).softmax(-1).to(q.dtype)
+
+
+def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Tensor:
+    """softmax_k(scale · q·k) v through the fused attention of torch; memory linear in Q and K.
+
+    On CPU the fused path is only taken for four dimensions, contiguous last dimensions and equal widths of queries and
+    values; otherwise the Q × K matrix is formed silently. So the narrower side is padded with zeros, which change neither
+    the logits nor the values that are kept.
+    """
+    width, out = q.shape[-1], v.shape[-1]
+    if width < out:
+        q, k = F.pad(q, (0, out - width)), F.pad(k, (0, out - width))
+    elif out < width:
+        v = F.pad(v, (0, width - out))
+    q, k, v = (t[:, None].contiguous() for t in (q, k, v))
+    y = F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0]
+    return y[..., :out]
+
+
+def product_weights(q: Tensor, k: Tensor) -> Tensor:
+    """q·k / K: `B Q D`, `B K D` -> `B Q K`."""
+    return (q / k.shape[1]) @ k.mT
+
+
+def product_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """(q·k / K) v, in whichever order of the three factors costs less: linear in Q and K for large maps.
+
+    A captured graph has to serve every size, so it always takes the order that stays linear.
+    """
+    queries, keys, width, out = q.shape[1], k.shape[1], q.shape[2], v.shape[2]
+    if not torch.compiler.is_compiling() and queries * keys * (width + out) < (queries + keys) * width * out:
+        return product_weights(q, k) @ v
+    return q @ (k.mT @ (v / keys))
+
+
+def sum_weights(a: Tensor, b: Tensor) -> Tensor:
+    """relu(a_q + b_k) / K: `B Q`, `B K` -> `B Q K`."""
+    return (a[:, :, None] + b[:, None]).relu() / b.shape[1]
+
+
+def sum_attend(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
+    """Σ_k relu(a_q + b_k) v_k / K by sorting: `B Q`, `B K`, `B K E` -> `B Q E`, memory linear in Q and K.
+
+    With b descending, the keys that query q attends to are a prefix, of length n_q = #{k : b_k > -a_q}. So
+    y_q = (a_q V_n + W_n) / K, where V and W are running sums of v_k and of b_k v_k. The sums run in float64: a difference
+    of long sums would otherwise lose digits that the direct form keeps.
+    """
+    wide = torch.float64
+    order = b.argsort(1, descending=True)
+    b, v = b.gather(1, order).to(wide), v.gather(1, order[..., None].expand_as(v)).to(wide)
+    running = torch.cat([v, b[..., None] * v], -1).cumsum(1)  # [B, K, 2E]
+    running = F.pad(running, (0, 0, 1, 0))  # prefix of length 0
+    count = torch.searchsorted(-b.detach(), a.detach().to(wide).contiguous())  # [B, Q]: keys with -b < a
+    sums = running.gather(1, count[..., None].expand(-1, -1, running.shape[-1]))  # [B, Q, 2E]
+    total, weighted = sums.chunk(2, -1)
+    return ((a.to(wide)[..., None] * total + weighted) / b.shape[1]).to(a.dtype)
