@@ -31,8 +31,8 @@ class Reference:
     Args:
         name: `mechanism/owner.repository/Class`.
         entry: the catalogue's name for it.
-        build: takes the published constructor's arguments under their own names; returns our arguments, and for each of our
-            parameter prefixes the published one.
+        build: takes the published constructor's arguments under their own names; returns our arguments, and for each of
+            our parameter prefixes the published one.
     """
 
     name: str
@@ -101,7 +101,13 @@ def _gc(inplanes, ratio, pooling_type="att", fusion_types=("channel_add",)):
 
 def _nonlocal_port(affinity: str, dims: int) -> Build:
     def build(
-        in_channels, inter_channels=None, sub_sample=True, bn_layer=True, variant=affinity, dimension=dims, mode=affinity
+        in_channels,
+        inter_channels=None,
+        sub_sample=True,
+        bn_layer=True,
+        variant=affinity,
+        dimension=dims,
+        mode=affinity,
     ):
         pooled = ".0" if sub_sample else ""
         names = {"g": f"g{pooled}", "out": "W.0" if bn_layer else "W"}

@@ -50,22 +50,23 @@ class Paper:
         return f"https://doi.org/{self.doi}" if self.doi else None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Option:
     """One non-default setting of an entry, and what it changes about the label.
 
     Args:
         kwargs: the constructor's arguments that differ from the default.
-        inputs, maps, least: the label's facts under this setting; None keeps the entry's own.
+        inputs, outputs, maps, least: the label's facts under this setting; None keeps the entry's own.
     """
 
     kwargs: Mapping[str, Any]
     inputs: tuple[str, ...] | None = None
+    outputs: tuple[str, ...] | None = None
     maps: Mapping[str, str] | None = None
     least: tuple[int, ...] | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
     """The label of one mechanism or system; every fact in it is tested.
 
@@ -77,7 +78,7 @@ class Entry:
         soft: differentiable weights (True), or a discrete choice learned by other means (False).
         maps: name of each map shown -> its axes, for example `"B 1 H W"`.
         kwargs: the smallest instance that means something.
-        inputs: axes of each positional input.
+        inputs, outputs: axes of each positional input, and of each output.
         options: every non-default setting, once.
         least: the smallest sizes of the last axes of the first input that are accepted.
         excused: law -> reason, where a law cannot hold; an excuse must really fail.
@@ -93,6 +94,7 @@ class Entry:
     maps: Mapping[str, str]
     kwargs: Mapping[str, Any]
     inputs: tuple[str, ...] = ("B C H W",)
+    outputs: tuple[str, ...] = ("B C H W",)
     options: tuple[Option, ...] = ()
     least: tuple[int, ...] = (1, 1)
     excused: Mapping[str, str] = field(default_factory=dict)
@@ -112,11 +114,12 @@ class Entry:
     @cached_property
     def settings(self) -> tuple[Option, ...]:
         """The default and every option, with arguments and label facts filled in."""
-        default = Option({}, self.inputs, self.maps, self.least)
+        default = Option({})
         return tuple(
             Option(
                 {**self.kwargs, **option.kwargs},
                 option.inputs or self.inputs,
+                option.outputs or self.outputs,
                 self.maps if option.maps is None else option.maps,
                 option.least or self.least,
             )
@@ -186,7 +189,7 @@ def find(
     if domain == "mixed":
         domain, mixed = None, True
     if domain is not None and domain not in DOMAINS:
-        raise LookupError(f"no domain {domain!r}; {_nearest(domain, (*DOMAINS, 'mixed'))}")
+        raise LookupError(f"no domain {domain!r}; {nearest(domain, (*DOMAINS, 'mixed'))}")
     return tuple(
         entry
         for entry in entries()
@@ -207,7 +210,7 @@ def get(name: str) -> Entry:
     for entry in entries():
         if entry.name == name:
             return entry
-    raise LookupError(f"no entry {name!r}; {_nearest(name, tuple(entry.name for entry in entries()))}")
+    raise LookupError(f"no entry {name!r}; {nearest(name, tuple(entry.name for entry in entries()))}")
 
 
 def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
@@ -226,6 +229,7 @@ def labels_by_class() -> Mapping[tuple[str, str], Entry]:
     return {(f"regard.{entry.target.partition(':')[0]}", entry.target.partition(":")[2]): entry for entry in entries()}
 
 
-def _nearest(name: str, known: tuple[str, ...]) -> str:
+def nearest(name: str, known: tuple[str, ...]) -> str:
+    """What to say about a name that is not known: "did you mean …?", or all that are."""
     near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"

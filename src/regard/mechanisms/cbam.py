@@ -12,9 +12,9 @@ Official code: Jongchan/attention-module.
 
 Place: on the residual branch of every block, after its last batch norm and before the addition.
 Cost: three passes to read and one to write, 2C²/r + 2k²HW multiplications; O(C + HW) extra memory.
-Deviations: paper, Eq. 3, stacks [avg; max] and names no batch norm | official code stacks [max; mean] and normalises the
-    one-channel result, scale starting at 0 so that every gate starts at 1/2 | here as released, `norm=False` for the
-    paper. The bias b₂ is added once for each pool, as released.
+Deviations: paper, Eq. 3, stacks [avg; max] and names no batch norm | official code stacks [max; mean] and normalises
+    the one-channel result, scale starting at 0 so that every gate starts at 1/2 | here as released, `norm=False` for
+    the paper. The bias b₂ is added once for each pool, as released.
 Errata: ports that add the input to the output, use a 49-wide kernel, leave out the max pool or the bottleneck, or take
     the sigmoid of each pool before the sum, are not this mechanism.
 """
@@ -28,7 +28,7 @@ from torch import Tensor, nn
 
 from regard.core import Attention
 from regard.layers import bottleneck_width, positive
-from regard.ops.pooling import GLOBAL_POOLS
+from regard.ops import pooling
 
 
 class ConvBlockAttention(Attention):
@@ -60,8 +60,8 @@ class ConvBlockAttention(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        if not pools or isinstance(pools, str) or any(pool not in GLOBAL_POOLS for pool in pools):
-            raise ValueError(f"pools={pools!r}: one or more of {', '.join(GLOBAL_POOLS)} are needed")
+        if not pools or isinstance(pools, str) or any(pool not in pooling.GLOBAL_POOLS for pool in pools):
+            raise ValueError(f"pools={pools!r}: one or more of {', '.join(pooling.GLOBAL_POOLS)} are needed")
         if positive("kernel_size", kernel_size) % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size}: an odd number is needed to keep the map's size")
         self.pools = tuple(pools)
@@ -73,13 +73,13 @@ class ConvBlockAttention(Attention):
             nn.init.zeros_(self.norm.weight)
 
     def channel_gate(self, x: Tensor) -> Tensor:
-        pooled = torch.stack([GLOBAL_POOLS[pool](x) for pool in self.pools])  # [P, B, C]
+        pooled = torch.stack([pooling.GLOBAL_POOLS[pool](x) for pool in self.pools])  # [P, B, C]
         logits = self.expand(self.reduce(pooled).relu()).sum(0)  # [B, C]
         return logits.sigmoid()[:, :, None, None]
 
     def spatial_gate(self, x: Tensor) -> Tensor:
         assert self.conv is not None
-        statistics = torch.cat([x.max(1, keepdim=True).values, x.mean(1, keepdim=True)], 1)  # [B, 2, H, W]
+        statistics = torch.cat([pooling.channel_maximum(x), pooling.channel_average(x)], 1)  # [B, 2, H, W]
         logits = self.conv(statistics)  # [B, 1, H, W]
         return (logits if self.norm is None else self.norm(logits)).sigmoid()
 

@@ -59,9 +59,7 @@ class EfficientChannel(Attention):
     Raises: ValueError for an even kernel size or γ = 0.
     """
 
-    def __init__(
-        self, channels: int, *, kernel_size: int | None = None, gamma: float = 2, beta: float = 1
-    ) -> None:
+    def __init__(self, channels: int, *, kernel_size: int | None = None, gamma: float = 2, beta: float = 1) -> None:
         super().__init__()
         size = _kernel_size(channels, kernel_size, gamma, beta)
         self.conv = nn.Conv1d(1, 1, size, padding=size // 2, bias=False)
@@ -84,9 +82,7 @@ class UnsharedEfficientChannel(Attention):
     Raises: ValueError for an even kernel size or γ = 0.
     """
 
-    def __init__(
-        self, channels: int, *, kernel_size: int | None = None, gamma: float = 2, beta: float = 1
-    ) -> None:
+    def __init__(self, channels: int, *, kernel_size: int | None = None, gamma: float = 2, beta: float = 1) -> None:
         super().__init__()
         size = _kernel_size(channels, kernel_size, gamma, beta)
         self.weight = nn.Parameter(torch.empty(channels, size))

@@ -80,7 +80,7 @@ class GlobalContext(Attention):
             return pooling.average(x)[:, :, None, None]
         m = self.mask(x).flatten(2).softmax(-1)  # [B, 1, HW]
         m = self.see("spatial", m.unflatten(-1, x.shape[2:])).flatten(2)
-        return (x.flatten(2) @ m.mT)[..., None]  # [B, C, 1, 1]
+        return pooling.weighted(x, m)[:, :, None, None]  # [B, C, 1, 1]
 
     def forward(self, x: Tensor) -> Tensor:
         c = self.context(x)

@@ -36,7 +36,14 @@ from regard.layers import Pointwise, positive
 from regard.ops import affinity as pairs
 
 _AFFINITIES = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
-_MAX_POOL = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+def _max_pool_1d(x: Tensor, size: Sequence[int]) -> Tensor:
+    """As a map one position wide, because `max_pool1d` fixes the length when exported."""
+    return F.max_pool2d(x[..., None], (*size, 1))[..., 0]
+
+
+_MAX_POOL = {1: _max_pool_1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 class NonLocal(Attention):
@@ -52,8 +59,8 @@ class NonLocal(Attention):
         scale: divide the embedded-gaussian logits by √C'; `True` is the official code, `False` the paper.
         norm: batch norm after W_z.
 
-    Shapes: x `B C T`, `B C H W` or `B C T H W`, returned alike. Maps: affinity `B Q K`, Q positions by K pooled ones; its
-        rows sum to 1 for the two gaussians.
+    Shapes: x `B C T`, `B C H W` or `B C T H W`, returned alike. Maps: affinity `B Q K`, Q positions by K pooled ones;
+        its rows sum to 1 for the two gaussians.
     Raises: ValueError for an unknown affinity, other dims, or a pool that does not fit them.
     """
 
@@ -76,7 +83,7 @@ class NonLocal(Attention):
             raise ValueError(f"affinity={affinity!r}: one of {', '.join(_AFFINITIES)} is needed")
         if dims not in _MAX_POOL:
             raise ValueError(f"dims={dims!r}: 1, 2 or 3 is needed")
-        sizes = (((1, pool, pool) if dims == 3 else (pool,) * dims)) if isinstance(pool, int) else tuple(pool)
+        sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else tuple(pool)
         if len(sizes) != dims:
             raise ValueError(f"pool={pool!r}: {dims} sizes are needed for dims={dims}, or a single one")
         self.affinity = affinity

@@ -10,7 +10,7 @@ arXiv:1803.02579. Official code: ai-med/squeeze_and_excitation.
 Place: after every encoder and decoder block of a U-Net-like network.
 Cost: one pass to pool, one to project, one to scale; C² + CHW multiplications; O(C + HW) extra memory.
 Deviations: paper (MICCAI) adds the two products | official code takes the elementwise maximum | default `merge="max"`,
-    `merge="add"` for the paper and for segmentation-models-pytorch, which also sets r to 16. Default r is 2 as released.
+    `merge="add"` for the paper and for segmentation-models-pytorch, which also sets r to 16. r is 2 as released.
 Errata: ports of cSE without the ReLU between the layers are not this mechanism.
 """
 
@@ -49,6 +49,22 @@ class _SpatialGate(nn.Module):
         if weights is None:
             return self.project(x).sigmoid()
         return F.conv2d(x, weights.mean(0).reshape(1, -1, 1, 1)).sigmoid()
+
+
+def _added(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
+    """c · x + s · x, without mixing memory formats: the sum of a channel and a spatial gate is never channels-last."""
+    return x * (c + s) if x.is_contiguous() else torch.addcmul(x * c, x, s)
+
+
+def _larger(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
+    """max(c · x, s · x); as half the sum plus half the distance where a gradient is wanted.
+
+    The gradients are those of `maximum`, half and half at ties, at half its cost; only its forward pass is cheaper.
+    """
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return torch.maximum(x * c, x * s)
+    c, s = c / 2, s / 2
+    return torch.addcmul((x * (c - s)).abs(), x, c + s)
 
 
 class ChannelSqueezeExcite(Attention):
@@ -114,4 +130,4 @@ class ConcurrentSqueezeExcite(Attention):
     def forward(self, x: Tensor) -> Tensor:
         c = self.see("channel", self.channel_gate(x))
         s = self.see("spatial", self.spatial_gate(x))
-        return x * (c + s) if self.merge == "add" else torch.maximum(x * c, x * s)
+        return _added(x, c, s) if self.merge == "add" else _larger(x, c, s)

@@ -22,20 +22,21 @@ def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
 
 
 def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Tensor:
-    """softmax_k(scale · q·k) v through the fused attention of torch; memory linear in Q and K.
+    """softmax_k(scale · q·k) v through the fused attention of torch: memory linear in Q and K.
 
     On CPU the fused path is only taken for four dimensions, contiguous last dimensions and equal widths of queries and
-    values; otherwise the Q × K matrix is formed silently. So the narrower side is padded with zeros, which change neither
-    the logits nor the values that are kept.
+    values; otherwise the Q × K matrix is formed silently. So the narrower side is padded with zeros, which change
+    neither the logits nor the values that are kept. The padding costs more than it saves where the matrix is small.
     """
     width, out = q.shape[-1], v.shape[-1]
+    if width != out and q.device.type == "cpu" and not _exporting() and q.shape[1] * k.shape[1] <= 4096**2:
+        return softmax_weights(q, k, scale=scale) @ v
     if width < out:
         q, k = F.pad(q, (0, out - width)), F.pad(k, (0, out - width))
     elif out < width:
         v = F.pad(v, (0, width - out))
     q, k, v = (t[:, None].contiguous() for t in (q, k, v))
-    y = F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0]
-    return y[..., :out]
+    return F.scaled_dot_product_attention(q, k, v, scale=scale)[:, 0, :, :out]
 
 
 def product_weights(q: Tensor, k: Tensor) -> Tensor:
@@ -44,12 +45,9 @@ def product_weights(q: Tensor, k: Tensor) -> Tensor:
 
 
 def product_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """(q·k / K) v, in whichever order of the three factors costs less: linear in Q and K for large maps.
-
-    A captured graph has to serve every size, so it always takes the order that stays linear.
-    """
+    """(q·k / K) v, in whichever order of the three factors costs less: linear in Q and K for large maps."""
     queries, keys, width, out = q.shape[1], k.shape[1], q.shape[2], v.shape[2]
-    if not torch.compiler.is_compiling() and queries * keys * (width + out) < (queries + keys) * width * out:
+    if not _exporting() and queries * keys * (width + out) < (queries + keys) * width * out:
         return product_weights(q, k) @ v
     return q @ (k.mT @ (v / keys))
 
@@ -60,18 +58,25 @@ def sum_weights(a: Tensor, b: Tensor) -> Tensor:
 
 
 def sum_attend(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
-    """Σ_k relu(a_q + b_k) v_k / K by sorting: `B Q`, `B K`, `B K E` -> `B Q E`, memory linear in Q and K.
+    """Σ_k relu(a_q + b_k) v_k / K: `B Q`, `B K`, `B K E` -> `B Q E`; large maps by sorting, memory linear in Q and K.
 
     With b descending, the keys that query q attends to are a prefix, of length n_q = #{k : b_k > -a_q}. So
-    y_q = (a_q V_n + W_n) / K, where V and W are running sums of v_k and of b_k v_k. The sums run in float64: a difference
-    of long sums would otherwise lose digits that the direct form keeps.
+    y_q = (a_q V_n + W_n) / K, where V and W are running sums of v_k and of b_k v_k. They run in float64: long sums
+    would otherwise lose digits that the direct form keeps. ONNX has no search in a sorted list.
     """
-    wide = torch.float64
-    order = b.argsort(1, descending=True)
-    b, v = b.gather(1, order).to(wide), v.gather(1, order[..., None].expand_as(v)).to(wide)
+    if _exporting() or a.shape[1] * b.shape[1] <= 1024**2:
+        return sum_weights(a, b) @ v
+    wide, out = torch.float64, v.shape[2]
+    b, order = b.to(wide).sort(1, descending=True)
+    v = v.to(wide).gather(1, order[..., None].expand(-1, -1, out))
     running = torch.cat([v, b[..., None] * v], -1).cumsum(1)  # [B, K, 2E]
-    running = F.pad(running, (0, 0, 1, 0))  # prefix of length 0
-    count = torch.searchsorted(-b.detach(), a.detach().to(wide).contiguous())  # [B, Q]: keys with -b < a
-    sums = running.gather(1, count[..., None].expand(-1, -1, running.shape[-1]))  # [B, Q, 2E]
-    total, weighted = sums.chunk(2, -1)
-    return ((a.to(wide)[..., None] * total + weighted) / b.shape[1]).to(a.dtype)
+    running = F.pad(running, (0, 0, 1, 0))  # the prefix of length 0
+    count = torch.searchsorted(-b.detach(), a.detach().to(wide))  # [B, Q]: keys with -b < a
+    sums = running.gather(1, count[..., None].expand(-1, -1, 2 * out))  # [B, Q, 2E]
+    return torch.addcmul(sums[..., out:], a.to(wide)[..., None], sums[..., :out]).div(b.shape[1]).to(a.dtype)
+
+
+def _exporting() -> bool:
+    """An exported graph serves every size, so it cannot choose its form by size. (Before torch 2.7 this also holds for
+    compiled ones, which could.)"""
+    return getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()

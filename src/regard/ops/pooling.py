@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 
 def average(x: Tensor) -> Tensor:
@@ -25,8 +26,12 @@ def average(x: Tensor) -> Tensor:
 
 
 def maximum(x: Tensor) -> Tensor:
-    """Maximum over positions: `B C H W` -> `B C`; its gradient goes to one position, as max pooling's does."""
-    return x.flatten(2).max(-1).values
+    """Maximum over positions: `B C H W` -> `B C`; its gradient goes to the first of equal ones, as in max pooling."""
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return x.amax((2, 3))  # faster, but would share the gradient among equal ones
+    if x.is_contiguous() or torch.compiler.is_compiling():
+        return x.flatten(2).max(-1).values
+    return F.max_pool2d(x, x.shape[2:]).flatten(1)  # far faster for channels-last
 
 
 def power(x: Tensor) -> Tensor:
@@ -38,6 +43,28 @@ def power(x: Tensor) -> Tensor:
 def log_sum_exp(x: Tensor) -> Tensor:
     """log Σ exp x without the 1/N: `B C H W` -> `B C`."""
     return x.flatten(2).logsumexp(-1)
+
+
+def weighted(x: Tensor, m: Tensor) -> Tensor:
+    """Σ_n m_n x_n: `B C H W`, `B 1 HW` -> `B C`, in the order of factors that reads x as it lies."""
+    positions = x.flatten(2)
+    if x.is_contiguous():
+        return torch.bmm(positions, m.mT)[:, :, 0]
+    return torch.bmm(m, positions.mT)[:, 0]
+
+
+def channel_average(x: Tensor) -> Tensor:
+    """Mean over channels: `B C H W` -> `B 1 H W`; a sum for the same reasons as `average`."""
+    if x.dtype is torch.float16:
+        return x.mean(1, keepdim=True)
+    return x.sum(1, keepdim=True) / x.shape[1]
+
+
+def channel_maximum(x: Tensor) -> Tensor:
+    """Maximum over channels: `B C H W` -> `B 1 H W`; its gradient goes to one of equal ones."""
+    if not (torch.is_grad_enabled() and x.requires_grad):
+        return x.amax(1, keepdim=True)
+    return x.max(1, keepdim=True).values
 
 
 GLOBAL_POOLS: Mapping[str, Callable[[Tensor], Tensor]] = {

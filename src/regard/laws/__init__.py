@@ -1,0 +1,201 @@
+"""The contract as functions, for our mechanisms and for anyone's module.
+
+    report = regard.check(MyAttention(64), maps={"gate": "B C 1 1"})
+    print(report)
+    report.raise_if_broken()
+
+A law takes a `Subject` and raises `Broken`, which says which law, which input, what was seen and what was expected.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from torch import nn
+
+from regard import catalog
+from regard.core import Attention, declared_maps
+from regard.laws import behaviour, use
+from regard.laws.subject import Broken, Subject
+
+LAWS: Mapping[str, Callable[[Subject], None]] = {
+    law.__name__: law
+    for law in (
+        behaviour.shapes,
+        behaviour.finite,
+        behaviour.leaves_inputs_alone,
+        behaviour.batch_independent,
+        behaviour.deterministic,
+        behaviour.changes_no_parameter,
+        behaviour.watched_equals_unwatched,
+        behaviour.shows_declared_maps,
+        behaviour.gradients_reach,
+        behaviour.gradcheck,
+        behaviour.low_precision,
+        use.keeps_state,
+        use.builds_on_meta,
+        use.channels_last,
+        use.compiles,
+        use.exports,
+        use.exports_to_onnx,
+        use.rejects,
+        use.attaches,
+    )
+}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one law.
+
+    Attributes:
+        law: its name in `LAWS`.
+        setting: the subject and its options.
+        status: "kept", "broken", "excused" (broken, as the label says it must be) or "not asked".
+        message: for a broken or unasked law, why.
+    """
+
+    law: str
+    setting: str
+    status: str
+    message: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """What came of all laws; prints one line for each that is not kept, and a count."""
+
+    outcomes: tuple[Outcome, ...]
+
+    @property
+    def broken(self) -> tuple[Outcome, ...]:
+        return tuple(outcome for outcome in self.outcomes if outcome.status == "broken")
+
+    @property
+    def ok(self) -> bool:
+        return not self.broken
+
+    def raise_if_broken(self) -> None:
+        """Raises AssertionError with every broken law's message, if there is one."""
+        if self.broken:
+            raise AssertionError("\n".join(outcome.message for outcome in self.broken))
+
+    def __str__(self) -> str:
+        told = [f"{o.status}: {o.setting}: {o.law}: {o.message}" for o in self.outcomes if o.status != "kept"]
+        kept = sum(outcome.status == "kept" for outcome in self.outcomes)
+        return "\n".join([*told, f"{kept} of {len(self.outcomes)} laws kept, {len(self.broken)} broken"])
+
+
+def check(
+    target: str | catalog.Entry | nn.Module | Callable[..., nn.Module],
+    *,
+    kwargs: Mapping[str, Any] | None = None,
+    channels: int | None = None,
+    inputs: Sequence[str] = ("B C H W",),
+    outputs: Sequence[str] = ("B C H W",),
+    maps: Mapping[str, str] | None = None,
+    least: Sequence[int] = (1, 1),
+    soft: bool = True,
+    laws: Sequence[str] | None = None,
+) -> Report:
+    """Holds a module to the contract.
+
+    Args:
+        target: a catalogue name or `Entry` (then every option is checked and the label says the rest), a module, or a
+            class to build with `kwargs`.
+        kwargs: arguments for a class.
+        channels: the size of the letter C; found in `kwargs` or in the first layer when None.
+        inputs, outputs: axes of each, for example `("B C H W",)`.
+        maps: declared map -> axes; None takes what the class declares.
+        least: smallest sizes of the last axes that are accepted.
+        soft: differentiable weights; discrete attention is not held to gradients.
+        laws: names from `LAWS`; None asks all.
+
+    Raises:
+        LookupError: unknown entry or law; the message names the nearest.
+        ValueError: the number of channels cannot be found.
+    """
+    asked = [_law(name) for name in (LAWS if laws is None else laws)]
+    if isinstance(target, str):
+        target = catalog.get(target)
+    if isinstance(target, catalog.Entry):
+        entry = target
+        return Report(tuple(_ask(law, subject, entry.excused.get(law)) for subject in subjects(entry) for law in asked))
+    if isinstance(target, nn.Module):
+        module = target
+        name, build, factory = type(module).__name__, partial(copy.deepcopy, module), None
+    else:
+        factory = target
+        name, build = getattr(target, "__name__", str(target)), partial(target, **(kwargs or {}))
+        module = build()
+    if maps is None and isinstance(module, Attention):
+        maps = declared_maps(module) or None
+    subject = Subject(
+        name=name,
+        build=build,
+        channels=channels or (kwargs or {}).get("channels") or _first_width(module),
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        maps=maps,
+        least=tuple(least),
+        soft=soft,
+        factory=factory,
+        kwargs=kwargs or {},
+    )
+    return Report(tuple(_ask(law, subject, None) for law in asked))
+
+
+def subjects(entry: catalog.Entry) -> Iterator[Subject]:
+    """One subject for the default of an entry and one for each of its options."""
+    factory = entry.load()
+    for setting in entry.settings:
+        changed = {key: value for key, value in setting.kwargs.items() if entry.kwargs.get(key) != value}
+        options = ", ".join(f"{key}={value!r}" for key, value in changed.items())
+        yield Subject(
+            name=f"{entry.name}({options})",
+            build=partial(factory, **setting.kwargs),
+            channels=setting.kwargs.get("channels", 12),
+            inputs=setting.inputs or entry.inputs,
+            outputs=setting.outputs or entry.outputs,
+            maps=setting.maps,
+            least=setting.least or entry.least,
+            soft=entry.soft,
+            factory=factory,
+            kwargs=setting.kwargs,
+        )
+
+
+def _law(name: str) -> str:
+    if name not in LAWS:
+        raise LookupError(f"no law {name!r}; {catalog.nearest(name, tuple(LAWS))}")
+    return name
+
+
+def _first_width(module: nn.Module) -> int:
+    for part in module.modules():
+        for attribute in ("in_channels", "in_features", "num_channels", "num_features", "embed_dim"):
+            width = getattr(part, attribute, None)
+            if isinstance(width, int) and width > 1:
+                return width
+    raise ValueError(f"{type(module).__name__}: how many channels it takes cannot be seen; pass channels=")
+
+
+def _ask(name: str, subject: Subject, excuse: str | None) -> Outcome:
+    try:
+        LAWS[name](subject)
+    except ImportError as error:
+        return Outcome(name, subject.name, "not asked", f"{error}; install regard[export]")
+    except Broken as broken:
+        message = str(broken)
+    except Exception as error:  # any module may fail in any way, and all of them are failures of the law
+        first = str(error).strip().partition("\n")[0]
+        message = f"{subject.name} breaks {name}: {type(error).__name__}: {first}"
+    else:
+        if excuse is None:
+            return Outcome(name, subject.name, "kept")
+        return Outcome(name, subject.name, "broken", f"{subject.name} is excused from {name} ({excuse}) but keeps it")
+    return Outcome(name, subject.name, "broken" if excuse is None else "excused", excuse or message)

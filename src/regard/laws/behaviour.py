@@ -1,0 +1,209 @@
+"""Laws of behaviour: what a forward and a backward pass may do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+
+from regard.core import Attention, watch
+from regard.laws.subject import SIZES, Broken, Subject, loss, outputs_of, same, shape_of
+
+
+def _sizes_to_try(subject: Subject) -> Iterator[dict[str, int]]:
+    yield {}
+    yield {"B": 1}
+    yield {"H": 4, "W": 6, "T": 4, "N": 8}
+    yield {"H": 1, "W": 9} if subject.least == (1, 1) else {"H": 13, "W": 9}
+    yield dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True))
+
+
+def shapes(subject: Subject) -> None:
+    """Keeps the declared shapes at prime, even, non-square, smallest and batch-1 sizes, and refuses one size below."""
+    module = subject.module()
+    for sizes in _sizes_to_try(subject):
+        inputs = subject.tensors(**sizes)
+        outputs = outputs_of(module(*inputs))
+        known = {**SIZES, "C": subject.channels, **sizes}
+        wanted = [tuple(Subject.size(n, known) for n in axes.split()) for axes in subject.outputs]
+        if [tuple(y.shape) for y in outputs] != wanted:
+            raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), f"{subject.outputs} = {wanted}")
+    for letter, size in zip(subject.plane[-len(subject.least) :], subject.least, strict=True):
+        if size == 1:
+            continue
+        inputs = subject.tensors(**{letter: size - 1})
+        try:
+            outputs = outputs_of(module(*inputs))
+        except (ValueError, RuntimeError):
+            continue
+        raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), f"an error below {letter} = {size}")
+
+
+def finite(subject: Subject) -> None:
+    """Outputs and gradients are finite, on ordinary input and on zeros."""
+    module = subject.module()
+    for label, inputs in (
+        ("random", subject.tensors()),
+        ("all-zero", [torch.zeros_like(x) for x in subject.tensors()]),
+    ):
+        inputs = [x.requires_grad_() for x in inputs]
+        outputs = outputs_of(module(*inputs))
+        if not all(y.isfinite().all() for y in outputs):
+            raise Broken(
+                "finite", subject.name, f"{label} {shape_of(inputs)}", "a value that is not finite", "finite values"
+            )
+        if subject.soft:
+            loss(outputs).backward()
+            if not all(x.grad is None or x.grad.isfinite().all() for x in inputs):
+                raise Broken(
+                    "finite", subject.name, f"{label} {shape_of(inputs)}", "a gradient not finite", "finite ones"
+                )
+
+
+def leaves_inputs_alone(subject: Subject) -> None:
+    """Writes into no input."""
+    inputs = subject.tensors()
+    before = [x.clone() for x in inputs]
+    subject.module()(*inputs)
+    for i, (x, y) in enumerate(zip(inputs, before, strict=True)):
+        if not torch.equal(x, y):
+            raise Broken(
+                "leaves_inputs_alone", subject.name, shape_of(inputs), f"input {i} changed", "inputs left as they are"
+            )
+
+
+def batch_independent(subject: Subject) -> None:
+    """In eval mode a sample's output does not depend on the others in the batch."""
+    module, inputs = subject.module(), subject.tensors(B=3)
+    whole = outputs_of(module(*inputs))
+    for i in range(3):
+        alone = module(*[x[i : i + 1] for x in inputs])
+        same("batch_independent", subject, f"sample {i} of {shape_of(inputs)}", alone, [y[i : i + 1] for y in whole],
+              "the same output alone as in the batch")  # fmt: skip
+
+
+def deterministic(subject: Subject) -> None:
+    """In eval mode it draws no random numbers (soft attention)."""
+    if not subject.soft:
+        return
+    module, inputs = subject.module(), subject.tensors()
+    before = torch.get_rng_state()
+    first = outputs_of(module(*inputs))
+    drawn = not torch.equal(before, torch.get_rng_state())
+    torch.set_rng_state(before)
+    if drawn:
+        raise Broken(
+            "deterministic", subject.name, shape_of(inputs), "the random state moved", "no random numbers in eval"
+        )
+    same("deterministic", subject, shape_of(inputs), module(*inputs), first, "the same output twice", tolerance=0)
+
+
+def changes_no_parameter(subject: Subject) -> None:
+    """A forward pass changes no parameter, and in eval mode no buffer."""
+    for train in (False, True):
+        module, inputs = subject.module(train=train), subject.tensors()
+        kept = dict(module.named_parameters()) if train else module.state_dict(keep_vars=True)
+        before = {name: value.clone() for name, value in kept.items()}
+        module(*inputs)
+        now = dict(module.named_parameters()) if train else module.state_dict()
+        for name, value in before.items():
+            if name not in now or not torch.equal(now[name], value):
+                mode = "train" if train else "eval"
+                raise Broken("changes_no_parameter", subject.name, f"{shape_of(inputs)} in {mode} mode",
+                             f"{name} changed or vanished", "the forward pass to leave it")  # fmt: skip
+
+
+def watched_equals_unwatched(subject: Subject) -> None:
+    """Watching changes nothing but speed."""
+    module, inputs = subject.module(), subject.tensors()
+    plain = module(*inputs)
+    if not any(isinstance(part, Attention) for part in module.modules()):
+        return
+    with watch(module):
+        seen = module(*inputs)
+    same("watched_equals_unwatched", subject, shape_of(inputs), seen, plain, "the same output while watched")
+
+
+def shows_declared_maps(subject: Subject) -> None:
+    """Shows exactly the declared maps, with the declared axes, finite."""
+    if subject.maps is None:
+        return
+    module, inputs = subject.module(), subject.tensors()
+    if not any(isinstance(part, Attention) for part in module.modules()):
+        raise Broken("shows_declared_maps", subject.name, shape_of(inputs), "no regard.core.Attention in it",
+                     f"maps {sorted(subject.maps)} to be shown through Attention.see")  # fmt: skip
+    with watch(module) as maps:
+        module(*inputs)
+    seen = {key.rpartition("/")[2] for key in maps}
+    if seen != set(subject.maps):
+        raise Broken(
+            "shows_declared_maps", subject.name, shape_of(inputs), f"maps {sorted(seen)}", f"{sorted(subject.maps)}"
+        )
+    known = {**{letter: SIZES[letter] for letter in "BHWT"}, "C": subject.channels}
+    for key, looks in maps.items():
+        axes = subject.maps[key.rpartition("/")[2]].split()
+        for look in looks:
+            bad = len(axes) != look.ndim or any(
+                (letter in known or letter.isdigit()) and Subject.size(letter, known) != size
+                for letter, size in zip(axes, look.shape, strict=False)
+            )
+            if bad or not look.isfinite().all():
+                raise Broken("shows_declared_maps", subject.name, shape_of(inputs), f"map {key} {tuple(look.shape)}",
+                             f"finite {' '.join(axes)}")  # fmt: skip
+        for letter, grid in maps.grids.get(key, {}).items():
+            size = looks[0].shape[axes.index(letter)]
+            if torch.Size(grid).numel() != size:
+                seen_grid = f"{key} {letter} = {size}, grid {grid}"
+                raise Broken("shows_declared_maps", subject.name, shape_of(inputs), seen_grid, "a grid of that size")
+
+
+def gradients_reach(subject: Subject) -> None:
+    """A gradient reaches every parameter and every input."""
+    if not subject.soft:
+        return
+    module = subject.module(train=True)
+    inputs = [x.requires_grad_() for x in subject.tensors(B=5)]
+    loss(outputs_of(module(*inputs))).backward()
+    named = [(f"input {i}", x.grad) for i, x in enumerate(inputs)]
+    named += [(f"parameter {name}", p.grad) for name, p in module.named_parameters() if p.requires_grad]
+    for name, gradient in named:
+        if gradient is None or not gradient.abs().sum() > 0:
+            seen = "no gradient" if gradient is None else "a gradient of zeros or NaN"
+            raise Broken(
+                "gradients_reach", subject.name, shape_of(inputs), f"{seen} at {name}", "a gradient that is not zero"
+            )
+
+
+def gradcheck(subject: Subject) -> None:
+    """Gradients equal finite differences in float64."""
+    if not subject.soft:
+        return
+    module = subject.module(dtype=torch.float64)
+    inputs = [x.requires_grad_() for x in subject.tensors(dtype=torch.float64, H=3, W=2, T=2, N=4)]
+    try:
+        torch.autograd.gradcheck(module, tuple(inputs), fast_mode=True)
+    except torch.autograd.gradcheck.GradcheckError as error:
+        reason = " ".join(str(error).split())[:200]
+        raise Broken("gradcheck", subject.name, shape_of(inputs), reason, "finite differences to agree") from None
+
+
+def low_precision(subject: Subject) -> None:
+    """bfloat16, float16 and autocast stay finite at |x| = 200, and close to float32 on ordinary input."""
+    inputs = subject.tensors()
+    wanted = subject.module()(*inputs)
+    for dtype, tolerance in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):
+        name = str(dtype).removeprefix("torch.")
+        half = subject.module(dtype=dtype)
+        same("low_precision", subject, f"{name} {shape_of(inputs)}", half(*[x.to(dtype) for x in inputs]), wanted,
+              "the float32 output", tolerance)  # fmt: skip
+        with torch.autocast("cpu", dtype):
+            same("low_precision", subject, f"autocast to {name}", subject.module()(*inputs), wanted,
+                  "the float32 output", tolerance)  # fmt: skip
+        large = [x.clamp(-1, 1) * 200 for x in inputs]
+        own = subject.module(dtype=dtype, spread=False)
+        with torch.autocast("cpu", dtype):
+            cast = outputs_of(subject.module(spread=False)(*large))
+        for way, outputs in (("", outputs_of(own(*[x.to(dtype) for x in large]))), ("autocast to ", cast)):
+            if not all(y.isfinite().all() for y in outputs):
+                raise Broken("low_precision", subject.name, f"{way}{name} input of magnitude 200", "a value not finite",
+                             "finite values")  # fmt: skip

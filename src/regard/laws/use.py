@@ -1,0 +1,179 @@
+"""Laws of use: saving, compiling, exporting, building, attaching."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import io
+import pickle
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.attaching import attach, detach
+from regard.laws.subject import Broken, Subject, loss, outputs_of, same, seeded, shape_of
+
+
+def keeps_state(subject: Subject) -> None:
+    """State dict, deepcopy and pickle give the same function back."""
+    module, inputs = subject.module(), subject.tensors()
+    wanted = module(*inputs)
+    fresh = subject.build().eval()
+    fresh.load_state_dict(module.state_dict())
+    stream = io.BytesIO()
+    pickle.dump(module, stream)
+    stream.seek(0)
+    for way, copied in (
+        ("state_dict", fresh), ("deepcopy", copy.deepcopy(module)), ("pickle", pickle.load(stream))
+    ):  # fmt: skip
+        if not list(copied.state_dict()) and list(module.state_dict()):
+            raise Broken("keeps_state", subject.name, way, "an empty state_dict", "every parameter in it")
+        same(
+            "keeps_state",
+            subject,
+            f"{way}, {shape_of(inputs)}",
+            copied(*inputs),
+            wanted,
+            "the same output",
+            tolerance=0,
+        )
+
+
+def builds_on_meta(subject: Subject) -> None:
+    """Builds on the meta device, computes shapes there, and holds every tensor in its state."""
+    with torch.device("meta"):
+        module = subject.build().eval()
+        inputs = [torch.empty(x.shape) for x in subject.tensors()]
+    odd = [name for name, value in module.state_dict().items() if value.device.type != "meta"]
+    if odd:
+        raise Broken("builds_on_meta", subject.name, "torch.device('meta')", f"{odd[0]} elsewhere", "all of it on meta")
+    outputs = outputs_of(module(*inputs))
+    wanted = outputs_of(subject.module()(*subject.tensors()))
+    if [y.shape for y in outputs] != [y.shape for y in wanted]:
+        raise Broken("builds_on_meta", subject.name, shape_of(inputs), shape_of(outputs), shape_of(wanted))
+
+
+def channels_last(subject: Subject) -> None:
+    """Gives the same for channels-last input."""
+    inputs, module = subject.tensors(), subject.module()
+    ways = {4: torch.channels_last, 5: torch.channels_last_3d}
+    if inputs[0].ndim not in ways:
+        return
+    moved = [x.to(memory_format=ways[x.ndim]) if x.ndim in ways else x for x in inputs]
+    same(
+        "channels_last", subject, shape_of(inputs), module(*moved), module(*inputs), "the same as for contiguous input"
+    )
+
+
+def compiles(subject: Subject, backend: str = "aot_eager") -> None:
+    """`torch.compile(fullgraph=True)` takes it whole and gives the same, forward and backward."""
+    module, inputs = subject.module(), [x.requires_grad_() for x in subject.tensors()]
+    wanted = outputs_of(module(*inputs))
+    gradients = torch.autograd.grad(loss(wanted), inputs) if subject.soft else ()
+    torch.compiler.reset()
+    try:
+        seen = outputs_of(torch.compile(module, fullgraph=True, backend=backend)(*inputs))
+        back = torch.autograd.grad(loss(seen), inputs) if subject.soft else ()
+    except Exception as error:  # the compiler raises many types
+        raise Broken("compiles", subject.name, shape_of(inputs), _first_line(error), "one whole graph") from error
+    finally:
+        torch.compiler.reset()
+    same("compiles", subject, shape_of(inputs), seen, wanted, "the eager output")
+    if gradients:
+        same("compiles", subject, shape_of(inputs), back, gradients, "the eager gradients")
+
+
+def _first_line(error: BaseException) -> str:
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
+
+
+def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
+    """Every axis but the channels may change; from 4 up, so that halving one leaves more than a single position."""
+    letters = {letter: torch.export.Dim(letter, min=2 if letter == "B" else 4, max=4096) for letter in "BHWTN"}
+    return tuple(
+        {i: letters[letter] for i, letter in enumerate(axes.split()) if letter in letters} for axes in subject.inputs
+    )
+
+
+def _exported(law: str, subject: Subject, module: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    try:
+        return torch.export.export(module, tuple(inputs), dynamic_shapes=_dynamic(subject))
+    except Exception as error:  # the exporter raises many types
+        raise Broken(law, subject.name, f"{shape_of(inputs)}, every axis but C dynamic", _first_line(error),
+                     "torch.export to succeed") from error  # fmt: skip
+
+
+def exports(subject: Subject) -> None:
+    """torch.export takes it with dynamic sizes; the program agrees with eager at other sizes."""
+    module = subject.module()
+    program = _exported("exports", subject, module, subject.tensors()).module()
+    for sizes in ({}, {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6}):
+        inputs = subject.tensors(**sizes)
+        same("exports", subject, shape_of(inputs), program(*inputs), module(*inputs), "the eager output")
+
+
+def exports_to_onnx(subject: Subject) -> None:
+    """ONNX export takes it with dynamic sizes; onnxruntime agrees with eager at other sizes. Needs `regard[export]`."""
+    import onnxruntime
+
+    module = subject.module()
+    program = _exported("exports_to_onnx", subject, module, subject.tensors())
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            exported = torch.onnx.export(program, dynamo=True, verbose=False)
+        session = onnxruntime.InferenceSession(
+            exported.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
+        )
+    except Exception as error:  # the exporter and the runtime raise many types
+        raise Broken(
+            "exports_to_onnx", subject.name, "dynamic sizes", _first_line(error), "ONNX export to succeed"
+        ) from error
+    for sizes in ({}, {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6}):
+        inputs = subject.tensors(**sizes)
+        names = [slot.name for slot in session.get_inputs()]
+        seen = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
+        same("exports_to_onnx", subject, shape_of(inputs), [torch.from_numpy(y) for y in seen], module(*inputs),
+              "the eager output")  # fmt: skip
+
+
+def rejects(subject: Subject) -> None:
+    """Refuses wrong arguments by name: an unknown one, and `channels` that is no positive whole number."""
+    if subject.factory is None:
+        return
+    trials: list[tuple[dict[str, Any], type[Exception], str]] = [({"no_such_option": 1}, TypeError, "no_such_option")]
+    if "channels" in inspect.signature(subject.factory).parameters:
+        trials += [({"channels": bad}, ValueError, f"channels={bad!r}") for bad in (0, -3, 2.5)]
+    for wrong, kind, name in trials:
+        given = ", ".join(f"{key}={value!r}" for key, value in wrong.items())
+        try:
+            subject.factory(**{**subject.kwargs, **wrong})
+        except kind as error:
+            if name not in str(error):
+                raise Broken("rejects", subject.name, given, f"{error}", f"a message with {name!r}") from None
+        except Exception as error:
+            raise Broken("rejects", subject.name, given, _first_line(error), f"{kind.__name__}") from error
+        else:
+            raise Broken("rejects", subject.name, given, "no error", f"{kind.__name__}")
+
+
+def attaches(subject: Subject) -> None:
+    """Attaches to a convolution, starts there as the identity, and detaches without a trace."""
+    if subject.inputs != ("B C H W",) or subject.outputs != ("B C H W",):
+        return
+    with seeded(3):
+        host = nn.Sequential(
+            nn.Conv2d(3, subject.channels, 3, padding=1), nn.ReLU(), nn.Conv2d(subject.channels, 2, 1)
+        ).eval()
+        x = torch.randn(2, 3, 8, 7)
+    before, names = host(x), list(host.state_dict())
+    built = subject.module(spread=False)
+    attach(host, lambda channels: built, after="0", identity=True, example=x)
+    if not torch.equal(host(x), before):
+        raise Broken("attaches", subject.name, shape_of([x]), "other outputs", "bit-equal outputs with identity=True")
+    detach(host)
+    if list(host.state_dict()) != names or not torch.equal(host(x), before):
+        raise Broken("attaches", subject.name, shape_of([x]), "a trace left after detach", "the old model")

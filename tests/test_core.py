@@ -1,0 +1,196 @@
+"""Watching: what is seen, by whom, and what it leaves behind."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import threading
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import regard
+from regard.core import Attention, declared_maps, watch
+
+
+def two_gates() -> nn.Sequential:
+    torch.manual_seed(0)
+    first, second = regard.create("se", channels=8, reduction=2), regard.create("cbam", channels=8, reduction=2)
+    return nn.Sequential(first, nn.ReLU(), second).eval()
+
+
+X = torch.linspace(-1, 1, 2 * 8 * 5 * 3).reshape(2, 8, 5, 3)
+
+
+def test_maps_are_named_by_module_and_map_with_axes() -> None:
+    with watch(two_gates()) as maps:
+        two_gates()  # another model is not watched
+    assert not maps
+    model = two_gates()
+    with watch(model) as maps:
+        model(X)
+    assert {key: tuple(looks[0].shape) for key, looks in maps.items()} == {
+        "0/channel": (2, 8, 1, 1),
+        "2/channel": (2, 8, 1, 1),
+        "2/spatial": (2, 1, 5, 3),
+    }
+    assert maps.axes == {"0/channel": "B C 1 1", "2/channel": "B C 1 1", "2/spatial": "B 1 H W"}
+
+
+def test_every_look_is_kept_in_order() -> None:
+    model = two_gates()
+    with watch(model) as maps:
+        model(X)
+        model(2 * X)
+    first, second = maps["0/channel"]
+    assert not torch.equal(first, second)
+    with watch(model) as again:
+        model(2 * X)
+    assert torch.equal(again["0/channel"][0], second)
+
+
+def test_a_single_mechanism_is_named_by_its_maps_alone() -> None:
+    gate = regard.create("se", channels=8, reduction=2)
+    with watch(gate) as maps:
+        gate(X)
+    assert list(maps) == ["channel"]
+
+
+def test_grids_say_what_a_flattened_axis_was() -> None:
+    block = regard.create("nonlocal", channels=8).eval()
+    with watch(block) as maps:
+        block(X)
+    assert maps["affinity"][0].shape == (2, 15, 2)
+    assert maps.grids["affinity"] == {"Q": (5, 3), "K": (2, 1)}
+
+
+def test_maps_are_detached_unless_the_graph_is_kept() -> None:
+    model = two_gates()
+    with watch(model) as maps:
+        model(X)
+    assert not maps["0/channel"][0].requires_grad
+    with watch(model, keep_graph=True) as maps:
+        model(X)
+    maps["2/spatial"][0].square().sum().backward()
+    assert model[0].reduce.weight.grad is not None
+
+
+def test_nothing_is_left_behind() -> None:
+    model = two_gates()
+    before = {name: dict(module.__dict__) for name, module in model.named_modules()}
+    with pytest.raises(ZeroDivisionError), watch(model) as maps:
+        raise ZeroDivisionError
+    model(X)
+    assert not maps
+    assert {name: dict(module.__dict__) for name, module in model.named_modules()} == before
+    pickle.dumps(model)
+    copy.deepcopy(model)
+
+
+def test_nothing_to_watch_is_an_error() -> None:
+    with pytest.raises(ValueError, match="Sequential has no attention to watch"), watch(nn.Sequential(nn.ReLU())):
+        pass
+
+
+def test_watching_twice_from_one_thread_is_an_error_and_harmless() -> None:
+    model = two_gates()
+    with watch(model) as maps:
+        with pytest.raises(RuntimeError, match="already watches"), watch(model[2]):
+            pass
+        model(X)
+    assert len(maps) == 3
+    with watch(model[2]) as maps:
+        model(X)
+    assert len(maps) == 2
+
+
+@pytest.mark.parametrize("how", ["wrapped", "in place"])
+def test_a_compiled_model_can_be_watched(how: str) -> None:
+    torch.compiler.reset()
+    model = two_gates()
+    plain = model(X)
+    compiled = model
+    if how == "wrapped":
+        compiled = torch.compile(model, backend="aot_eager", fullgraph=True)
+    else:
+        model.compile(backend="aot_eager", fullgraph=True)
+    compiled(X)
+    with watch(compiled) as maps:
+        seen = compiled(X)
+    assert sorted(maps) == ["0/channel", "2/channel", "2/spatial"]
+    torch.testing.assert_close(seen, plain)
+    torch.testing.assert_close(compiled(X), plain)
+    torch.compiler.reset()
+
+
+def test_two_threads_take_turns_and_see_only_their_own() -> None:
+    model = two_gates()
+    inside, checked = threading.Event(), threading.Event()
+    results: dict[str, Tensor] = {}
+
+    def other() -> None:
+        inside.wait()
+        model(5 * X)  # an unwatched pass meanwhile is not recorded
+        checked.set()
+        with watch(model) as maps:
+            model(3 * X)
+        results["other"] = maps["0/channel"][0]
+        results["count"] = torch.tensor(len(maps["0/channel"]))
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with watch(model) as maps:
+        model(X)
+        inside.set()
+        checked.wait()
+        thread.join(timeout=0.2)
+        assert thread.is_alive(), "the second watcher has to wait"
+        model(X)
+    thread.join(timeout=30)
+    assert not thread.is_alive()
+    assert len(maps["0/channel"]) == 2
+    assert results["count"] == 1
+    assert not torch.equal(results["other"], maps["0/channel"][0])
+
+
+def test_two_threads_watch_two_models_at_once() -> None:
+    models = [two_gates(), two_gates()]
+    meet = threading.Barrier(2, timeout=30)
+    counts: list[int] = []
+
+    def look(model: nn.Module) -> None:
+        with watch(model) as maps:
+            meet.wait()
+            for _ in range(5):
+                model(X)
+        counts.append(len(maps["2/spatial"]))
+
+    threads = [threading.Thread(target=look, args=(model,)) for model in models]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=60)
+    assert counts == [5, 5]
+    compiled = torch.compile(models[0], backend="aot_eager")
+    torch.testing.assert_close(compiled(X), models[0](X))  # and compiling works again afterwards
+    torch.compiler.reset()
+
+
+def test_a_class_outside_the_catalogue_declares_its_own_maps() -> None:
+    class Own(Attention):
+        maps = {"gate": "B 1 H W"}  # noqa: RUF012
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.see("gate", x.mean(1, keepdim=True).sigmoid())
+
+    own = Own()
+    with watch(own) as maps:
+        own(X)
+    assert maps.axes == {"gate": "B 1 H W"}
+    assert declared_maps(own) == {"gate": "B 1 H W"}
+
+
+def test_declared_maps_cover_every_option() -> None:
+    gate = regard.create("gc", channels=8, reduction=2)
+    assert declared_maps(gate) == {"channel": "B C 1 1", "spatial": "B 1 H W"}

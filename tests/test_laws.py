@@ -1,0 +1,274 @@
+"""Every entry, every option, every law; and every law against a module that breaks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from regard import catalog, check
+from regard.catalog import Entry, Option, Paper
+from regard.core import Attention
+from regard.laws import LAWS, Broken, Subject, subjects
+
+SUBJECTS = [(entry, subject) for entry in catalog.entries() for subject in subjects(entry)]
+
+
+@pytest.mark.parametrize("law", LAWS)
+@pytest.mark.parametrize(("entry", "subject"), SUBJECTS, ids=[subject.name for _, subject in SUBJECTS])
+def test_law(entry: Entry, subject: Subject, law: str) -> None:
+    if law in entry.excused:
+        with pytest.raises((Broken, RuntimeError, TypeError)):
+            LAWS[law](subject)
+    else:
+        LAWS[law](subject)
+
+
+@pytest.mark.parametrize("name", [entry.name for entry in catalog.entries()])
+def test_the_default_of_every_entry_compiles_with_inductor(name: str) -> None:
+    from regard.laws.use import compiles
+
+    compiles(next(subjects(catalog.get(name))), backend="inductor")
+
+
+# Seeded faults: a sound gate, and modules that differ from it by one mistake each.
+
+
+class Gate(Attention):
+    """Sound: a channel gate with one linear layer."""
+
+    maps = {"channel": "B C 1 1"}  # noqa: RUF012
+
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__()
+        if not isinstance(channels, int) or channels < 1:
+            raise ValueError(f"channels={channels!r}: a positive whole number is needed")
+        self.mix = nn.Linear(channels, channels)
+
+    def gate(self, x: Tensor) -> Tensor:
+        return self.mix(x.mean((2, 3))).sigmoid()[:, :, None, None]
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.see("channel", self.gate(x))
+
+
+class SoftmaxOverBatch(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        return self.mix(x.mean((2, 3))).softmax(0)[:, :, None, None]
+
+
+class WrongShape(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x).mT
+
+
+class SquareOnly(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.shape[2:] != (4, 6) else super().forward(x)[..., :4]
+
+
+class NoSmallest(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)[..., : x.shape[-1] // 2 * 2] if x.shape[-1] == 1 else super().forward(x)
+
+
+class DividesByNorm(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        return super().gate(x / x.norm())
+
+
+class WritesInput(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mul_(self.see("channel", self.gate(x)))
+
+
+class DropsInEval(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.dropout(super().forward(x), 0.5, training=True)
+
+
+class RewritesParameter(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        self.mix.weight = nn.Parameter(self.mix.weight.softmax(0))
+        return super().forward(x)
+
+
+class OtherWhenWatched(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        y = super().forward(x)
+        return y + 1 if self.watched else y
+
+
+class ForgetsMap(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.gate(x)
+
+
+class MapWithWrongAxes(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(x)
+        self.see("channel", gate.flatten(1))
+        return x * gate
+
+
+class DeadParameter(Gate):
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__(channels)
+        self.unused = nn.Linear(channels, channels)
+
+
+class DetachedGate(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        return super().gate(x).detach()
+
+
+class WrongGradient(Gate):
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: object, x: Tensor) -> Tensor:
+            return x.clone()
+
+        @staticmethod
+        def backward(ctx: object, gradient: Tensor) -> Tensor:
+            return 2 * gradient
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.Twice.apply(super().forward(x))
+
+
+class ListOfLayers(Gate):
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__(channels)
+        self.hidden = [nn.Linear(channels, channels)]
+
+    def gate(self, x: Tensor) -> Tensor:
+        return self.hidden[0](super().gate(x)[:, :, 0, 0]).sigmoid()[:, :, None, None]
+
+
+class OverflowsInHalf(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        return self.mix(x.pow(2).sum((2, 3)).sqrt()).sigmoid()[:, :, None, None]
+
+
+class ConstantOnCPU(Gate):
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__(channels)
+        self.register_buffer("offset", torch.zeros(1, device="cpu"))
+
+
+class ReadsMemoryOrder(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if x.is_contiguous() else x
+
+
+class BreaksTheGraph(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        gate = super().gate(x)
+        return gate if gate.sum().item() > -1 else gate * 0
+
+
+class FixedSize(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2], x.shape[3]
+        return super().gate(x) * (1 + 0 * torch.ones(height * width, dtype=torch.int32).tolist().count(height))
+
+
+class SwallowsOptions(Gate):
+    def __init__(self, channels: int = 6, **_: object) -> None:
+        super().__init__(channels)
+
+
+class AnyChannels(Gate):
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__(channels if isinstance(channels, int) and channels > 0 else 6)
+
+
+class NotTheIdentity(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / 0
+
+
+FAULTS = [
+    (SoftmaxOverBatch, "batch_independent"),
+    (WrongShape, "shapes"),
+    (SquareOnly, "shapes"),
+    (NoSmallest, "shapes"),
+    (DividesByNorm, "finite"),
+    (WritesInput, "leaves_inputs_alone"),
+    (DropsInEval, "deterministic"),
+    (RewritesParameter, "changes_no_parameter"),
+    (OtherWhenWatched, "watched_equals_unwatched"),
+    (ForgetsMap, "shows_declared_maps"),
+    (MapWithWrongAxes, "shows_declared_maps"),
+    (DeadParameter, "gradients_reach"),
+    (DetachedGate, "gradients_reach"),
+    (WrongGradient, "gradcheck"),
+    (ListOfLayers, "keeps_state"),
+    (OverflowsInHalf, "low_precision"),
+    (ConstantOnCPU, "builds_on_meta"),
+    (ReadsMemoryOrder, "channels_last"),
+    (BreaksTheGraph, "compiles"),
+    (FixedSize, "exports"),
+    (FixedSize, "exports_to_onnx"),
+    (SwallowsOptions, "rejects"),
+    (AnyChannels, "rejects"),
+    (NotTheIdentity, "attaches"),
+]
+
+
+def test_a_sound_module_keeps_every_law() -> None:
+    report = check(Gate)
+    assert report.ok, str(report)
+    assert {outcome.status for outcome in report.outcomes} == {"kept"}
+    assert str(report) == f"{len(LAWS)} of {len(LAWS)} laws kept, 0 broken"
+
+
+@pytest.mark.parametrize(("fault", "law"), FAULTS, ids=[f"{fault.__name__}-{law}" for fault, law in FAULTS])
+def test_a_seeded_fault_breaks_its_law(fault: Callable[..., nn.Module], law: str) -> None:
+    report = check(fault, laws=[law])
+    (outcome,) = report.outcomes
+    assert outcome.status == "broken"
+    assert law in outcome.message
+    assert fault.__name__ in outcome.message
+    with pytest.raises(AssertionError, match=law):
+        report.raise_if_broken()
+
+
+def test_every_law_has_a_seeded_fault() -> None:
+    assert {law for _, law in FAULTS} == set(LAWS)
+
+
+def test_a_module_without_maps_is_held_to_the_rest() -> None:
+    report = check(nn.Conv2d(6, 6, 1), laws=["shapes", "finite", "watched_equals_unwatched", "shows_declared_maps"])
+    assert report.ok, str(report)
+
+
+def test_declared_maps_need_something_watchable() -> None:
+    report = check(nn.Conv2d(6, 6, 1), maps={"gate": "B C 1 1"}, laws=["shows_declared_maps"])
+    assert "no regard.core.Attention" in report.broken[0].message
+
+
+def test_an_excuse_has_to_be_needed() -> None:
+    label = Entry(
+        name="gate", target="mechanisms.squeeze_excite:SqueezeExcite", paper=Paper("T", "A", "V", 2020),
+        domains=("channel",), soft=True, maps={"channel": "B C 1 1"}, kwargs={"channels": 12, "reduction": 4},
+        options=(Option({"bias": False}),), excused={"finite": "for no reason"},
+    )  # fmt: skip
+    report = check(label, laws=["finite"])
+    assert [outcome.status for outcome in report.outcomes] == ["broken", "broken"]
+    assert "excused from finite (for no reason) but keeps it" in report.outcomes[0].message
+
+
+def test_names_are_suggested() -> None:
+    with pytest.raises(LookupError, match="did you mean gradcheck"):
+        check("se", laws=["gradchek"])
+    with pytest.raises(LookupError, match="did you mean"):
+        check("cbamm")
+
+
+def test_channels_that_cannot_be_seen_are_asked_for() -> None:
+    with pytest.raises(ValueError, match="pass channels="):
+        check(nn.Sigmoid(), laws=["finite"])
+    assert check(nn.Sigmoid(), channels=4, laws=["finite"]).ok
