@@ -79,6 +79,16 @@ def test_timm_rounding_of_the_hidden_width(channels: int, ratio: float, hidden: 
     torch.testing.assert_close(module(x), theirs(x))
 
 
+def test_settings_of_the_norm_are_kept() -> None:
+    ours = catalog.create("nonlocal", channels=4, hidden=2, dims=3)
+    theirs = {"theta": "conv_theta", "phi": "conv_phi", "g": "conv_g", "out": "conv_out", "norm": "bn"}
+    given = {f"{theirs[key.partition('.')[0]]}.{key.partition('.')[2]}": v for key, v in ours.state_dict().items()}
+    args = {"dim": 4, "dim_inner": 2, "pool_size": [1, 2, 2], "norm_eps": 1e-3, "norm_momentum": 0.3}
+    module = published.rebuild("nonlocal/facebookresearch.SlowFast/Nonlocal", args, given)
+    assert module.norm.eps == 1e-3
+    assert module.norm.momentum == 0.3
+
+
 def test_torchvision_checkpoint() -> None:
     from torchvision.ops import SqueezeExcitation
 

@@ -31,8 +31,8 @@ class Reference:
     Args:
         name: `mechanism/owner.repository/Class`.
         entry: the catalogue's name for it.
-        build: takes the published constructor's arguments under their own names; returns our arguments, and for each of
-            our parameter prefixes the published one.
+        build: takes the published constructor's arguments under their own names; returns our arguments (and, as
+            "part.attribute", what is set after building), and for each of our parameter prefixes the published one.
     """
 
     name: str
@@ -43,6 +43,10 @@ class Reference:
     def signature(self) -> str:
         """The published constructor's arguments with their defaults."""
         return str(inspect.signature(self.build)).partition(" ->")[0].replace("'", "")
+
+
+# Facts that only say which of several published classes is meant, as the reference's name already does.
+_WHICH = ("variant", "dimension")
 
 
 def _unsupported(what: str, value: object, known: str) -> ValueError:
@@ -69,7 +73,7 @@ def _eca(channel, k_size=3):
     return {"channels": channel, "kernel_size": k_size}, {"conv": "conv"}
 
 
-def _eca_ns(channel, k_size=3, variant="no weight sharing"):
+def _eca_ns(channel, k_size=3):
     return {"channels": channel, "kernel_size": k_size}, {"": "conv"}
 
 
@@ -140,7 +144,6 @@ def _nonlocal_mmcv(dims: int) -> Build:
         mode="embedded_gaussian",
         sub_sample=False,
         conv_cfg=None,
-        variant="mmcv",
         zeros_init=True,
     ):
         if norm_cfg is not None and norm_cfg.get("type") not in ("BN", "BN1d", "BN2d", "BN3d", "SyncBN"):
@@ -177,7 +180,6 @@ def _nonlocal_slowfast(
     norm_eps=1e-5,
     norm_momentum=0.1,
     norm_module="BatchNorm3d",
-    variant="slowfast",
 ):
     affinities = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
     if instantiation not in affinities:
@@ -189,6 +191,8 @@ def _nonlocal_slowfast(
         "affinity": affinities[instantiation],
         "dims": 3,
         "pool": 1 if pool_size is None else tuple(pool_size),
+        "norm.eps": norm_eps,
+        "norm.momentum": norm_momentum,
     }, ours
 
 
@@ -278,12 +282,18 @@ def rebuild(reference: str, args: Mapping[str, Any], state: Mapping[str, Tensor]
         ValueError: `state` does not belong to a module built with `args`, or `args` ask for what the paper lacks.
     """
     row = get(reference)
+    taken = inspect.signature(row.build)
+    given = {key: value for key, value in args.items() if key in taken.parameters or key not in _WHICH}
     try:
-        bound = inspect.signature(row.build).bind(**args)
+        taken.bind(**given)
     except TypeError as error:
         raise TypeError(f"{reference}: {error}; it takes {row.signature}") from None
-    arguments, names = row.build(*bound.args, **bound.kwargs)
-    module = catalog.create(row.entry, **arguments)
+    arguments, names = row.build(**given)
+    module = catalog.create(row.entry, **{key: value for key, value in arguments.items() if "." not in key})
+    for path, value in arguments.items():
+        part, dot, attribute = path.rpartition(".")
+        if dot:
+            setattr(module.get_submodule(part), attribute, value)
     _drop_absent_biases(module, names, state)
     dtype = next((tensor.dtype for tensor in state.values() if tensor.is_floating_point()), torch.float32)
     module.to(dtype).load_state_dict(_renamed(reference, module, names, state))
@@ -295,7 +305,7 @@ def _drop_absent_biases(module: nn.Module, names: Mapping[str, str], state: Mapp
     for ours, theirs in names.items():
         part = module.get_submodule(ours)
         if not isinstance(part, nn.Sequential) and f"{theirs}.weight" in state and f"{theirs}.bias" not in state:
-            part.bias = None
+            part._parameters["bias"] = None
 
 
 def _renamed(
@@ -306,7 +316,7 @@ def _renamed(
     used = set()
     for key, blank in wanted.items():
         prefix = max((name for name in names if name == "" or key.startswith(f"{name}.")), key=len, default=None)
-        theirs = None if prefix is None else f"{names[prefix]}.{key.removeprefix(prefix).removeprefix('.')}"
+        theirs = "" if prefix is None else f"{names[prefix]}.{key.removeprefix(prefix).removeprefix('.')}"
         if theirs in state:
             tensor = state[theirs]
             if [n for n in tensor.shape if n != 1] != [n for n in blank.shape if n != 1]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
@@ -127,17 +126,22 @@ class Entry:
         )
 
     @cached_property
+    def _tree(self) -> ast.Module:
+        """The file that implements it, read without importing it."""
+        path = Path(__file__).parent.parent.joinpath(*self.target.partition(":")[0].split("."))
+        return ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
+
+    @property
     def header(self) -> str:
-        """The header docstring of the file that implements it, read without importing it."""
-        spec = importlib.util.find_spec("regard")
-        assert spec is not None and spec.submodule_search_locations
-        path = Path(next(iter(spec.submodule_search_locations)), *self.target.partition(":")[0].split("."))
-        return ast.get_docstring(ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))) or ""
+        """The header docstring of the file that implements it."""
+        return ast.get_docstring(self._tree) or ""
 
     @property
     def summary(self) -> str:
-        """The first line of the header."""
-        return self.header.partition("\n")[0]
+        """The first line of the class's docstring, without its full stop."""
+        name = self.target.partition(":")[2]
+        cls = next(node for node in self._tree.body if isinstance(node, ast.ClassDef) and node.name == name)
+        return (ast.get_docstring(cls) or "").partition("\n")[0].rstrip(".")
 
     def section(self, title: str) -> str:
         """The text under `title:` in the header ("Place", "Deviations", "Errata", "Cost"), or an empty string."""

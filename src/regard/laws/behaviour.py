@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+from torch.autograd.gradcheck import GradcheckError
 
 from regard.core import Attention, watch
 from regard.laws.subject import SIZES, Broken, Subject, loss, outputs_of, same, shape_of
@@ -22,7 +23,7 @@ def shapes(subject: Subject) -> None:
     """Keeps the declared shapes at prime, even, non-square, smallest and batch-1 sizes, and refuses one size below."""
     module = subject.module()
     for sizes in _sizes_to_try(subject):
-        inputs = subject.tensors(**sizes)
+        inputs = subject.tensors(sizes)
         outputs = outputs_of(module(*inputs))
         known = {**SIZES, "C": subject.channels, **sizes}
         wanted = [tuple(Subject.size(n, known) for n in axes.split()) for axes in subject.outputs]
@@ -31,7 +32,7 @@ def shapes(subject: Subject) -> None:
     for letter, size in zip(subject.plane[-len(subject.least) :], subject.least, strict=True):
         if size == 1:
             continue
-        inputs = subject.tensors(**{letter: size - 1})
+        inputs = subject.tensors({letter: size - 1})
         try:
             outputs = outputs_of(module(*inputs))
         except (ValueError, RuntimeError):
@@ -74,7 +75,7 @@ def leaves_inputs_alone(subject: Subject) -> None:
 
 def batch_independent(subject: Subject) -> None:
     """In eval mode a sample's output does not depend on the others in the batch."""
-    module, inputs = subject.module(), subject.tensors(B=3)
+    module, inputs = subject.module(), subject.tensors({"B": 3})
     whole = outputs_of(module(*inputs))
     for i in range(3):
         alone = module(*[x[i : i + 1] for x in inputs])
@@ -162,7 +163,7 @@ def gradients_reach(subject: Subject) -> None:
     if not subject.soft:
         return
     module = subject.module(train=True)
-    inputs = [x.requires_grad_() for x in subject.tensors(B=5)]
+    inputs = [x.requires_grad_() for x in subject.tensors({"B": 5})]
     loss(outputs_of(module(*inputs))).backward()
     named = [(f"input {i}", x.grad) for i, x in enumerate(inputs)]
     named += [(f"parameter {name}", p.grad) for name, p in module.named_parameters() if p.requires_grad]
@@ -179,10 +180,10 @@ def gradcheck(subject: Subject) -> None:
     if not subject.soft:
         return
     module = subject.module(dtype=torch.float64)
-    inputs = [x.requires_grad_() for x in subject.tensors(dtype=torch.float64, H=3, W=2, T=2, N=4)]
+    inputs = [x.requires_grad_() for x in subject.tensors({"H": 3, "W": 2, "T": 2, "N": 4}, dtype=torch.float64)]
     try:
         torch.autograd.gradcheck(module, tuple(inputs), fast_mode=True)
-    except torch.autograd.gradcheck.GradcheckError as error:
+    except GradcheckError as error:
         reason = " ".join(str(error).split())[:200]
         raise Broken("gradcheck", subject.name, shape_of(inputs), reason, "finite differences to agree") from None
 

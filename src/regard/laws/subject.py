@@ -63,14 +63,12 @@ class Subject:
                         nn.init.normal_(parameter, 0.1, 0.3)
         return module.to(dtype).train(train)
 
-    def tensors(
-        self, *, dtype: torch.dtype = torch.float32, seed: int = 1, spread: float = 1.0, **sizes: int
-    ) -> list[Tensor]:
+    def tensors(self, sizes: Mapping[str, int] | None = None, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """One random tensor for each input, with an offset for each channel so that no pooled value is near zero."""
-        sizes = {**SIZES, "C": self.channels, **sizes}
-        with seeded(seed):
+        sizes = {**SIZES, "C": self.channels, **(sizes or {})}
+        with seeded(1):
             return [
-                spread * (torch.randn(shape) + torch.randn(*shape[:2], *[1] * (len(shape) - 2))).to(dtype)
+                (torch.randn(shape) + torch.randn(*shape[:2], *[1] * (len(shape) - 2))).to(dtype)
                 for shape in ([self.size(letter, sizes) for letter in axes.split()] for axes in self.inputs)
             ]
 

@@ -111,7 +111,7 @@ def exports(subject: Subject) -> None:
     module = subject.module()
     program = _exported("exports", subject, module, subject.tensors()).module()
     for sizes in ({}, {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6}):
-        inputs = subject.tensors(**sizes)
+        inputs = subject.tensors(sizes)
         same("exports", subject, shape_of(inputs), program(*inputs), module(*inputs), "the eager output")
 
 
@@ -125,6 +125,7 @@ def exports_to_onnx(subject: Subject) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             exported = torch.onnx.export(program, dynamo=True, verbose=False)
+        assert exported is not None
         session = onnxruntime.InferenceSession(
             exported.model_proto.SerializeToString(), providers=["CPUExecutionProvider"]
         )
@@ -133,7 +134,7 @@ def exports_to_onnx(subject: Subject) -> None:
             "exports_to_onnx", subject.name, "dynamic sizes", _first_line(error), "ONNX export to succeed"
         ) from error
     for sizes in ({}, {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6}):
-        inputs = subject.tensors(**sizes)
+        inputs = subject.tensors(sizes)
         names = [slot.name for slot in session.get_inputs()]
         seen = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
         same("exports_to_onnx", subject, shape_of(inputs), [torch.from_numpy(y) for y in seen], module(*inputs),

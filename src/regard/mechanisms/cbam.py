@@ -32,7 +32,7 @@ from regard.ops import pooling
 
 
 class ConvBlockAttention(Attention):
-    """Channel gate followed by a spatial gate.
+    """Channel gate from several pools, then a spatial gate from two channel statistics.
 
     Args:
         channels: C of the input.

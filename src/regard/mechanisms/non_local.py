@@ -26,7 +26,7 @@ Errata: ports that multiply the logits by √C', scale by C in place of C', fix 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -43,11 +43,11 @@ def _max_pool_1d(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.max_pool2d(x[..., None], (*size, 1))[..., 0]
 
 
-_MAX_POOL = {1: _max_pool_1d, 2: F.max_pool2d, 3: F.max_pool3d}
+_MAX_POOL: dict[int, Callable[..., Tensor]] = {1: _max_pool_1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
 class NonLocal(Attention):
-    """Non-local block over one, two or three dimensions.
+    """Every position attends to every position of a sequence, an image or a video.
 
     Args:
         channels: C of the input.

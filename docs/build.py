@@ -1,0 +1,140 @@
+"""Writes everything that is generated from the catalogue: the README table and one page for each entry.
+
+python docs/build.py            write
+python docs/build.py --check    exit with 1 and name what is stale
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from regard import catalog, published
+from regard.catalog import Entry
+
+ROOT = Path(__file__).parent.parent
+PAGES = ROOT / "docs" / "entries"
+START, END = "<!-- catalogue: written by `make docs` -->", "<!-- end of catalogue -->"
+
+
+def table() -> str:
+    """The README's table of everything."""
+    lines = ["| name | year | ranges over | maps | what it is |", "|---|---|---|---|---|"]
+    for entry in catalog.entries():
+        maps = ", ".join(f"{name} `{axes}`" for name, axes in entry.maps.items())
+        domains = ", ".join(entry.domains)
+        name = f"[`{entry.name}`](docs/entries/{entry.name}.md)"
+        lines.append(f"| {name} | {entry.paper.year} | {domains} | {maps} | {entry.summary} |")
+    return "\n".join(lines)
+
+
+def page(entry: Entry) -> str:
+    """The page of one entry."""
+    paper, cls = entry.paper, entry.target.partition(":")[2]
+    citation, _, rest = entry.header.partition("\n\n")[2].partition("\n\n    ")
+    equations, _, sections = rest.partition("\n\nPlace:")
+    lines = [
+        f"# {entry.name}",
+        "",
+        entry.summary + ".",
+        "",
+        " ".join(citation.split()) + (f" <{paper.url}>" if paper.url else ""),
+        "",
+        "```text",
+        f"    {equations}",
+        "```",
+        "",
+        "```python",
+        f'module = regard.create("{entry.name}", channels=64)',
+        f'regard.attach(model, "{entry.name}")',
+        "with regard.watch(model) as maps:",
+        "    model(images)",
+        "```",
+        "",
+        f"Class: `regard.{entry.target.replace(':', '.')}`. Weights: {'soft' if entry.soft else 'hard'}.",
+        "",
+        "| map | axes |",
+        "|---|---|",
+        *(f"| {name} | `{axes}` |" for name, axes in everything_shown(entry).items()),
+        "",
+    ]
+    for line in f"Place:{sections}".split("\n"):
+        title, colon, text = line.partition(":")
+        if colon and line[:1].isupper() and title in ("Place", "Cost", "Deviations", "Errata"):
+            lines += [f"## {title}", "", text.strip()]
+        else:
+            lines.append(line.strip())
+        if not lines[-1]:
+            lines.pop()
+    lines = spaced(lines)
+    doc = [line.strip() for line in entry.load().__doc__.split("\n")]
+    lines += ["", "## Arguments", "", *arguments(doc), "", "Tried by the tests, besides the default:"]
+    for option in entry.options:
+        settings = ", ".join(f"{key}={value!r}" for key, value in option.kwargs.items())
+        lines.append(f"- `{cls}(channels, {settings})`")
+    if not entry.options:
+        lines[-1] = "It has no options."
+    known = published.references(entry.name)
+    if known:
+        lines += ["", "## Authors' weights", "", "`regard.published.rebuild` takes checkpoints of:", ""]
+        lines += [f"- `{reference.name}` {reference.signature}" for reference in known]
+    return "\n".join(lines) + "\n"
+
+
+def everything_shown(entry: Entry) -> dict[str, str]:
+    """The maps over all options."""
+    return {name: axes for setting in reversed(entry.settings) for name, axes in (setting.maps or {}).items()}
+
+
+def spaced(lines: list[str]) -> list[str]:
+    """A blank line before every heading."""
+    spread: list[str] = []
+    for line in lines:
+        if line.startswith("## ") and spread and spread[-1]:
+            spread.append("")
+        spread.append(line)
+    return spread
+
+
+def arguments(doc: list[str]) -> Iterator[str]:
+    """The `Args:` of a class docstring as a list; the rest of it follows."""
+    start = doc.index("Args:") + 1
+    for line in doc[start:]:
+        name, colon, text = line.partition(": ")
+        if line.startswith(("Shapes:", "Maps:", "Raises:")):
+            yield from ("", line)
+        elif colon and all(part.strip().isidentifier() for part in name.split(",")):
+            yield f"- `{name}`: {text}"
+        elif line:
+            yield f"  {line}"
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file and what it should hold."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    before, _, rest = readme.partition(START)
+    _, _, after = rest.partition(END)
+    files = {PAGES / f"{entry.name}.md": page(entry) for entry in catalog.entries()}
+    return {ROOT / "README.md": f"{before}{START}\n{table()}\n{END}{after}", **files}
+
+
+def main() -> int:
+    wanted = generated()
+    stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    left = [path for path in PAGES.glob("*.md") if path not in wanted]
+    if "--check" in sys.argv[1:]:
+        for path in (*stale, *left):
+            print(f"{path.relative_to(ROOT)} is stale: run `make docs`")
+        return bool(stale or left)
+    PAGES.mkdir(parents=True, exist_ok=True)
+    for path in stale:
+        path.write_text(wanted[path], encoding="utf-8")
+    for path in left:
+        path.unlink()
+    print(f"{len(stale)} written, {len(left)} removed")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

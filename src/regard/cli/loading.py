@@ -1,0 +1,55 @@
+"""What a user names on the command line: a class in a file, a JSON object."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from regard.catalog import nearest
+
+
+def json_object(option: str, text: str) -> dict[str, Any]:
+    """The JSON object in `text`.
+
+    Raises: ValueError naming the option and the place of the mistake.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option} {text!r} is not JSON ({error}); for example '{{\"channels\": 64}}'") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{option} {text!r} has to be a JSON object, for example '{{\"channels\": 64}}'")
+    return value
+
+
+def class_at(target: str) -> Any:
+    """The class that `PATH.py:CLASS` names.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        LookupError: it has no such class; the message names the nearest.
+        ValueError: the file cannot be imported.
+    """
+    place, _, name = target.rpartition(":")
+    path = Path(place)
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {place!r}; the form is PATH.py:CLASS")
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{place!r} is not a Python file; the form is PATH.py:CLASS")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules.setdefault(path.stem, module)  # so that its classes can be pickled
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        raise ValueError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    if not hasattr(module, name):
+        classes = tuple(key for key, value in vars(module).items() if isinstance(value, type))
+        raise LookupError(f"{place} has no class {name!r}; {nearest(name, classes)}")
+    return getattr(module, name)

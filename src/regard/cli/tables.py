@@ -1,0 +1,90 @@
+"""What the terminal shows: tables of the catalogue and of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from regard.catalog import Entry
+from regard.comparing import Summary
+
+
+def facts(entry: Entry) -> dict[str, Any]:
+    """An entry for programs."""
+    paper = entry.paper
+    return {
+        "name": entry.name,
+        "summary": entry.summary,
+        "domains": list(entry.domains),
+        "soft": entry.soft,
+        "maps": dict(entry.maps),
+        "title": paper.title,
+        "authors": paper.authors,
+        "venue": paper.venue,
+        "year": paper.year,
+        "url": paper.url,
+        "code": entry.code,
+        "import": f"regard.{entry.target.replace(':', '.')}",
+    }
+
+
+def entries(found: Iterable[Entry]) -> Table:
+    """One line for each entry."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("name", "year", "domains", "maps", "what it is"):
+        table.add_column(column, no_wrap=column in ("name", "year"))
+    for entry in found:
+        table.add_row(
+            entry.name, str(entry.paper.year), ", ".join(entry.domains), ", ".join(entry.maps), escape(entry.summary)
+        )
+    return table
+
+
+def show(console: Console, entry: Entry, cost: Mapping[str, Any]) -> None:
+    """Everything about one entry."""
+    paper = entry.paper
+    console.print(f"[bold]{entry.name}[/]  {escape(entry.summary)}", highlight=False)
+    if paper.url:
+        console.print(paper.url, highlight=False)
+    console.print()
+    console.print(escape(entry.header.partition("\n\n")[2]), highlight=False, soft_wrap=True)
+    console.print()
+    table = Table(box=None, show_header=False, pad_edge=False)
+    table.add_row("domains", ", ".join(entry.domains))
+    table.add_row("weights", "soft" if entry.soft else "hard")
+    for name, axes in entry.maps.items():
+        table.add_row(f"map {name}", axes)
+    table.add_row("build", f'regard.create("{entry.name}", channels=64)')
+    table.add_row("attach", f'regard.attach(model, "{entry.name}")')
+    table.add_row("class", f"regard.{entry.target.replace(':', '.')}")
+    table.add_row("cost", f"{cost['parameters']:,} parameters, {cost['flops'] / 1e6:,.1f} MFLOP for {cost['input']}")
+    console.print(table, highlight=False)
+
+
+# The page has every column; a terminal has room for these.
+_COLUMNS = ("accuracy", "gain", "over-plain", "ece", "energy", "energy-gradcam", "parameters", "latency-")
+
+
+def comparison(summary: Summary) -> Table:
+    """The rows of a comparison as on the page, the best of each column in bold."""
+    from regard.report import plots
+    from regard.report import table as results
+
+    looks = plots.looks([row.mechanism for row in summary.rows], results.REFERENCES)
+    shown = [column for column in results.columns(summary.rows) if column.key.startswith(_COLUMNS)]
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column("")
+    for column in shown:
+        place = f"{column.group}: " if column.key.startswith(("energy", "pointing")) else ""
+        table.add_column(f"{place}{column.title}, {column.unit}".removesuffix(", "), justify="right")
+    for line in results.lines(summary.rows, shown, looks):
+        cells = []
+        for cell in line.cells:
+            text = f"{cell.text} ({cell.interval})" if cell.interval else cell.text
+            cells.append(f"[bold]{escape(text)}[/]" if cell.best else escape(text))
+        table.add_row(line.look.name, *cells)
+    return table
