@@ -17,11 +17,11 @@ from regard.attaching import AttentionHook, attach, detach, fold, sites
 SINGLE = [entry.name for entry in catalog.entries() if entry.inputs == ("B C H W",) and not entry.system]
 
 
-def resnet():
+def resnet(channels=(16, 32, 32, 32)):
     """Every block of one kind, with a shortcut of its own in one; trained-like: no branch starts silent."""
     torch.manual_seed(0)
     net = timm.models.resnet.ResNet(
-        timm.models.resnet.BasicBlock, (1, 1, 1, 1), channels=(16, 32, 32, 32), num_classes=5, zero_init_last=False
+        timm.models.resnet.BasicBlock, (1, 1, 1, 1), channels=channels, num_classes=5, zero_init_last=False
     )
     net.pretrained_cfg = {"input_size": (3, 64, 64)}
     for module in net.modules():
@@ -366,17 +366,18 @@ def test_identity_starts_from_the_very_same_logits(backbone, name):
 
 @pytest.mark.parametrize("name", SINGLE)
 def test_gradients_reach_the_mechanism_after_one_step(name):
-    model, x = attach(resnet(), name, identity=True).train(), image()
+    # Wide enough for every mechanism's bottleneck to have living units.
+    model, x = attach(resnet((64,) * 4), name, identity=True).train(), image()
 
     def reached(module, least=0.0):
         return {n for n, p in module.named_parameters() if p.grad is not None and p.grad.abs().max() > least}
 
     def alone(perturbed):
         """What the mechanism by itself gives gradients to, beyond rounding: a softmax moves with no bias."""
-        module = catalog.create(name, channels=16).train()
+        module = catalog.create(name, channels=64).train()
         for parameter in module.parameters():
             parameter.data.add_(torch.randn_like(parameter), alpha=perturbed)
-        h = torch.randn(2, 16, 8, 8)
+        h = torch.randn(2, 64, 8, 8)
         (module(h) * torch.randn_like(h)).sum().backward()
         return reached(module, 1e-4)
 
@@ -385,7 +386,7 @@ def test_gradients_reach_the_mechanism_after_one_step(name):
     for _ in range(3):
         optimizer.zero_grad()
         model(x).square().sum().backward()
-        sets.append([reached(layer[0].bn2.attention) for layer in (model.layer1, model.layer4)])
+        sets.append([reached(layer[0].bn2.attention) for layer in (model.layer2, model.layer4)])
         optimizer.step()
     for after_one, after_two in zip(sets[1], sets[2], strict=True):
         assert after_one and after_one >= alone(perturbed=0)  # its own zero initialisation may hold others back

@@ -409,8 +409,17 @@ def test_the_gallery_shows_what_the_file_holds(tmp_path):
     with np.load(file) as arrays:
         kind, pixels = decoded(shots[1].photograph)
         assert kind == "data:image/png" and (pixels == arrays["images"][1]).all(), "small images stay exact"
+    assert [each.through for each in shots[0].tiles] == ["Grad-CAM", "Grad-CAM", "Grad-CAM", "spatial map", "Grad-CAM"]
     _, map = decoded(tile.map)
     assert map.shape == (24, 30, 3) and map[2, 2].sum() > map[20, 20].sum() + 300
+
+
+def test_an_even_map_is_called_so(tmp_path):
+    file = make_gallery(tmp_path / "g.npz", ["none"])
+    with np.load(file) as arrays:
+        np.savez(file, **{**arrays, "map.none": np.zeros((3, 24, 30), np.float32)})
+    shots = gallery.shots(file, rows()[:1], plots.looks(["none"], table.REFERENCES), CLASSES)
+    assert shots[0].tiles[0].through == "Grad-CAM, even"
 
 
 def test_large_images_are_kept_small(tmp_path):
@@ -589,7 +598,8 @@ def test_a_script_in_the_page_would_not_run(browser, written, tmp_path):
     breached.write_text(written.read_text(encoding="utf-8").replace("</main>", added), encoding="utf-8")
     browser.open(breached)
     assert browser("window.breached === undefined && theme.hidden === false")
-    assert any("Content Security Policy" in each["entry"]["text"] for each in browser.told("Log.entryAdded"))
+    refused = [each.get("blockedReason") for each in browser.told("Network.loadingFailed")]
+    assert refused == ["csp"], "the foreign image"
 
 
 def order(browser):

@@ -240,6 +240,7 @@ def test_the_chosen_query_is_marked_and_its_own_attention_shown():
 def test_the_strongest_query_is_the_one_with_the_largest_weight():
     attention = torch.full((1, 12, 12), 0.01)
     attention[0, 6, 0] = 0.9
+    attention[0, 3] = 0.2  # more in all, but nowhere as much
     strongest = draw(seen("B Q K", attention, Q=(3, 4)), photograph())[2]
     assert strongest.caption.startswith("3 x 4; 0.01 to 0.9")
 

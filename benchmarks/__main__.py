@@ -1,0 +1,107 @@
+"""`python -m benchmarks`: every mechanism of the catalogue against its peers; no figure behind a red gate."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks import gate, results
+from benchmarks.bench import LAYOUTS, Bench
+from benchmarks.measuring import READS
+from benchmarks.peers import PEERS
+from regard import catalog
+
+
+def arguments(line: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--shape", type=_shape, default=(8, 256, 56, 56), metavar="B,C,H,W")
+    parser.add_argument("--layout", choices=(*LAYOUTS, "both"), default="both")
+    parser.add_argument("--only", type=lambda names: names.split(","), metavar="NAME,…", help="catalogue names")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--quick", action="store_true", help="about a second a figure instead of ten")
+    parser.add_argument("--compile", action="store_true", help="both sides through torch.compile")
+    parser.add_argument("--authors", type=Path, metavar="DIR", help="fetched repositories; also $REGARD_AUTHORS")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write cpu.json and cpu.md there")
+    chosen = parser.parse_args(line)
+    if chosen.authors is None and os.environ.get("REGARD_AUTHORS"):
+        chosen.authors = Path(os.environ["REGARD_AUTHORS"])
+    if chosen.authors is not None and not chosen.authors.is_dir():
+        parser.error(f"--authors {chosen.authors}: no such folder")
+    if chosen.threads < 1:
+        parser.error(f"--threads {chosen.threads}: at least 1 is needed")
+    if chosen.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device cuda: torch sees no GPU here")
+    try:
+        chosen.only = [catalog.get(name).name for name in chosen.only or ()]
+    except LookupError as error:
+        parser.error(f"--only: {error}")
+    return chosen
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        shape = ()
+    if len(shape) != 4 or min(shape) < 1 or shape[1] < 16:
+        raise argparse.ArgumentTypeError(f"{text!r}: four positive sizes B,C,H,W with C of at least 16 are needed")
+    return shape
+
+
+def main(line: Sequence[str] | None = None) -> int:
+    """Runs the benchmark; 1 if a gate is red."""
+    chosen = arguments(line)
+    torch.set_num_threads(chosen.threads)
+    bench = Bench(
+        chosen.shape,
+        tuple(LAYOUTS) if chosen.layout == "both" else (chosen.layout,),
+        1.0 if chosen.quick else 10.0,
+        chosen.device,
+        chosen.compile,
+        chosen.authors,
+    )
+    entries = [entry for entry in catalog.entries() if not chosen.only or entry.name in chosen.only]
+    result: dict[str, Any] = {
+        "machine": results.machine(chosen.device, chosen.threads),
+        "settings": {"seconds": bench.seconds, "compiled": bench.compiled, "tolerance": gate.TOLERANCE},
+        "rows": [],
+        "floors": [],
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the authors' code is of its time
+        for entry in entries:
+            for layout in bench.layouts:
+                for peer in PEERS:
+                    if peer.entry == entry.name:
+                        result["rows"].append(bench.compare(peer, layout))
+                        _say(result["rows"][-1])
+                if entry.name in READS:
+                    result["floors"].append(bench.distance(entry, layout))
+    print(results.table(result))
+    if chosen.out is not None:
+        try:
+            results.write(result, chosen.out, f"{chosen.device}-compiled" if chosen.compile else chosen.device)
+        except OSError as error:
+            print(f"error: --out {chosen.out}: {error.strerror or error}", file=sys.stderr)
+            return 1
+    red = [row for row in result["rows"] if row["status"] == "red gate"]
+    if red:
+        print(f"red gate: {', '.join(row['peer'] for row in red)}; no figure is shown for it", file=sys.stderr)
+    return 1 if red else 0
+
+
+def _say(row: dict[str, Any]) -> None:
+    """A line as soon as a row is done; the table comes at the end."""
+    print(f"{row['entry']:9} {row['peer']:60} {row['layout']:13} {row['status']}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+"""Measuring: paired ratios of time, peak memory, and the distance to what memory traffic alone costs."""
+
+from __future__ import annotations
+
+import gc
+import json
+import math
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.profiler import ProfilerActivity, profile
+
+MODES = ("forward", "forward+backward")
+
+# How often each mechanism has to read its input before it can write its output, whatever the implementation: once for
+# each statistic over the whole map that a later one depends on, and once to apply the result.
+READS = {"se": 2, "eca": 2, "eca_ns": 2, "cse": 2, "sse": 1, "scse": 2, "gc": 2, "cbam": 3}
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Time of the first over time of the second, paired: median and quartiles over the rounds."""
+
+    median: float
+    low: float
+    high: float
+    rounds: int
+    first_ms: float
+    second_ms: float
+
+
+def call(module: nn.Module, x: Tensor, mode: str) -> Callable[[], None]:
+    """One forward pass without gradients, or one with a backward pass to the input and all parameters."""
+    if mode == "forward":
+
+        def forward() -> None:
+            with torch.no_grad():
+                module(x)
+
+        return forward
+
+    x = x.detach().requires_grad_()
+    with torch.no_grad():
+        probe = torch.randn_like(module(x))
+    leaves = [x, *module.parameters()]
+
+    def forward_backward() -> None:
+        module(x).backward(probe)
+        for leaf in leaves:
+            leaf.grad = None
+
+    return forward_backward
+
+
+def paired(first: Callable[[], None], second: Callable[[], None], *, seconds: float, device: str) -> Ratio:
+    """Times two calls in turns, the order swapped every round, for about `seconds`.
+
+    Interference from the rest of the machine then hits both sides of a ratio alike; an absolute time never recovers
+    from it. Short calls are repeated within a sample until the clock's resolution does not matter.
+
+    One thread on CPU is timed by the processor time of this process, which waiting for other processes does not enter.
+    """
+    once = [_time(function, 1, device) for function in (first, second, first, second)][2:]  # the first two warm up
+    repeats = [max(1, math.ceil(2e-3 / max(seconds_once, 1e-7))) for seconds_once in once]
+    round_seconds = sum(repeat * seconds_once for repeat, seconds_once in zip(repeats, once, strict=True))
+    rounds = min(max(int(seconds / round_seconds), 7), 101)
+    first_times, second_times = [], []
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(rounds):
+            sides = [(first, repeats[0], first_times), (second, repeats[1], second_times)]
+            for function, repeat, times in sides if i % 2 == 0 else reversed(sides):
+                times.append(_time(function, repeat, device))
+    finally:
+        gc.enable()
+    ratios = [a / b for a, b in zip(first_times, second_times, strict=True)]
+    low, median, high = statistics.quantiles(ratios, n=4)
+    return Ratio(median, low, high, rounds, statistics.median(first_times) * 1e3, statistics.median(second_times) * 1e3)
+
+
+def _time(function: Callable[[], None], repeat: int, device: str) -> float:
+    """Seconds for one call."""
+    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
+    _synchronise(device)
+    start = clock()
+    for _ in range(repeat):
+        function()
+    _synchronise(device)
+    return (clock() - start) / repeat
+
+
+def _synchronise(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_memory(function: Callable[[], None], device: str) -> int:
+    """Bytes that one call holds at its worst moment beyond what was held before it.
+
+    On CPU: the largest running sum of every allocation and release that torch's allocator reports to its profiler,
+    which includes buffers inside operators, saved tensors, the output and the gradients, but neither inputs and
+    weights, which exist before, nor scratch space that MKL and oneDNN get from elsewhere. On CUDA: the caching
+    allocator's own peak.
+    """
+    function()  # lazily made buffers belong to nobody
+    gc.collect()
+    if device == "cuda":
+        torch.cuda.synchronize()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        function()
+        torch.cuda.synchronize()
+        return torch.cuda.max_memory_allocated() - before
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        function()
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        profiler.export_chrome_trace(str(trace))
+        events = json.loads(trace.read_text(encoding="utf-8"))["traceEvents"]
+    changes = sorted(
+        ((event["ts"], event["args"]["Bytes"]) for event in events if event.get("name") == "[memory]"),
+        key=lambda change: change[0],
+    )
+    held = peak = 0
+    for _, change in changes:
+        held += change
+        peak = max(peak, held)
+    return peak
+
+
+def floor(x: Tensor, reads: int) -> Callable[[], None]:
+    """What must at least happen to memory: all reads but the last as sums, the last one and the write as a copy."""
+
+    def passes() -> None:
+        with torch.no_grad():
+            for _ in range(reads - 1):
+                x.sum()
+            x.clone()
+
+    return passes

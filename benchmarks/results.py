@@ -1,0 +1,107 @@
+"""What a run leaves: JSON for programs, a table for people."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.measuring import MODES
+
+
+def machine(device: str, threads: int) -> dict[str, Any]:
+    """What the figures depend on; nothing that names the machine."""
+    facts: dict[str, Any] = {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "vector instructions": torch.backends.cpu.get_cpu_capability(),
+        "threads": threads,
+        "system": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+    if hasattr(os, "getloadavg"):
+        facts["load before"] = round(os.getloadavg()[0], 1)
+    if device == "cuda":
+        facts["accelerator"] = torch.cuda.get_device_name()
+    return facts
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as Markdown."""
+    facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+    lines = [
+        "# Speed and memory against the peers",
+        "",
+        f"Ours / peer: below 1 ours is faster or smaller. Median (quartiles) of paired ratios, float32. {facts}.",
+        "Printed by `python -m benchmarks`; how and why stands in `benchmarks/README.md`.",
+        "",
+        "| mechanism | peer | version | shape | layout | forward | forward + backward | peak memory, same two |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    lines += [_row(row) for row in result["rows"]]
+    if result["floors"]:
+        lines += [
+            "",
+            "## Distance to the memory floor",
+            "",
+            "Ours / floor, forward: the floor is a plain sum for each time the algebra has to read the whole map, and a"
+            " copy for the last read and the write.",
+            "",
+            "| mechanism | shape | layout | reads | ours / floor | ours, ms |",
+            "|---|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {row['entry']} | {_shape(row)} | {row['layout']} | {row['reads']} | {_ratio(row['forward'])} "
+            f"| {row['forward']['first_ms']:.2f} |"
+            for row in result["floors"]
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _row(row: dict[str, Any]) -> str:
+    head = f"| {row['entry']} | {row['peer']} | {row['version'] or ''} | {_shape(row)} | {row['layout']} "
+    if row["status"] != "measured":
+        reason = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
+        return head + f"| {reason.replace('|', '/')} | | |"
+    times = " | ".join(_ratio(row["time"][mode]) for mode in MODES)
+    memory = ", ".join(_memory(row["memory"][mode]) for mode in MODES)
+    return head + f"| {times} | {memory} |"
+
+
+def _shape(row: dict[str, Any]) -> str:
+    return "×".join(str(n) for n in row["shape"])
+
+
+def _ratio(value: dict[str, float]) -> str:
+    return f"{value['median']:.2f} ({value['low']:.2f}–{value['high']:.2f})"
+
+
+def _memory(value: dict[str, int]) -> str:
+    return f"{value['ours'] / value['peer']:.2f}" if value["peer"] else "–"
+
+
+def write(result: dict[str, Any], folder: Path, name: str) -> None:
+    """`name.json` and `name.md`, each complete or untouched.
+
+    Raises: OSError if the folder cannot be written.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", table(result))):
+        target = folder / f"{name}{suffix}"
+        part = target.with_suffix(f"{suffix}.part")
+        part.write_text(text, encoding="utf-8")
+        part.replace(target)

@@ -1,0 +1,75 @@
+"""The same trials as tasks of an existing Ray cluster; results come back to this process, which writes them."""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+from regard.comparing import Trial
+from regard.comparing.workers import Event, Failed, Finished, Tell, Work, perform
+
+POLL = 0.2  # seconds
+
+
+def check_installed() -> None:
+    """Raises ImportError if Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ImportError("trials on a Ray cluster need the extra regard[ray]: pip install 'regard[ray]'")
+
+
+def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> None:
+    """Runs the trials on the cluster at `address`; its machines need this package and see the same images.
+
+    Raises: ConnectionError if no cluster answers there.
+    """
+    import ray
+    from ray.util.queue import Queue
+
+    ours = not ray.is_initialized()
+    if ours:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Ray about its own future
+            try:
+                ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise ConnectionError(f"no Ray cluster at {address!r}: {error}") from error
+    gpus = 1 if work.settings.device == "cuda" else 0
+    task = ray.remote(num_cpus=work.threads, num_gpus=gpus)(_on_node)
+    queue = Queue(actor_options={"num_cpus": 0})
+    shared = ray.put(work)
+    running: dict[Any, Trial] = {task.remote(trial, shared, queue): trial for trial in missing}
+    try:
+        while running:
+            ended, _ = ray.wait(list(running), timeout=POLL)
+            while not queue.empty():
+                tell(queue.get())
+            for reference in ended:
+                trial = running.pop(reference)
+                try:
+                    event: Event = ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    event = Failed(trial, f"Ray lost it: {error}", str(error), False)
+                tell(event)
+    finally:
+        for reference in running:
+            ray.cancel(reference, force=True)
+        queue.shutdown(force=True)
+        if ours:
+            ray.shutdown()
+
+
+def _on_node(trial: Trial, work: Work, queue: Any) -> Event:
+    """One trial on the cluster: steps go through the queue, the end is returned."""
+    ends: list[Event] = []
+
+    def tell(event: Event) -> None:
+        if isinstance(event, Finished | Failed):
+            ends.append(event)
+        else:
+            queue.put(event)
+
+    perform(trial, work, tell)
+    return ends[0]

@@ -1,0 +1,233 @@
+"""The run folder: what a comparison has written, and nothing lost or overwritten by the next one.
+
+run.json              settings and facts, written once before the first trial
+results.jsonl         one line per finished trial, appended and synced at once
+trials/M-S/           checkpoint of a running trial; images.npz and model.safetensors of a finished one
+costs.json            parameters, operations, latency and memory per mechanism
+gallery.npz           the same few test images under every mechanism
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import os
+import shutil
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.checkpoints import write_whole
+from regard.comparing import Comparison, Trial
+
+_OURS = ("run.json", "results.jsonl", "costs.json", "gallery.npz", "trials")
+_GALLERY = "gallery."
+_FORMAT = 1
+
+
+class Folder:
+    """One run folder.
+
+    Args:
+        path: the folder; it need not exist before `claimed`.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.gallery = path / "gallery.npz"
+        self._run = path / "run.json"
+        self._results = path / "results.jsonl"
+        self._costs = path / "costs.json"
+
+    def trial(self, trial: Trial) -> Path:
+        """Where this trial keeps its checkpoint and, once finished, its scores and weights."""
+        return self.path / "trials" / str(trial)
+
+    @contextmanager
+    def claimed(self) -> Iterator[None]:
+        """Makes the folder, shows that it can be written, and keeps a second command out while the block runs.
+
+        Raises:
+            OSError: it cannot be made or written, or another command is at work in it.
+            ValueError: it holds files with our names that no comparison wrote.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("a")
+        except OSError as error:
+            raise OSError(f"cannot write to {self.path}: {error.strerror or error}; choose another --out") from error
+        with lock:
+            _lock(lock, self.path)
+            if not self._run.exists() and (foreign := [name for name in _OURS if (self.path / name).exists()]):
+                raise ValueError(
+                    f"{self.path} holds {', '.join(foreign)} but no run.json of a comparison; choose another --out"
+                )
+            write_whole(self.path / ".probe", os.urandom(1 << 16))
+            (self.path / ".probe").unlink()
+            yield
+
+    def reserve(self, needed: int) -> None:
+        """Raises OSError if the disk has fewer than `needed` bytes left, before hours are spent."""
+        free = shutil.disk_usage(self.path).free
+        if free < needed:
+            raise OSError(
+                f"{self.path}: about {needed / 2**20:.0f} MiB are needed for checkpoints and results, "
+                f"{free / 2**20:.0f} MiB are free; free some space or choose another --out"
+            )
+
+    def begin(self, settings: Comparison, facts: Mapping[str, Any]) -> dict[str, Any]:
+        """Writes run.json, or checks that the one there belongs to the same comparison.
+
+        More seeds than before extend the run; anything else has to be the same.
+
+        Args:
+            settings: what is asked for now.
+            facts: what else run.json holds; those under "data_facts" have to be the same too.
+
+        Returns: run.json's content.
+        Raises: ValueError naming the first thing that differs.
+        """
+        asked = json.loads(json.dumps(asdict(settings)))
+        run = {"format": _FORMAT, **facts, "settings": asked}
+        if self._run.exists():
+            before = self.run()
+            old, same = before["settings"], before["data_facts"]
+            for name, value in [*asked.items(), *facts["data_facts"].items()]:
+                was = old.get(name, same.get(name))
+                if was != value and not (name == "seeds" and value > was):
+                    raise ValueError(
+                        f"{self.path} holds a comparison with {name} = {_shown(was)}, now it is {_shown(value)}; "
+                        "repeat its settings to go on with it, or choose another --out"
+                    )
+            if old == asked:
+                return before
+            run = {**before, "seeds": settings.seeds, "command": facts["command"], "settings": asked}
+        write_whole(self._run, _json(run))
+        return run
+
+    def run(self) -> dict[str, Any]:
+        """The content of run.json. Raises: ValueError if there is none that a comparison wrote."""
+        try:
+            run = json.loads(self._run.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self.path} holds no comparison: no readable run.json in it ({error})") from error
+        if not isinstance(run, dict) or run.get("format") != _FORMAT:
+            raise ValueError(f"{self._run} was not written by this version of regard compare; choose another --out")
+        return run
+
+    def results(self) -> list[dict[str, Any]]:
+        """The finished trials, oldest first; a last line that a crash tore off does not count."""
+        if not self._results.exists():
+            return []
+        lines = []
+        for number, line in enumerate(_whole_lines(self._results.read_bytes()), 1):
+            try:
+                lines.append(json.loads(line))
+            except ValueError as error:
+                raise ValueError(f"{self._results}, line {number}, is not JSON: {error}") from error
+        return lines
+
+    def finish(
+        self, trial: Trial, line: Mapping[str, Any], arrays: Mapping[str, NDArray], weights: bytes | None = None
+    ) -> None:
+        """Keeps a trial's result: first its arrays and weights, then its line, which makes it count.
+
+        Args:
+            line: for results.jsonl.
+            arrays: scores per test image; what is only for the gallery is named `gallery.…`.
+            weights: the content of model.safetensors.
+        """
+        own = self.trial(trial)
+        write_whole(own / "images.npz", _npz(arrays))
+        if weights is not None:
+            write_whole(own / "model.safetensors", weights)
+        try:
+            with self._results.open("a+b") as file:
+                file.seek(0)
+                file.truncate(sum(len(whole) + 1 for whole in _whole_lines(file.read())))
+                file.write(_json(line, indent=None))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError as error:
+            raise OSError(f"cannot write {self._results}: {error.strerror or error}") from error
+        for done in ("checkpoint.pt", "history.json"):
+            (own / done).unlink(missing_ok=True)
+
+    def scores(self, mechanism: str, seeds: Iterable[int]) -> dict[str, NDArray]:
+        """A mechanism's scores per test image, each [S, N] over the seeds."""
+        found = [self._arrays(Trial(mechanism, seed)) for seed in seeds]
+        names = [name for name in found[0] if not name.startswith(_GALLERY)]
+        return {name: np.stack([arrays[name] for arrays in found]) for name in names}
+
+    def gallery_parts(self, mechanisms: Iterable[str]) -> dict[str, NDArray]:
+        """What the models of seed 0 made of the gallery's images: `map.M`, `prediction.M`, `confidence.M`."""
+        return {
+            f"{name.removeprefix(_GALLERY)}.{mechanism}": array
+            for mechanism in mechanisms
+            for name, array in self._arrays(Trial(mechanism, 0)).items()
+            if name.startswith(_GALLERY)
+        }
+
+    def _arrays(self, trial: Trial) -> dict[str, NDArray]:
+        path = self.trial(trial) / "images.npz"
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                return {name: file[name] for name in file.files}
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise ValueError(f"{path} is missing or damaged ({error}); results.jsonl counts this trial") from error
+
+    def costs(self) -> dict[str, Any] | None:
+        """The content of costs.json, once there is one."""
+        return json.loads(self._costs.read_text(encoding="utf-8")) if self._costs.exists() else None
+
+    def keep_costs(self, costs: Mapping[str, Any]) -> None:
+        write_whole(self._costs, _json(costs))
+
+    def keep_gallery(self, arrays: Mapping[str, NDArray]) -> None:
+        write_whole(self.gallery, _npz(arrays))
+
+
+def _lock(file: IO[str], path: Path) -> None:
+    """The lock goes with the process, however it ends; systems without such locks do without."""
+    try:
+        import fcntl
+    except ImportError:
+        return
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise OSError(f"another regard compare is at work in {path}; wait for it or choose another --out") from error
+
+
+def _whole_lines(content: bytes) -> list[bytes]:
+    return content.split(b"\n")[:-1]
+
+
+def _json(content: Any, indent: int | None = 2) -> bytes:
+    return (json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
+
+
+def _finite(content: Any) -> Any:
+    """JSON knows no NaN: a figure that is none becomes null."""
+    if isinstance(content, Mapping):
+        return {str(key): _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
+
+
+def _npz(arrays: Mapping[str, NDArray]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    return buffer.getvalue()
+
+
+def _shown(value: Any) -> str:
+    return ",".join(value) if isinstance(value, list) and all(isinstance(part, str) for part in value) else repr(value)

@@ -1,0 +1,120 @@
+"""Where a trained model looks, and how much of that lies on the object.
+
+One heat map per image, all at the same place of the backbone (`building.Blueprint`):
+
+    spatial map     of a mechanism that shows one: each of its spatial maps at the sites of that place, scaled to sum
+                    to one and averaged. What it multiplies into the features, whether that helped or not.
+    Grad-CAM        for all others (channel gates, `none`, `plain`), and beside its own map for a spatial mechanism: of
+                    the class that the model predicts, at the end of the same stage.
+
+A gate between 0 and 1 rarely closes, while Grad-CAM cuts at zero: shares of energy compare within one of the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.attaching import CHILD
+from regard.batches import Normalisation, normalised
+from regard.comparing.building import Blueprint
+from regard.core import Attention, Maps, watch
+from regard.data import Split
+from regard.viewing import spatial
+from regard.viewing.gradcam import gradcam
+from regard.viewing.localise import energy, pointing
+
+SPATIAL_MAP = "spatial map"
+GRADCAM = "Grad-CAM"
+BATCH = 32
+
+
+def locate(
+    model: nn.Module, data: Split, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+) -> tuple[dict[str, NDArray], float | None]:
+    """Scores of every image whose object is known, in the order of the images, and what an even map would score.
+
+    Returns: `energy`, `pointing` (of the row's own kind of map), `energy_gradcam` and `pointing_gradcam`, each float
+        [N]; nothing where no object is known. The object's mean share of the area, or None.
+    """
+    regions = {i: region for i in range(len(data)) if (region := data.region(i)) is not None and region.any()}
+    scores: dict[str, list[Tensor]] = {}
+    for part in _parts(list(regions)):
+        inside = torch.stack([regions[i] for i in part])
+        through_own, through_gradcam = _both(model, data.images(part), blueprint, normalise, device)
+        for name, heat in (("", through_own), ("_gradcam", through_gradcam)):
+            scores.setdefault(f"energy{name}", []).append(energy(heat, inside))
+            scores.setdefault(f"pointing{name}", []).append(pointing(heat, inside))
+    if not regions:
+        return {}, None
+    chance = float(np.mean([region.double().mean().item() for region in regions.values()]))
+    return {name: torch.cat(parts).numpy() for name, parts in scores.items()}, chance
+
+
+def through(
+    model: nn.Module, images: Tensor, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+) -> str:
+    """Which kind of heat map this model's row gets."""
+    return GRADCAM if _own_map(model, normalised(images.to(device), normalise), blueprint) is None else SPATIAL_MAP
+
+
+def heat_maps(
+    model: nn.Module, images: Tensor, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+) -> NDArray[np.float32]:
+    """The row's heat map of each image at the images' size, stretched to 0..1; an even map is all 0.
+
+    Shapes: images `B C H W` -> [B, H, W].
+    """
+    heat = _both(model, images, blueprint, normalise, device)[0].cpu()
+    heat = F.interpolate(heat[:, None], images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
+    return ((heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)).float().numpy()
+
+
+def _both(
+    model: nn.Module, images: Tensor, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """The row's own heat maps and those of Grad-CAM, each [B, h, w]; twice the same where there are no own ones."""
+    x = normalised(images.to(device), normalise)
+    end = model.get_submodule(blueprint.explained)
+    explained = gradcam(model, x, end, to_grid=blueprint.explained_layout.bring)
+    own = _own_map(model, x, blueprint)
+    return (explained if own is None else own), explained
+
+
+def _own_map(model: nn.Module, x: Tensor, blueprint: Blueprint) -> Tensor | None:
+    """The mean of the spatial maps at the place that is looked at, [B, H, W] of its grid; None without any."""
+    if not any(isinstance(module, Attention) for module in model.modules()):
+        return None
+    with torch.no_grad(), watch(model) as maps:
+        model(x)
+    found = [
+        heat for key in maps if _belongs(key, blueprint) and (heat := _even_sum(maps, key, blueprint.grid)) is not None
+    ]
+    return torch.stack(found).mean(0) if found else None
+
+
+def _belongs(key: str, blueprint: Blueprint) -> bool:
+    return any(key.startswith((f"{site}.{CHILD}/", f"{site}.{CHILD}.")) for site in blueprint.looked)
+
+
+def _even_sum(maps: Maps, key: str, grid: tuple[int, int]) -> Tensor | None:
+    """One spatial map on the common grid, negative weights as none, scaled to sum to one."""
+    heat = spatial(maps, key)
+    if heat is None or heat[0].numel() == 1:
+        return None
+    heat = heat.clamp_min(0)
+    if heat.shape[1:] != grid:
+        heat = F.interpolate(heat[:, None], grid, mode="bilinear", align_corners=False)[:, 0]
+    total = heat.sum((1, 2), keepdim=True)
+    return torch.where(total > 0, heat / total.clamp_min(torch.finfo(heat.dtype).tiny), 1 / (grid[0] * grid[1]))
+
+
+def _parts(indices: Sequence[int]) -> Iterator[list[int]]:
+    for start in range(0, len(indices), BATCH):
+        yield list(indices[start : start + BATCH])

@@ -1,0 +1,190 @@
+"""Trials on this machine: in this process, or in several that each take the next trial when they are done."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from pathlib import Path
+
+import torch
+
+from regard.comparing import Comparison, Trial
+from regard.comparing import trial as trials
+from regard.comparing.building import Blueprint
+from regard.comparing.trial import Outcome
+from regard.data import ImageSet
+
+TELL_EVERY = 0.2  # seconds between two reports of one trial's steps
+
+
+@dataclass(frozen=True)
+class Work:
+    """What every worker is given.
+
+    Args:
+        settings, images, blueprint: of the comparison.
+        threads: for one trial.
+        out: the run folder.
+        run: the id in its run.json, by which a worker knows that it sees this folder and not one of the same name.
+    """
+
+    settings: Comparison
+    images: ImageSet
+    blueprint: Blueprint
+    threads: int
+    out: Path
+    run: str
+
+
+@dataclass(frozen=True)
+class Started:
+    trial: Trial
+
+
+@dataclass(frozen=True)
+class Stepped:
+    trial: Trial
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Finished:
+    trial: Trial
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Args: error: one line; trace: where it came from; fatal: the next trial would meet it as well."""
+
+    trial: Trial
+    error: str
+    trace: str
+    fatal: bool
+
+
+Event = Started | Stepped | Finished | Failed
+Tell = Callable[[Event], None]
+
+
+def perform(trial: Trial, work: Work, tell: Tell, lane: int = 0) -> None:
+    """Runs one trial and tells how it goes and ends; an error of the trial is told, not raised."""
+    tell(Started(trial))
+    told = 0.0
+
+    def on_step(done: int, total: int) -> None:
+        nonlocal told
+        if done == total or time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            tell(Stepped(trial, done, total))
+
+    try:
+        with trials.threads(work.threads):
+            outcome = trials.run(
+                work.settings,
+                trial,
+                work.images,
+                work.blueprint,
+                folder=_checkpoints(trial, work),
+                device=_device(work.settings.device, lane),
+                on_step=on_step,
+            )
+    except Exception as error:
+        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        tell(Failed(trial, f"{kind}{error}", traceback.format_exc(), isinstance(error, OSError)))
+    else:
+        tell(Finished(trial, outcome))
+
+
+def in_this_process(missing: Sequence[Trial], work: Work, tell: Tell) -> None:
+    """One trial after the other."""
+    for trial in missing:
+        perform(trial, work, tell)
+
+
+def in_processes(missing: Sequence[Trial], work: Work, lanes: int, tell: Tell) -> None:
+    """Several at once, each in a process of its own that ends with this one, however this one ends.
+
+    Raises: RuntimeError if a process dies.
+    """
+    context = multiprocessing.get_context("spawn")
+    queue = list(reversed(missing))
+    running: dict[Connection, tuple[SpawnProcess, Trial]] = {}
+    processes: list[SpawnProcess] = []
+    try:
+        for lane in range(min(lanes, len(missing))):
+            ours, theirs = context.Pipe()
+            process = context.Process(target=_serve, args=(theirs, work, lane), daemon=True)
+            process.start()
+            theirs.close()  # so that the end of the process is the end of the pipe
+            processes.append(process)
+            running[ours] = process, queue.pop()
+            ours.send(running[ours][1])
+        while running:
+            for ready in wait(list(running)):
+                assert isinstance(ready, Connection)
+                process, trial = running[ready]
+                try:
+                    event: Event = ready.recv()
+                except (EOFError, ConnectionResetError) as error:
+                    process.join()
+                    raise RuntimeError(
+                        f"the process of trial {trial} died (exit code {process.exitcode}), perhaps for lack of "
+                        "memory; the same command with fewer workers goes on"
+                    ) from error
+                if isinstance(event, Finished | Failed):
+                    del running[ready]
+                    if queue:
+                        running[ready] = process, queue.pop()
+                        ready.send(running[ready][1])
+                    else:
+                        ready.send(None)
+                        ready.close()
+                tell(event)
+    finally:
+        for process in processes:
+            if running:
+                process.terminate()
+            process.join()
+        for connection in running:
+            connection.close()
+
+
+def _serve(connection: Connection, work: Work, lane: int) -> None:
+    """The life of a worker process: one trial after the other, until it is told None."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    while (trial := connection.recv()) is not None:
+        perform(trial, work, connection.send, lane)
+
+
+def _die_with_parent() -> None:
+    """A worker that outlived a killed parent would write into the folder of the next run."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
+
+
+def _checkpoints(trial: Trial, work: Work) -> Path | None:
+    """The trial's folder, if this machine sees the run folder: a cluster's nodes may not."""
+    try:
+        seen = json.loads((work.out / "run.json").read_text(encoding="utf-8"))["id"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return work.out / "trials" / str(trial) if seen == work.run else None
+
+
+def _device(kind: str, lane: int) -> torch.device:
+    """Workers take the CUDA devices in turn."""
+    return torch.device(kind, lane % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)

@@ -1,0 +1,190 @@
+"""Labelled images to train and compare on: embedded real ones, or a folder of the user's own.
+
+Every image comes out square, RGB and as large as asked for. Where the object is known (digits are pasted at a known
+place, folders may bring boxes or masks), it goes through the same resizing and cropping as the image.
+"""
+
+from __future__ import annotations
+
+import difflib
+import operator
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+EMBEDDED = ("digits", "faces")
+KEEP_BYTES = 2**30
+
+
+class Split(Dataset[tuple[Tensor, int]]):
+    """Labelled images of one size, and where the object is.
+
+    A subclass says how one image comes into being (`pixels`). What was made is kept in memory, up to a bound. Pickled,
+    a split leaves the kept images behind: the other process makes them again on first use.
+
+    Args:
+        labels: the class of each image, as an index into the classes.
+        keep_bytes: at most this much memory for kept images.
+    """
+
+    def __init__(self, labels: Sequence[int], *, keep_bytes: int = KEEP_BYTES) -> None:
+        self.labels = [int(label) for label in labels]
+        self.keep_bytes = keep_bytes
+        self._kept: dict[int, Tensor] = {}
+        self._kept_bytes = 0
+
+    def pixels(self, i: int) -> Tensor:
+        """Image `i`, made anew: uint8 `C H W`."""
+        raise NotImplementedError
+
+    def name(self, i: int) -> str:
+        """File name or description of image `i`."""
+        raise NotImplementedError
+
+    def region(self, i: int) -> Tensor | None:
+        """Where the object is in image `i`: bool `H W`; None if that is unknown or cropped away."""
+        return None
+
+    def images(self, indices: Sequence[int] | Tensor) -> Tensor:
+        """The images at `indices`: float32 `B C H W` in [0, 1]."""
+        wanted = indices.tolist() if isinstance(indices, Tensor) else indices
+        return torch.stack([self._stored(self._index(i)) for i in wanted]).float().div_(255)
+
+    def keep(self, i: int, pixels: Tensor) -> None:
+        """Keeps an image in memory, if there is room for it."""
+        if i not in self._kept and self._kept_bytes + pixels.nbytes <= self.keep_bytes:
+            self._kept[i] = pixels
+            self._kept_bytes += pixels.nbytes
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, int]:
+        i = self._index(i)
+        return self._stored(i).float().div_(255), self.labels[i]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_kept": {}, "_kept_bytes": 0}
+
+    def _index(self, i: int) -> int:
+        position = operator.index(i)
+        if not -len(self) <= position < len(self):
+            raise IndexError(f"image {position} of {len(self)}")
+        return position % len(self)
+
+    def _stored(self, i: int) -> Tensor:
+        if i in self._kept:
+            return self._kept[i]
+        pixels = self.pixels(i)
+        self.keep(i, pixels)
+        return pixels
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """An image that was left out, and why."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images to train and test on.
+
+    Args:
+        name: `digits`, `faces` or the folder's path.
+        classes: the names of the classes, in the order of the labels.
+        train, test: the images; no image is in both.
+        skipped: files that could not be read or belong to no class.
+        regions: the files that the regions came from.
+        unmatched: names in those files that no image answers to.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Split
+    test: Split
+    skipped: tuple[Skipped, ...] = ()
+    regions: tuple[str, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+
+def load(
+    source: str | Path,
+    *,
+    image_size: int | None = None,
+    seed: int = 0,
+    regions: str | Path | None = None,
+    train_size: int | None = None,
+    test_size: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> ImageSet:
+    """Images by name or from a folder.
+
+    Args:
+        source: `"digits"`, `"faces"`, or a folder: `train/` and `val/` with a subfolder for each class, or just a
+            subfolder for each class, which are then split.
+        image_size: height and width of every image, in pixels; by default 64 (digits), 48 (faces), 128 (a folder).
+        seed: decides the split, and what the digits look like.
+        regions: boxes (.csv), COCO annotations (.json) or a folder of masks for a folder of images; by default those
+            that lie beside the images under their usual names.
+        train_size, test_size: at most that many images; digits make as many as asked for (by default 3000 and 1000).
+        progress: called with (images checked, images in all) while a folder is read.
+
+    Raises:
+        LookupError: no embedded images of that name.
+        OSError: no such folder, or no right to read it.
+        ValueError: an argument, the folder's layout or the regions are wrong; the message says what would be right.
+    """
+    _whole("seed", seed, 0)
+    for name, value in (("image_size", image_size), ("train_size", train_size), ("test_size", test_size)):
+        if value is not None:
+            _whole(name, value, 1)
+    if source in EMBEDDED and regions is not None:
+        raise ValueError(
+            f"regions={str(regions)!r}: only a folder takes regions, {source!r} brings what is known of it"
+        )
+    if source == "digits":
+        from regard.data import digits
+
+        return digits.load(image_size=image_size, seed=seed, train_size=train_size, test_size=test_size)
+    if source == "faces":
+        from regard.data import faces
+
+        return faces.load(image_size=image_size, seed=seed, train_size=train_size, test_size=test_size)
+    from regard.data import folder
+
+    return folder.load(
+        _folder(source),
+        image_size=image_size,
+        seed=seed,
+        regions=None if regions is None else Path(regions),
+        train_size=train_size,
+        test_size=test_size,
+        progress=progress,
+    )
+
+
+def _whole(name: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed")
+
+
+def _folder(source: str | Path) -> Path:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        return path
+    accepted = "'digits', 'faces' or a folder of images"
+    if path.exists():
+        raise NotADirectoryError(f"{str(source)!r} is a file; DATA is {accepted}")
+    if isinstance(source, str) and path.name == source:
+        near = difflib.get_close_matches(source.lower(), EMBEDDED, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise LookupError(f"no images named {source!r} and no such folder: {hint}DATA is {accepted}")
+    raise FileNotFoundError(f"no folder {str(source)!r}; DATA is {accepted}")

@@ -1,0 +1,151 @@
+"""Cluttered digits: real handwritten digits somewhere on a canvas full of pieces of other digits.
+
+The digits are scikit-learn's own 1,797 (8×8, from the UCI set "Optical Recognition of Handwritten Digits", Alpaydin and
+Kaynak, 1998). The idea of clutter cut from other digits is that of cluttered MNIST (Mnih, Heess, Graves, Kavukcuoglu,
+"Recurrent Models of Visual Attention", 2014, arXiv:1406.6247). Here scale, contrast, polarity, colour and lighting vary
+as well, and the box of the digit is known.
+
+An image is a function of (seed, part, position) alone: it does not matter which others were looked at, or how many
+there are. Digits to train on, pieces of clutter included, never appear in an image to test on.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from regard.data import ImageSet, Split
+from regard.data.dividing import divide
+
+CLASSES = tuple("0123456789")
+LEAST_SIZE = 48
+TRAIN_SIZE, TEST_SIZE = 3000, 1000
+TEST_SHARE = 0.3
+
+CELL = 10  # a digit's 8×8 greys with an empty border, so that strokes at the edge are not cut straight
+SCALE = (0.35, 0.55)  # height of the cell, as a share of the canvas
+STRETCH = (0.8, 1.2)  # width against height
+CONTRAST = (0.40, 0.50)  # of the ink against the canvas, 1 being black against white
+PIECES = (3, 7)  # how many pieces of clutter: from, up to but without
+PIECE = (3, 5)  # their size in the 8×8 greys: from, up to but without
+NOISE = 0.02
+
+
+class Digits(Split):
+    """Cluttered digits made of some of the handwritten ones.
+
+    Args:
+        sources: uint8 `M 8 8`, greys 0 to 255, that digits and clutter are taken from.
+        source_labels: the digit that each of them shows.
+        count: how many images; position i shows the digit i mod 10.
+        size: height and width, in pixels.
+        key: (seed, part), the start of every image's own random numbers.
+    """
+
+    def __init__(
+        self, sources: np.ndarray, source_labels: np.ndarray, *, count: int, size: int, key: tuple[int, int]
+    ) -> None:
+        super().__init__([i % len(CLASSES) for i in range(count)])
+        self.sources = sources
+        self.by_digit = [np.flatnonzero(source_labels == digit) for digit in range(len(CLASSES))]
+        self.size = size
+        self.key = key
+
+    def pixels(self, i: int) -> Tensor:
+        return self._compose(i)[0]
+
+    def name(self, i: int) -> str:
+        return f"digit {self.labels[i]}, image {i}"
+
+    def region(self, i: int) -> Tensor:
+        left, top, right, bottom = self.box(i)
+        region = torch.zeros(self.size, self.size, dtype=torch.bool)
+        region[top:bottom, left:right] = True
+        return region
+
+    def box(self, i: int) -> tuple[int, int, int, int]:
+        """The box around the ink of image `i`'s digit: left, top, right, bottom, the last two exclusive."""
+        return self._compose(self._index(i))[1]
+
+    def _compose(self, i: int) -> tuple[Tensor, tuple[int, int, int, int]]:
+        random = np.random.default_rng([*self.key, i])
+        base = random.uniform(0.35, 0.65)
+        canvas = self._lit(base, random)
+        same = self.by_digit[self.labels[i]]
+        source = same[random.integers(len(same))]
+        for other in random.integers(len(self.sources) - 1, size=random.integers(*PIECES)):
+            side = random.integers(*PIECE)
+            row, column = random.integers(8 - side + 1, size=2)
+            greys = self.sources[other + (other >= source)]  # any but the digit itself
+            self._paste(canvas, greys[row : row + side, column : column + side], base, random)
+        left, top, cover = self._paste(canvas, self.sources[source], base, random)
+        rows, columns = (np.flatnonzero(cover.max(axis) > 0.25).tolist() for axis in (1, 0))
+        box = left + columns[0], top + rows[0], left + columns[-1] + 1, top + rows[-1] + 1
+        canvas += NOISE * random.standard_normal(canvas.shape, dtype=np.float32)
+        pixels = (canvas.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), box
+
+    def _lit(self, base: float, random: np.random.Generator) -> np.ndarray:
+        """An empty canvas, float32 `H W 3`, unevenly lit and slightly coloured."""
+        light = random.integers(96, 160, size=(4, 4), dtype=np.uint8)
+        smooth = Image.fromarray(light).resize((self.size, self.size), Image.Resampling.BICUBIC)
+        shade = (np.asarray(smooth, dtype=np.float32) - 128) / 255 + np.float32(base)
+        return shade[..., None] + random.uniform(-0.05, 0.05, size=3).astype(np.float32)
+
+    def _paste(
+        self, canvas: np.ndarray, greys: np.ndarray, base: float, random: np.random.Generator
+    ) -> tuple[int, int, np.ndarray]:
+        """Draws greys at a random place, scale, stretch, polarity and colour.
+
+        Returns: where their upper left corner came to lie, and how far they cover what was there, `h w` in [0, 1].
+        """
+        framed = np.zeros((len(greys) + 2, len(greys) + 2), np.uint8)
+        framed[1:-1, 1:-1] = greys
+        shares = random.uniform(*SCALE), random.uniform(*STRETCH), random.uniform(*CONTRAST)
+        height = round(len(framed) * shares[0] * self.size / CELL)
+        width = min(round(height * shares[1]), self.size)
+        ink = Image.fromarray(framed).resize((width, height), Image.Resampling.BICUBIC)
+        cover = np.asarray(ink, dtype=np.float32) / 255
+        top, left = int(random.integers(self.size - height + 1)), int(random.integers(self.size - width + 1))
+        polarity = 2 * random.integers(2) - 1
+        colour = base + polarity * shares[2] + random.uniform(-0.08, 0.08, size=3)
+        place = canvas[top : top + height, left : left + width]
+        place += cover[..., None] * (colour.clip(0, 1).astype(np.float32) - place)
+        return left, top, cover
+
+
+def load(*, image_size: int | None, seed: int, train_size: int | None, test_size: int | None) -> ImageSet:
+    """Cluttered digits, by default 3000 to train on and 1000 to test on, 64×64.
+
+    Raises: ValueError if `image_size` is below 48 or a size cannot show all ten digits.
+    """
+    size = 64 if image_size is None else image_size
+    if size < LEAST_SIZE:
+        raise ValueError(f"image_size={size}: cluttered digits need at least {LEAST_SIZE} pixels")
+    greys, labels = _handwritten()
+    train, test = divide(labels.tolist(), TEST_SHARE, seed)
+
+    def split(chosen: list[int], count: int, part: int) -> Digits:
+        if count < len(CLASSES):
+            raise ValueError(f"{count} digits to {('train', 'test')[part]} on; at least 10 are needed, one of each")
+        return Digits(greys[chosen], labels[chosen], count=count, size=size, key=(seed, part))
+
+    return ImageSet(
+        "digits",
+        CLASSES,
+        split(train, TRAIN_SIZE if train_size is None else train_size, 0),
+        split(test, TEST_SIZE if test_size is None else test_size, 1),
+    )
+
+
+@cache
+def _handwritten() -> tuple[np.ndarray, np.ndarray]:
+    """All 1,797: greys as uint8 `M 8 8` from 0 to 255, and the digit of each."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target

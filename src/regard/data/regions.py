@@ -1,0 +1,130 @@
+"""Where the object is in an image: boxes, polygons, a mask, and how they become pixels of the loaded image.
+
+Coordinates are pixels of the upright image in the file, 0 at the left and top edge; they go through the same crop and
+resize as the image (`Fit`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from regard.data.images import Fit, UnreadableImage, quiet, read_mask, shown
+
+FINER = 8  # polygons are drawn on a grid this many times finer, to tell how much of a pixel they cover
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box, and the place in the user's file that says so."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    where: str
+
+    def clipped(self, width: int, height: int) -> Box:
+        """The part inside the image. Raises: ValueError if there is none."""
+        inside = replace(
+            self, x0=max(self.x0, 0.0), y0=max(self.y0, 0.0), x1=min(self.x1, width), y1=min(self.y1, height)
+        )
+        if inside.x0 >= inside.x1 or inside.y0 >= inside.y1:
+            raise ValueError(
+                f"{self.where}: the box from ({self.x0:g}, {self.y0:g}) to ({self.x1:g}, {self.y1:g}) lies outside the "
+                f"image of {width}×{height}"
+            )
+        return inside
+
+
+@dataclass(frozen=True)
+class Polygon:
+    """A closed outline x0, y0, x1, y1, …, and the place in the user's file that says so."""
+
+    points: tuple[float, ...]
+    where: str
+
+    @property
+    def box(self) -> Box:
+        x, y = self.points[0::2], self.points[1::2]
+        return Box(min(x), min(y), max(x), max(y), self.where)
+
+
+@dataclass(frozen=True)
+class Region:
+    """Where the object is in one image: all of these together.
+
+    Args:
+        boxes, polygons: in pixels of the upright image.
+        mask: an image file of the same size, not zero where the object is.
+        size: width and height of the image as the annotations have it, where they say so.
+    """
+
+    boxes: tuple[Box, ...] = ()
+    polygons: tuple[Polygon, ...] = ()
+    mask: Path | None = None
+    size: tuple[int, int] | None = None
+
+    def on(self, width: int, height: int) -> Region:
+        """The region checked against the size of its image, boxes clipped to it.
+
+        Raises: ValueError naming the row, if it does not fit the image.
+        """
+        if self.size is not None and self.size != (width, height):
+            where = self.boxes[0].where if self.boxes else self.polygons[0].where
+            raise ValueError(
+                f"{where}: the image is said to be {self.size[0]}×{self.size[1]}, the file has {width}×{height}"
+            )
+        if self.mask is not None:
+            rows, columns = _mask(self.mask).shape
+            if (columns, rows) != (width, height):
+                raise ValueError(f"{shown(self.mask)}: the mask is {columns}×{rows}, its image {width}×{height}")
+        for polygon in self.polygons:
+            polygon.box.clipped(width, height)
+        return replace(self, boxes=tuple(box.clipped(width, height) for box in self.boxes))
+
+    def draw(self, fit: Fit) -> Tensor | None:
+        """The region in the square that `fit` makes of the image: bool `S S`.
+
+        A pixel belongs to it if at least half of it is covered; where that is no pixel, those covered most. None if the
+        crop left nothing of the region.
+        """
+        cover = np.zeros((fit.size, fit.size), np.float32)
+        for box in self.boxes:
+            (left, top), (right, bottom) = fit.point(box.x0, box.y0), fit.point(box.x1, box.y1)
+            cover = np.maximum(cover, np.outer(_overlap(top, bottom, fit.size), _overlap(left, right, fit.size)))
+        if self.polygons:
+            cover = np.maximum(cover, self._filled(fit))
+        if self.mask is not None:
+            mask = Image.fromarray(_mask(self.mask).astype(np.uint8) * 255)
+            cover = np.maximum(cover, np.asarray(fit.resize(mask), np.float32) / 255)
+        most = float(cover.max())
+        return torch.from_numpy(cover >= min(most, 0.5)) if most > 0 else None
+
+    def _filled(self, fit: Fit) -> np.ndarray:
+        canvas = Image.new("L", (fit.size * FINER, fit.size * FINER))
+        pen = ImageDraw.Draw(canvas)
+        for polygon in self.polygons:
+            corners = [fit.point(x, y) for x, y in zip(polygon.points[0::2], polygon.points[1::2], strict=True)]
+            # Pillow counts from the centre of the first pixel, not from its edge.
+            pen.polygon([(x * FINER - 0.5, y * FINER - 0.5) for x, y in corners], fill=255)
+        return np.asarray(canvas.reduce(FINER), np.float32) / 255
+
+
+def _mask(path: Path) -> np.ndarray:
+    try:
+        with quiet():
+            return read_mask(path)
+    except UnreadableImage as error:
+        raise ValueError(f"the mask {error}") from error
+
+
+def _overlap(start: float, end: float, size: int) -> np.ndarray:
+    """How much of each pixel 0…size-1 lies between `start` and `end`."""
+    left = np.arange(size)
+    return np.clip(np.minimum(end, left + 1) - np.maximum(start, left), 0, 1).astype(np.float32)

@@ -1,0 +1,95 @@
+"""In which order a map lies in a module's output: channels first, channels last, or a sequence of tokens."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+PREFIXES = 17  # no model has as many class and register tokens
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a map lies in a module's output.
+
+    Args:
+        axes: `B C H W`, `B H W C` or `B N C`.
+        prefix: tokens before the grid (class, registers), which attention leaves alone.
+        grid: H, W of the tokens on the example.
+    """
+
+    axes: str
+    prefix: int = 0
+    grid: tuple[int, int] = (1, 1)
+
+    def bring(self, output: Tensor) -> Tensor:
+        """The map B C H W in `output`."""
+        if self.axes == "B C H W":
+            return output
+        if self.axes == "B H W C":
+            return output.permute(0, 3, 1, 2)
+        return output[:, self.prefix :].transpose(1, 2).unflatten(2, self._positions(output.shape[1]))
+
+    def put_back(self, maps: Tensor, output: Tensor) -> Tensor:
+        """`output` with `maps` B C H W in the place of its map."""
+        if self.axes == "B C H W":
+            return maps
+        if self.axes == "B H W C":
+            return maps.permute(0, 2, 3, 1)
+        tokens = maps.flatten(2).transpose(1, 2)
+        return torch.cat((output[:, : self.prefix], tokens), 1) if self.prefix else tokens
+
+    def _positions(self, tokens: int) -> tuple[int, int]:
+        """H, W of N tokens: the example's grid, or one of the same aspect."""
+        height, width = self.grid
+        number = tokens - self.prefix
+        if number != height * width:
+            height = max(1, round((number * height / width) ** 0.5))
+            width = number // height
+        if number != height * width:
+            raise ValueError(
+                f"{tokens} tokens, {self.prefix} of them prefix, are no grid of the aspect {self.grid[0]} x "
+                f"{self.grid[1]} that attention was attached at; attach with an example of this size"
+            )
+        return height, width
+
+
+def layout_of(
+    module: nn.Module, shape: tuple[int, ...], image: tuple[int, int] | None, prefix: int | None = None
+) -> Layout | None:
+    """The layout of `module`'s output; None where its tokens form no grid.
+
+    Args:
+        shape: of the output.
+        image: H, W of the model's input, whose aspect tells positions from channels.
+        prefix: how many class and register tokens the model says it has.
+    """
+    kind = type(module).__name__
+    if len(shape) == 4:
+        if isinstance(module, (nn.modules.conv._ConvNd, nn.GroupNorm)) or "2d" in kind:
+            return Layout("B C H W")
+        if isinstance(module, (nn.Linear, nn.LayerNorm)):
+            return Layout("B H W C")
+        first, last = _distortion(shape[2:], image), _distortion(shape[1:3], image)
+        return Layout("B H W C" if last < first else "B C H W")
+    if image is None or isinstance(module, (nn.modules.conv._ConvNd, nn.BatchNorm1d)):
+        return None
+    for before in (prefix or 0, *range(PREFIXES)):
+        number = shape[1] - before
+        if number < 1:
+            continue
+        height = max(1, round((number * image[0] / image[1]) ** 0.5))
+        stride = (image[0] * image[1] / number) ** 0.5
+        grid = (height, number // height)
+        if height * grid[1] == number and all(abs(g - i / stride) < 0.75 for g, i in zip(grid, image, strict=True)):
+            return Layout("B N C", before, grid)
+    return None
+
+
+def _distortion(grid: tuple[int, ...], image: tuple[int, int] | None) -> float:
+    """How far the aspect of a grid is from that of the image; 0 is equal."""
+    if image is None:
+        return 0.0
+    return abs(grid[0] * image[1] - grid[1] * image[0]) / (grid[0] * image[1] + grid[1] * image[0])

@@ -1,0 +1,144 @@
+"""The same test images under every row: what each saw, and where."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from regard.report.numbers import percent
+from regard.report.plots import Look
+from regard.viewing.painting import heat, png
+
+MAP_SIDE = 80  # pixels; the browser interpolates a smooth map further
+SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
+
+
+@dataclass(frozen=True)
+class Tile:
+    """One image under one row."""
+
+    look: Look
+    map: str
+    answer: str
+    confidence: str
+    right: bool
+    through: str
+
+
+@dataclass(frozen=True)
+class Shot:
+    """One test image."""
+
+    number: int
+    width: int
+    height: int
+    photograph: str
+    outline: str
+    label: str
+    tiles: tuple[Tile, ...]
+
+    @property
+    def disputed(self) -> bool:
+        """Whether some row is right and another wrong."""
+        return len({tile.right for tile in self.tiles}) > 1
+
+
+def shots(path: Path | None, rows: Sequence[Any], looks: dict[str, Look], classes: Sequence[str]) -> list[Shot]:
+    """Everything that the gallery's file holds about these rows; nothing if there is no file.
+
+    Raises: ValueError if the file is not a gallery; OSError if it cannot be read.
+    """
+    if path is None or not Path(path).exists():
+        return []
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+        images, regions, known, labels = (arrays[name] for name in ("images", "regions", "has_region", "labels"))
+    except (KeyError, ValueError) as error:
+        raise ValueError(f"{path} is no gallery of a comparison: {error}") from error
+    found = []
+    for index, image in enumerate(images):
+        tiles = []
+        for row in rows:
+            name = row.mechanism
+            if f"map.{name}" not in arrays:
+                continue
+            answer = int(arrays[f"prediction.{name}"][index])
+            tiles.append(
+                Tile(
+                    looks[name],
+                    _uri(_map_png(arrays[f"map.{name}"][index]), "png"),
+                    _named(classes, answer),
+                    percent(float(arrays[f"confidence.{name}"][index]), 0),
+                    answer == int(labels[index]),
+                    row.through if np.ptp(arrays[f"map.{name}"][index]) > 0 else f"{row.through}, even",
+                )
+            )
+        height, width = image.shape[:2]
+        edge = outline(regions[index]) if known[index] and regions[index].any() else ""
+        label = _named(classes, int(labels[index]))
+        found.append(Shot(index + 1, width, height, _photograph(image), edge, label, tuple(tiles)))
+    return found
+
+
+def _named(classes: Sequence[str], index: int) -> str:
+    return str(classes[index]) if 0 <= index < len(classes) else f"class {index}"
+
+
+def _map_png(map: np.ndarray) -> bytes:
+    """The coloured map, in 64 steps and no larger than it needs to be."""
+    values = np.nan_to_num(map.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
+    picture = heat(torch.from_numpy(values))
+    if max(picture.size) > MAP_SIDE:
+        picture.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
+    return png(picture.quantize(64, dither=Image.Dither.NONE))
+
+
+def _photograph(image: np.ndarray) -> str:
+    picture = Image.fromarray(np.ascontiguousarray(image))
+    if max(picture.size) <= SMALL:
+        return _uri(png(picture), "png")
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=86)
+    return _uri(file.getvalue(), "jpeg")
+
+
+def _uri(content: bytes, kind: str) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def outline(region: np.ndarray) -> str:
+    """SVG path along the edges between the inside and the outside of a region.
+
+    Shapes: region `H W`, bool.
+    """
+    height, width = region.shape
+    inside = [[False] * (width + 2), *([False, *map(bool, row), False] for row in region), [False] * (width + 2)]
+    parts = []
+    for row in range(height + 1):  # horizontal edges, below padded row `row`
+        start = None
+        for column in range(width + 2):
+            edge = column <= width and inside[row][column] != inside[row + 1][column]
+            if edge and start is None:
+                start = column
+            elif not edge and start is not None:
+                parts.append(f"M{start - 1},{row}H{column - 1}")
+                start = None
+    for column in range(width + 1):
+        start = None
+        for row in range(height + 2):
+            edge = row <= height and inside[row][column] != inside[row][column + 1]
+            if edge and start is None:
+                start = row
+            elif not edge and start is not None:
+                parts.append(f"M{column},{start - 1}V{row - 1}")
+                start = None
+    return "".join(parts)

@@ -1,0 +1,50 @@
+"""Numbers as people read them, and round ticks for axes."""
+
+from __future__ import annotations
+
+import math
+
+MINUS = "\N{MINUS SIGN}"
+DASH = "\N{EN DASH}"
+
+
+def fixed(value: float, digits: int = 1, *, signed: bool = False) -> str:
+    """`-0.04` to one digit is `0.0`, not `-0.0`; the minus is a real one."""
+    value = round(value, digits) + 0.0
+    return f"{value:{'+' if signed and value else ''}.{digits}f}".replace("-", MINUS)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    return fixed(100 * share, digits)
+
+
+def points(difference: float) -> str:
+    """A difference of two shares, in percentage points, with its sign."""
+    return fixed(100 * difference, 1, signed=True)
+
+
+def short(value: float, *, signed: bool = False) -> str:
+    """Three digits and a unit prefix: `11.7 M`."""
+    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 0.9995 * size:
+            scaled = value / size
+            return f"{fixed(scaled, max(0, 3 - len(f'{abs(scaled):.0f}')), signed=signed)} {prefix}"
+    return fixed(value, 0, signed=signed)
+
+
+def ticks(low: float, high: float, about: int = 5) -> list[float]:
+    """Round numbers (1, 2 or 5 times a power of ten apart) within [low, high], about so many."""
+    if not high > low:
+        return [low]
+    rough = (high - low) / max(1, about)
+    power = 10 ** math.floor(math.log10(rough))
+    step = min((factor * power for factor in (1, 2, 5, 10)), key=lambda step: abs(math.log(step / rough)))
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+    return [round(index * step, 12) for index in range(first, last + 1)]
+
+
+def decimals(values: list[float]) -> int:
+    """How many digits after the point tell the ticks apart."""
+    if len(values) < 2:
+        return 1
+    return max(0, -math.floor(math.log10(values[1] - values[0]) + 1e-9))

@@ -1,0 +1,251 @@
+"""Maps to pictures. Knows axes, knows no mechanism.
+
+    with regard.watch(model) as maps:
+        model(images)
+    for picture in draw(maps, images[0]):
+        picture.image.save(...)
+
+What is drawn follows from the axes that the label declares and the grids that the mechanism showed:
+
+    B 1 H W, B S H W, B h H W    heat maps over the image, one a scale or head; of channels, the mean and the strongest
+    B C 1 1, B C                 bars, largest first
+    B Q K with grids             received attention, and where the centre and the strongest query look; the query marked
+    B T Q with a grid            one small map a step or word
+    B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
+    two axes without a place     a matrix
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from regard.core import Maps
+from regard.viewing.painting import bars, boxes, mark, matrix, overlay, path, png, staged, tiled
+
+LETTERS = frozenset("BCHWTQKhSMN")
+SIDE = 320  # pixels of a picture's longer side
+PANELS = 16  # heads, scales or steps drawn at most
+STRONGEST = 3  # channels drawn beside their mean
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One drawn map: `name`, the map's key and which part of it; the picture; a line of facts."""
+
+    name: str
+    image: Image.Image
+    caption: str
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        return png(self.image)
+
+
+def spatial(maps: Maps, key: str) -> Tensor | None:
+    """One heat map a sample, from any map that has a place.
+
+    Heads, scales, channels, steps, queries and repeated looks are averaged: for `B Q K` that is the attention each
+    position receives. Row and column maps (`B C H 1`) keep their one axis.
+
+    Shapes: -> `B H W` at the map's own resolution, float32 or wider; None for a map without a place (`B C 1 1`).
+    Raises: LookupError if `key` was not seen, ValueError if its axes are unknown.
+    """
+    if key not in maps:
+        raise LookupError(f"no map {key!r}; seen: {', '.join(maps) or 'none'}")
+    looks = []
+    for look in maps[key]:
+        placed = _placed(look, _letters(maps, key, look), maps.grids.get(key, {}))
+        if placed is None:
+            return None
+        values, rest = placed
+        looks.append(values.mean(tuple(range(1, 1 + len(rest)))) if rest else values)
+    size = max((tuple(look.shape[1:]) for look in looks), key=lambda size: size[0] * size[1])
+    return torch.stack(
+        [F.interpolate(look[:, None], size, mode="bilinear", align_corners=False)[:, 0] for look in looks]
+    ).mean(0)
+
+
+def draw(
+    maps: Maps,
+    image: Image.Image | Tensor | np.ndarray,
+    sample: int = 0,
+    *,
+    queries: Sequence[tuple[float, float]] | None = None,
+) -> list[Picture]:
+    """Pictures of everything that was seen.
+
+    Args:
+        maps: what `watch` gave.
+        image: one image as the model saw all of it: a Pillow image, a float tensor `C H W` in [0, 1], or a uint8 array
+            `H W 3`.
+        sample: which of the batch the image is.
+        queries: for maps from queries to positions, the (x, y) to look from, in [0, 1] from the top left corner; by
+            default the centre and the strongest (the query with the largest single weight).
+
+    Raises: ValueError if a map's axes are unknown or cannot be drawn, or a query lies outside the image; IndexError if
+        the batch has no such sample.
+    """
+    for x, y in queries or ():
+        if not (0 <= x <= 1 and 0 <= y <= 1):
+            raise ValueError(f"a query is (x, y) in [0, 1]; got {(x, y)}")
+    stage = staged(image, SIDE)
+    pictures: list[Picture] = []
+    for key, looks in maps.items():
+        for number, look in enumerate(looks, 1):
+            letters = _letters(maps, key, look)
+            if not -len(look) <= sample < len(look):
+                raise IndexError(f"{key}: no sample {sample} in a batch of {len(look)}")
+            one = look[sample].unsqueeze(0)
+            name = key if len(looks) == 1 else f"{key}, look {number} of {len(looks)}"
+            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), stage, queries)
+    return pictures
+
+
+def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
+    """The map's axes, checked against the map."""
+    axes = maps.axes.get(key, "")
+    letters = tuple(axes.split())
+    if not letters:
+        raise ValueError(f"{key}: no axes are declared for this map; declare them, as in maps = {{'gate': 'B C 1 1'}}")
+    unknown = [letter for letter in letters if letter not in LETTERS and not letter.isdigit()]
+    if unknown or letters[0] != "B" or len(set(letters) & LETTERS) != sum(not letter.isdigit() for letter in letters):
+        raise ValueError(f"{key}: cannot draw axes {axes!r}; known: B first, then {' '.join('CHWTQKhSMN')} or numbers")
+    if look.dim() != len(letters) or any(
+        letter.isdigit() and int(letter) != size for letter, size in zip(letters, look.shape, strict=True)
+    ):
+        raise ValueError(f"{key}: axes {axes!r} do not fit a map of shape {tuple(look.shape)}")
+    return letters
+
+
+def _placed(
+    look: Tensor, letters: tuple[str, ...], grids: Mapping[str, tuple[int, ...]]
+) -> tuple[Tensor, tuple[str, ...]] | None:
+    """The map with its place last, `B *rest H W`, and the letters of the rest; None if it has no place."""
+    look = look.detach()
+    look = look if look.dtype == torch.float64 else look.float()
+    last = letters[-1]
+    if "H" in letters or "W" in letters:
+        for letter in ("H", "W"):
+            if letter in letters:
+                look = look.movedim(letters.index(letter), -1)
+                letters = (*(other for other in letters if other != letter), letter)
+            else:
+                look, letters = look.unsqueeze(-1), (*letters, letter)
+    else:
+        grid = grids.get(last)
+        if grid is None and last == "K" and "Q" in letters and look.shape[letters.index("Q")] == look.shape[-1]:
+            grid = grids.get("Q")
+        if grid is None:
+            return None
+        look = look.unflatten(-1, (1, *grid) if len(grid) == 1 else grid)
+        letters = (*letters[:-1], *("T" for _ in grid[:-2]), "H", "W")
+    named = [letter for letter in letters[1:-2] if not letter.isdigit()]
+    sizes = [size for letter, size in zip(letters[:-2], look.shape[:-2], strict=True) if not letter.isdigit()]
+    return look.reshape(*sizes, *look.shape[-2:]), tuple(named)
+
+
+def _pictures(
+    name: str,
+    look: Tensor,
+    letters: tuple[str, ...],
+    grids: Mapping[str, tuple[int, ...]],
+    stage: Image.Image,
+    queries: Sequence[tuple[float, float]] | None,
+) -> list[Picture]:
+    """Pictures of one look at one sample, `look` with a batch of one."""
+    if letters[-2:] == ("T", "2"):
+        return [Picture(name, path(stage, look[0]), f"{look.shape[1]} glimpses, in order")]
+    if letters[-2:] == ("T", "4"):
+        return [Picture(name, boxes(stage, look[0]), f"{look.shape[1]} boxes, in order")]
+    placed = _placed(look, letters, grids)
+    if placed is None:
+        return [_without_place(name, look, letters)]
+    values, rest = placed[0][0], placed[1]
+    if rest and rest[-1] == "Q" and len(grids.get("Q", ())) == 2:
+        return _queries(name, values, rest, grids["Q"], stage, queries)
+    while len(rest) > 1:  # only the first axis gets panels
+        values, rest = values.mean(1), (rest[0], *rest[2:])
+    if not rest:
+        return [_over(name, stage, values)]
+    letter = rest[0]
+    words = {"h": "head", "S": "scale", "T": "step", "N": "class", "Q": "query"}
+    if letter in ("T", "N", "Q") and len(values) > 1:
+        shown = values[:PANELS]
+        block = tiled([overlay(stage, panel) for panel in shown], SIDE)
+        return [Picture(name, block, f"{_shown(len(shown), len(values))} {words[letter]} maps; {_range(values)}")]
+    if letter in ("h", "S") or len(values) == 1:
+        shown, word = values[:PANELS], words.get(letter, "map")
+        return [
+            _over(f"{name}, {word} {number} of {len(values)}" if len(values) > 1 else name, stage, panel)
+            for number, panel in enumerate(shown, 1)
+        ]
+    strongest = values.mean((1, 2)).argsort(descending=True, stable=True)[:STRONGEST].tolist()
+    mean = _over(f"{name}, mean of {len(values)}", stage, values.mean(0))
+    return [mean, *(_over(f"{name}, {letter} {index}", stage, values[index]) for index in strongest)]
+
+
+def _queries(
+    name: str,
+    values: Tensor,
+    rest: tuple[str, ...],
+    grid: tuple[int, ...],
+    stage: Image.Image,
+    queries: Sequence[tuple[float, float]] | None,
+) -> list[Picture]:
+    """Received attention, a panel a head, and the attention of single queries, mean over heads."""
+    heads = values.flatten(0, len(rest) - 2) if len(rest) > 1 else values[None]  # [h, Q, H, W]
+    received = heads.mean(1)
+    pictures = [_over(f"{name}, received", stage, received.mean(0))]
+    if len(heads) > 1:
+        pictures += [
+            _over(f"{name}, received, head {number} of {len(heads)}", stage, panel)
+            for number, panel in enumerate(received[:PANELS], 1)
+        ]
+    from_query = heads.mean(0)  # [Q, H, W]
+    height, width = grid
+    strongest = int(from_query.flatten(1).amax(1).argmax())
+    if queries is None:
+        chosen = {"centre": (height // 2) * width + width // 2, "strongest": strongest}
+    else:
+        chosen = {
+            f"({x:.2f}, {y:.2f})": min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
+            for x, y in queries
+        }
+    for word, query in chosen.items():
+        panel = _over(f"{name}, from {word}", stage, from_query[query])
+        x, y = (query % width + 0.5) / width, (query // width + 0.5) / height
+        pictures.append(Picture(panel.name, mark(panel.image, x, y), f"{panel.caption}; the ring is the query"))
+    return pictures
+
+
+def _without_place(name: str, look: Tensor, letters: tuple[str, ...]) -> Picture:
+    """Bars or a matrix."""
+    values = look[0].float() if look.dtype != torch.float64 else look[0]
+    named = [letter for letter in letters[1:] if not letter.isdigit()]
+    sizes = [size for letter, size in zip(letters[1:], values.shape, strict=True) if not letter.isdigit()]
+    if len(named) <= 1 and sum(size > 1 for size in values.shape) <= 1:
+        return Picture(name, bars(values.flatten()), f"{values.numel()} values; {_range(values)}")
+    if len(named) == 2 and values.numel() == sizes[0] * sizes[1]:
+        table = values.reshape(sizes[0], sizes[1])
+        return Picture(name, matrix(table, SIDE), f"{named[0]} {sizes[0]} by {named[1]} {sizes[1]}; {_range(values)}")
+    raise ValueError(f"{name}: cannot draw axes {' '.join(letters)!r}: more than two axes have no place")
+
+
+def _over(name: str, stage: Image.Image, map: Tensor) -> Picture:
+    return Picture(name, overlay(stage, map), f"{map.shape[0]} x {map.shape[1]}; {_range(map)}")
+
+
+def _range(values: Tensor) -> str:
+    low, high = float(values.min()), float(values.max())
+    return f"all {low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+
+
+def _shown(shown: int, total: int) -> str:
+    return str(total) if shown == total else f"{shown} of {total}"
