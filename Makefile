@@ -19,7 +19,7 @@ check: $(INSTALLED)  ## format, lint, types, generated pages
 	$(BIN)/python docs/build.py --check
 
 bench: $(INSTALLED)  ## paired ratios against peers, behind a correctness gate
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks --out benchmarks/results
 
 docs: $(INSTALLED)  ## write the generated pages and the README table anew
 	$(BIN)/python docs/build.py

@@ -69,7 +69,7 @@ def paired(first: Callable[[], None], second: Callable[[], None], *, seconds: fl
     once = [_time(function, 1, device) for function in (first, second, first, second)][2:]  # the first two warm up
     repeats = [max(1, math.ceil(2e-3 / max(seconds_once, 1e-7))) for seconds_once in once]
     round_seconds = sum(repeat * seconds_once for repeat, seconds_once in zip(repeats, once, strict=True))
-    rounds = min(max(int(seconds / round_seconds), 7), 101)
+    rounds = min(max(int(seconds / round_seconds), 5), 101)
     first_times, second_times = [], []
     gc.collect()
     gc.disable()

@@ -38,7 +38,7 @@ def test_the_entry_point_measures_behind_a_green_gate_and_writes_both_files(tmp_
     for mode in ("forward", "forward+backward"):
         time = timm["time"][mode]
         assert 0 < time["low"] <= time["median"] <= time["high"]
-        assert time["rounds"] >= 7
+        assert time["rounds"] >= 5
         # What every call must hold is its output; a backward pass also holds the input's gradient.
         least = 2 * 32 * 5 * 3 * 4 * (1 if mode == "forward" else 2)
         assert all(least <= held < 100 * least for held in timm["memory"][mode].values())

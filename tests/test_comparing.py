@@ -40,6 +40,7 @@ from regard.comparing import (
     running,
     statistics,
     summary,
+    workers,
 )
 from regard.comparing import trial as trials
 from regard.comparing.folder import Folder

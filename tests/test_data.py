@@ -382,6 +382,25 @@ def test_damaged_images_are_named_and_skipped(zoo: Path) -> None:
     assert len(found.train.images(range(len(found.train)))) == len(found.train)
 
 
+def test_the_split_is_as_if_damaged_files_were_not_there(zoo: Path) -> None:
+    for number in range(4):
+        (zoo / "coffee" / f"{number}.png").write_bytes(b"")
+    found = load(zoo, train_size=9)
+    assert np.bincount(found.train.labels).tolist() == [4, 3, 2]
+    assert np.bincount(found.test.labels).tolist() == [2, 2, 1]
+    for skipped in found.skipped:
+        (zoo / skipped.path).unlink()
+    again = load(zoo, train_size=9)
+    assert names(again.train) == names(found.train) and names(again.test) == names(found.test)
+    assert torch.equal(again.test.images(range(5)), found.test.images(range(5)))
+    for number in range(4, 7):
+        (zoo / "coffee" / f"{number}.png").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"class 'coffee' has one image in .*coffee \(.*the file is empty\); at least two"
+    ):
+        load(zoo)
+
+
 def test_what_is_no_image_is_passed_over(zoo: Path) -> None:
     for name in ("notes.txt", "coffee/labels.csv", "coffee/.hidden.png", "coffee/._0.png", "coffee/Thumbs.db"):
         (zoo / name).write_text("x")
@@ -438,7 +457,7 @@ def test_odd_file_names(zoo: Path) -> None:
         (lambda zoo: [shutil.rmtree(path) for path in zoo.iterdir()], "zoo has no subfolders; .* one for each class"),
         (
             lambda zoo: [path.write_bytes(b"") for path in (zoo / "coffee").iterdir()],
-            "class 'coffee' has no readable image left in .*coffee: coffee/.*png: the file is empty",
+            r"class 'coffee' has no images in .*coffee \(8 cannot be read, coffee/.*png: the file is empty\)",
         ),
     ],
 )

@@ -714,8 +714,11 @@ def test_a_chosen_row_stands_out_in_the_plots(browser, written):
     assert browser("document.querySelectorAll('.plot .on').length") == 0
 
 
-def test_the_labels_in_the_plots_do_not_overlap_as_drawn(browser, written):
-    browser.open(written)
+def test_the_labels_in_the_plots_do_not_overlap_as_drawn(browser, tmp_path):
+    names = ("coordinate_attention", "non_local", "se", "eca", "criss_cross", "WWWWWW")
+    crowd = [*rows()[:2], *(row(name, 0.82 + 0.004 * i, cost=1.05, extra=9000 * i) for i, name in enumerate(names))]
+    browser.open(report.write(tmp_path, replace(summary(tmp_path), rows=crowd)))
+    assert browser("document.querySelectorAll('.plot .label').length") == 3 * 8
     overlaps = browser("""
         [...document.querySelectorAll('.plot')].flatMap((plot) => {
           const labels = [...plot.querySelectorAll('.label')];

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.layouts import Layout, layout_of
-from regard.tracing import Run, Trace, follow, in_words, tensors
+from regard.tracing import Run, Trace, evaluating, follow, in_words, tensors
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
@@ -55,7 +55,7 @@ def survey(
     found = view.branch_ends() or view.parallel_blocks() or view.stages()
     if not found:
         raise ValueError(f"no module of {type(model).__name__} outputs a map once in a pass; name one with after=")
-    return found, view.inputs
+    return view.heeded(found), view.inputs
 
 
 def stages(model: nn.Module, example: Any = None) -> list[Site]:
@@ -149,6 +149,25 @@ class _View:
         """The sites among the calls; pooled vectors and maps of one channel only where there is nothing else."""
         found = self.distinct(site for _, site in self.possible(runs))
         return [site for site in found if site.channels > 1 and site.shape[2:] != (1, 1)] or found
+
+    def heeded(self, found: list[Site]) -> list[Site]:
+        """Without the last ones whose map the output ignores: after the last block only the class token is read."""
+        while len(found) > 1 and found[-1].layout.prefix and self._ignores(found[-1]):
+            found = found[:-1]
+        return found
+
+    def _ignores(self, site: Site) -> bool:
+        def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            return site.layout.put_back(site.layout.bring(output) * 2 + 1, output)
+
+        with evaluating(self.model):
+            before = list(tensors(self.model(*self.inputs)))
+            handle = site.module.register_forward_hook(disturb)
+            try:
+                after = list(tensors(self.model(*self.inputs)))
+            finally:
+                handle.remove()
+        return all(map(torch.equal, before, after))
 
     def branch_ends(self) -> list[Site]:
         """The last norm of every residual branch, or what else it ends in."""

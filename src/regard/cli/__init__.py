@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 
@@ -181,7 +180,8 @@ def published_convert(
     from regard.cli.loading import json_object
 
     module = published.convert(source, target, reference=reference, args=json_object("--args", args), prefix=prefix)
-    out.print(f"{target}: {type(module).__name__}, {len(module.state_dict())} tensors", highlight=False)
+    told = f"{target}: {type(module).__name__}, {len(module.state_dict())} tensors"
+    out.print(told, highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -255,17 +255,15 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main([word for word in given if word != "--debug"], prog_name="regard", standalone_mode=False)
-    except click.exceptions.Abort:
-        _fail("interrupted", 130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         _fail("interrupted; the same command goes on where it stopped", 130)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
+        if hasattr(error, "show") and hasattr(error, "exit_code"):  # a wrong word on the line: click's own, or typer's
+            error.show()
+            sys.exit(error.exit_code)
         if debug:
             raise
         _fail(" ".join(str(error).split()) or type(error).__name__, 1)

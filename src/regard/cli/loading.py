@@ -37,11 +37,11 @@ def class_at(target: str) -> Any:
     path = Path(place)
     if not path.is_file():
         raise FileNotFoundError(f"no file {place!r}; the form is PATH.py:CLASS")
-    spec = importlib.util.spec_from_file_location(path.stem, path)
+    spec = importlib.util.spec_from_file_location(f"user_file_{path.stem}", path)  # a name that shadows no package
     if spec is None or spec.loader is None:
         raise ValueError(f"{place!r} is not a Python file; the form is PATH.py:CLASS")
     module = importlib.util.module_from_spec(spec)
-    sys.modules.setdefault(path.stem, module)  # so that its classes can be pickled
+    sys.modules[spec.name] = module  # so that its classes can be pickled
     sys.path.insert(0, str(path.parent.resolve()))
     try:
         spec.loader.exec_module(module)

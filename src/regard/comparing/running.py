@@ -50,7 +50,9 @@ def run(
         )
         progress.phase(f"fitting {', '.join(settings.mechanisms)} to {settings.backbone}")
         blueprint = building.survey(settings, images)
-        facts = folder.begin(settings, _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes)))
+        facts = folder.begin(
+            settings, _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
+        )
         finished = {(line["mechanism"], line["seed"]) for line in folder.results()}
         missing = [trial for trial in settings.trials if (trial.mechanism, trial.seed) not in finished]
         folder.reserve(_bytes_needed(blueprint, lanes, len(missing)))

@@ -1,41 +1,25 @@
 """A folder of the user's own images: a subfolder for each class, already split into `train/` and `val/` or not.
 
 Every image that is used is decoded once up front, so that a damaged file is named before training, not in the middle of
-it. Nothing is written into the folder.
+it. Everything then is as if the damaged files were not there. Nothing is written into the folder.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from regard.data import ImageSet, Skipped, Split, region_files
-from regard.data.dividing import TEST, TRAIN, divide, limit
-from regard.data.images import SUFFIXES, Fit, Picture, UnreadableImage, quiet, read, shown
+from regard.data import KEEP_BYTES, ImageSet, Skipped, Split, region_files
+from regard.data.dividing import divide, limit
+from regard.data.images import Fit, Picture, UnreadableImage, quiet, read, shown
+from regard.data.layout import Photo, halves, listing
 from regard.data.regions import Region
 
 TEST_SHARE = 0.25
-
-
-@dataclass(frozen=True)
-class Photo:
-    """An image file.
-
-    Args:
-        path: the file.
-        name: its path below the folder of the data, with forward slashes.
-        label: its class, by name.
-    """
-
-    path: Path
-    name: str
-    label: str
 
 
 class Photos(Split):
@@ -71,6 +55,56 @@ class Photos(Split):
         return region.draw(fit)
 
 
+class Checked:
+    """What decoding has shown of some image files.
+
+    Args:
+        size: height and width to come out, in pixels.
+        progress: called with (files decoded, files to decode).
+    """
+
+    def __init__(self, size: int, progress: Callable[[int, int], None] | None) -> None:
+        self.size = size
+        self.progress = progress
+        self.fits: dict[Photo, Fit] = {}
+        self.damaged: dict[Photo, str] = {}
+        self.pixels: dict[Photo, Tensor] = {}
+        self.room = 2 * KEEP_BYTES  # for training and for testing
+
+    def check(self, photos: Iterable[Photo]) -> bool:
+        """Decodes the files not yet decoded; whether all of them are sound."""
+        new = [photo for photo in photos if photo not in self.fits]
+        done = len(self.fits) + len(self.damaged)
+        total = done + len(new)
+        before = len(self.damaged)
+        pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
+        try:
+            with quiet():
+                for photo, seen in zip(new, pool.map(self._attempt, new), strict=True):
+                    self._note(photo, seen)
+                    done += 1
+                    if self.progress is not None:
+                        self.progress(done, total)
+        finally:
+            pool.shutdown(cancel_futures=True)  # an interrupt ends now, not after the last image
+        return len(self.damaged) == before
+
+    def _attempt(self, photo: Photo) -> Picture | UnreadableImage:
+        try:
+            return read(photo.path, self.size)
+        except UnreadableImage as error:
+            return error
+
+    def _note(self, photo: Photo, seen: Picture | UnreadableImage) -> None:
+        if isinstance(seen, UnreadableImage):
+            self.damaged[photo] = seen.reason
+            return
+        self.fits[photo] = Fit(seen.width, seen.height, self.size)
+        if self.room >= seen.pixels.nbytes:
+            self.room -= seen.pixels.nbytes
+            self.pixels[photo] = seen.pixels
+
+
 def load(
     root: Path,
     *,
@@ -82,137 +116,97 @@ def load(
     progress: Callable[[int, int], None] | None,
 ) -> ImageSet:
     """The images of a folder; see `regard.data.load`."""
-    halves = _halves(root)
-    skipped: list[Skipped] = []
-    listed = [_list(root, half, regions, skipped) for half in halves]
-    classes = _classes(halves, listed)
-    known, sources, unmatched = _regions(root, halves, listed, regions)
+    folders = halves(root)
+    outside: list[Skipped] = []
+    listed = [listing(root, folder, regions, outside) for folder in folders]
+    known, sources, unmatched = _regions(root, folders, listed, regions)
 
-    train, test = ([photo for label in classes for photo in found[label]] for found in (listed[0], listed[-1]))
-    if len(halves) == 1:
-        train, test = ([train[i] for i in part] for part in divide(_labels(train, classes), TEST_SHARE, seed))
-    train = [train[i] for i in limit(_labels(train, classes), train_size, seed)]
-    test = [test[i] for i in limit(_labels(test, classes), test_size, seed)]
+    checked = Checked(128 if image_size is None else image_size, progress)
+    sound = False
+    while not sound:
+        # Damaged files show only among the chosen ones; without them the choice is another.
+        left = [_without(checked.damaged, found) for found in listed]
+        classes = _classes(folders, left, checked.damaged)
+        train, test = _chosen(classes, left, seed, train_size, test_size)
+        sound = checked.check(train + test)
 
-    def split(photos: Sequence[Photo], folder: Path, before: int) -> Photos:
-        readable = Photos([], [], 128 if image_size is None else image_size, {})
-        decoded = _decoded(photos, readable.size)
-        if True:
-            for done, (photo, seen) in enumerate(decoded, start=before + 1):
-                if isinstance(seen, UnreadableImage):
-                    skipped.append(Skipped(shown(photo.name), seen.reason))
-                else:
-                    _add(readable, photo, classes.index(photo.label), seen, known.get(photo.name))
-                if progress is not None:
-                    progress(done, len(train) + len(test))
-        for index in sorted(set(range(len(classes))) - set(readable.labels)):
-            names = {shown(photo.name) for photo in photos if photo.label == classes[index]}
-            why = next(each for each in skipped if each.path in names)
-            raise ValueError(
-                f"class {classes[index]!r} has no readable image left in {shown(folder / classes[index])}: "
-                f"{why.path}: {why.reason}"
-            )
-        return readable
+    def split(photos: Sequence[Photo]) -> Photos:
+        fits = [checked.fits[photo] for photo in photos]
+        marked = {i: known[photo.name] for i, photo in enumerate(photos) if photo.name in known}
+        fitted = {i: (region.on(fits[i].width, fits[i].height), fits[i]) for i, region in marked.items()}
+        made = Photos(photos, [classes.index(photo.label) for photo in photos], checked.size, fitted)
+        for i, photo in enumerate(photos):
+            if photo in checked.pixels:
+                made.keep(i, checked.pixels[photo])
+        return made
 
-    to_train, to_test = split(train, halves[0], 0), split(test, halves[-1], len(train))
-    return ImageSet(shown(root), classes, to_train, to_test, tuple(skipped), tuple(sources), tuple(unmatched))
+    damaged = [Skipped(shown(photo.name), reason) for photo, reason in checked.damaged.items()]
+    return ImageSet(
+        shown(root), classes, split(train), split(test), (*outside, *damaged), tuple(sources), tuple(unmatched)
+    )
 
 
-def _halves(root: Path) -> list[Path]:
-    """The folders that hold class folders: one to train and one to test on, or just one."""
-    folders = {child.name.lower(): child for child in _visible(root) if child.is_dir()}
-    train = next((folders[name] for name in TRAIN if name in folders), None)
-    test = next((folders[name] for name in TEST if name in folders), None)
-    if train is None and folders and set(folders) <= set(TEST):
-        raise ValueError(f"{shown(root)} has {'/ and '.join(sorted(folders))}/ but no train/")
-    if train is None or not any(child.is_dir() for child in _visible(train)):
-        return [root]  # a folder train/ without subfolders is a class, of pictures of trains perhaps
-    return [train] if test is None else [train, test]
+def _without(damaged: Mapping[Photo, str], found: dict[str, list[Photo]]) -> dict[str, list[Photo]]:
+    return {label: [photo for photo in photos if photo not in damaged] for label, photos in found.items()}
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(child for child in folder.iterdir() if not child.name.startswith(".") and child.name != "__MACOSX")
-
-
-def _list(root: Path, half: Path, regions: Path | None, skipped: list[Skipped]) -> dict[str, list[Photo]]:
-    """Class -> image files. Images outside the class folders are noted as skipped."""
-    found: dict[str, list[Photo]] = {}
-    for child in _visible(half):
-        if child.is_dir():
-            if regions is None or not regions.exists() or not child.samefile(regions):
-                paths = _files(child)
-                found[child.name] = [Photo(path, path.relative_to(root).as_posix(), child.name) for path in paths]
-        elif child.suffix.lower() in SUFFIXES:
-            name = shown(child.relative_to(root).as_posix())
-            skipped.append(Skipped(name, "lies outside the class folders, so its class is unknown"))
-    if "masks" in found and _are_masks(half / "masks", found):
-        del found["masks"]
-    return found
-
-
-def _files(folder: Path) -> list[Path]:
-    """Every file below a class folder that calls itself an image; links are followed, never in circles."""
-    found = []
-    entered = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(place, name) for name in files if not name.startswith(".")]
-    return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
-
-
-def _are_masks(folder: Path, found: dict[str, list[Photo]]) -> bool:
-    """Whether a folder called `masks` holds masks of the other images: most of its files have their names."""
-    others = {photo.name: label for label, photos in found.items() if label != "masks" for photo in photos}
-    names = region_files.Names(others, stems=True)
-    answers = 0
-    for photo in found["masks"]:
-        try:
-            answers += names.find(photo.path.relative_to(folder).as_posix(), "") is not None
-        except ValueError:  # several images of that name
-            continue
-    return 2 * answers > len(found["masks"])
-
-
-def _classes(halves: list[Path], listed: list[dict[str, list[Photo]]]) -> tuple[str, ...]:
+def _classes(
+    folders: Sequence[Path], found: Sequence[dict[str, list[Photo]]], damaged: Mapping[Photo, str]
+) -> tuple[str, ...]:
     """The classes' names in order. Raises: ValueError if they do not make a classification."""
-    for half, found in zip(halves, listed, strict=True):
-        if not found:
-            raise ValueError(f"{shown(half)} has no subfolders; a folder of images has one for each class")
-        for label, photos in found.items():
+    for folder, images in zip(folders, found, strict=True):
+        if not images:
+            raise ValueError(f"{shown(folder)} has no subfolders; a folder of images has one for each class")
+        for label, photos in images.items():
+            place = folder / label
+            lost = [f"{shown(photo.name)}: {why}" for photo, why in damaged.items() if photo.path.is_relative_to(place)]
+            reason = f" ({len(lost)} cannot be read, {lost[0]})" if lost else ""
             if not photos:
-                raise ValueError(f"class {label!r} has no images in {shown(half / label)}")
-            if len(halves) == 1 and len(photos) == 1:
+                raise ValueError(f"class {label!r} has no images in {shown(place)}{reason}")
+            if len(folders) == 1 and len(photos) == 1:
                 raise ValueError(
-                    f"class {label!r} has one image in {shown(half / label)}; at least two are needed, one to train "
+                    f"class {label!r} has one image in {shown(place)}{reason}; at least two are needed, one to train "
                     f"and one to test on"
                 )
-        if len(found) == 1:
-            raise ValueError(f"{shown(half)} has the one class {next(iter(found))!r}; at least two are needed")
+        if len(images) == 1:
+            raise ValueError(f"{shown(folder)} has the one class {next(iter(images))!r}; at least two are needed")
     for here, there in ((0, -1), (-1, 0)):
-        if lone := sorted(set(listed[here]) - set(listed[there])):
-            raise ValueError(f"class {lone[0]!r} is in {shown(halves[here])} but not in {shown(halves[there])}")
-    return tuple(sorted(listed[0]))
+        if lone := sorted(set(found[here]) - set(found[there])):
+            raise ValueError(f"class {lone[0]!r} is in {shown(folders[here])} but not in {shown(folders[there])}")
+    return tuple(sorted(found[0]))
 
 
-def _labels(photos: Sequence[Photo], classes: tuple[str, ...]) -> list[int]:
+def _chosen(
+    classes: tuple[str, ...],
+    found: Sequence[dict[str, list[Photo]]],
+    seed: int,
+    train_size: int | None,
+    test_size: int | None,
+) -> tuple[list[Photo], list[Photo]]:
+    """The images to train on and to test on, class by class."""
     index = {label: position for position, label in enumerate(classes)}
-    return [index[photo.label] for photo in photos]
+
+    def labels(photos: list[Photo]) -> list[int]:
+        return [index[photo.label] for photo in photos]
+
+    train, test = ([photo for label in classes for photo in images[label]] for images in (found[0], found[-1]))
+    if len(found) == 1:
+        train, test = ([train[i] for i in part] for part in divide(labels(train), TEST_SHARE, seed))
+    return (
+        [train[i] for i in limit(labels(train), train_size, seed)],
+        [test[i] for i in limit(labels(test), test_size, seed)],
+    )
 
 
 def _regions(
-    root: Path, halves: list[Path], listed: list[dict[str, list[Photo]]], given: Path | None
+    root: Path, folders: list[Path], listed: list[dict[str, list[Photo]]], given: Path | None
 ) -> tuple[dict[str, Region], list[str], list[str]]:
     """Image -> region, the files that said so, and the names in them that no image answers to."""
-    class_folders = [half / label for half, found in zip(halves, listed, strict=True) for label in found]
+    class_folders = [folder / label for folder, found in zip(folders, listed, strict=True) for label in found]
     if given is not None:
         sources = [given]
     else:
-        sources = region_files.find([root], class_folders) or region_files.find(halves, class_folders)
+        sources = region_files.find([root], class_folders) or region_files.find(folders, class_folders)
     known: dict[str, Region] = {}
     unmatched: list[str] = []
     for source in sources:
@@ -229,29 +223,3 @@ def _regions(
         # A file that is there but belongs to neither half, such as those in a test/ beside val/, is no mistake.
         unmatched += [shown(name) for name in unknown if not (inside / name).exists()]
     return known, [shown(source) for source in sources], unmatched
-
-
-def _decoded(photos: Sequence[Photo], size: int) -> Generator[tuple[Photo, Picture | UnreadableImage], None, None]:
-    """Each photo as it is used, or what is wrong with it. To be closed: it holds a pool and the warning filters."""
-
-    def attempt(photo: Photo) -> Picture | UnreadableImage:
-        try:
-            return read(photo.path, size)
-        except UnreadableImage as error:
-            return error
-
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    try:
-        with quiet():
-            yield from zip(photos, pool.map(attempt, photos), strict=True)
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interrupt ends now, not after the last image
-
-
-def _add(split: Photos, photo: Photo, label: int, seen: Picture, region: Region | None) -> None:
-    position = len(split)
-    split.photos.append(photo)
-    split.labels.append(label)
-    split.keep(position, seen.pixels)
-    if region is not None:
-        split.regions[position] = region.on(seen.width, seen.height), Fit(seen.width, seen.height, split.size)

@@ -18,7 +18,8 @@ def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
     """
     with torch.autocast(q.device.type, enabled=False):
         wide = torch.promote_types(q.dtype, torch.float32)
-        return (scale * q.to(wide) @ k.to(wide).mT).softmax(-1).to(q.dtype)
+        q, k, narrow = q.to(wide), k.to(wide), q.dtype
+        return ((q if scale == 1 else scale * q) @ k.mT).softmax(-1).to(narrow)
 
 
 def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Tensor:
@@ -26,11 +27,14 @@ def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Te
 
     On CPU the fused path is only taken for four dimensions, contiguous last dimensions and equal widths of queries and
     values; otherwise the Q × K matrix is formed silently. So the narrower side is padded with zeros, which change
-    neither the logits nor the values that are kept. The padding costs more than it saves where the matrix is small.
+    neither the logits nor the values that are kept. Forming a small matrix is faster than that; a padded one is worth
+    less, so there it may be larger.
     """
     width, out = q.shape[-1], v.shape[-1]
-    if width != out and q.device.type == "cpu" and not _exporting() and q.shape[1] * k.shape[1] <= 4096**2:
-        return softmax_weights(q, k, scale=scale) @ v
+    if q.device.type == "cpu" and not _exporting():
+        small = 1024**2 if width == out else 4096**2
+        if q.shape[1] * k.shape[1] <= small:
+            return softmax_weights(q, k, scale=scale) @ v
     if width < out:
         q, k = F.pad(q, (0, out - width)), F.pad(k, (0, out - width))
     elif out < width:

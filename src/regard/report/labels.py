@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-LETTER, LINE = 6.7, 13.0  # a label's width a letter and its height, a little more than the font needs
+LETTER, LINE = 7.5, 13.0  # a bold letter's width and a label's height, in the widest of the usual fonts
 
 Box = tuple[float, float, float, float]
 
