@@ -386,7 +386,7 @@ def test_gradients_reach_the_mechanism_after_one_step(name):
     for _ in range(3):
         optimizer.zero_grad()
         model(x).square().sum().backward()
-        sets.append([reached(layer[0].bn2.attention) for layer in (model.layer2, model.layer4)])
+        sets.append([reached(layer[0].bn2.attention) for layer in (model.layer1, model.layer2)])
         optimizer.step()
     for after_one, after_two in zip(sets[1], sets[2], strict=True):
         assert after_one and after_one >= alone(perturbed=0)  # its own zero initialisation may hold others back

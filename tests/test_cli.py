@@ -46,11 +46,11 @@ def run(*words: object) -> int:
 
 
 def fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
-    """The one line that a failing command prints."""
+    """The one line with which a command fails; before it there may be what the command was doing."""
     assert run(*words) != 0
     lines = capsys.readouterr().err.strip().splitlines()
-    assert len(lines) == 1, lines
-    return lines[0]
+    assert [line.startswith("regard: ") for line in lines] == [False] * (len(lines) - 1) + [True], lines
+    return lines[-1]
 
 
 def commands() -> list[tuple[str, ...]]:
@@ -208,7 +208,9 @@ def test_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*words, "--reference", "se/moskomule.senet.pytorch/SELayer") == 0
     assert "SqueezeExcite, 2 tensors" in capsys.readouterr().out
     assert "exists; choose another name" in fails(capsys, *words, "--reference", "se/moskomule.senet.pytorch/SELayer")
+    words[3] = tmp_path / "c.safetensors"
     assert "nearest:" in fails(capsys, *words, "--reference", "se/moskomule/SELayer")
+    assert not words[3].exists()
 
 
 def test_compare_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -251,7 +253,7 @@ def test_compare_with_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[
         given[words[0]] = words[1]
         line = fails(capsys, "compare", "digits", *[word for pair in given.items() for word in pair])
         assert message in line, line
-    assert "did you mean digits" in fails(capsys, "compare", "digts", "--out", tmp_path / "o")
+    assert "did you mean 'digits'" in fails(capsys, "compare", "digts", "--out", tmp_path / "o")
 
 
 def test_an_error_is_one_line_and_debug_shows_the_traceback() -> None:

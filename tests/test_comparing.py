@@ -762,6 +762,34 @@ def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
         run(tmp_path, ray="auto")
 
 
+@pytest.fixture
+def ray_address(monkeypatch):
+    """A Ray cluster of one processor on the loopback interface, for this test alone."""
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": 80 << 20}
+    cluster = Cluster(initialize_head=True, head_node_args=head)
+    yield cluster.address
+    cluster.shutdown()
+
+
+def test_a_ray_cluster_gives_what_this_process_gives(finished, tmp_path, ray_address):
+    out = tmp_path / "out"
+    recorder = run(out, seeds=1, ray=ray_address)
+    assert {event[0] for event in recorder.events} == {"begin", "started", "finished"}
+    assert comparable(out) == [line for line in comparable(finished) if line["seed"] == 0]
+    assert recorder.steps[Trial("se", 0)][-1] == STEPS_PER_EPOCH * TINY["epochs"]
+    for name in (NONE, PLAIN, "se"):
+        ours, theirs = (load_file(path / "trials" / f"{name}-0" / "model.safetensors") for path in (out, finished))
+        assert all(torch.equal(ours[key], theirs[key]) for key in theirs)
+
+
+def test_a_cluster_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(ConnectionError, match="no Ray cluster at '127.0.0.1:1'"):
+        run(tmp_path, ray="127.0.0.1:1")
+
+
 # -------------------------------------------------------------------------------------------------------------- summary
 
 

@@ -231,6 +231,7 @@ def test_the_region_is_the_box(size: int) -> None:
 def test_the_digit_is_in_its_box() -> None:
     """Nearest neighbours, shown what is in the boxes, tell the digits; shown the boxes of other images, they do not."""
     found = load("digits", train_size=400, test_size=100)
+    assert isinstance(found.train, digits.Digits) and isinstance(found.test, digits.Digits)
 
     def looks(split: data.Split, shift: int) -> np.ndarray:
         assert isinstance(split, digits.Digits)
@@ -241,6 +242,7 @@ def test_the_digit_is_in_its_box() -> None:
             inside.append(np.abs(glyph - float(grey.median())).ravel())
         return np.stack(inside)
 
+    assert found.test.box(0) != found.train.box(0)
     scores = []
     for shift in (0, 3):
         judge = KNeighborsClassifier(5).fit(looks(found.train, shift), found.train.labels)

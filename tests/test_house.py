@@ -31,6 +31,7 @@ FLOORS = {
     "checkpoints": 2,
     "batches": 2,
     "tracing": 2,
+    "layouts": 2,
     "mechanisms": 3,
     "siting": 4,
     "attaching": 4,
@@ -47,10 +48,13 @@ FLOORS = {
     "report": 9,
     "web": 9,
     "cli": 9,
+    "__main__": 9,
 }
 # Rooms that may use each other although they share a floor; every other pair on one floor may not.
 NEIGHBOURS = {
     ("attaching", "siting"),
+    ("backbones", "siting"),
+    ("__main__", "cli"),
     ("laws", "attaching"),
     ("cli", "report"),
     ("ops", "kernels"),
@@ -68,7 +72,7 @@ def imports(path: Path) -> set[str]:
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module == "regard":
-            names = [f"regard.{alias.name}" for alias in node.names]
+            names = [f"regard.{alias.name}" for alias in node.names if not alias.name.startswith("__")]
         elif isinstance(node, ast.ImportFrom) and node.module:
             names = [node.module]
         else:

@@ -21,7 +21,7 @@ from regard.tracing import Run, Trace, evaluating, follow, in_words, tensors
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
 WEIGHTS_END = (nn.Softmax, nn.Dropout, nn.Identity)  # after which B heads N N attention weights look like maps
-REDUCED = 128  # pixels of the first example tried: several positions at stride 32, a third of the work of 224
+REDUCED = (128, 224)  # pixels of the examples tried first: several positions at stride 32, a multiple of 14
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,14 +140,14 @@ class _View:
             except ValueError:
                 continue
 
-    def distinct(self, found: Iterable[Site]) -> list[Site]:
+    def distinct(self, sites: Iterable[Site]) -> list[Site]:
         """Each module once, in the order in which they run."""
-        unique = {site.module: site for site in found}
+        unique = {site.module: site for site in sites}
         return sorted(unique.values(), key=lambda site: self.trace.runs[site.module][0].end)
 
-    def automatic(self, runs: Iterable[Run]) -> list[Site]:
-        """The sites among the calls; pooled vectors and maps of one channel only where there is nothing else."""
-        found = self.distinct(site for _, site in self.possible(runs))
+    def useful(self, sites: Iterable[Site]) -> list[Site]:
+        """Each module once; pooled vectors and maps of one channel only where there is nothing else."""
+        found = self.distinct(sites)
         return [site for site in found if site.channels > 1 and site.shape[2:] != (1, 1)] or found
 
     def heeded(self, found: list[Site]) -> list[Site]:
@@ -171,26 +171,27 @@ class _View:
 
     def branch_ends(self) -> list[Site]:
         """The last norm of every residual branch, or what else it ends in."""
-        ends: list[Run] = []
+        ends: list[Site] = []
         for run in self.trace.ordered():
             if run.sum is None or not run.sum.residual:
                 continue
             makers = [maker for maker in run.sum.branch if not isinstance(maker.module, CONTAINERS)]
             norms = [maker for maker in makers if any(norm in type(maker.module).__name__ for norm in NORMS)]
             learned = [maker for maker in makers if next(maker.module.parameters(), None) is not None]
-            ends += norms[:1] or learned[-1:] or makers[-1:]
-        return self.automatic(ends)
+            fitting = self.possible([*norms[:1], *reversed(learned), *reversed(makers)])
+            ends += [site for _, site in fitting][:1]
+        return self.useful(ends)
 
     def parallel_blocks(self) -> list[Site]:
         """The blocks that end in an addition of branches of which none is a shortcut."""
-        return self.automatic(run for run in self.trace.ordered() if run.sum)
+        return self.useful(site for _, site in self.possible(run for run in self.trace.ordered() if run.sum))
 
     def stages(self) -> list[Site]:
         """The ends of the feature stages in timm's `feature_info`; where one is no site, the resolutions if more."""
         modules = dict(self.model.named_modules())
         declared = [info.get("module") for info in getattr(self.model, "feature_info", None) or ()]
         runs = [run for name in declared if name in modules for run in self.trace.runs.get(modules[name], [])[-1:]]
-        found = self.automatic(runs)
+        found = self.useful(site for _, site in self.possible(runs))
         if declared and len(found) == len(declared):
             return found
         return max(found, self.resolutions(), key=lambda found: len({site.shape[2:] for site in found}))
@@ -198,12 +199,12 @@ class _View:
     def resolutions(self) -> list[Site]:
         """The last module at every resolution, without the model's own output and what has its channels."""
         result = self.trace.result
-        last: dict[tuple[int, ...], Run] = {}
+        last: dict[tuple[int, ...], Site] = {}
         for run, site in self.possible(self.trace.ordered()):
             classes = result is not None and len(result) > 1 and site.channels == result[1]
             if run.name and run.shape != result and not classes and not isinstance(run.module, WEIGHTS_END):
-                last[site.shape[2:]] = run
-        return self.automatic(last.values())
+                last[site.shape[2:]] = site
+        return self.useful(last.values())
 
 
 def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:
@@ -243,8 +244,8 @@ def _likely(model: nn.Module) -> Iterator[tuple[Tensor]]:
     built = getattr(getattr(model, "patch_embed", None), "img_size", None)  # differs when timm was told another size
     if isinstance(built, tuple) and built not in sizes:
         sizes.insert(0, built)
-    elif config and not config.get("fixed_input_size") and min(sizes[0]) > REDUCED:
-        sizes.insert(0, (REDUCED, REDUCED))
+    elif config and not config.get("fixed_input_size"):
+        sizes = [(side, side) for side in REDUCED if side < min(sizes[0])] + sizes
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = dict.fromkeys([convolution.in_channels if convolution else 3, 3])
     weight = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.empty(0))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from regard.comparing import Trial
-from regard.comparing.workers import Event, Failed, Finished, Tell, Work, perform
+from regard.comparing.workers import Event, Failed, Started, Stepped, Tell, Work, perform
 
 POLL = 0.2  # seconds
 
@@ -45,7 +45,8 @@ def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> No
         while running:
             ended, _ = ray.wait(list(running), timeout=POLL)
             while not queue.empty():
-                tell(queue.get())
+                name, seed, *steps = queue.get()
+                tell(Stepped(Trial(name, seed), *steps) if steps else Started(Trial(name, seed)))
             for reference in ended:
                 trial = running.pop(reference)
                 try:
@@ -62,14 +63,17 @@ def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> No
 
 
 def _on_node(trial: Trial, work: Work, queue: Any) -> Event:
-    """One trial on the cluster: steps go through the queue, the end is returned."""
+    """One trial on the cluster: how it goes is told through the queue, in plain numbers, its end is returned."""
     ends: list[Event] = []
 
     def tell(event: Event) -> None:
-        if isinstance(event, Finished | Failed):
-            ends.append(event)
-        else:
-            queue.put(event)
+        match event:
+            case Started():
+                queue.put((trial.mechanism, trial.seed))
+            case Stepped(_, done, total):
+                queue.put((trial.mechanism, trial.seed, done, total))
+            case _:
+                ends.append(event)
 
     perform(trial, work, tell)
     return ends[0]

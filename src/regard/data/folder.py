@@ -119,6 +119,7 @@ def load(
     folders = halves(root)
     outside: list[Skipped] = []
     listed = [listing(root, folder, regions, outside) for folder in folders]
+    classes = _classes(folders, listed, {})
     known, sources, unmatched = _regions(root, folders, listed, regions)
 
     checked = Checked(128 if image_size is None else image_size, progress)
@@ -126,7 +127,7 @@ def load(
     while not sound:
         # Damaged files show only among the chosen ones; without them the choice is another.
         left = [_without(checked.damaged, found) for found in listed]
-        classes = _classes(folders, left, checked.damaged)
+        _classes(folders, left, checked.damaged)
         train, test = _chosen(classes, left, seed, train_size, test_size)
         sound = checked.check(train + test)
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 
 from regard.report.numbers import percent
 from regard.report.plots import Look
-from regard.viewing.painting import heat, png
+from regard.viewing.colours import scale
+from regard.viewing.painting import png
 
 MAP_SIDE = 80  # pixels; the browser interpolates a smooth map further
 SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
@@ -94,12 +94,16 @@ def _named(classes: Sequence[str], index: int) -> str:
 
 
 def _map_png(map: np.ndarray) -> bytes:
-    """The coloured map, in 64 steps and no larger than it needs to be."""
-    values = np.nan_to_num(map.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0)
-    picture = heat(torch.from_numpy(values))
-    if max(picture.size) > MAP_SIDE:
-        picture.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
-    return png(picture.quantize(64, dither=Image.Dither.NONE))
+    """The map in the colours of the scale, no larger than it needs to be; one byte a pixel, as indices of the scale."""
+    level = Image.fromarray(np.nan_to_num(map.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0))
+    if max(level.size) > MAP_SIDE:
+        level.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
+    values = np.asarray(level)
+    low, high = float(values.min()), float(values.max())
+    share = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
+    picture = Image.fromarray((255 * share).round().astype(np.uint8))
+    picture.putpalette(scale().tobytes())
+    return png(picture)
 
 
 def _photograph(image: np.ndarray) -> str:
