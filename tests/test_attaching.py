@@ -171,6 +171,31 @@ def test_an_own_unet_gets_attention_at_every_resolution_but_not_on_its_output():
     assert [site.shape for site in sites(model)] == [(2, 16, 112, 112), (2, 8, 224, 224)]  # the default example
 
 
+def test_a_last_site_that_only_the_class_token_follows_is_left_out():
+    assert [site.name for site in sites(vit())] == ["blocks.0.mlp"]  # of two blocks
+    assert [site.name for site in sites(vit(), "blocks.*.mlp")] == ["blocks.0.mlp", "blocks.1.mlp"]
+    averaged = timm.create_model(
+        "vit_tiny_patch16_224", img_size=64, depth=2, embed_dim=32, num_heads=2, global_pool="avg", num_classes=5
+    )
+    assert [site.name for site in sites(averaged)] == ["blocks.0.mlp", "blocks.1.mlp"]
+
+
+def test_encodings_of_one_layer_and_maps_of_one_channel_are_no_branches():
+    class Gate(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.squeeze = nn.Conv2d(4, 1, 1)
+            self.refine = Residual(nn.Sequential(nn.Conv2d(1, 1, 3, padding=1), nn.ReLU(), nn.Conv2d(1, 1, 1)))
+
+        def forward(self, x):
+            return x * self.refine(self.squeeze(x)).sigmoid()
+
+    encoding = Residual(nn.Conv2d(4, 4, 3, padding=1))
+    branch = Residual(nn.Sequential(nn.Conv2d(4, 4, 1), nn.ReLU(), nn.Conv2d(4, 4, 1), Gate()))
+    model = nn.Sequential(nn.Conv2d(3, 4, 1), encoding, branch)
+    assert [site.name for site in sites(model, example=image(8))] == ["2.body.3"]
+
+
 def test_tokens_and_channels_last_are_brought_to_a_grid():
     for site in sites(vit()):
         assert (site.layout.axes, site.layout.prefix, site.shape) == ("B N C", 4, (2, 32, 4, 4))

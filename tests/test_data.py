@@ -17,10 +17,12 @@ import pytest
 import torch
 from PIL import Image
 from skimage import data as photographs
+from sklearn.datasets import load_digits
 from sklearn.neighbors import KNeighborsClassifier
 
 from regard import data
 from regard.data import digits, dividing, images, load
+from regard.data.shipped import shipped
 
 
 def save(path: Path, pixels: np.ndarray | Image.Image, **how: object) -> Path:
@@ -196,7 +198,16 @@ def test_no_handwritten_digit_is_in_both_parts(seed: int) -> None:
     assert isinstance(found.train, digits.Digits) and isinstance(found.test, digits.Digits)
     train = {source.tobytes() for source in found.train.sources}
     test = {source.tobytes() for source in found.test.sources}
+    real = {np.rint(greys * 255 / 16).astype(np.uint8).tobytes() for greys in load_digits().images}
     assert len(train) + len(test) == len(train | test) == 1797
+    assert train | test == real
+
+
+def test_a_missing_data_file_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"this installation of sklearn comes without datasets/none\.csv"):
+        shipped("sklearn", "datasets/none.csv")
+    with pytest.raises(FileNotFoundError, match="this installation of no_such_package comes without"):
+        shipped("no_such_package", "x.csv")
 
 
 def test_clutter_is_never_cut_from_the_digit_itself(monkeypatch: pytest.MonkeyPatch) -> None:

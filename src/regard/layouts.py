@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
+CHANNELS_FIRST = (nn.Conv2d, nn.ConvTranspose2d, nn.GroupNorm)
 PREFIXES = 17  # no model has as many class and register tokens
 
 
@@ -57,24 +59,24 @@ class Layout:
 
 
 def layout_of(
-    module: nn.Module, shape: tuple[int, ...], image: tuple[int, int] | None, prefix: int | None = None
+    sources: Sequence[nn.Module], shape: tuple[int, ...], image: tuple[int, int] | None, prefix: int | None = None
 ) -> Layout | None:
-    """The layout of `module`'s output; None where its tokens form no grid.
+    """The layout of an output; None where its tokens form no grid.
 
     Args:
+        sources: the modules that return it, whose kind may tell.
         shape: of the output.
-        image: H, W of the model's input, whose aspect tells positions from channels.
+        image: H, W of the model's input, whose aspect tells positions from channels where the kind does not.
         prefix: how many class and register tokens the model says it has.
     """
-    kind = type(module).__name__
     if len(shape) == 4:
-        if isinstance(module, (nn.modules.conv._ConvNd, nn.GroupNorm)) or "2d" in kind:
+        if any(isinstance(module, CHANNELS_FIRST) or "2d" in type(module).__name__ for module in sources):
             return Layout("B C H W")
-        if isinstance(module, (nn.Linear, nn.LayerNorm)):
+        if any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in sources):
             return Layout("B H W C")
-        first, last = _distortion(shape[2:], image), _distortion(shape[1:3], image)
+        first, last = distortion(shape[2:], image), distortion(shape[1:3], image)
         return Layout("B H W C" if last < first else "B C H W")
-    if image is None or isinstance(module, (nn.modules.conv._ConvNd, nn.BatchNorm1d)):
+    if image is None or any(isinstance(module, (nn.Conv1d, nn.BatchNorm1d)) for module in sources):
         return None
     for before in (prefix or 0, *range(PREFIXES)):
         number = shape[1] - before
@@ -88,8 +90,8 @@ def layout_of(
     return None
 
 
-def _distortion(grid: tuple[int, ...], image: tuple[int, int] | None) -> float:
-    """How far the aspect of a grid is from that of the image; 0 is equal."""
+def distortion(grid: tuple[int, ...], image: tuple[int, int] | None) -> float:
+    """How far the aspect of a grid is from that of the image: 0 is equal, 1 is a line."""
     if image is None:
         return 0.0
     return abs(grid[0] * image[1] - grid[1] * image[0]) / (grid[0] * image[1] + grid[1] * image[0])

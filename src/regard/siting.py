@@ -15,12 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.layouts import Layout, layout_of
+from regard.layouts import Layout, distortion, layout_of
 from regard.tracing import Run, Trace, evaluating, follow, in_words, tensors
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
 WEIGHTS_END = (nn.Softmax, nn.Dropout, nn.Identity)  # after which B heads N N attention weights look like maps
+DISTORTED = 0.35  # B heads N C lies far from the aspect of the image, a rounded grid near it
 REDUCED = (128, 224)  # pixels of the examples tried first: several positions at stride 32, a multiple of 14
 
 
@@ -118,7 +119,8 @@ class _View:
             raise ValueError(f"{what}; attention needs one map B C H W or B H W C, or tokens B N C")
         if run.shape[0] != self.batch:
             raise ValueError(f"{what} for a batch of {self.batch}; attention needs a map whose first axis is the batch")
-        layout = layout_of(run.module, run.shape, self.image, getattr(self.model, "num_prefix_tokens", None))
+        sources = [run.module, *(maker.module for maker in run.makers if maker.shape == run.shape)]
+        layout = layout_of(sources, run.shape, self.image, getattr(self.model, "num_prefix_tokens", None))
         if layout is None:
             raise ValueError(f"{what}; that is no grid of the aspect of the image, whatever the number of class tokens")
         shape = layout.bring(torch.empty(run.shape, device="meta")).shape
@@ -146,9 +148,14 @@ class _View:
         return sorted(unique.values(), key=lambda site: self.trace.runs[site.module][0].end)
 
     def useful(self, sites: Iterable[Site]) -> list[Site]:
-        """Each module once; pooled vectors and maps of one channel only where there is nothing else."""
-        found = self.distinct(sites)
-        return [site for site in found if site.channels > 1 and site.shape[2:] != (1, 1)] or found
+        """Each module once, without attention weights, pooled vectors and maps of one channel."""
+        return [
+            site
+            for site in self.distinct(sites)
+            if site.channels > 1
+            and (site.shape[2:] != (1, 1) or self.image == (1, 1))
+            and distortion(site.shape[2:], self.image) < DISTORTED
+        ]
 
     def heeded(self, found: list[Site]) -> list[Site]:
         """Without the last ones whose map the output ignores: after the last block only the class token is read."""

@@ -47,8 +47,8 @@ class Sum:
     Args:
         block: the innermost module that was running.
         branch: the calls that returned the summand with more layers, innermost first; none if no module did.
-        residual: the other summand has at most half as many layers of its own, so it is a shortcut, and the branch has
-            more than one: x + conv(x) alone is a positional encoding or the like.
+        residual: the other summand is a shortcut: it has at most half as many layers of its own, and two less, since
+            x + conv(x) is a positional encoding, and norm(x) + norm(conv(x)) one layer in parallel parts.
     """
 
     block: Run
@@ -123,8 +123,8 @@ class Trace(TorchFunctionMode):
             self._origins[tensor] = Origin(origin.layers | own, origin.born, (*makers, run), origin.sum)
             if tensor is output:
                 run.shape, run.makers = tuple(tensor.shape), makers
-                if origin.sum is not None and origin.sum.block is run:
-                    run.sum = origin.sum
+            if origin.sum is not None and origin.sum.block is run:
+                run.sum = origin.sum
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         # An in-place addition overwrites what is known about its operand: look before the call.
@@ -152,7 +152,7 @@ def _sum(block: Run, left: Origin, right: Origin) -> Sum:
     own_left = (left.layers & ~right.layers).bit_count()
     own_right = (right.layers & ~left.layers).bit_count()
     branch, most, least = (left, own_left, own_right) if own_left > own_right else (right, own_right, own_left)
-    return Sum(block, branch.makers, residual=most > 1 and 2 * least <= most)
+    return Sum(block, branch.makers, residual=most >= max(2 * least, least + 2))
 
 
 def _union(origins: list[Origin]) -> int:

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from regard.data import ImageSet, Split
 from regard.data.dividing import divide
+from regard.data.shipped import shipped
 
 CLASSES = tuple("0123456789")
 LEAST_SIZE = 48
@@ -145,7 +146,6 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
 @cache
 def _handwritten() -> tuple[np.ndarray, np.ndarray]:
     """All 1,797: greys as uint8 `M 8 8` from 0 to 255, and the digit of each."""
-    from sklearn.datasets import load_digits
-
-    found = load_digits()
-    return np.rint(found.images * (255 / 16)).astype(np.uint8), found.target
+    table = np.loadtxt(shipped("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")
+    greys, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
+    return np.rint(greys * (255 / 16)).astype(np.uint8), labels

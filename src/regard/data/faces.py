@@ -6,8 +6,6 @@ one, 25×25 pixels each. Where the face is within a patch is not recorded: it fi
 
 from __future__ import annotations
 
-from importlib import resources
-
 import numpy as np
 from PIL import Image
 from torch import Tensor
@@ -15,6 +13,7 @@ from torch import Tensor
 from regard.data import ImageSet, Split
 from regard.data.dividing import divide, limit
 from regard.data.images import to_square
+from regard.data.shipped import shipped
 
 CLASSES = ("no face", "face")
 TEST_SHARE = 0.4
@@ -57,12 +56,6 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
 
 
 def _patches() -> np.ndarray:
-    # Read as a file: scikit-image's own function would turn to the network if the file were missing.
-    file = resources.files("skimage.data") / "lfw_subset.npy"
-    try:
-        with file.open("rb") as stream:
-            return np.rint(np.load(stream, allow_pickle=False) * 255).astype(np.uint8)
-    except FileNotFoundError:
-        raise FileNotFoundError(
-            "this installation of scikit-image comes without its data file lfw_subset.npy; install its published wheel"
-        ) from None
+    """All 200: uint8 `N 25 25`."""
+    values = np.load(shipped("skimage", "data/lfw_subset.npy"), allow_pickle=False)
+    return np.rint(values * 255).astype(np.uint8)
