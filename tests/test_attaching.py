@@ -137,6 +137,14 @@ def test_residual_networks_get_attention_at_the_end_of_every_branch():
     assert found[0].shape == (2, 16, 16, 16)
 
 
+def test_small_and_oblong_images_choose_the_same_places():
+    names = [site.name for site in sites(resnet())]
+    for height, width in ((32, 32), (33, 97), (128, 32)):
+        found = sites(resnet(), example=torch.randn(1, 3, height, width))
+        assert [site.name for site in found] == names
+        assert found[-1].shape[2:] == (-(-height // 32), -(-width // 32))
+
+
 def test_the_longer_way_is_the_branch_whichever_summand_it_is():
     class Swapped(nn.Module):
         def __init__(self):
@@ -521,6 +529,9 @@ def test_compiles_whole(which):
     torch.compiler.reset()
     compiled = torch.compile(model, fullgraph=True, backend="eager")
     torch.testing.assert_close(logits(compiled, x), before)
+    with regard.watch(compiled) as maps:
+        compiled(x)
+    assert maps and all(".attention/" in key and "_orig_mod" not in key for key in maps)
     # The compiled code contains the attention: another gate, another result.
     for name, parameter in model.named_parameters():
         if "attention" in name:
@@ -620,6 +631,7 @@ class Runner(nn.Module):
     ("after", "error", "message"),
     [
         ("stemm", LookupError, "after='stemm' matches no module of Odd; near: stem"),
+        ([], LookupError, "after= names no module"),
         (["stem", "layer9.*"], LookupError, "after='layer9.*' matches no module"),
         ("pair", ValueError, "'pair' (Pair) outputs a tuple of 2; attention needs one map"),
         ("head", ValueError, "'head' (Linear) outputs 2 x 5; attention needs one map"),

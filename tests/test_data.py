@@ -131,12 +131,12 @@ def test_memory_bounds_what_is_kept_and_not_what_is_seen(zoo: Path) -> None:
     kept = load(zoo, image_size=32).train
     lazy = pickle.loads(pickle.dumps(kept))
     lazy.keep_bytes = 5 * 3 * 32 * 32
-    for _ in range(2):
-        assert torch.equal(lazy.images(range(len(lazy))), kept.images(range(len(kept))))
-    for i in range(len(kept)):
+    everything = range(len(kept))
+    first, second = lazy.images(everything), lazy.images(everything)
+    for i in everything:
         (zoo / kept.name(i)).unlink()
-    assert len(kept.images(range(len(kept)))) == len(kept)
-    assert lazy.images(range(5)).shape == (5, 3, 32, 32)
+    assert torch.equal(first, second) and torch.equal(first, kept.images(everything))
+    assert torch.equal(lazy.images(range(5)), first[:5])
     with pytest.raises(images.UnreadableImage, match="no such file"):
         lazy.images([5])
 
@@ -603,7 +603,7 @@ def test_a_large_photograph_is_what_it_would_be_as_png(tmp_path: Path) -> None:
     shortcut = read(save(tmp_path / "a.jpg", photo, quality=95), 64)
     want = read(save(tmp_path / "a.png", photo), 64)
     assert (shortcut.width, shortcut.height) == (want.width, want.height) == (1500, 1001)
-    assert (shortcut.pixels.float() - want.pixels.float()).abs().mean() < 2
+    assert (shortcut.pixels.float() - want.pixels.float()).abs().mean() < 0.5
 
 
 # --- where the object is ----------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ FAMILIES = [
     ("inception_v3", {"aux_logits": False}, 128, 5, "Conv2d_2b_3x3"),
     ("xception41", {}, 64, 12, "blocks.0.stack.conv3.bn_pw"),
     ("repvgg_a0", {}, 64, 17, "stages.0.1.drop_path"),
+    ("hgnetv2_b0", {}, 64, 4, "stages.0"),
     ("vit_tiny_r_s16_p8_224", {"img_size": 64, "depth": 3}, 64, 2, "blocks.0.mlp"),
     ("vit_tiny_patch16_224", {"img_size": 64, "depth": 3}, 64, 2, "blocks.0.mlp"),
     (

@@ -152,9 +152,9 @@ def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: A
         after: a glob pattern over module names, or several; `*` stays within one part of a dotted name, as in
             `"layer*.*.bn3"`. A container whose children are its forward stands for the last of them. None chooses by
             itself: the end of the residual branch of every block, which is its last norm where it ends in one; without
-            residual blocks, the blocks that add parallel branches; without those, the ends of timm's feature stages
-            or the last module at every resolution. A last site whose map the output ignores, because only the class
-            token is read after it, is left out.
+            residual blocks, the blocks that add parallel branches; without those, or with a few in half of the
+            stages at most, the ends of timm's feature stages or the last module at every resolution. A last site whose
+            map the output ignores, because only the class token is read after it, is left out.
         example: an input, or a tuple of the inputs. Default: a random image of the size that the model declares, or
             of 224 x 224 pixels, or a smaller one where timm says that the model takes any.
 

@@ -64,7 +64,7 @@ def layout_of(
     """The layout of an output; None where its tokens form no grid.
 
     Args:
-        sources: the modules that return it, whose kind may tell.
+        sources: the module that returns it and the layer inside that makes it; their kinds may tell.
         shape: of the output.
         image: H, W of the model's input, whose aspect tells positions from channels where the kind does not.
         prefix: how many class and register tokens the model says it has.
@@ -74,9 +74,9 @@ def layout_of(
             return Layout("B C H W")
         if any(isinstance(module, (nn.Linear, nn.LayerNorm)) for module in sources):
             return Layout("B H W C")
-        first, last = distortion(shape[2:], image), distortion(shape[1:3], image)
+        first, last = _distortion(shape[2:], image), _distortion(shape[1:3], image)
         return Layout("B H W C" if last < first else "B C H W")
-    if image is None or any(isinstance(module, (nn.Conv1d, nn.BatchNorm1d)) for module in sources):
+    if image is None or any("1d" in type(module).__name__ for module in sources):  # B C N
         return None
     for before in (prefix or 0, *range(PREFIXES)):
         number = shape[1] - before
@@ -85,13 +85,18 @@ def layout_of(
         height = max(1, round((number * image[0] / image[1]) ** 0.5))
         stride = (image[0] * image[1] / number) ** 0.5
         grid = (height, number // height)
-        if height * grid[1] == number and all(abs(g - i / stride) < 0.75 for g, i in zip(grid, image, strict=True)):
+        if height * grid[1] == number and all(abs(g - i / stride) < 0.35 for g, i in zip(grid, image, strict=True)):
             return Layout("B N C", before, grid)
     return None
 
 
-def distortion(grid: tuple[int, ...], image: tuple[int, int] | None) -> float:
-    """How far the aspect of a grid is from that of the image: 0 is equal, 1 is a line."""
+def plausible(grid: tuple[int, ...], image: tuple[int, int] | None) -> bool:
+    """Whether a grid is near the aspect of the image: both sides may be rounded, and trimmed by borders a little."""
     if image is None:
-        return 0.0
-    return abs(grid[0] * image[1] - grid[1] * image[0]) / (grid[0] * image[1] + grid[1] * image[0])
+        return True
+    across, down = grid[0] * image[1], grid[1] * image[0]
+    return abs(across - down) < sum(image) + 0.1 * (across + down)
+
+
+def _distortion(grid: tuple[int, ...], image: tuple[int, int] | None) -> float:
+    return abs(grid[0] * image[1] - grid[1] * image[0]) if image else 0.0

@@ -15,13 +15,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.layouts import Layout, distortion, layout_of
+from regard.layouts import Layout, layout_of, plausible
 from regard.tracing import Run, Trace, evaluating, follow, in_words, tensors
 
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
 WEIGHTS_END = (nn.Softmax, nn.Dropout, nn.Identity)  # after which B heads N N attention weights look like maps
-DISTORTED = 0.35  # B heads N C lies far from the aspect of the image, a rounded grid near it
 REDUCED = (128, 224)  # pixels of the examples tried first: several positions at stride 32, a multiple of 14
 
 
@@ -53,10 +52,10 @@ def survey(
     view = _View(model, example)
     if after is not None:
         return view.distinct(view.named(name) for name in match(model, after)), view.inputs
-    found = view.branch_ends() or view.parallel_blocks() or view.stages()
+    found = view.chosen()
     if not found:
         raise ValueError(f"no module of {type(model).__name__} outputs a map once in a pass; name one with after=")
-    return view.heeded(found), view.inputs
+    return found, view.inputs
 
 
 def stages(model: nn.Module, example: Any = None) -> list[Site]:
@@ -77,8 +76,11 @@ def match(model: nn.Module, after: str | Sequence[str]) -> list[str]:
         LookupError: a pattern matches none; the message names the nearest modules.
     """
     names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
-    matched = set()
-    for pattern in [after] if isinstance(after, str) else after:
+    matched: set[str] = set()
+    patterns = [after] if isinstance(after, str) else list(after)
+    if not patterns:
+        raise LookupError("after= names no module; leave it out to have the places chosen")
+    for pattern in patterns:
         hits = [name for name in names if _fits(name.split("."), pattern.split("."))]
         if not hits:
             near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.3) or names[:3]
@@ -97,6 +99,7 @@ class _View:
     def __init__(self, model: nn.Module, example: Any) -> None:
         self.model = model
         self.inputs, self.trace = _first_that_runs(model, example)
+        self.runs = self.trace.ordered()
         self.batch, self.image = _batch_and_image(self.inputs)
 
     def site(self, run: Run) -> Site:
@@ -119,12 +122,21 @@ class _View:
             raise ValueError(f"{what}; attention needs one map B C H W or B H W C, or tokens B N C")
         if run.shape[0] != self.batch:
             raise ValueError(f"{what} for a batch of {self.batch}; attention needs a map whose first axis is the batch")
-        sources = [run.module, *(maker.module for maker in run.makers if maker.shape == run.shape)]
-        layout = layout_of(sources, run.shape, self.image, getattr(self.model, "num_prefix_tokens", None))
+        layout = layout_of(self.sources(run), run.shape, self.image, getattr(self.model, "num_prefix_tokens", None))
         if layout is None:
             raise ValueError(f"{what}; that is no grid of the aspect of the image, whatever the number of class tokens")
         shape = layout.bring(torch.empty(run.shape, device="meta")).shape
         return Site(run.name, run.module, (shape[0], shape[1], shape[2], shape[3]), layout)
+
+    def sources(self, run: Run) -> list[nn.Module]:
+        """The module of a call, and the last layer inside it with an output of the same shape."""
+        layers = [
+            inner.module
+            for inner in self.runs
+            if run.start < inner.start and inner.end < run.end and inner.shape == run.shape
+            if next(inner.module.parameters(recurse=False), None) is not None
+        ]
+        return [run.module, *layers[-1:]]
 
     def named(self, name: str) -> Site:
         """Raises: ValueError if the module is no site."""
@@ -134,11 +146,11 @@ class _View:
             raise ValueError(f"{name!r} ({type(module).__name__}) is not called when the model runs")
         return self.site(runs[-1])
 
-    def possible(self, runs: Iterable[Run]) -> Iterator[tuple[Run, Site]]:
-        """Those of the calls that have a site, with it."""
+    def possible(self, runs: Iterable[Run]) -> Iterator[Site]:
+        """The sites of those calls that have one."""
         for run in runs:
             try:
-                yield run, self.site(run)
+                yield self.site(run)
             except ValueError:
                 continue
 
@@ -148,14 +160,15 @@ class _View:
         return sorted(unique.values(), key=lambda site: self.trace.runs[site.module][0].end)
 
     def useful(self, sites: Iterable[Site]) -> list[Site]:
-        """Each module once, without attention weights, pooled vectors and maps of one channel."""
-        return [
-            site
-            for site in self.distinct(sites)
-            if site.channels > 1
-            and (site.shape[2:] != (1, 1) or self.image == (1, 1))
-            and distortion(site.shape[2:], self.image) < DISTORTED
-        ]
+        """Each module once, without attention weights B heads N N and maps of one channel."""
+        found = self.distinct(sites)
+        return [site for site in found if site.channels > 1 and plausible(site.shape[2:], self.image)]
+
+    def chosen(self) -> list[Site]:
+        """The branch ends, or what comes nearest; the stages where branches are few and in half of the stages only."""
+        found, stages = self.branch_ends() or self.parallel_blocks(), self.stages()
+        few = len(found) < len(stages) and 2 * _resolutions(found) <= _resolutions(stages)
+        return self.heeded(stages if few else found)
 
     def heeded(self, found: list[Site]) -> list[Site]:
         """Without the last ones whose map the output ignores: after the last block only the class token is read."""
@@ -179,39 +192,43 @@ class _View:
     def branch_ends(self) -> list[Site]:
         """The last norm of every residual branch, or what else it ends in."""
         ends: list[Site] = []
-        for run in self.trace.ordered():
+        for run in self.runs:
             if run.sum is None or not run.sum.residual:
                 continue
             makers = [maker for maker in run.sum.branch if not isinstance(maker.module, CONTAINERS)]
             norms = [maker for maker in makers if any(norm in type(maker.module).__name__ for norm in NORMS)]
             learned = [maker for maker in makers if next(maker.module.parameters(), None) is not None]
-            fitting = self.possible([*norms[:1], *reversed(learned), *reversed(makers)])
-            ends += [site for _, site in fitting][:1]
+            ends += list(self.possible([*norms[:1], *reversed(learned), *reversed(makers)]))[:1]
         return self.useful(ends)
 
     def parallel_blocks(self) -> list[Site]:
         """The blocks that end in an addition of branches of which none is a shortcut."""
-        return self.useful(site for _, site in self.possible(run for run in self.trace.ordered() if run.sum))
+        return self.useful(self.possible(run for run in self.runs if run.sum))
 
     def stages(self) -> list[Site]:
         """The ends of the feature stages in timm's `feature_info`; where one is no site, the resolutions if more."""
         modules = dict(self.model.named_modules())
         declared = [info.get("module") for info in getattr(self.model, "feature_info", None) or ()]
         runs = [run for name in declared if name in modules for run in self.trace.runs.get(modules[name], [])[-1:]]
-        found = self.useful(site for _, site in self.possible(runs))
+        found = self.useful(self.possible(runs))
         if declared and len(found) == len(declared):
             return found
-        return max(found, self.resolutions(), key=lambda found: len({site.shape[2:] for site in found}))
+        return max(found, self.resolutions(), key=_resolutions)
 
     def resolutions(self) -> list[Site]:
-        """The last module at every resolution, without the model's own output and what has its channels."""
-        result = self.trace.result
+        """The last 4-D map at every resolution, without pooled vectors, the model's own output and its channels."""
+        result = self.trace.result or ()
+        maps = [run for run in self.runs if run.name and run.shape != result and run.shape and len(run.shape) == 4]
         last: dict[tuple[int, ...], Site] = {}
-        for run, site in self.possible(self.trace.ordered()):
-            classes = result is not None and len(result) > 1 and site.channels == result[1]
-            if run.name and run.shape != result and not classes and not isinstance(run.module, WEIGHTS_END):
+        for site in self.possible(maps):
+            classes = len(result) > 1 and site.channels == result[1]
+            if not classes and site.shape[2:] != (1, 1) and not isinstance(site.module, WEIGHTS_END):
                 last[site.shape[2:]] = site
         return self.useful(last.values())
+
+
+def _resolutions(found: list[Site]) -> int:
+    return len({site.shape[2:] for site in found})
 
 
 def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:

@@ -25,9 +25,8 @@ BACKBONE = "test_resnet"
 ATTENTION = ("se", "eca", "cbam", "gc")
 SEEDS = 2
 EPOCHS = 10
-BATCH_SIZE = 32
+BATCH_SIZE = 16
 LR = 0.002
-IMAGE_SIZE = 64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import logging
+import socket
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> No
 
     Raises: ConnectionError if no cluster answers there.
     """
+    _check_answers(address)
     import ray
     from ray.util.queue import Queue
 
@@ -60,6 +62,17 @@ def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> No
         queue.shutdown(force=True)
         if ours:
             ray.shutdown()
+
+
+def _check_answers(address: str) -> None:
+    """Raises ConnectionError at once where nothing listens; Ray itself would try for minutes."""
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if not (host and port.isdigit()):
+        return  # "auto" and the like: Ray knows
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+    except (OSError, OverflowError) as error:
+        raise ConnectionError(f"no Ray cluster at {address!r}: {error}") from error
 
 
 def _on_node(trial: Trial, work: Work, queue: Any) -> Event:

@@ -62,7 +62,12 @@ def run(
     model = building.build(settings, trial.mechanism, trial.seed, images, blueprint)
     task, normalise = Classify(len(images.classes)), backbones.normalisation(model)
     plan = Plan(
-        epochs=settings.epochs, batch_size=settings.batch_size, lr=settings.lr, seed=trial.seed, normalise=normalise
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        lr=settings.lr,
+        seed=trial.seed,
+        normalise=normalise,
+        channels_last=device.type == "cpu",  # a fifth faster there, of a small ResNet's training
     )
     history = fit(
         model,
