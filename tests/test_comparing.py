@@ -285,6 +285,7 @@ def test_plain_row_is_as_large_as_the_largest_mechanism(images):
     settings = Comparison(**{**TINY, "attention": ("eca", "se", "cbam")})
     blueprint = building.survey(settings, images)
     largest = max(blueprint.added[name] for name in settings.mechanisms)
+    assert min(blueprint.added[name] for name in settings.mechanisms) < largest / 10
     assert blueprint.added[PLAIN] == pytest.approx(largest, rel=0.02)
     assert not any(isinstance(m, Attention) for m in building.build(settings, PLAIN, 0, images, blueprint).modules())
 
@@ -469,6 +470,15 @@ def test_all_rows_are_looked_at_where_the_map_still_has_positions(halves):
     assert min(blueprint.grid) >= building.LEAST_GRID
     assert set(blueprint.looked) <= set(blueprint.sites)
     assert blueprint.explained == "layer2.0"  # of 48 pixels: 12, 6, 3 and 2 positions
+
+
+def test_tokens_are_explained_where_the_map_still_decides():
+    data = SimpleNamespace(train=Half(), test=Half(), classes=("a", "b"))
+    settings = Comparison(**{**TINY, "backbone": "test_vit", "image_size": 48})
+    blueprint = building.survey(settings, data)
+    assert blueprint.explained == blueprint.looked[-1]
+    scores, *_ = looked_at((settings, data, blueprint), "cbam")
+    assert np.ptp(scores["energy_gradcam"]) > 0  # a map without gradients would give every image the same share
 
 
 def test_gallery_takes_the_classes_in_turn_and_known_objects_first():
@@ -809,6 +819,7 @@ def written(out: Path, correct: dict[str, np.ndarray], energy: dict[str, np.ndar
         "skipped": [],
         "pretrained": False,
         "chance": 0.5,
+        "plain": {"parameters": 90, "largest": "se", "largest_parameters": 100},
         "data_facts": {},
     }
     settings = Comparison(attention=tuple(correct)[2:], seeds=seeds)
@@ -875,6 +886,7 @@ def test_noise_one_seed_and_many_comparisons_are_named(tmp_path):
     text = " ".join(found.sentences)
     assert "within noise" in text and "One seed" in text and "3 comparisons at once" in text
     assert "no difference in accuracy remains" in text
+    assert "plain adds 90 parameters" in text and "se, adds 100" in text
     assert "No region is known" in text and found.rows[0].energy is None
 
 

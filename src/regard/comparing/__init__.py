@@ -245,7 +245,7 @@ def compare(
     ray: str | None = None,
     workers: int | None = None,
     device: str = "cpu",
-    patience: float = 2.0,
+    patience: float = 1.0,
     progress: Progress | None = None,
 ) -> Path:
     """Trains and measures every mechanism, or goes on where an earlier call stopped.
@@ -257,7 +257,8 @@ def compare(
             train_size, test_size: see `Comparison`.
         out: the run folder, created where needed; the same settings continue what is there, more `seeds` extend it.
         ray: address of an existing Ray cluster that runs the trials ("auto", "host:port"); None runs them here.
-        workers: local processes; None takes one per core, at most one per trial (on CUDA: one per device).
+        workers: local processes; None takes one per core that torch may use (on CUDA: one per device), at most one
+            per trial.
             1 runs the trials in this process.
         device: `cpu` or `cuda`.
         patience: seconds given to each latency; a trial takes what it takes.

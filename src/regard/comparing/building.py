@@ -36,8 +36,8 @@ class Blueprint:
         grid: H, W of the place where all rows are looked at: the deepest among the sites whose map still has
             `LEAST_GRID` positions on a side, or else the finest there is.
         looked: the sites with this grid, whose spatial maps count.
-        explained: the module whose output Grad-CAM explains: the end of the backbone's stage with this grid, or
-            without one the last site that has it.
+        explained: the module whose output Grad-CAM explains: the end of the backbone's stage with this grid; the last
+            of these sites where there is none, or where class tokens may take over from the map at that end.
         explained_layout: how that output holds a map.
     """
 
@@ -117,5 +117,5 @@ def _place(sites: Sequence[Site], stages: Sequence[Site]) -> tuple[tuple[int, in
     deep_enough = [grid for grid in grids if min(grid) >= LEAST_GRID]
     grid = deep_enough[-1] if deep_enough else max(grids, key=lambda grid: grid[0] * grid[1])
     looked = [site for site, own in zip(sites, grids, strict=True) if own == grid]
-    ends = [stage for stage in stages if stage.shape[2:] == grid]
+    ends = [stage for stage in stages if stage.shape[2:] == grid and not stage.layout.prefix]
     return grid, tuple(site.name for site in looked), (ends or looked)[-1]

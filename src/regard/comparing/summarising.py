@@ -92,6 +92,7 @@ def _verdict(name: str, gain: Interval | None, over_plain: Interval | None) -> s
 def _sentences(rows: Sequence[Row], run: Mapping[str, Any], scores: Mapping[str, Scores]) -> list[str]:
     return [
         _what_was_done(rows, run),
+        _what_plain_is(run["plain"]),
         *_how_the_intervals_read(run),
         *_room(rows, run),
         *(row.verdict for row in rows if row.gain is not None),
@@ -114,6 +115,13 @@ def _what_was_done(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
             else ""
         )
     )
+
+
+def _what_plain_is(plain: Mapping[str, Any]) -> str:
+    largest = f"the largest mechanism here, {plain['largest']}, adds {plain['largest_parameters']:,}"
+    if not plain["parameters"]:
+        return f"plain is the same as none: {largest}, too few parameters for one channel of convolution."
+    return f"plain adds {plain['parameters']:,} parameters in ordinary convolutions at the same sites; {largest}."
 
 
 def _how_the_intervals_read(run: Mapping[str, Any]) -> list[str]:
