@@ -178,8 +178,8 @@ def test_limiting_keeps_the_shares() -> None:
 def test_digits_by_default() -> None:
     found = load("digits")
     assert (found.name, found.classes) == ("digits", tuple("0123456789"))
-    assert (len(found.train), len(found.test)) == (3000, 1000)
-    assert found.train[0][0].shape == (3, 64, 64)
+    assert (len(found.train), len(found.test)) == (2000, 1000)
+    assert found.train[0][0].shape == (3, 48, 48)
     assert np.bincount(found.test.labels).tolist() == [100] * 10
 
 
@@ -266,7 +266,7 @@ def test_digits_come_anywhere_in_both_polarities() -> None:
     assert isinstance(split, digits.Digits)
     boxes = np.array([split.box(i) for i in range(200)])
     middles = (boxes[:, :2] + boxes[:, 2:]) / 2
-    assert (middles.min(0) < 16).all() and (middles.max(0) > 48).all()
+    assert (middles.min(0) < 48 / 3).all() and (middles.max(0) > 48 * 2 / 3).all()
     heights = boxes[:, 3] - boxes[:, 1]
     assert heights.max() > 1.3 * heights.min()
     brighter = [

@@ -202,6 +202,8 @@ def compare(
     after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
     identity: Annotated[bool, typer.Option("--identity", help="Start as the bare backbone's function.")] = False,
     regions: Annotated[Path | None, typer.Option(help="Boxes (.csv), COCO (.json) or a folder of masks.")] = None,
+    train_size: Annotated[int | None, typer.Option(help="At most that many images to train on.")] = None,
+    test_size: Annotated[int | None, typer.Option(help="At most that many images to test on.")] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where results go; the same command goes on there.")] = Path(
         "regard-report"
     ),
@@ -233,6 +235,8 @@ def compare(
             after=after,
             identity=identity,
             regions=regions,
+            train_size=train_size,
+            test_size=test_size,
             out=folder,
             ray=ray,
             workers=workers,

@@ -19,14 +19,14 @@ from typing import Any, Protocol
 NONE = "none"
 PLAIN = "plain"
 
-# The embedded default: six rows and their measurements in about five minutes on two cores.
+# The embedded default: six rows, three seeds and the measurements in about five minutes on two cores.
 SOURCE = "digits"
 BACKBONE = "test_resnet"
 ATTENTION = ("se", "eca", "cbam", "gc")
-SEEDS = 2
-EPOCHS = 10
+SEEDS = 3
+EPOCHS = 8
 BATCH_SIZE = 16
-LR = 0.002
+LR = 0.003
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -15,6 +14,7 @@ from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
 from regard.comparing import statistics
+from regard.tracing import evaluating
 
 LEAST_REPEATS = 7
 MOST_REPEATS = 200
@@ -126,19 +126,6 @@ class _Storages(TorchDispatchMode):
 
     def _freed(self, address: int) -> None:
         self.now -= self.alive.pop(address)
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; the model's modes come back afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.no_grad():
-            yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _timed(model: nn.Module, images: Tensor) -> float:

@@ -130,11 +130,11 @@ def load(
     Args:
         source: `"digits"`, `"faces"`, or a folder: `train/` and `val/` with a subfolder for each class, or just a
             subfolder for each class, which are then split.
-        image_size: height and width of every image, in pixels; by default 64 (digits), 48 (faces), 128 (a folder).
+        image_size: height and width of every image, in pixels; by default 48 (digits and faces), 128 (a folder).
         seed: decides the split, and what the digits look like.
         regions: boxes (.csv), COCO annotations (.json) or a folder of masks for a folder of images; by default those
             that lie beside the images under their usual names.
-        train_size, test_size: at most that many images; digits make as many as asked for (by default 3000 and 1000).
+        train_size, test_size: at most that many images; digits make as many as asked for (by default 2000 and 1000).
         progress: called with (images checked, images in all) while a folder is read.
 
     Raises:

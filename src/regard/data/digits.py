@@ -23,15 +23,15 @@ from regard.data.dividing import divide
 from regard.data.shipped import shipped
 
 CLASSES = tuple("0123456789")
-LEAST_SIZE = 48
-TRAIN_SIZE, TEST_SIZE = 3000, 1000
+SIZE = LEAST_SIZE = 48
+TRAIN_SIZE, TEST_SIZE = 2000, 1000
 TEST_SHARE = 0.3
 
 CELL = 10  # a digit's 8×8 greys with an empty border, so that strokes at the edge are not cut straight
-SCALE = (0.35, 0.55)  # height of the cell, as a share of the canvas
+SCALE = (0.5, 0.7)  # height of the cell, as a share of the canvas
 STRETCH = (0.8, 1.2)  # width against height
-CONTRAST = (0.40, 0.50)  # of the ink against the canvas, 1 being black against white
-PIECES = (3, 7)  # how many pieces of clutter: from, up to but without
+CONTRAST = (0.5, 0.7)  # of the ink against the canvas, 1 being black against white
+PIECES = (1, 4)  # how many pieces of clutter: from, up to but without
 PIECE = (3, 5)  # their size in the 8×8 greys: from, up to but without
 NOISE = 0.02
 
@@ -120,11 +120,11 @@ class Digits(Split):
 
 
 def load(*, image_size: int | None, seed: int, train_size: int | None, test_size: int | None) -> ImageSet:
-    """Cluttered digits, by default 3000 to train on and 1000 to test on, 64×64.
+    """Cluttered digits, by default 2000 to train on and 1000 to test on, 48×48.
 
     Raises: ValueError if `image_size` is below 48 or a size cannot show all ten digits.
     """
-    size = 64 if image_size is None else image_size
+    size = SIZE if image_size is None else image_size
     if size < LEAST_SIZE:
         raise ValueError(f"image_size={size}: cluttered digits need at least {LEAST_SIZE} pixels")
     greys, labels = _handwritten()
