@@ -65,8 +65,17 @@ def show(console: Console, entry: Entry, cost: Mapping[str, Any]) -> None:
     console.print(table, highlight=False)
 
 
-# The page has every column; a terminal has room for these.
-_COLUMNS = ("accuracy", "gain", "over-plain", "ece", "energy", "energy-gradcam", "parameters", "latency-")
+# The page has every column and interval; a terminal of 80 characters has room for these.
+_COLUMNS = {
+    "accuracy": "accuracy, %",
+    "gain": "against none",
+    "ece": "ECE",
+    "energy": "on object,\nown map",
+    "energy-gradcam": "on object,\nGrad-CAM",
+    "parameters": "para-\nmeters",
+    "latency-32": "time,\n× none",
+}
+_WITH_INTERVAL = ("accuracy", "gain")
 
 
 def comparison(summary: Summary) -> Table:
@@ -75,16 +84,16 @@ def comparison(summary: Summary) -> Table:
     from regard.report import table as results
 
     looks = plots.looks([row.mechanism for row in summary.rows], results.REFERENCES)
-    shown = [column for column in results.columns(summary.rows) if column.key.startswith(_COLUMNS)]
+    shown = [column for column in results.columns(summary.rows) if column.key in _COLUMNS]
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column("")
     for column in shown:
-        place = f"{column.group}: " if column.key.startswith(("energy", "pointing")) else ""
-        table.add_column(f"{place}{column.title}, {column.unit}".removesuffix(", "), justify="right")
+        table.add_column(_COLUMNS[column.key], justify="right")
     for line in results.lines(summary.rows, shown, looks):
         cells = []
         for cell in line.cells:
-            text = f"{cell.text} ({cell.interval})" if cell.interval else cell.text
+            with_interval = cell.interval and cell.column.key in _WITH_INTERVAL
+            text = f"{cell.text} ({cell.interval})" if with_interval else cell.text
             cells.append(f"[bold]{escape(text)}[/]" if cell.best else escape(text))
         table.add_row(line.look.name, *cells)
     return table
