@@ -236,7 +236,7 @@ def test_the_region_is_the_box(size: int) -> None:
         region = split.region(i)
         assert region.shape == (size, size) and region.dtype == torch.bool
         assert region.sum() == (right - left) * (bottom - top) == region[top:bottom, left:right].sum()
-        assert 0.3 < (bottom - top) / size < 0.7
+        assert 0.38 < (bottom - top) / size < 0.62
 
 
 def test_the_digit_is_in_its_box() -> None:
