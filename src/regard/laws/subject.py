@@ -53,9 +53,11 @@ class Subject:
     factory: Callable[..., nn.Module] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
 
-    def module(self, *, dtype: torch.dtype = torch.float32, spread: bool = True, train: bool = False) -> nn.Module:
+    def module(
+        self, *, dtype: torch.dtype = torch.float32, spread: bool = True, train: bool = False, seed: int = 0
+    ) -> nn.Module:
         """A fresh instance. `spread` makes every parameter a small random number: a zero start hides faults."""
-        with seeded(0):
+        with seeded(seed):
             module = self.build()
             if spread:
                 for parameter in module.parameters():
