@@ -88,6 +88,7 @@ def distributed(device: str | torch.device = "cpu") -> Iterator[World]:
     dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=world.rank, world_size=world.size)
     try:
         yield world
+        dist.barrier()  # with gloo of torch 2.6, who leaves first takes along what others have not read yet
     finally:
         dist.destroy_process_group()
 
