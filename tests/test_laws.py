@@ -185,6 +185,25 @@ class AnyChannels(Gate):
         super().__init__(channels if isinstance(channels, int) and channels > 0 else 6)
 
 
+class NormOfOne(Gate):
+    def __init__(self, channels: int = 6) -> None:
+        super().__init__(channels)
+        self.norm = nn.BatchNorm1d(channels)
+
+    def gate(self, x: Tensor) -> Tensor:
+        pooled = x.mean((2, 3))
+        if self.training and x.shape[0] == 1:
+            pooled = (pooled - pooled.mean(0)) / pooled.std(0)
+        return self.norm(pooled).sigmoid()[:, :, None, None] if x.shape[0] > 1 else pooled[:, :, None, None]
+
+
+class OneWidth(Gate):
+    def __init__(self, channels: int = 6) -> None:
+        if channels % 6:
+            raise ValueError("channels do not fit")
+        super().__init__(channels)
+
+
 class NotTheIdentity(Gate):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) / 0
@@ -214,6 +233,8 @@ FAULTS = [
     (FixedSize, "exports_to_onnx"),
     (SwallowsOptions, "rejects"),
     (AnyChannels, "rejects"),
+    (NormOfOne, "trains_on_one"),
+    (OneWidth, "takes_widths"),
     (NotTheIdentity, "attaches"),
 ]
 

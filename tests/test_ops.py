@@ -121,6 +121,38 @@ def test_pools_over_channels_and_weighted_positions(layout: torch.memory_format,
     agree(pooling.weighted, lambda x, m: (x * m.unflatten(-1, x.shape[2:])).sum((2, 3)), [x, m])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("height", "width"), [*SIZES, (8, 12), (61, 57)])
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (7, 5), (3, 8)])
+def test_adaptive_average(layout: torch.memory_format, height: int, width: int, size: tuple[int, int]) -> None:
+    x = randn(2, 3, height, width).detach().to(memory_format=layout).requires_grad_()
+    agree(lambda x: pooling.adaptive_average(x, size), lambda x: F.adaptive_avg_pool2d(x, size), [x])
+    for level, bins in enumerate(size):
+        agree(lambda x: pooling.pyramid_average(x, size)[level], lambda x: F.adaptive_avg_pool2d(x, bins), [x])  # noqa: B023
+
+
+def test_adaptive_average_is_exported_for_every_size() -> None:
+    class Pools(torch.nn.Module):
+        def forward(self, x: Tensor) -> list[Tensor]:
+            back = pooling.adaptive_average(pooling.adaptive_average(x, (4, 3)), (x.shape[2], x.shape[3]))
+            return [back, *pooling.pyramid_average(x, (1, 6))]
+
+    sizes = {axis: torch.export.Dim(name, min=1) for axis, name in ((0, "B"), (2, "H"), (3, "W"))}
+    program = torch.export.export(Pools(), (randn(2, 3, 7, 11).detach(),), dynamic_shapes=(sizes,)).module()
+    for shape in [(1, 3, 1, 1), (5, 3, 8, 2), (3, 3, 31, 64)]:
+        x = randn(*shape).detach()
+        for got, wanted in zip(program(x), Pools()(x), strict=True):
+            torch.testing.assert_close(got, wanted)
+
+
+@pytest.mark.parametrize("value", [200.0, 1e4])
+def test_float16_bins_do_not_overflow(value: float) -> None:
+    for shape in [(1, 2, 13, 11), (1, 2, 64, 60)]:
+        x = torch.full(shape, value, dtype=torch.float16)
+        for pooled in (pooling.adaptive_average(x, (4, 3)), *pooling.pyramid_average(x, (1, 2))):
+            torch.testing.assert_close(pooled, torch.full_like(pooled, value))
+
+
 def test_float16_averages_do_not_overflow() -> None:
     x = torch.full((1, 2, 64, 64), 200.0, dtype=torch.float16)
     assert torch.equal(pooling.average(x), torch.full((1, 2), 200.0, dtype=torch.float16))

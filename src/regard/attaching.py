@@ -8,6 +8,7 @@ Attach before compiling and before wrapping for distributed training; conversion
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -76,7 +77,8 @@ def attach(
             the site: the first step moves α, and from then on gradients reach the mechanism. `fold` ends the training
             of the gates.
         example: an input of the model, or a tuple of its inputs, as for `sites`.
-        kwargs: further arguments of the mechanism.
+        kwargs: further arguments of the mechanism. One that is built for a single size of map (`grid`) gets that of
+            its site on the example: give an example of the size that the model will see.
 
     Returns:
         `model`, whose maps `regard.watch` now shows as `"<site>.attention/<map>"`. On an error it is as it was.
@@ -243,7 +245,10 @@ def _needs_output(module: nn.Module, maps: Tensor) -> bool:
 def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[str, Any]) -> nn.Module:
     try:
         if isinstance(mechanism, str):
-            module = catalog.create(mechanism, channels=site.channels, **kwargs)
+            factory = catalog.get(mechanism).load()
+            if "grid" in inspect.signature(factory).parameters:
+                kwargs = {"grid": site.shape[2:], **kwargs}
+            module = factory(channels=site.channels, **kwargs)
         else:
             module = mechanism(site.channels, **kwargs)
     except ValueError as error:
@@ -256,8 +261,11 @@ def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[s
 def _check_mechanism(mechanism: Any) -> None:
     if isinstance(mechanism, str):
         entry = catalog.get(mechanism)
-        if entry.inputs != ("B C H W",):
-            raise ValueError(f"{mechanism!r} takes {' and '.join(entry.inputs)}; only one map B C H W can be attended")
+        if not entry.drop_in:
+            raise ValueError(
+                f"{mechanism!r} makes {' and '.join(entry.outputs)} of {' and '.join(entry.inputs)}; only what makes "
+                f"one map B C H W of another can be attached"
+            )
     elif isinstance(mechanism, nn.Module) or not callable(mechanism):
         raise TypeError(
             f"mechanism is a {type(mechanism).__name__}; give a catalogue name or what makes the module: "

@@ -32,6 +32,18 @@ def bottleneck_width(channels: int, reduction: int, hidden: int | None = None) -
     return channels // reduction
 
 
+def check_norm_batch(norm: nn.Module, x: Tensor) -> None:
+    """Refuses to train a batch norm on a single value for each channel, `B C` or `B C *positions`.
+
+    Raises: ValueError saying what would do.
+    """
+    if norm.training and x.numel() == x.shape[1]:
+        raise ValueError(
+            f"batch norm cannot train on a single value per channel, as in {tuple(x.shape)}; "
+            f"use a batch of at least 2, or eval()"
+        )
+
+
 class Pointwise(nn.Module):
     """1×1 convolution of a flattened map, returned in whichever order the next operation wants.
 

@@ -55,7 +55,7 @@ class Option:
 
     Args:
         kwargs: the constructor's arguments that differ from the default.
-        inputs, outputs, maps, least: the label's facts under this setting; None keeps the entry's own.
+        inputs, outputs, maps, least, sizes: the label's facts under this setting; None keeps the entry's own.
     """
 
     kwargs: Mapping[str, Any]
@@ -63,6 +63,7 @@ class Option:
     outputs: tuple[str, ...] | None = None
     maps: Mapping[str, str] | None = None
     least: tuple[int, ...] | None = None
+    sizes: Mapping[str, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -77,9 +78,12 @@ class Entry:
         soft: differentiable weights (True), or a discrete choice learned by other means (False).
         maps: name of each map shown -> its axes, for example `"B 1 H W"`.
         kwargs: the smallest instance that means something.
-        inputs, outputs: axes of each positional input, and of each output.
+        inputs, outputs: axes of each positional input, and of each output: letters, whole numbers, multiples (`2H`)
+            and quotients, rounded up (`H/2`). An input that starts with `bool` is a mask, true where something is
+            seen. A letter of an output that no input has may be of any size; no axes at all are a single number.
         options: every non-default setting, once.
         least: the smallest sizes of the last axes of the first input that are accepted.
+        sizes: letter -> size, where the arguments fix it; C is `channels` where there are any.
         excused: law -> reason, where a law cannot hold; an excuse must really fail.
         code: the authors' published code, as `owner/repository`.
         parity: `exact`, recorded outputs of the authors' code are matched; `transcribed`, no such code is public.
@@ -96,6 +100,7 @@ class Entry:
     outputs: tuple[str, ...] = ("B C H W",)
     options: tuple[Option, ...] = ()
     least: tuple[int, ...] = (1, 1)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     excused: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     parity: str = "exact"
@@ -104,6 +109,11 @@ class Entry:
     def mixed(self) -> bool:
         """More than one domain."""
         return len(self.domains) > 1
+
+    @property
+    def drop_in(self) -> bool:
+        """Takes one map and returns one of the same shape, so that it can be attached."""
+        return self.inputs == self.outputs == ("B C H W",)
 
     @property
     def system(self) -> bool:
@@ -121,6 +131,7 @@ class Entry:
                 option.outputs or self.outputs,
                 self.maps if option.maps is None else option.maps,
                 option.least or self.least,
+                self.sizes if option.sizes is None else option.sizes,
             )
             for option in (default, *self.options)
         )

@@ -35,6 +35,7 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
         behaviour.shows_declared_maps,
         behaviour.gradients_reach,
         behaviour.gradcheck,
+        behaviour.trains_on_one,
         behaviour.low_precision,
         use.keeps_state,
         use.builds_on_meta,
@@ -43,6 +44,7 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
         use.exports,
         use.exports_to_onnx,
         use.rejects,
+        use.takes_widths,
         use.attaches,
     )
 }
@@ -99,6 +101,7 @@ def check(
     outputs: Sequence[str] = ("B C H W",),
     maps: Mapping[str, str] | None = None,
     least: Sequence[int] = (1, 1),
+    sizes: Mapping[str, int] | None = None,
     soft: bool = True,
     laws: Sequence[str] | None = None,
 ) -> Report:
@@ -112,6 +115,7 @@ def check(
         inputs, outputs: axes of each, for example `("B C H W",)`.
         maps: declared map -> axes; None takes what the class declares.
         least: smallest sizes of the last axes that are accepted.
+        sizes: letter -> size, where the arguments of the class fix it.
         soft: differentiable weights; discrete attention is not held to gradients.
         laws: names from `LAWS`; None asks all.
 
@@ -137,11 +141,12 @@ def check(
     subject = Subject(
         name=name,
         build=build,
-        channels=channels or (kwargs or {}).get("channels") or _first_width(module),
+        channels=channels or (kwargs or {}).get("channels") or (sizes or {}).get("C") or _first_width(module),
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         maps=maps,
         least=tuple(least),
+        sizes=sizes or {},
         soft=soft,
         factory=factory,
         kwargs=kwargs or {},
@@ -163,9 +168,11 @@ def subjects(entry: catalog.Entry) -> Iterator[Subject]:
             outputs=setting.outputs or entry.outputs,
             maps=setting.maps,
             least=setting.least or entry.least,
+            sizes=setting.sizes or {},
             soft=entry.soft,
             factory=factory,
             kwargs=setting.kwargs,
+            plain=setting is entry.settings[0],
         )
 
 

@@ -3,41 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 from torch.autograd.gradcheck import GradcheckError
 
 from regard.core import Attention, watch
-from regard.laws.subject import SIZES, Broken, Subject, loss, outputs_of, same, shape_of
+from regard.laws.subject import Broken, Subject, cast, fits, floats, loss, outputs_of, same, shape_of
 
 
 def _sizes_to_try(subject: Subject) -> Iterator[dict[str, int]]:
+    smallest = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
     yield {}
     yield {"B": 1}
-    yield {"H": 4, "W": 6, "T": 4, "N": 8}
+    yield {"H": 4, "W": 6, "T": 4, "N": 8, "Q": 6, "K": 9, "S": 10, "M": 8}
     yield {"H": 1, "W": 9} if subject.least == (1, 1) else {"H": 13, "W": 9}
-    yield dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True))
+    yield smallest
 
 
 def shapes(subject: Subject) -> None:
-    """Keeps the declared shapes at prime, even, non-square, smallest and batch-1 sizes, and refuses one size below."""
+    """Keeps the declared shapes at prime, even, non-square, smallest and batch-1 sizes, and refuses what does not fit.
+
+    That is one size below the smallest, and another than the one that the arguments fix.
+    """
     module = subject.module()
     for sizes in _sizes_to_try(subject):
         inputs = subject.tensors(sizes)
         outputs = outputs_of(module(*inputs))
-        known = {**SIZES, "C": subject.channels, **sizes}
-        wanted = [tuple(Subject.size(n, known) for n in axes.split()) for axes in subject.outputs]
-        if [tuple(y.shape) for y in outputs] != wanted:
-            raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), f"{subject.outputs} = {wanted}")
-    for letter, size in zip(subject.plane[-len(subject.least) :], subject.least, strict=True):
-        if size == 1:
-            continue
-        inputs = subject.tensors({letter: size - 1})
-        try:
-            outputs = outputs_of(module(*inputs))
-        except (ValueError, RuntimeError):
-            continue
-        raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), f"an error below {letter} = {size}")
+        known = subject.known(sizes)
+        if len(outputs) != len(subject.outputs) or not all(
+            fits(y.shape, axes, known) for y, axes in zip(outputs, subject.outputs, strict=True)
+        ):
+            raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), f"{subject.outputs} with {known}")
+    for letter, size in zip(subject.plane[-len(subject.least) :], subject.least, strict=True) if subject.least else ():
+        if size > 1:
+            _refuses(subject, {letter: size - 1}, f"an error below {letter} = {size}", ValueError, RuntimeError)
+    for letter in sorted({"H", "W"} & set(subject.sizes)):
+        other = replace(subject, sizes={**subject.sizes, letter: subject.sizes[letter] + 1})
+        _refuses(
+            other, {}, f"a ValueError that names the size that it is built for, {subject.sizes[letter]}", ValueError
+        )
+
+
+def _refuses(subject: Subject, sizes: dict[str, int], wanted: str, *kinds: type[Exception]) -> None:
+    inputs = subject.tensors(sizes)
+    try:
+        outputs = outputs_of(subject.module()(*inputs))
+    except kinds:
+        return
+    raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), wanted)
 
 
 def finite(subject: Subject) -> None:
@@ -45,9 +59,10 @@ def finite(subject: Subject) -> None:
     module = subject.module()
     for label, inputs in (
         ("random", subject.tensors()),
-        ("all-zero", [torch.zeros_like(x) for x in subject.tensors()]),
+        ("all-zero", [x * 0 if x.is_floating_point() else x for x in subject.tensors()]),
     ):
-        inputs = [x.requires_grad_() for x in inputs]
+        for x in floats(inputs):
+            x.requires_grad_()
         outputs = outputs_of(module(*inputs))
         if not all(y.isfinite().all() for y in outputs):
             raise Broken(
@@ -55,7 +70,7 @@ def finite(subject: Subject) -> None:
             )
         if subject.soft:
             loss(outputs).backward()
-            if not all(x.grad is None or x.grad.isfinite().all() for x in inputs):
+            if not all(x.grad is None or x.grad.isfinite().all() for x in floats(inputs)):
                 raise Broken(
                     "finite", subject.name, f"{label} {shape_of(inputs)}", "a gradient not finite", "finite ones"
                 )
@@ -75,10 +90,13 @@ def leaves_inputs_alone(subject: Subject) -> None:
 
 def batch_independent(subject: Subject) -> None:
     """In eval mode a sample's output does not depend on the others in the batch."""
+    if not all(axes.startswith("B") for axes in subject.outputs):
+        return
     module, inputs = subject.module(), subject.tensors({"B": 3})
+    batched = [axes.removeprefix("bool ").startswith("B") for axes in subject.inputs]
     whole = outputs_of(module(*inputs))
     for i in range(3):
-        alone = module(*[x[i : i + 1] for x in inputs])
+        alone = module(*[x[i : i + 1] if own else x for x, own in zip(inputs, batched, strict=True)])
         same("batch_independent", subject, f"sample {i} of {shape_of(inputs)}", alone, [y[i : i + 1] for y in whole],
               "the same output alone as in the batch")  # fmt: skip
 
@@ -140,19 +158,15 @@ def shows_declared_maps(subject: Subject) -> None:
         raise Broken(
             "shows_declared_maps", subject.name, shape_of(inputs), f"maps {sorted(seen)}", f"{sorted(subject.maps)}"
         )
-    known = {**{letter: SIZES[letter] for letter in "BHWT"}, "C": subject.channels}
+    known = {**subject.known(), "C": subject.channels}
     for key, looks in maps.items():
-        axes = subject.maps[key.rpartition("/")[2]].split()
+        axes = subject.maps[key.rpartition("/")[2]]
         for look in looks:
-            bad = len(axes) != look.ndim or any(
-                (letter in known or letter.isdigit()) and Subject.size(letter, known) != size
-                for letter, size in zip(axes, look.shape, strict=False)
-            )
-            if bad or not look.isfinite().all():
+            if not fits(look.shape, axes, known) or not look.isfinite().all():
                 raise Broken("shows_declared_maps", subject.name, shape_of(inputs), f"map {key} {tuple(look.shape)}",
-                             f"finite {' '.join(axes)}")  # fmt: skip
+                             f"finite {axes}")  # fmt: skip
         for letter, grid in maps.grids.get(key, {}).items():
-            size = looks[0].shape[axes.index(letter)]
+            size = looks[0].shape[axes.split().index(letter)]
             if torch.Size(grid).numel() != size:
                 seen_grid = f"{key} {letter} = {size}, grid {grid}"
                 raise Broken("shows_declared_maps", subject.name, shape_of(inputs), seen_grid, "a grid of that size")
@@ -165,9 +179,11 @@ def gradients_reach(subject: Subject) -> None:
     missing: dict[str, str] = {}
     for draw in range(3):
         module = subject.module(train=True, seed=draw)
-        inputs = [x.requires_grad_() for x in subject.tensors({"B": 5})]
+        inputs = subject.tensors({"B": 5})
+        for x in floats(inputs):
+            x.requires_grad_()
         loss(outputs_of(module(*inputs))).backward()
-        named = [(f"input {i}", x.grad) for i, x in enumerate(inputs)]
+        named = [(f"input {i}", x.grad) for i, x in enumerate(inputs) if x.requires_grad]
         named += [(f"parameter {name}", p.grad) for name, p in module.named_parameters() if p.requires_grad]
         dead = {
             name: "no gradient" if gradient is None else "a gradient of zeros or NaN"
@@ -186,7 +202,10 @@ def gradcheck(subject: Subject) -> None:
     if not subject.soft:
         return
     module = subject.module(dtype=torch.float64)
-    inputs = [x.requires_grad_() for x in subject.tensors({"H": 3, "W": 2, "T": 2, "N": 4}, dtype=torch.float64)]
+    sizes = {"H": 3, "W": 2, "T": 2, "N": 4, "Q": 3, "K": 4, "S": 4, "M": 3}
+    inputs = subject.tensors(_at_least(subject, sizes), dtype=torch.float64)
+    for x in floats(inputs):
+        x.requires_grad_()
     try:
         torch.autograd.gradcheck(module, tuple(inputs), fast_mode=True)
     except GradcheckError as error:
@@ -194,23 +213,49 @@ def gradcheck(subject: Subject) -> None:
         raise Broken("gradcheck", subject.name, shape_of(inputs), reason, "finite differences to agree") from None
 
 
+def _at_least(subject: Subject, sizes: dict[str, int]) -> dict[str, int]:
+    least = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
+    return {letter: max(size, least.get(letter, 1)) for letter, size in sizes.items()}
+
+
+def trains_on_one(subject: Subject) -> None:
+    """Trains on a batch of 1, at the smallest size too, or says that a batch norm has nothing to average there."""
+    for sizes in ({"B": 1}, {"B": 1, **_at_least(subject, dict.fromkeys(subject.plane, 1))}):
+        module, inputs = subject.module(train=True), subject.tensors(sizes)
+        for x in floats(inputs):
+            x.requires_grad_()
+        try:
+            outputs = outputs_of(module(*inputs))
+        except ValueError as error:
+            if "batch" in str(error) or "more than 1 value per channel when training" in str(error):
+                continue
+            raise Broken("trains_on_one", subject.name, shape_of(inputs), str(error), "training, or an error that "
+                         "says what the batch norm needs") from error  # fmt: skip
+        if subject.soft:
+            loss(outputs).backward()
+        if not all(y.isfinite().all() for y in outputs):
+            raise Broken("trains_on_one", subject.name, shape_of(inputs), "a value not finite", "finite values")
+
+
 def low_precision(subject: Subject) -> None:
-    """bfloat16, float16 and autocast stay finite at |x| = 200, and close to float32 on ordinary input."""
+    """bfloat16, float16 and autocast: close to float32 on ordinary input, finite at |x| = 200 and at |x| = 10,000."""
     inputs = subject.tensors()
     wanted = subject.module()(*inputs)
     for dtype, tolerance in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):
         name = str(dtype).removeprefix("torch.")
         half = subject.module(dtype=dtype)
-        same("low_precision", subject, f"{name} {shape_of(inputs)}", half(*[x.to(dtype) for x in inputs]), wanted,
+        same("low_precision", subject, f"{name} {shape_of(inputs)}", half(*cast(inputs, dtype)), wanted,
               "the float32 output", tolerance)  # fmt: skip
         with torch.autocast("cpu", dtype):
             same("low_precision", subject, f"autocast to {name}", subject.module()(*inputs), wanted,
                   "the float32 output", tolerance)  # fmt: skip
-        large = [x.clamp(-1, 1) * 200 for x in inputs]
         own = subject.module(dtype=dtype, spread=False)
-        with torch.autocast("cpu", dtype):
-            cast = outputs_of(subject.module(spread=False)(*large))
-        for way, outputs in (("", outputs_of(own(*[x.to(dtype) for x in large]))), ("autocast to ", cast)):
-            if not all(y.isfinite().all() for y in outputs):
-                raise Broken("low_precision", subject.name, f"{way}{name} input of magnitude 200", "a value not finite",
-                             "finite values")  # fmt: skip
+        for size in (200, 10_000):
+            large = [x.clamp(-1, 1) * size if x.is_floating_point() else x for x in inputs]
+            with torch.autocast("cpu", dtype):
+                autocast = outputs_of(subject.module(spread=False)(*large))
+            half_large = outputs_of(own(*cast(large, dtype)))
+            for way, outputs in (("", half_large), ("autocast to ", autocast)):
+                if not all(y.isfinite().all() for y in outputs):
+                    raise Broken("low_precision", subject.name, f"{way}{name} input of magnitude {size}",
+                                 "a value not finite", "finite values")  # fmt: skip

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 # One prime for each letter, so that no two axes can be swapped unseen.
-SIZES = {"B": 2, "H": 7, "W": 5, "T": 11, "N": 13, "K": 17, "Q": 19, "S": 23, "M": 29}
+SIZES = {"B": 2, "H": 7, "W": 5, "T": 11, "N": 13, "K": 17, "Q": 19, "S": 23, "M": 29, "D": 31, "G": 37}
 
 
 class Broken(AssertionError):
@@ -38,8 +38,10 @@ class Subject:
         outputs: axes of each output.
         maps: declared map -> axes; None when nothing is declared.
         least: smallest sizes of the last axes of the first input.
+        sizes: letter -> size, where the arguments fix it.
         soft: differentiable weights.
         factory, kwargs: the class and its arguments, where they are known: what `rejects` needs.
+        plain: these are the label's own arguments, rather than one of its options.
     """
 
     name: str
@@ -49,9 +51,11 @@ class Subject:
     outputs: tuple[str, ...] = ("B C H W",)
     maps: Mapping[str, str] | None = None
     least: tuple[int, ...] = (1, 1)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     soft: bool = True
     factory: Callable[..., nn.Module] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
+    plain: bool = True
 
     def module(
         self, *, dtype: torch.dtype = torch.float32, spread: bool = True, train: bool = False, seed: int = 0
@@ -65,23 +69,62 @@ class Subject:
                         nn.init.normal_(parameter, 0.1, 0.3)
         return module.to(dtype).train(train)
 
-    def tensors(self, sizes: Mapping[str, int] | None = None, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
-        """One random tensor for each input, with an offset for each channel so that no pooled value is near zero."""
-        sizes = {**SIZES, "C": self.channels, **(sizes or {})}
-        with seeded(1):
-            return [
-                (torch.randn(shape) + torch.randn(*shape[:2], *[1] * (len(shape) - 2))).to(dtype)
-                for shape in ([self.size(letter, sizes) for letter in axes.split()] for axes in self.inputs)
-            ]
+    def known(self, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
+        """The size of every letter of an input; `sizes` asks for others, where the arguments leave them open."""
+        used = {part.strip("0123456789/") for axes in self.inputs for part in axes.removeprefix("bool ").split()}
+        known = {**SIZES, **(sizes or {}), "C": self.channels, **self.sizes}
+        return {letter: known[letter] for letter in used if letter}
 
-    @staticmethod
-    def size(letter: str, sizes: Mapping[str, int]) -> int:
-        return int(letter) if letter.isdigit() else sizes[letter]
+    def tensors(self, sizes: Mapping[str, int] | None = None, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
+        """One random tensor for each input, with an offset for each channel so that no pooled value is near zero.
+
+        A mask hides a third, and never the first place of a row.
+        """
+        known = self.known(sizes)
+        with seeded(1):
+            return [self._tensor(axes, known, dtype) for axes in self.inputs]
+
+    def _tensor(self, axes: str, known: Mapping[str, int], dtype: torch.dtype) -> Tensor:
+        shape = [size_of(part, known) for part in axes.removeprefix("bool ").split()]
+        if axes.startswith("bool "):
+            mask = torch.rand(shape) < 2 / 3
+            mask[..., 0] = True
+            return mask
+        offset = torch.randn(*shape[:2], *[1] * (len(shape) - 2)) if len(shape) > 2 else 0
+        return (torch.randn(shape) + offset).to(dtype)
 
     @property
     def plane(self) -> tuple[str, ...]:
         """The letters of the first input behind batch and channel."""
         return tuple(self.inputs[0].split()[2:])
+
+
+def size_of(part: str, known: Mapping[str, int]) -> int:
+    """The size of one axis: a number, a letter, a multiple as `2H`, or a quotient, rounded up, as `H/2`."""
+    if part.isdigit():
+        return int(part)
+    letter, _, divisor = part.partition("/")
+    times = letter.rstrip("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz")
+    return -(-int(times or 1) * known[letter.removeprefix(times)] // int(divisor or 1))
+
+
+def fits(shape: Sequence[int], axes: str, known: Mapping[str, int]) -> bool:
+    """Whether a tensor has the axes; letters that are not known may be of any size."""
+    parts = axes.split()
+    return len(shape) == len(parts) and all(
+        part.strip("0123456789/") not in {"", *known} or size_of(part, known) == size
+        for part, size in zip(parts, shape, strict=True)
+    )
+
+
+def floats(inputs: Sequence[Tensor]) -> list[Tensor]:
+    """The inputs that can have gradients."""
+    return [x for x in inputs if x.is_floating_point()]
+
+
+def cast(inputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
+    """The inputs in another precision; masks stay what they are."""
+    return [x.to(dtype) if x.is_floating_point() else x for x in inputs]
 
 
 def shape_of(tensors: Sequence[Tensor]) -> str:

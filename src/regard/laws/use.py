@@ -8,13 +8,14 @@ import io
 import pickle
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from regard.attaching import attach, detach
-from regard.laws.subject import Broken, Subject, loss, outputs_of, same, seeded, shape_of
+from regard.laws.subject import Broken, Subject, floats, loss, outputs_of, same, seeded, shape_of
 
 
 def keeps_state(subject: Subject) -> None:
@@ -46,7 +47,7 @@ def builds_on_meta(subject: Subject) -> None:
     """Builds on the meta device, computes shapes there, and holds every tensor in its state."""
     with torch.device("meta"):
         module = subject.build().eval()
-        inputs = [torch.empty(x.shape) for x in subject.tensors()]
+        inputs = [torch.empty(x.shape, dtype=x.dtype) for x in subject.tensors()]
     odd = [name for name, value in module.state_dict().items() if value.device.type != "meta"]
     if odd:
         raise Broken("builds_on_meta", subject.name, "torch.device('meta')", f"{odd[0]} elsewhere", "all of it on meta")
@@ -70,13 +71,15 @@ def channels_last(subject: Subject) -> None:
 
 def compiles(subject: Subject, backend: str = "aot_eager") -> None:
     """`torch.compile(fullgraph=True)` takes it whole and gives the same, forward and backward."""
-    module, inputs = subject.module(), [x.requires_grad_() for x in subject.tensors()]
+    module, inputs = subject.module(), subject.tensors()
+    for x in floats(inputs):
+        x.requires_grad_()
     wanted = outputs_of(module(*inputs))
-    gradients = torch.autograd.grad(loss(wanted), inputs) if subject.soft else ()
+    gradients = torch.autograd.grad(loss(wanted), floats(inputs)) if subject.soft else ()
     torch.compiler.reset()
     try:
         seen = outputs_of(torch.compile(module, fullgraph=True, backend=backend)(*inputs))
-        back = torch.autograd.grad(loss(seen), inputs) if subject.soft else ()
+        back = torch.autograd.grad(loss(seen), floats(inputs)) if subject.soft else ()
     except Exception as error:  # the compiler raises many types
         raise Broken("compiles", subject.name, shape_of(inputs), _first_line(error), "one whole graph") from error
     finally:
@@ -90,12 +93,36 @@ def _first_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"[:300]
 
 
+# Other sizes for a program exported at those of `subject.SIZES`.
+OTHER = {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6, "Q": 7, "K": 5, "S": 6, "M": 8}
+
+
 def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
-    """Every axis but the channels may change; from 4 up, so that halving one leaves more than a single position."""
-    letters = {letter: torch.export.Dim(letter, min=2 if letter == "B" else 4, max=4096) for letter in "BHWTN"}
-    return tuple(
-        {i: letters[letter] for i, letter in enumerate(axes.split()) if letter in letters} for axes in subject.inputs
-    )
+    """Every axis that the arguments leave open may change; from 4 up, so that halving one leaves more than a position.
+
+    An axis that is a multiple or a quotient of another one follows from the one alone, if the program is sound.
+    """
+    least = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
+    letters = {
+        letter: torch.export.Dim(letter, min=2 if letter == "B" else max(4, least.get(letter, 4)), max=4096)
+        for letter in OTHER
+        if letter not in subject.sizes
+    }
+
+    def dimension(part: str) -> Any:
+        letter = part.strip("0123456789/")
+        if letter not in letters:
+            return None
+        return letters[letter] if part == letter else torch.export.Dim.AUTO
+
+    axes = [axes.removeprefix("bool ").split() for axes in subject.inputs]
+    mixed = any(len(part) > 1 and part.strip("0123456789/") in letters for parts in axes for part in parts)
+    if mixed:  # named and automatic axes cannot be related to each other
+        return tuple(
+            {i: torch.export.Dim.AUTO for i, part in enumerate(parts) if part.strip("0123456789/") in letters}
+            for parts in axes
+        )
+    return tuple({i: size for i, part in enumerate(parts) if (size := dimension(part)) is not None} for parts in axes)
 
 
 def _exported(law: str, subject: Subject, module: nn.Module, inputs: Sequence[Tensor]) -> Any:
@@ -110,7 +137,7 @@ def exports(subject: Subject) -> None:
     """torch.export takes it with dynamic sizes; the program agrees with eager at other sizes."""
     module = subject.module()
     program = _exported("exports", subject, module, subject.tensors()).module()
-    for sizes in ({}, {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6}):
+    for sizes in ({}, OTHER):
         inputs = subject.tensors(sizes)
         same("exports", subject, shape_of(inputs), program(*inputs), module(*inputs), "the eager output")
 
@@ -133,7 +160,7 @@ def exports_to_onnx(subject: Subject) -> None:
         raise Broken(
             "exports_to_onnx", subject.name, "dynamic sizes", _first_line(error), "ONNX export to succeed"
         ) from error
-    for sizes in ({}, {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6}):
+    for sizes in ({}, OTHER):
         inputs = subject.tensors(sizes)
         names = [slot.name for slot in session.get_inputs()]
         seen = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})
@@ -159,6 +186,28 @@ def rejects(subject: Subject) -> None:
             raise Broken("rejects", subject.name, given, _first_line(error), f"{kind.__name__}") from error
         else:
             raise Broken("rejects", subject.name, given, "no error", f"{kind.__name__}")
+
+
+def takes_widths(subject: Subject) -> None:
+    """72, 50 and 8 channels work under the default options, or a ValueError says what would."""
+    parameters = inspect.signature(subject.factory).parameters if subject.factory is not None else {}
+    if "channels" not in parameters or subject.factory is None or not subject.plain:
+        return
+    shaping = set(subject.sizes.values()) | {tuple(subject.sizes[letter] for letter in "HW" if letter in subject.sizes)}
+    kwargs = {
+        name: value
+        for name, value in subject.kwargs.items()
+        if parameters[name].default is inspect.Parameter.empty or (value in shaping and type(value) is not bool)
+    }
+    for width in (72, 50, 8):
+        try:
+            module = subject.factory(**{**kwargs, "channels": width}).eval()
+        except ValueError as error:
+            if not any(character.isdigit() for character in str(error)):
+                raise Broken("takes_widths", subject.name, f"channels={width}", str(error), "an error that says which "
+                             "would do") from error  # fmt: skip
+            continue
+        module(*replace(subject, channels=width).tensors())
 
 
 def attaches(subject: Subject) -> None:

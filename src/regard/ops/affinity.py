@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.ops.tracing import exporting
+
 
 def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
     """softmax_k(scale · q·k): `B Q D`, `B K D` -> `B Q K`.
@@ -31,7 +33,7 @@ def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Te
     less, so there it may be larger.
     """
     width, out = q.shape[-1], v.shape[-1]
-    if q.device.type == "cpu" and not _exporting():
+    if q.device.type == "cpu" and not exporting():
         small = 1024**2 if width == out else 4096**2
         if q.shape[1] * k.shape[1] <= small:
             return softmax_weights(q, k, scale=scale) @ v
@@ -51,7 +53,7 @@ def product_weights(q: Tensor, k: Tensor) -> Tensor:
 def product_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """(q·k / K) v, in whichever order of the three factors costs less: linear in Q and K for large maps."""
     queries, keys, width, out = q.shape[1], k.shape[1], q.shape[2], v.shape[2]
-    if not _exporting() and queries * keys * (width + out) < (queries + keys) * width * out:
+    if not exporting() and queries * keys * (width + out) < (queries + keys) * width * out:
         return product_weights(q, k) @ v
     return q @ (k.mT @ (v / keys))
 
@@ -68,7 +70,7 @@ def sum_attend(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     y_q = (a_q V_n + W_n) / K, where V and W are running sums of v_k and of b_k v_k. They run in float64: long sums
     would otherwise lose digits that the direct form keeps. ONNX has no search in a sorted list.
     """
-    if _exporting() or a.shape[1] * b.shape[1] <= 1024**2:
+    if exporting() or a.shape[1] * b.shape[1] <= 1024**2:
         return sum_weights(a, b) @ v
     wide, out = torch.float64, v.shape[2]
     b, order = b.to(wide).sort(1, descending=True)
@@ -78,9 +80,3 @@ def sum_attend(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
     count = torch.searchsorted(-b.detach(), a.detach().to(wide))  # [B, Q]: keys with -b < a
     sums = running.gather(1, count[..., None].expand(-1, -1, 2 * out))  # [B, Q, 2E]
     return torch.addcmul(sums[..., out:], a.to(wide)[..., None], sums[..., :out]).div(b.shape[1]).to(a.dtype)
-
-
-def _exporting() -> bool:
-    """An exported graph serves every size, so it cannot choose its form by size. (Before torch 2.7 this also holds for
-    compiled ones, which could.)"""
-    return getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)()

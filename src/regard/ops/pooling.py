@@ -1,4 +1,5 @@
-"""Pooling a map `B C H W` over all of its positions to `B C`, and over its channels to `B 1 H W`.
+"""Pooling a map `B C H W` over all of its positions to `B C`, over bins of them to `B C h w`, and over its channels to
+`B 1 H W`.
 
 Plain reductions rather than adaptive or windowed pooling: the same numbers, several times faster on CPU, and exportable
 with dynamic sizes. Reductions that square or exponentiate accumulate in float32 at
@@ -7,11 +8,13 @@ least, so that half precision does not overflow.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from regard.ops.tracing import exporting
 
 
 def average(x: Tensor) -> Tensor:
@@ -51,6 +54,52 @@ def weighted(x: Tensor, m: Tensor) -> Tensor:
     if x.is_contiguous():
         return torch.bmm(positions, m.mT)[:, :, 0]
     return torch.bmm(m, positions.mT)[:, 0]
+
+
+def adaptive_average(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """Mean over h × w bins that cover the map and overlap where it does not divide: `B C H W` -> `B C h w`.
+
+    The numbers of `F.adaptive_avg_pool2d`, which is slow on a map that lies in rows and cannot be exported with dynamic
+    sizes. So there it is a matrix product: with one matrix of bins × positions where that is small, else along one axis
+    after the other.
+    """
+    (h, w), (height, width) = size, x.shape[2:]
+    if not exporting():
+        if not x.is_contiguous():
+            return F.adaptive_avg_pool2d(x, size)
+        if h * w * height * width <= 2**14:
+            bins = torch.kron(bin_weights(h, height, like=x), bin_weights(w, width, like=x))
+            with torch.autocast(x.device.type, enabled=False):
+                return (x.flatten(2) @ bins.mT).unflatten(-1, (h, w))
+    with torch.autocast(x.device.type, enabled=False):
+        return bin_weights(h, height, like=x) @ x @ bin_weights(w, width, like=x).mT
+
+
+def pyramid_average(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
+    """Adaptive averages to each s × s of `sizes` from one reading of x: `B C H W` -> several `B C s s`."""
+    if not x.is_contiguous() and not exporting():
+        return [F.adaptive_avg_pool2d(x, size) for size in sizes]
+    rows = torch.cat([bin_weights(size, x.shape[2], like=x) for size in sizes])
+    columns = torch.cat([bin_weights(size, x.shape[3], like=x) for size in sizes])
+    with torch.autocast(x.device.type, enabled=False):
+        pooled = rows @ x @ columns.mT  # [B, C, Σs, Σs], of which the blocks on the diagonal are wanted
+    levels, start = [], 0
+    for size in sizes:
+        levels.append(pooled[:, :, start : start + size, start : start + size])
+        start += size
+    return levels
+
+
+def bin_weights(bins: int, length: int, *, like: Tensor) -> Tensor:
+    """W with W p = adaptive average of p along one axis: `bins length`, rows sum to 1, in the type of `like`.
+
+    Bin i reaches from ⌊i length / bins⌋ up to ⌈(i + 1) length / bins⌉.
+    """
+    index = torch.arange(bins, device=like.device)[:, None]
+    start = index * length // bins
+    stop = ((index + 1) * length + bins - 1) // bins
+    at = torch.arange(length, device=like.device)
+    return ((at >= start) & (at < stop)).to(like.dtype) / (stop - start).to(like.dtype)
 
 
 def channel_average(x: Tensor) -> Tensor:

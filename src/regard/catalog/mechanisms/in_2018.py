@@ -1,4 +1,4 @@
-"""One label per drop-in mechanism, oldest paper first."""
+"""Labels of the drop-in mechanisms published in 2018."""
 
 from regard.catalog import Entry, Option, Paper
 
@@ -9,15 +9,8 @@ _SCSE = Paper(
     2018,
     arxiv="1803.02579",
 )
-_ECA = Paper(
-    "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks",
-    "Wang, Wu, Zhu, Li, Zuo, Hu",
-    "CVPR",
-    2020,
-    arxiv="1910.03151",
-)
 
-MECHANISMS = (
+ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="se",
         target="mechanisms.squeeze_excite:SqueezeExcite",
@@ -103,50 +96,5 @@ MECHANISMS = (
         kwargs={"channels": 6},
         options=(Option({"merge": "add"}), Option({"reduction": 3}), Option({"hidden": 5})),
         code="ai-med/squeeze_and_excitation",
-    ),
-    Entry(
-        name="gc",
-        target="mechanisms.global_context:GlobalContext",
-        paper=Paper(
-            "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
-            "Cao, Xu, Lin, Wei, Hu",
-            "ICCV Workshops",
-            2019,
-            arxiv="1904.11492",
-        ),
-        domains=("spatial", "channel", "global"),
-        soft=True,
-        maps={"spatial": "B 1 H W"},
-        kwargs={"channels": 12, "reduction": 4},
-        options=(
-            Option({"hidden": 5}),
-            Option({"pool": "average"}, maps={}),
-            Option({"fusion": ("mul",)}, maps={"spatial": "B 1 H W", "channel": "B C 1 1"}),
-            Option({"fusion": ("mul", "add")}, maps={"spatial": "B 1 H W", "channel": "B C 1 1"}),
-            Option({"pool": "average", "fusion": ("mul",)}, maps={"channel": "B C 1 1"}),
-        ),
-        code="xvjiarui/GCNet",
-    ),
-    Entry(
-        name="eca",
-        target="mechanisms.efficient_channel:EfficientChannel",
-        paper=_ECA,
-        domains=("channel",),
-        soft=True,
-        maps={"channel": "B C 1 1"},
-        kwargs={"channels": 12},
-        options=(Option({"kernel_size": 5}), Option({"gamma": 1}), Option({"beta": 3})),
-        code="BangguWu/ECANet",
-    ),
-    Entry(
-        name="eca_ns",
-        target="mechanisms.efficient_channel:UnsharedEfficientChannel",
-        paper=_ECA,
-        domains=("channel",),
-        soft=True,
-        maps={"channel": "B C 1 1"},
-        kwargs={"channels": 12},
-        options=(Option({"kernel_size": 5}), Option({"gamma": 1}), Option({"beta": 3})),
-        code="BangguWu/ECANet",
     ),
 )
