@@ -12,6 +12,7 @@ from pathlib import Path
 
 from regard import catalog, published
 from regard.catalog import Entry
+from regard.cli.tables import usage
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "entries"
@@ -46,10 +47,7 @@ def page(entry: Entry) -> str:
         "```",
         "",
         "```python",
-        f'module = regard.create("{entry.name}", channels=64)',
-        f'regard.attach(model, "{entry.name}")',
-        "with regard.watch(model) as maps:",
-        "    model(images)",
+        *example(entry),
         "```",
         "",
         f"Class: `regard.{entry.target.replace(':', '.')}`. Weights: {'soft' if entry.soft else 'hard'}.",
@@ -80,6 +78,20 @@ def page(entry: Entry) -> str:
         lines += ["", "## Authors' weights", "", "`regard.published.rebuild` takes checkpoints of:", ""]
         lines += [f"- `{reference.name}` {reference.signature}" for reference in known]
     return "\n".join(lines) + "\n"
+
+
+def example(entry: Entry) -> list[str]:
+    """How it is used: attached where that is possible, by itself elsewhere."""
+    if entry.drop_in:
+        return [
+            f"module = {usage(entry)}",
+            f'regard.attach(model, "{entry.name}")',
+            "with regard.watch(model) as maps:",
+            "    model(images)",
+        ]
+    taken = ", ".join(f"x{i}" for i in range(1, len(entry.inputs) + 1)) if len(entry.inputs) > 1 else "x"
+    axes = "; ".join(entry.inputs)
+    return [f"module = {usage(entry)}", "with regard.watch(module) as maps:", f"    y = module({taken})  # {axes}"]
 
 
 def everything_shown(entry: Entry) -> dict[str, str]:

@@ -78,7 +78,7 @@ def attach(
             of the gates.
         example: an input of the model, or a tuple of its inputs, as for `sites`.
         kwargs: further arguments of the mechanism. One that is built for a single size of map (`grid`) gets that of
-            its site on the example: give an example of the size that the model will see.
+            its site on the example, by default one of the size that the model declares.
 
     Returns:
         `model`, whose maps `regard.watch` now shows as `"<site>.attention/<map>"`. On an error it is as it was.
@@ -90,7 +90,7 @@ def attach(
     """
     _check_mechanism(mechanism)
     _check_unwrapped(model)
-    chosen, inputs = survey(model, after, example)
+    chosen, inputs = survey(model, after, example, full_size=_built_for_a_grid(mechanism))
     for site in chosen:
         _check_free(site)
     modules = [_build(mechanism, site, kwargs) for site in chosen]
@@ -245,10 +245,9 @@ def _needs_output(module: nn.Module, maps: Tensor) -> bool:
 def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[str, Any]) -> nn.Module:
     try:
         if isinstance(mechanism, str):
-            factory = catalog.get(mechanism).load()
-            if "grid" in inspect.signature(factory).parameters:
+            if _built_for_a_grid(mechanism):
                 kwargs = {"grid": site.shape[2:], **kwargs}
-            module = factory(channels=site.channels, **kwargs)
+            module = catalog.create(mechanism, channels=site.channels, **kwargs)
         else:
             module = mechanism(site.channels, **kwargs)
     except ValueError as error:
@@ -256,6 +255,10 @@ def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[s
     if not isinstance(module, nn.Module):
         raise TypeError(f"{mechanism!r} made a {type(module).__name__} of {site.channels} channels; a module is needed")
     return module
+
+
+def _built_for_a_grid(mechanism: Any) -> bool:
+    return isinstance(mechanism, str) and "grid" in inspect.signature(catalog.get(mechanism).load()).parameters
 
 
 def _check_mechanism(mechanism: Any) -> None:

@@ -17,10 +17,11 @@ from regard.backbones import build, normalisation
 from regard.catalog import Entry
 from regard.core import watch
 from regard.data import images
+from regard.laws.subject import SIZES, default_arguments, size_of
 from regard.viewing import draw
 from regard.viewing.sheet import sheet
 
-STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8}
+STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8, "Q": 8, "K": 8, "S": 8, "N": 8}
 
 
 @dataclass(frozen=True)
@@ -120,11 +121,22 @@ def _free(path: Path) -> Path:
 
 
 def standard_cost(entry: Entry) -> dict[str, Any]:
-    """Parameters and floating point operations of an entry's default at 256 × 56 × 56 (with 8 frames for video)."""
-    module = entry.load()(**{**entry.kwargs, "channels": STANDARD["C"]}).eval()
-    shapes = [[int(n) if n.isdigit() else STANDARD[n] for n in axes.split()] for axes in entry.inputs]
+    """Parameters and floating point operations of an entry's default at 256 × 56 × 56, or 8 frames or tokens of it."""
+    factory = entry.load()
+    kwargs = default_arguments(factory, entry.kwargs, entry.sizes)
+    known = {**SIZES, **entry.sizes, **STANDARD}
+    if "grid" in kwargs:
+        kwargs["grid"] = (known["H"], known["W"])
+    if "channels" in kwargs:
+        kwargs["channels"] = known["C"]
+    shapes = [[size_of(part, known) for part in axes.removeprefix("bool ").split()] for axes in entry.inputs]
+    inputs = [
+        torch.ones(shape, dtype=torch.bool) if axes.startswith("bool ") else torch.zeros(shape)
+        for shape, axes in zip(shapes, entry.inputs, strict=True)
+    ]
+    module = factory(**kwargs).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        module(*[torch.zeros(shape) for shape in shapes])
+        module(*inputs)
     return {
         "input": ", ".join(" × ".join(map(str, shape)) for shape in shapes),
         "parameters": sum(parameter.numel() for parameter in module.parameters()),

@@ -46,10 +46,10 @@ class Site:
 
 
 def survey(
-    model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None
+    model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None, *, full_size: bool = False
 ) -> tuple[list[Site], tuple[Any, ...]]:
-    """`attaching.sites`, and the inputs that the model ran on."""
-    view = _View(model, example)
+    """`attaching.sites`, and the inputs that the model ran on: of the size that it declares where that matters."""
+    view = _View(model, example, full_size)
     if after is not None:
         return view.distinct(view.named(name) for name in match(model, after)), view.inputs
     found = view.chosen()
@@ -96,9 +96,9 @@ def _fits(name: list[str], pattern: list[str]) -> bool:
 class _View:
     """A model, and what one pass through it showed."""
 
-    def __init__(self, model: nn.Module, example: Any) -> None:
+    def __init__(self, model: nn.Module, example: Any, full_size: bool = False) -> None:
         self.model = model
-        self.inputs, self.trace = _first_that_runs(model, example)
+        self.inputs, self.trace = _first_that_runs(model, example, full_size)
         self.runs = self.trace.ordered()
         self.batch, self.image = _batch_and_image(self.inputs)
 
@@ -241,10 +241,10 @@ def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:
     return found[0].shape[0], images[0] if images else None
 
 
-def _first_that_runs(model: nn.Module, example: Any) -> tuple[tuple[Any, ...], Trace]:
+def _first_that_runs(model: nn.Module, example: Any, full_size: bool) -> tuple[tuple[Any, ...], Trace]:
     """The example, or the first of the likely ones, that the model runs on."""
     if example is None:
-        candidates: Iterable[tuple[Any, ...]] = _likely(model)
+        candidates: Iterable[tuple[Any, ...]] = _likely(model, full_size)
     else:
         candidates = [example if isinstance(example, tuple) else (example,)]
     problem: Exception | None = None
@@ -261,14 +261,14 @@ def _first_that_runs(model: nn.Module, example: Any) -> tuple[tuple[Any, ...], T
     raise ValueError(f"{type(model).__name__} does not run on an example of {shown}: {cause}{hint}") from problem
 
 
-def _likely(model: nn.Module) -> Iterator[tuple[Tensor]]:
-    """Random images that the model may take, the cheapest first."""
+def _likely(model: nn.Module, full_size: bool) -> Iterator[tuple[Tensor]]:
+    """Random images that the model may take, the cheapest first unless the full size is wanted."""
     config = getattr(model, "pretrained_cfg", None) or {}
     sizes = [tuple(config.get("input_size") or (3, 224, 224))[1:]]
     built = getattr(getattr(model, "patch_embed", None), "img_size", None)  # differs when timm was told another size
     if isinstance(built, tuple) and built not in sizes:
         sizes.insert(0, built)
-    elif config and not config.get("fixed_input_size"):
+    elif config and not config.get("fixed_input_size") and not full_size:
         sizes = [(side, side) for side in REDUCED if side < min(sizes[0])] + sizes
     convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
     channels = dict.fromkeys([convolution.in_channels if convolution else 3, 3])

@@ -190,7 +190,7 @@ def compare(
         comparing.SOURCE
     ),
     backbone: Annotated[str, typer.Option(help="Any backbone of timm.")] = comparing.BACKBONE,
-    attention: Annotated[str, typer.Option(help="Names that `regard list` prints, with commas.")] = ",".join(
+    attention: Annotated[str, typer.Option(help="Names that `regard list` prints, with commas, or all.")] = ",".join(
         comparing.ATTENTION
     ),
     seeds: Annotated[int, typer.Option(help="Trainings of each mechanism.")] = comparing.SEEDS,

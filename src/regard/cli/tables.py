@@ -22,6 +22,9 @@ def facts(entry: Entry) -> dict[str, Any]:
         "domains": list(entry.domains),
         "soft": entry.soft,
         "maps": dict(entry.maps),
+        "inputs": list(entry.inputs),
+        "outputs": list(entry.outputs),
+        "drop_in": entry.drop_in,
         "title": paper.title,
         "authors": paper.authors,
         "venue": paper.venue,
@@ -30,6 +33,14 @@ def facts(entry: Entry) -> dict[str, Any]:
         "code": entry.code,
         "import": f"regard.{entry.target.replace(':', '.')}",
     }
+
+
+def usage(entry: Entry) -> str:
+    """How it is built."""
+    if entry.drop_in and "grid" not in entry.kwargs:
+        return f'regard.create("{entry.name}", channels=64)'
+    given = ", ".join(f"{name}={value!r}" for name, value in entry.kwargs.items())
+    return f'regard.create("{entry.name}", {given})' if given else f'regard.create("{entry.name}")'
 
 
 def entries(found: Iterable[Entry]) -> Table:
@@ -58,8 +69,11 @@ def show(console: Console, entry: Entry, cost: Mapping[str, Any]) -> None:
     table.add_row("weights", "soft" if entry.soft else "hard")
     for name, axes in entry.maps.items():
         table.add_row(f"map {name}", axes)
-    table.add_row("build", f'regard.create("{entry.name}", channels=64)')
-    table.add_row("attach", f'regard.attach(model, "{entry.name}")')
+    table.add_row("takes", ", ".join(entry.inputs))
+    table.add_row("returns", ", ".join(axes or "one number" for axes in entry.outputs))
+    table.add_row("build", usage(entry))
+    if entry.drop_in:
+        table.add_row("attach", f'regard.attach(model, "{entry.name}")')
     table.add_row("class", f"regard.{entry.target.replace(':', '.')}")
     table.add_row("cost", f"{cost['parameters']:,} parameters, {cost['flops'] / 1e6:,.1f} MFLOP for {cost['input']}")
     console.print(table, highlight=False)

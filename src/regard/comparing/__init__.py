@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 NONE = "none"
 PLAIN = "plain"
+ALL = "all"
 
 # The embedded default: six rows, three seeds and the measurements in about five minutes on two cores.
 SOURCE = "digits"
@@ -36,7 +37,8 @@ class Comparison:
     Args:
         source: `digits`, `faces` or a folder of images.
         backbone: a timm model's name.
-        attention: catalogue names; `none` and `plain` are added in front.
+        attention: catalogue names; `none` and `plain` are added in front. `all` stands for every mechanism that can be
+            attached and fits the backbone at these sites.
         seeds: how many; they are 0, 1, ...
         epochs: passes over the training images.
         image_size: side in pixels; None keeps the data set's own.

@@ -13,8 +13,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from regard import attaching, backbones, siting
-from regard.comparing import NONE, PLAIN, Comparison
+from regard import attaching, backbones, catalog, siting
+from regard.comparing import ALL, NONE, PLAIN, Comparison
 from regard.comparing.plain import PlainBottleneck, widths
 from regard.data import ImageSet
 from regard.layouts import Layout
@@ -73,6 +73,33 @@ def survey(settings: Comparison, images: ImageSet) -> Blueprint:
     blueprint = replace(blueprint, widths=tuple(chosen))
     added[PLAIN] = _parameters(build(settings, PLAIN, 0, images, blueprint)) - blueprint.parameters
     return blueprint
+
+
+def fitting(settings: Comparison, images: ImageSet) -> tuple[Comparison, dict[str, str]]:
+    """The settings with `all` replaced by every mechanism that fits, and why each of the others does not.
+
+    Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism.
+    """
+    if ALL not in settings.mechanisms:
+        return settings, {}
+    example = images.test[0][0][None]
+    sites = attaching.sites(_backbone(settings, images, seed=0), settings.after, example)
+    names, left_out = [], {}
+    for name in dict.fromkeys(
+        name
+        for given in settings.mechanisms
+        for name in ([entry.name for entry in catalog.entries() if entry.drop_in] if given == ALL else [given])
+    ):
+        try:
+            attaching.attach(
+                _backbone(settings, images, seed=0), name, after=[site.name for site in sites], example=example
+            )
+            names.append(name)
+        except ValueError as error:
+            if name in settings.mechanisms:
+                raise
+            left_out[name] = str(error)
+    return replace(settings, attention=tuple(names)), left_out
 
 
 def build(settings: Comparison, row: str, seed: int, images: ImageSet, blueprint: Blueprint) -> nn.Module:

@@ -18,7 +18,7 @@ import torch
 from regard import backbones, catalog
 from regard import data as images_of
 from regard.batches import normalised
-from regard.comparing import NONE, PLAIN, Comparison, Progress, Trial, building, cluster, measuring, workers
+from regard.comparing import ALL, NONE, PLAIN, Comparison, Progress, Trial, building, cluster, measuring, workers
 from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
 from regard.comparing.folder import Folder
@@ -34,8 +34,9 @@ def run(
 ) -> Path:
     """See `regard.comparing.compare`, whose `workers` are the lanes."""
     for name in settings.mechanisms:
-        catalog.get(name)
-    lanes = _lanes(settings, lanes)
+        if name != ALL:
+            catalog.get(name)
+    _check_placement(settings, lanes)
     if ray is not None:
         cluster.check_installed()
     folder = Folder(out)
@@ -49,10 +50,13 @@ def run(
             test_size=settings.test_size,
         )
         progress.phase(f"fitting {', '.join(settings.mechanisms)} to {settings.backbone}")
+        settings, left_out = building.fitting(settings, images)
+        for name, reason in left_out.items():
+            progress.phase(f"left out: {name}, {reason}")
+        lanes = _lanes(settings, lanes)
         blueprint = building.survey(settings, images)
-        facts = folder.begin(
-            settings, _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
-        )
+        found = _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
+        facts = folder.begin(settings, {**found, "left_out": left_out})
         finished = {(line["mechanism"], line["seed"]) for line in folder.results()}
         missing = [trial for trial in settings.trials if (trial.mechanism, trial.seed) not in finished]
         folder.reserve(_bytes_needed(blueprint, lanes, len(missing)))
@@ -105,17 +109,18 @@ def _run_all(
         raise error
 
 
-def _lanes(settings: Comparison, workers: int | None) -> int:
-    """How many trials run at once; on CPU one for each core that torch may use here.
-
-    Raises: ValueError if that is not at least 1, or the device is not there.
-    """
+def _check_placement(settings: Comparison, workers: int | None) -> None:
+    """Raises: ValueError if there is no worker, or the device is not there."""
     if workers is not None and workers < 1:
         raise ValueError(f"workers={workers}: at least 1 is needed")
     if settings.device not in ("cpu", "cuda"):
         raise ValueError(f"device={settings.device!r}: cpu or cuda is needed")
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device='cuda': torch sees no CUDA device here; use cpu")
+
+
+def _lanes(settings: Comparison, workers: int | None) -> int:
+    """How many trials run at once; on CPU one for each core that torch may use here."""
     usual = torch.cuda.device_count() if settings.device == "cuda" else torch.get_num_threads()
     return min(workers or usual, len(settings.trials))
 

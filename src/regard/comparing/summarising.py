@@ -93,6 +93,7 @@ def _sentences(rows: Sequence[Row], run: Mapping[str, Any], scores: Mapping[str,
     return [
         _what_was_done(rows, run),
         _what_plain_is(run["plain"]),
+        *(f"Left out, {name}: {reason}." for name, reason in run.get("left_out", {}).items()),
         *_how_the_intervals_read(run),
         *_room(rows, run),
         *(row.verdict for row in rows if row.gain is not None),

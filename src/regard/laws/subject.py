@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,6 +126,19 @@ def floats(inputs: Sequence[Tensor]) -> list[Tensor]:
 def cast(inputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
     """The inputs in another precision; masks stay what they are."""
     return [x.to(dtype) if x.is_floating_point() else x for x in inputs]
+
+
+def default_arguments(
+    factory: Callable[..., nn.Module], kwargs: Mapping[str, Any], sizes: Mapping[str, int]
+) -> dict[str, Any]:
+    """Of a label's arguments those that a default instance needs: without a default of their own, or fixing a size."""
+    parameters = inspect.signature(factory).parameters
+    fixing = [*sizes.values(), tuple(sizes[letter] for letter in "HW" if letter in sizes)]
+    return {
+        name: value
+        for name, value in kwargs.items()
+        if parameters[name].default is inspect.Parameter.empty or (type(value) is not bool and value in fixing)
+    }
 
 
 def shape_of(tensors: Sequence[Tensor]) -> str:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attaching import attach, detach
-from regard.laws.subject import Broken, Subject, floats, loss, outputs_of, same, seeded, shape_of
+from regard.laws.subject import Broken, Subject, default_arguments, floats, loss, outputs_of, same, seeded, shape_of
 
 
 def keeps_state(subject: Subject) -> None:
@@ -190,15 +190,9 @@ def rejects(subject: Subject) -> None:
 
 def takes_widths(subject: Subject) -> None:
     """72, 50 and 8 channels work under the default options, or a ValueError says what would."""
-    parameters = inspect.signature(subject.factory).parameters if subject.factory is not None else {}
-    if "channels" not in parameters or subject.factory is None or not subject.plain:
+    if subject.factory is None or not subject.plain or "channels" not in inspect.signature(subject.factory).parameters:
         return
-    shaping = set(subject.sizes.values()) | {tuple(subject.sizes[letter] for letter in "HW" if letter in subject.sizes)}
-    kwargs = {
-        name: value
-        for name, value in subject.kwargs.items()
-        if parameters[name].default is inspect.Parameter.empty or (value in shaping and type(value) is not bool)
-    }
+    kwargs = default_arguments(subject.factory, subject.kwargs, subject.sizes)
     for width in (72, 50, 8):
         try:
             module = subject.factory(**{**kwargs, "channels": width}).eval()
