@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 from torch import nn
 
+from regard import catalog
 from regard.core import Maps, watch
+from regard.laws import subjects
 from regard.mechanisms.squeeze_excite import SqueezeExcite
 from regard.viewing import draw, spatial
 from regard.viewing.colours import scale
 from regard.viewing.gradcam import gradcam
 from regard.viewing.localise import energy, pointing
-from regard.viewing.painting import bars, heat, overlay, png
+from regard.viewing.painting import bars, heat, lattice, overlay, png
 from regard.viewing.sheet import sheet
 
 
@@ -133,7 +135,14 @@ def test_spatial_of_queries_is_the_attention_received():
 
 @pytest.mark.parametrize(
     ("axes", "shape"),
-    [("B C 1 1", (2, 3, 1, 1)), ("B C", (2, 3)), ("B T 2", (2, 4, 2)), ("B Q K", (2, 6, 5)), ("B C K", (2, 3, 3))],
+    [
+        ("B C 1 1", (2, 3, 1, 1)),
+        ("B C", (2, 3)),
+        ("B T 2", (2, 4, 2)),
+        ("B Q K", (2, 6, 5)),
+        ("B C K", (2, 3, 3)),
+        ("B H W 2", (1, 3, 4, 2)),
+    ],
 )
 def test_spatial_is_none_without_a_place(axes, shape):
     assert spatial(seen(axes, torch.rand(shape)), "m") is None
@@ -142,8 +151,8 @@ def test_spatial_is_none_without_a_place(axes, shape):
 @pytest.mark.parametrize(
     ("axes", "shape", "message"),
     [
-        ("B X H W", (1, 2, 3, 4), r"m: cannot draw axes 'B X H W'"),
-        ("H W", (3, 4), r"m: cannot draw axes 'H W'; known: B first"),
+        ("B XY H W", (1, 2, 3, 4), r"m: cannot draw axes 'B XY H W'"),
+        ("H W", (3, 4), r"m: cannot draw axes 'H W'; B comes first"),
         ("B H H W", (1, 3, 3, 4), r"m: cannot draw axes 'B H H W'"),
         ("B 1 H W", (1, 2, 3, 4), r"m: axes 'B 1 H W' do not fit a map of shape \(1, 2, 3, 4\)"),
         ("B 1 H W", (1, 3, 4), r"do not fit a map of shape \(1, 3, 4\)"),
@@ -157,8 +166,6 @@ def test_unknown_axes_are_named(axes, shape, message):
 
 
 def test_what_cannot_be_drawn_is_said():
-    with pytest.raises(ValueError, match="'B C M N': more than two"):
-        draw(seen("B C M N", torch.rand(1, 2, 3, 4)), photograph())
     with pytest.raises(LookupError, match="no map 'other'; seen: m"):
         spatial(seen("B C", torch.rand(1, 2)), "other")
     with pytest.raises(IndexError, match="no sample 2 in a batch of 2"):
@@ -180,6 +187,12 @@ def test_what_cannot_be_drawn_is_said():
         ("B T 4", (2, 4, 4), {}, ["m"]),
         ("B T Q", (2, 7, 20), {"Q": (4, 5)}, ["m"]),
         ("B C K", (2, 8, 8), {}, ["m"]),
+        ("B C C", (2, 8, 8), {}, ["m"]),
+        ("B C M N", (2, 20, 3, 4), {}, ["m"]),
+        ("B 2 3", (2, 2, 3), {}, ["m"]),
+        ("B G H W", (2, 1, 3, 4), {}, ["m"]),
+        ("B 1 H/2 2W", (2, 1, 2, 10), {}, ["m"]),
+        ("B H W 2", (2, 4, 5, 2), {}, ["m"]),
         ("B S C 1 1", (2, 2, 8, 1, 1), {}, ["m"]),
         ("B Q K", (2, 20, 6), {"Q": (4, 5), "K": (2, 3)}, ["m, received", "m, from centre", "m, from strongest"]),
         ("B Q K", (2, 20, 8), {"Q": (4, 5)}, ["m"]),
@@ -267,6 +280,28 @@ def test_what_a_mechanism_shows_can_be_drawn():
         model(photograph()[None])
     (picture,) = draw(maps, photograph())
     assert picture.name == "1/channel" and picture.caption.startswith("8 values")
+
+
+@pytest.mark.parametrize("entry", catalog.entries(), ids=lambda entry: entry.name)
+def test_every_map_of_the_catalogue_can_be_drawn(entry):
+    for subject in subjects(entry):
+        module = subject.module()
+        if not subject.maps:
+            continue
+        with watch(module) as maps, torch.no_grad():
+            module(*subject.tensors())
+        pictures = draw(maps, photograph())
+        assert {picture.name.partition(",")[0].rpartition("/")[2] for picture in pictures} == set(subject.maps)
+        for key in maps:
+            heat_map = spatial(maps, key)
+            assert heat_map is None or heat_map.isfinite().all()
+
+
+def test_a_lattice_is_drawn_where_it_samples():
+    black = Image.new("RGB", (40, 40))
+    y, x = torch.meshgrid(torch.linspace(-1, 0, 5), torch.linspace(-1, 0, 5), indexing="ij")
+    drawn = pixels(lattice(black, torch.stack([x, y], -1)))
+    assert drawn[:21, :21].any() and not drawn[23:].any() and not drawn[:, 23:].any()
 
 
 def test_a_sheet_holds_the_photograph_and_every_picture():

@@ -63,12 +63,27 @@ class Maps(dict[str, list[Tensor]]):
 
 def declared_maps(module: Attention) -> Mapping[str, str]:
     """Map name -> axes, as the class or its label declares them, over all of its options."""
+    return {name: axes for maps in reversed(_declarations(module)) for name, axes in maps.items()}
+
+
+def _declarations(module: Attention) -> list[Mapping[str, str]]:
+    """What is declared: by the class, or under each setting of its label, the default first."""
     if module.maps:
-        return module.maps
+        return [module.maps]
     label = catalog.labels_by_class().get((type(module).__module__, type(module).__qualname__))
-    if label is None:
-        return {}
-    return {name: axes for setting in reversed(label.settings) for name, axes in (setting.maps or {}).items()}
+    return [] if label is None else [setting.maps or {} for setting in label.settings]
+
+
+def _axes(module: Attention, name: str, map: Tensor) -> str:
+    """The axes declared for a map; of several, as for images and for video, the first that fit its shape."""
+    declared = [maps[name] for maps in _declarations(module) if name in maps]
+    fitting = (
+        axes
+        for axes in declared
+        if len(axes.split()) == map.ndim
+        and all(not n.isdigit() or int(n) == size for n, size in zip(axes.split(), map.shape, strict=True))
+    )
+    return next(fitting, declared[0] if declared else "")
 
 
 @contextmanager
@@ -107,7 +122,7 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
             return
         key = f"{names[module]}/{name}" if names[module] else name
         maps.setdefault(key, []).append(map if keep_graph else map.detach())
-        maps.axes[key] = declared_maps(module).get(name, "")
+        maps.axes[key] = _axes(module, name, map)
         if grids:
             maps.grids[key] = grids
 

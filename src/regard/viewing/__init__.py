@@ -7,12 +7,14 @@
 
 What is drawn follows from the axes that the label declares and the grids that the mechanism showed:
 
-    B 1 H W, B S H W, B h H W    heat maps over the image, one a scale or head; of channels, the mean and the strongest
+    B 1 H W, B S H W, B h H W    heat maps over the image, one a scale or head; of other letters, such as channels, the
+                                 mean and the strongest
     B C 1 1, B C                 bars, largest first
     B Q K with grids             received attention, and where the centre and the strongest query look; the query marked
     B T Q with a grid            one small map a step or word
     B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
-    two axes without a place     a matrix
+    B H W 2                      a lattice of the points (x, y) that are sampled
+    axes without a place         a matrix, or one for each of the first axes
 """
 
 from __future__ import annotations
@@ -27,11 +29,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regard.core import Maps
-from regard.viewing.painting import bars, boxes, mark, matrix, overlay, path, png, staged, tiled
+from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, png, staged, tiled
 
-LETTERS = frozenset("BCHWTQKhSMN")
 SIDE = 320  # pixels of a picture's longer side
 PANELS = 16  # heads, scales or steps drawn at most
+LATTICE = ("H", "W", "2")
 STRONGEST = 3  # channels drawn beside their mean
 
 
@@ -109,14 +111,17 @@ def draw(
 
 
 def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
-    """The map's axes, checked against the map."""
+    """The map's axes, one letter or number each, checked against the map."""
     axes = maps.axes.get(key, "")
-    letters = tuple(axes.split())
-    if not letters:
+    if not axes:
         raise ValueError(f"{key}: no axes are declared for this map; declare them, as in maps = {{'gate': 'B C 1 1'}}")
-    unknown = [letter for letter in letters if letter not in LETTERS and not letter.isdigit()]
-    if unknown or letters[0] != "B" or len(set(letters) & LETTERS) != sum(not letter.isdigit() for letter in letters):
-        raise ValueError(f"{key}: cannot draw axes {axes!r}; known: B first, then {' '.join('CHWTQKhSMN')} or numbers")
+    # Of a multiple or a quotient, as 2H or H/2, only the letter matters here.
+    letters = tuple(part if part.isdigit() else part.strip("0123456789/") for part in axes.split())
+    placed = [letter for letter in letters if letter in ("B", "H", "W")]
+    if letters[0] != "B" or len(set(placed)) < len(placed) or not all(len(x) == 1 or x.isdigit() for x in letters):
+        raise ValueError(
+            f"{key}: cannot draw axes {axes!r}; B comes first, H and W at most once, then letters, numbers"
+        )
     if look.dim() != len(letters) or any(
         letter.isdigit() and int(letter) != size for letter, size in zip(letters, look.shape, strict=True)
     ):
@@ -131,6 +136,8 @@ def _placed(
     look = look.detach()
     look = look if look.dtype == torch.float64 else look.float()
     last = letters[-1]
+    if letters[-3:] == LATTICE:  # coordinates are no weights
+        return None
     if "H" in letters or "W" in letters:
         for letter in ("H", "W"):
             if letter in letters:
@@ -146,8 +153,8 @@ def _placed(
             return None
         look = look.unflatten(-1, (1, *grid) if len(grid) == 1 else grid)
         letters = (*letters[:-1], *("T" for _ in grid[:-2]), "H", "W")
-    named = [letter for letter in letters[1:-2] if not letter.isdigit()]
-    sizes = [size for letter, size in zip(letters[:-2], look.shape[:-2], strict=True) if not letter.isdigit()]
+    named = [letter for letter in letters[1:-2] if letter != "1"]
+    sizes = [size for letter, size in zip(letters[:-2], look.shape[:-2], strict=True) if letter != "1"]
     return look.reshape(*sizes, *look.shape[-2:]), tuple(named)
 
 
@@ -164,6 +171,8 @@ def _pictures(
         return [Picture(name, path(stage, look[0]), f"{look.shape[1]} glimpses, in order")]
     if letters[-2:] == ("T", "4"):
         return [Picture(name, boxes(stage, look[0]), f"{look.shape[1]} boxes, in order")]
+    if letters == ("B", *LATTICE):
+        return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
     placed = _placed(look, letters, grids)
     if placed is None:
         return [_without_place(name, look, letters)]
@@ -226,16 +235,20 @@ def _queries(
 
 
 def _without_place(name: str, look: Tensor, letters: tuple[str, ...]) -> Picture:
-    """Bars or a matrix."""
+    """Bars, a matrix, or a matrix for each of the first axes."""
     values = look[0].float() if look.dtype != torch.float64 else look[0]
-    named = [letter for letter in letters[1:] if not letter.isdigit()]
-    sizes = [size for letter, size in zip(letters[1:], values.shape, strict=True) if not letter.isdigit()]
-    if len(named) <= 1 and sum(size > 1 for size in values.shape) <= 1:
+    axes = [(letter, size) for letter, size in zip(letters[1:], values.shape, strict=True) if letter != "1"]
+    if sum(size > 1 for _, size in axes) <= 1 and len(axes) < 2:
         return Picture(name, bars(values.flatten()), f"{values.numel()} values; {_range(values)}")
-    if len(named) == 2 and values.numel() == sizes[0] * sizes[1]:
-        table = values.reshape(sizes[0], sizes[1])
-        return Picture(name, matrix(table, SIDE), f"{named[0]} {sizes[0]} by {named[1]} {sizes[1]}; {_range(values)}")
-    raise ValueError(f"{name}: cannot draw axes {' '.join(letters)!r}: more than two axes have no place")
+    if len(axes) == 2:
+        (rows, height), (columns, width) = axes
+        table = values.reshape(height, width)
+        return Picture(name, matrix(table, SIDE), f"{rows} {height} by {columns} {width}; {_range(values)}")
+    (rows, height), (columns, width) = axes[-2:]
+    tables = values.reshape(-1, height, width)
+    block = tiled([matrix(table, SIDE) for table in tables[:PANELS]], SIDE)
+    shown = _shown(min(len(tables), PANELS), len(tables))
+    return Picture(name, block, f"{shown} tables, each {rows} {height} by {columns} {width}; {_range(values)}")
 
 
 def _over(name: str, stage: Image.Image, map: Tensor) -> Picture:

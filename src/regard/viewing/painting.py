@@ -181,6 +181,22 @@ def boxes(picture: Image.Image, corners: Tensor) -> Image.Image:
     return drawn
 
 
+def lattice(picture: Image.Image, points: Tensor, *, most: int = 12) -> Image.Image:
+    """The picture with the lattice of points that a warp samples, at most `most` lines a side.
+
+    Shapes: points `h w 2`, (x, y) in [-1, 1], x to the right and y down, edge to edge.
+    """
+    drawn = picture.copy()
+    pen = ImageDraw.Draw(drawn)
+    kept = [torch.linspace(0, size - 1, min(size, most)).round().long() for size in points.shape[:2]]
+    corners = points.detach().cpu().float()[kept[0]][:, kept[1]]
+    for colour, width in ((BLACK, 3), (WHITE, 1)):
+        for line in (*corners, *corners.transpose(0, 1)):
+            spots = [(_corner(x, picture.width), _corner(y, picture.height)) for x, y in line.tolist()]
+            pen.line(spots if len(spots) > 1 else spots * 2, fill=colour, width=width)
+    return drawn
+
+
 def _step_colour(number: int, count: int) -> tuple[int, ...]:
     """From the middle of the scale for the first step to its light end for the last."""
     return tuple(int(part) for part in scale()[110 + round(145 * number / count)])
