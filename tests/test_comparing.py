@@ -761,6 +761,34 @@ def test_what_cannot_work_fails_before_any_training(tmp_path, changed, kind, sai
     assert recorder.events == []
 
 
+NARROW = {"backbone": "test_nfnet", "after": ("stages.0.0.conv2b",)}  # 8 channels, where a reduction of 16 leaves none
+
+
+def test_all_takes_what_fits_and_says_why_the_rest_does_not(images):
+    settings, left_out = building.fitting(Comparison(attention=("eca", "all"), backbone="test_resnet"), images)
+    drop_ins = [entry.name for entry in catalog.entries() if entry.drop_in]
+    assert settings.mechanisms[0] == "eca", "what is named comes where it is named"
+    assert sorted([*settings.mechanisms, *left_out]) == sorted(drop_ins)
+    assert len(settings.mechanisms) >= 9
+    narrow = Comparison(attention=("all",), **NARROW)
+    settings, left_out = building.fitting(narrow, images)
+    assert "se" not in settings.mechanisms and "reduction" in left_out["se"]
+    same = Comparison(attention=("se",), backbone="test_resnet")
+    assert building.fitting(same, images) == (same, {})
+    with pytest.raises(ValueError, match="reduction"):
+        building.fitting(Comparison(attention=("all", "se"), **NARROW), images)
+
+
+def test_a_run_of_all_names_what_it_left_out(tmp_path, monkeypatch):
+    few = catalog.get("se"), catalog.get("eca")
+    monkeypatch.setattr(catalog, "entries", lambda: few)
+    run(tmp_path, attention=("all",), seeds=1, epochs=1, **NARROW)
+    found = summary(tmp_path)
+    assert [row.mechanism for row in found.rows] == [NONE, PLAIN, "eca"]
+    assert any(sentence.startswith("Left out, se: ") and "reduction" in sentence for sentence in found.sentences)
+    assert "--attention eca" in found.run["command"]
+
+
 # -------------------------------------------------------------------------------------------------------------- cluster
 
 
