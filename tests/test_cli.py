@@ -65,6 +65,7 @@ def test_the_commands() -> None:
     """The surface is pinned: a new command or a lost one is seen here."""
     assert set(commands()) == {
         ("list",), ("show",), ("look",), ("check",), ("compare",), ("published", "list"), ("published", "convert"),
+        ("recipes",), ("train",), ("eval",),
     }  # fmt: skip
 
 
@@ -84,8 +85,9 @@ def test_list_as_json_has_every_entry_and_fact(capsys: pytest.CaptureFixture[str
     assert run("list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in rows] == [entry.name for entry in catalog.entries()]
-    assert rows[0]["url"].startswith("https://arxiv.org/abs/")
-    assert rows[0]["maps"] == {"channel": "B C 1 1"}
+    se = next(row for row in rows if row["name"] == "se")
+    assert se["url"] == "https://arxiv.org/abs/1709.01507"
+    assert se["maps"] == {"channel": "B C 1 1"} and se["inputs"] == ["B C H W"] and se["drop_in"] is True
 
 
 def test_list_narrows(capsys: pytest.CaptureFixture[str]) -> None:
@@ -109,8 +111,8 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     for part in ("arXiv:1807.06521", "M_c = σ(", "Deviations:", "B 1 H W", "parameters"):
         assert part in text
     assert run("show", "se", "--json") == 0
-    # two 1x1 convolutions, 12 // 4 hidden channels are not taken along: channels=256, reduction=4
-    assert json.loads(capsys.readouterr().out)["cost"]["parameters"] == 256 * 64 + 64 + 64 * 256 + 256
+    # two 1x1 convolutions with biases and the default reduction of 16
+    assert json.loads(capsys.readouterr().out)["cost"]["parameters"] == 256 * 16 + 16 + 16 * 256 + 256
 
 
 @pytest.mark.parametrize("entry", [entry.name for entry in catalog.entries()])

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src" / "regard"
 FILES = sorted(SOURCE.rglob("*.py"))
 MECHANISMS = sorted((SOURCE / "mechanisms").glob("[!_]*.py"))
+SYSTEMS = sorted((SOURCE / "systems").glob("[!_]*.py"))
 
 FLOORS = {
     "catalog": 0,
@@ -38,6 +39,7 @@ FLOORS = {
     "backbones": 4,
     "published": 4,
     "laws": 4,
+    "frequencies": 4,
     "systems": 5,
     "data": 5,
     "tasks": 6,
@@ -111,9 +113,7 @@ def test_published_code_stands_under_the_name_of_its_mechanism() -> None:
 
 def test_every_label_has_a_file_and_every_file_a_label() -> None:
     labelled = {entry.target.partition(":")[0] for entry in catalog.entries()}
-    assert {f"mechanisms.{path.stem}" for path in MECHANISMS} == {
-        target for target in labelled if target.startswith("mechanisms.")
-    }
+    assert {f"{path.parent.name}.{path.stem}" for path in (*MECHANISMS, *SYSTEMS)} == labelled
     for entry in catalog.entries():
         assert inspect.isclass(entry.load()), entry.name
 

@@ -178,8 +178,9 @@ class Entry:
 def entries() -> tuple[Entry, ...]:
     """Every label, oldest paper first."""
     from regard.catalog.mechanisms import MECHANISMS
+    from regard.catalog.systems import SYSTEMS
 
-    return MECHANISMS
+    return tuple(sorted((*MECHANISMS, *SYSTEMS), key=lambda entry: entry.paper.year))
 
 
 def find(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from rich.console import Console
 
 from regard import __version__, catalog, comparing
 from regard.cli import tables
-from regard.cli.progress import Bars
+from regard.cli.progress import Bars, Steps
 
 out = Console()
 err = Console(stderr=True)
@@ -249,6 +250,88 @@ def compare(
         out.print(f"• {sentence}", highlight=False)
     page = report.write(folder, summary)
     out.print(f"\n{page}", highlight=False, soft_wrap=True)
+
+
+@app.command("recipes")
+def list_recipes(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """What can be trained: the systems of the papers, with the paper's numbers.
+
+    Example: `regard recipes`
+    """
+    from regard import recipes
+
+    if as_json:
+        print(json.dumps([asdict(listing) for listing in recipes.LISTINGS], indent=2, ensure_ascii=False))
+    else:
+        out.print(tables.recipes(recipes.LISTINGS))
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="A name that `regard recipes` prints.")],
+    data: Annotated[Path | None, typer.Option(help="The folder of the data set, where the recipe needs one.")] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The small twin: seconds, on data that comes along.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data, in place of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step, in place of the recipe's.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate, in place of the recipe's.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights and of all that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that load images ahead.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; the same command goes on there.")
+    ] = None,
+) -> None:
+    """Train a system of a paper from its recipe, and score it beside the paper's number.
+
+    Under `torchrun --nproc-per-node N -m regard train …` the same on N processes.
+
+    Example: `regard train ram-mnist --data mnist/ --out run`
+    """
+    from regard import recipes
+    from regard.recipes import running
+
+    listing = recipes.get(name)
+    recipe = listing.load()(data, tiny=tiny)
+    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": precision}
+    place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
+    with Steps(err) as progress:
+        result = running.train(
+            listing,
+            recipe,
+            out=place,
+            device=device,
+            seed=seed,
+            workers=workers,
+            changes={field: value for field, value in given.items() if value is not None},
+            on_phase=progress.phase,
+            on_step=progress.step,
+            on_epoch=progress.epoch,
+        )
+    tables.scored(out, listing, result["scores"])
+    out.print(f"{place / 'model.safetensors'}", highlight=False, soft_wrap=True)
+
+
+@app.command("eval")
+def evaluate(
+    name: Annotated[str, typer.Argument(help="A name that `regard recipes` prints.")],
+    weights: Annotated[Path, typer.Option(help="The model.safetensors of a trained run.")],
+    data: Annotated[Path | None, typer.Option(help="The folder of the data set, where the recipe needs one.")] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The weights are of the small twin.")] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Score trained weights of a recipe on its test images.
+
+    Example: `regard eval ram-mnist --weights run/model.safetensors --data mnist/`
+    """
+    from regard import recipes
+    from regard.recipes import running
+
+    listing = recipes.get(name)
+    recipe = listing.load()(data, tiny=tiny)
+    tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -77,3 +77,40 @@ class Bars:
         self._steps += 1
         if self._whole is not None:
             self._progress.update(self._whole, completed=self._steps)
+
+
+class Steps:
+    """One bar for a phase of a recipe, and one line for each epoch."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+
+    def __enter__(self) -> Steps:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def phase(self, name: str) -> None:
+        if self._task is not None:
+            self._progress.remove_task(self._task)
+        self._task = self._progress.add_task(name, total=None)
+
+    def step(self, done: int, total: int, loss: float) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)
+
+    def epoch(self, done: int, record: Mapping[str, Any]) -> None:
+        text = f"epoch {done}: loss {record['loss']:.4f}, {record['seconds']:.0f} s"
+        self._console.print(text, highlight=False)

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from regard.catalog import Entry
 from regard.comparing import Summary
+from regard.recipes import Listing
 
 
 def facts(entry: Entry) -> dict[str, Any]:
@@ -77,6 +78,25 @@ def show(console: Console, entry: Entry, cost: Mapping[str, Any]) -> None:
     table.add_row("class", f"regard.{entry.target.replace(':', '.')}")
     table.add_row("cost", f"{cost['parameters']:,} parameters, {cost['flops'] / 1e6:,.1f} MFLOP for {cost['input']}")
     console.print(table, highlight=False)
+
+
+def recipes(listings: Iterable[Listing]) -> Table:
+    """One line for each recipe."""
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for column in ("name", "system", "what it trains", "data", "the paper"):
+        table.add_column(column, no_wrap=column in ("name", "system"))
+    for listing in listings:
+        claim = str(listing.claim) if listing.claim else ""
+        table.add_row(listing.name, listing.system, listing.summary, listing.data or "comes along", claim)
+    return table
+
+
+def scored(console: Console, listing: Listing, scores: Mapping[str, float]) -> None:
+    """The scores of a trained network, with the paper's number beside the one that it reports."""
+    for measure, value in scores.items():
+        claim = listing.claim
+        beside = f"  paper: {claim.value:g} ({claim.where})" if claim is not None and claim.measure == measure else ""
+        console.print(f"{measure}: {value:.4g}{beside}", highlight=False, soft_wrap=True)
 
 
 # The page has every column and interval; a terminal of 80 characters has room for these.
