@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,19 +15,19 @@ import torch
 
 from benchmarks import gate, results
 from benchmarks.bench import LAYOUTS, Bench
-from benchmarks.measuring import READS
-from benchmarks.peers import PEERS
+from benchmarks.peers import Peer, Shape, floors, peers
 from regard import catalog
 
 
 def arguments(line: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--shape", type=_shape, default=(8, 256, 56, 56), metavar="B,C,H,W")
+    parser.add_argument("--shape", type=_shape, default=Shape(8, 256, 56, 56), metavar="B,C,H,W")
     parser.add_argument("--layout", choices=(*LAYOUTS, "both"), default="both")
     parser.add_argument("--only", type=lambda names: names.split(","), metavar="NAME,…", help="catalogue names")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
-    parser.add_argument("--quick", action="store_true", help="about a second a figure instead of ten")
+    parser.add_argument("--seconds", type=float, default=10.0, help="about how long each figure takes")
+    parser.add_argument("--quick", action="store_const", dest="seconds", const=1.0, help="--seconds 1")
     parser.add_argument("--compile", action="store_true", help="both sides through torch.compile")
     parser.add_argument("--authors", type=Path, metavar="DIR", help="fetched repositories; also $REGARD_AUTHORS")
     parser.add_argument("--out", type=Path, metavar="DIR", help="write cpu.json and cpu.md there")
@@ -37,6 +38,8 @@ def arguments(line: Sequence[str] | None) -> argparse.Namespace:
         parser.error(f"--authors {chosen.authors}: no such folder")
     if chosen.threads < 1:
         parser.error(f"--threads {chosen.threads}: at least 1 is needed")
+    if not chosen.seconds > 0:
+        parser.error(f"--seconds {chosen.seconds:g}: above 0 is needed")
     if chosen.device == "cuda" and not torch.cuda.is_available():
         parser.error("--device cuda: torch sees no GPU here")
     try:
@@ -46,14 +49,14 @@ def arguments(line: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def _shape(text: str) -> tuple[int, ...]:
+def _shape(text: str) -> Shape:
     try:
         shape = tuple(int(part) for part in text.split(","))
     except ValueError:
         shape = ()
     if len(shape) != 4 or min(shape) < 1 or shape[1] < 16:
         raise argparse.ArgumentTypeError(f"{text!r}: four positive sizes B,C,H,W with C of at least 16 are needed")
-    return shape
+    return Shape(*shape)
 
 
 def main(line: Sequence[str] | None = None) -> int:
@@ -63,7 +66,7 @@ def main(line: Sequence[str] | None = None) -> int:
     bench = Bench(
         chosen.shape,
         tuple(LAYOUTS) if chosen.layout == "both" else (chosen.layout,),
-        1.0 if chosen.quick else 10.0,
+        chosen.seconds,
         chosen.device,
         chosen.compile,
         chosen.authors,
@@ -79,12 +82,11 @@ def main(line: Sequence[str] | None = None) -> int:
         warnings.simplefilter("ignore")  # the authors' code is of its time
         for entry in entries:
             for layout in bench.layouts:
-                for peer in PEERS:
-                    if peer.entry == entry.name:
-                        result["rows"].append(bench.compare(peer, layout))
-                        _say(result["rows"][-1])
-                if entry.name in READS:
-                    result["floors"].append(bench.distance(entry, layout))
+                for peer in peers(entry.name):
+                    result["rows"].append(_row(bench, peer, layout))
+                    _say(result["rows"][-1])
+                for floor in floors(entry.name):
+                    result["floors"].append(bench.distance(floor, layout))
     print(results.table(result))
     if chosen.out is not None:
         try:
@@ -92,15 +94,29 @@ def main(line: Sequence[str] | None = None) -> int:
         except OSError as error:
             print(f"error: --out {chosen.out}: {error.strerror or error}", file=sys.stderr)
             return 1
-    red = [row for row in result["rows"] if row["status"] == "red gate"]
-    if red:
-        print(f"red gate: {', '.join(row['peer'] for row in red)}; no figure is shown for it", file=sys.stderr)
-    return 1 if red else 0
+    failed = False
+    for status in ("red gate", "ours fails"):
+        rows = [row for row in result["rows"] if row["status"] == status]
+        if rows:
+            print(f"{status}: {', '.join(row['peer'] for row in rows)}; no figure is shown for it", file=sys.stderr)
+            failed = True
+    return 1 if failed else 0
+
+
+def _row(bench: Bench, peer: Peer, layout: str) -> dict[str, Any]:
+    """A row even where our own module raises, so that the rest of a long run is not lost."""
+    try:
+        return bench.compare(peer, layout)
+    except Exception as error:
+        traceback.print_exc()
+        return bench.blank(peer, layout) | {"status": "ours fails", "reason": gate.first_line(error)}
 
 
 def _say(row: dict[str, Any]) -> None:
     """A line as soon as a row is done; the table comes at the end."""
-    print(f"{row['entry']:9} {row['peer']:60} {row['layout']:13} {row['status']}", file=sys.stderr, flush=True)
+    times = " ".join(f"{value['median']:.2f}" for value in row.get("time", {}).values())
+    line = f"{row['entry']:9} {row['peer']:60} {row['layout']:13} {row['status']} {times or row['reason']}"
+    print(line.rstrip(), file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

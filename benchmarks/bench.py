@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from benchmarks import gate
-from benchmarks.measuring import MODES, READS, call, floor, paired, peak_memory
-from benchmarks.peers import NotFetched, Peer, code_of
-from regard import catalog
+from benchmarks.measuring import MODES, call, floor, paired, peak_memory
+from benchmarks.peers import Floor, NotFetched, Peer, Shape, code_of
+from benchmarks.peers.peer import Inputs
 
 LAYOUTS = {"nchw": torch.contiguous_format, "channels_last": torch.channels_last}
 
@@ -22,7 +24,7 @@ class Bench:
     """One run's settings.
 
     Args:
-        shape: B, C, H, W of the input.
+        shape: what the inputs are made of.
         layouts: names of memory layouts.
         seconds: time for each ratio.
         device: cpu or cuda.
@@ -30,40 +32,44 @@ class Bench:
         authors: folder of fetched repositories.
     """
 
-    shape: tuple[int, ...]
+    shape: Shape
     layouts: tuple[str, ...]
     seconds: float
     device: str
     compiled: bool
     authors: Path | None
 
-    def compare(self, peer: Peer, layout: str) -> dict[str, Any]:
-        """One row of the table: the gate, and behind a green one the figures."""
-        batch, channels, height, width = self.shape
-        if peer.largest is not None:
-            batch, height, width = (min(a, b) for a, b in zip((batch, height, width), peer.largest, strict=True))
-        shape = (batch, channels, height, width)
-        row: dict[str, Any] = {
+    def blank(self, peer: Peer, layout: str) -> dict[str, Any]:
+        """What a row says whatever comes of it."""
+        return {
             "entry": peer.entry,
             "peer": peer.name,
+            "kind": peer.kind,
             "place": peer.place,
             "version": None,
-            "shape": shape,
+            "inputs": [tuple(x.shape) for x in self.inputs(peer.inputs, peer.fit(self.shape), layout)],
             "layout": layout,
             "status": "measured",
             "reason": "",
         }
+
+    def compare(self, peer: Peer, layout: str) -> dict[str, Any]:
+        """One row of the table: the gate, and behind a green one the figures."""
+        shape = peer.fit(self.shape)
+        row = self.blank(peer, layout)
         try:
-            with code_of(peer, self.authors) as (code, row["version"]):
-                theirs = peer.build(code, channels)
-                ours = peer.ours(theirs, channels)
-                x = self.input(shape, layout)
-                verdict = gate.check(ours.to(self.device), theirs.to(self.device), x)
-                row["gate"] = asdict(verdict)
-                if not verdict.green:
-                    reason = f"outputs differ by {verdict.output:.1e}, input gradients by {verdict.gradient:.1e}"
-                    return {**row, "status": "red gate", "reason": reason}
-                return {**row, **self.figures(ours.float(), theirs.float(), x)}
+            code, row["version"] = code_of(peer, self.authors)
+            published = self.build(peer, code, shape)
+            ours = peer.ours(published, shape).to(self.device)
+            theirs = peer.called(published).to(self.device)
+            # Two examples are enough to notice a mix-up, and bearable for the peer's memory.
+            few = self.inputs(peer.inputs, shape._replace(batch=min(shape.batch, 2)), layout)
+            verdict = gate.check(ours, theirs, *few)
+            row["gate"] = asdict(verdict)
+            if not verdict.green:
+                reason = f"outputs differ by {verdict.output:.1e}, input gradients by {verdict.gradient:.1e}"
+                return {**row, "status": "red gate", "reason": reason}
+            return {**row, **self.figures(ours.float(), theirs.float(), self.inputs(peer.inputs, shape, layout))}
         except NotFetched as error:
             return {**row, "status": "not fetched", "reason": str(error) if self.authors else ""}
         except ImportError as error:
@@ -71,15 +77,26 @@ class Bench:
         except gate.Refused as error:
             return {**row, "status": "the peer refuses this input", "reason": str(error)}
 
-    def input(self, shape: tuple[int, ...], layout: str) -> Tensor:
-        x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
-        return x.to(self.device).contiguous(memory_format=LAYOUTS[layout])
+    def build(self, peer: Peer, code: ModuleType, shape: Shape) -> nn.Module:
+        try:
+            return peer.build(code, shape)
+        except Exception as error:  # whatever the peer raises is its answer
+            raise gate.Refused(gate.first_line(error)) from error
 
-    def figures(self, ours: nn.Module, theirs: nn.Module, x: Tensor) -> dict[str, Any]:
+    def inputs(self, make: Inputs, shape: Shape, layout: str) -> list[Tensor]:
+        with torch.random.fork_rng(devices=()):
+            torch.manual_seed(0)
+            made = make(shape)
+        return [
+            x.to(self.device).contiguous(memory_format=LAYOUTS[layout] if x.ndim == 4 else torch.contiguous_format)
+            for x in made
+        ]
+
+    def figures(self, ours: nn.Module, theirs: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Any]:
         sides = [torch.compile(module) if self.compiled else module for module in (ours, theirs)]
         figures: dict[str, Any] = {"time": {}, "memory": {}}
         for mode in MODES:
-            calls = [call(module, x, mode) for module in sides]
+            calls = [call(module, inputs, mode) for module in sides]
             ratio = paired(*calls, seconds=self.seconds, device=self.device)
             figures["time"][mode] = asdict(ratio)
             bytes_ours, bytes_peer = (peak_memory(function, self.device) for function in calls)
@@ -87,16 +104,15 @@ class Bench:
         torch.compiler.reset()
         return figures
 
-    def distance(self, entry: catalog.Entry, layout: str) -> dict[str, Any]:
+    def distance(self, least: Floor, layout: str) -> dict[str, Any]:
         """How far the entry's forward pass is from what memory traffic alone costs."""
-        x = self.input(self.shape, layout)
-        module = entry.load()(channels=self.shape[1]).to(self.device).eval()
-        reads = READS[entry.name]
-        ratio = paired(call(module, x, "forward"), floor(x, reads), seconds=self.seconds, device=self.device)
+        inputs = self.inputs(least.inputs, self.shape, layout)
+        module = least.build(self.shape).to(self.device)
+        calls = call(module, inputs, "forward"), floor(inputs, least.reads)
         return {
-            "entry": entry.name,
-            "shape": self.shape,
+            "entry": least.entry,
+            "inputs": [tuple(x.shape) for x in inputs],
             "layout": layout,
-            "reads": reads,
-            "forward": asdict(ratio),
+            "reads": least.reads,
+            "forward": asdict(paired(*calls, seconds=self.seconds, device=self.device)),
         }

@@ -8,19 +8,17 @@ import math
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.profiler import ProfilerActivity, profile
+from torch.utils._pytree import tree_leaves
 
 MODES = ("forward", "forward+backward")
-
-# How often each mechanism has to read its input before it can write its output, whatever the implementation: once for
-# each statistic over the whole map that a later one depends on, and once to apply the result.
-READS = {"se": 2, "eca": 2, "eca_ns": 2, "cse": 2, "sse": 1, "scse": 2, "gc": 2, "cbam": 3}
 
 
 @dataclass(frozen=True)
@@ -35,23 +33,31 @@ class Ratio:
     second_ms: float
 
 
-def call(module: nn.Module, x: Tensor, mode: str) -> Callable[[], None]:
-    """One forward pass without gradients, or one with a backward pass to the input and all parameters."""
+def tensors_in(outputs: Any) -> list[Tensor]:
+    """Every tensor of a module's output, whatever it is packed into."""
+    return [leaf for leaf in tree_leaves(outputs) if isinstance(leaf, Tensor)]
+
+
+def differentiable(tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor for tensor in tensors if tensor.requires_grad]
+
+
+def call(module: nn.Module, inputs: Sequence[Tensor], mode: str) -> Callable[[], None]:
+    """One forward pass without gradients, or one with a backward pass to the inputs and all parameters."""
     if mode == "forward":
 
         def forward() -> None:
             with torch.no_grad():
-                module(x)
+                module(*inputs)
 
         return forward
 
-    x = x.detach().requires_grad_()
-    with torch.no_grad():
-        probe = torch.randn_like(module(x))
-    leaves = [x, *module.parameters()]
+    inputs = [x.detach().requires_grad_(x.is_floating_point()) for x in inputs]
+    probes = [torch.randn_like(y) for y in differentiable(tensors_in(module(*inputs)))]
+    leaves = [*inputs, *module.parameters()]
 
     def forward_backward() -> None:
-        module(x).backward(probe)
+        torch.autograd.backward(differentiable(tensors_in(module(*inputs))), probes)
         for leaf in leaves:
             leaf.grad = None
 
@@ -135,13 +141,16 @@ def peak_memory(function: Callable[[], None], device: str) -> int:
     return peak
 
 
-def floor(x: Tensor, reads: int) -> Callable[[], None]:
+def floor(inputs: Sequence[Tensor], reads: int) -> Callable[[], None]:
     """What must at least happen to memory: all reads but the last as sums, the last one and the write as a copy."""
+    x, *others = inputs
 
     def passes() -> None:
         with torch.no_grad():
             for _ in range(reads - 1):
                 x.sum()
+            for other in others:
+                other.sum()
             x.clone()
 
     return passes

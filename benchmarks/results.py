@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import os
 import platform
+import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from benchmarks.measuring import MODES
+
+KINDS = {
+    "the authors' own code": ("authors",),
+    "other research code": ("port",),
+    "research code, both": ("authors", "port"),
+    "libraries": ("library",),
+}
 
 
 def machine(device: str, threads: int) -> dict[str, Any]:
@@ -53,6 +62,7 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(row) for row in result["rows"]]
+    lines += _summary(result["rows"])
     if result["floors"]:
         lines += [
             "",
@@ -65,7 +75,7 @@ def table(result: dict[str, Any]) -> str:
             "|---|---|---|---|---|---|",
         ]
         lines += [
-            f"| {row['entry']} | {_shape(row)} | {row['layout']} | {row['reads']} | {_ratio(row['forward'])} "
+            f"| {row['entry']} | {_shapes(row)} | {row['layout']} | {row['reads']} | {_ratio(row['forward'])} "
             f"| {row['forward']['first_ms']:.2f} |"
             for row in result["floors"]
         ]
@@ -73,7 +83,7 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _row(row: dict[str, Any]) -> str:
-    head = f"| {row['entry']} | {row['peer']} | {row['version'] or ''} | {_shape(row)} | {row['layout']} "
+    head = f"| {row['entry']} | {row['peer']} | {row['version'] or ''} | {_shapes(row)} | {row['layout']} "
     if row["status"] != "measured":
         reason = f"{row['status']}: {row['reason']}" if row["reason"] else row["status"]
         return head + f"| {reason.replace('|', '/')} | | |"
@@ -82,8 +92,42 @@ def _row(row: dict[str, Any]) -> str:
     return head + f"| {times} | {memory} |"
 
 
-def _shape(row: dict[str, Any]) -> str:
-    return "×".join(str(n) for n in row["shape"])
+def _shapes(row: dict[str, Any]) -> str:
+    return ", ".join("×".join(str(n) for n in shape) for shape in row["inputs"])
+
+
+def _summary(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Geometric means, and every row in which ours is the slower one."""
+    measured = [row for row in rows if row["status"] == "measured"]
+    if not measured:
+        return []
+    lines = ["", "## Summary", "", "Geometric means of ours / peer.", ""]
+    lines += ["| peers | rows | forward | forward + backward | peak memory, same two |", "|---|---|---|---|---|"]
+    for title, kinds in KINDS.items():
+        chosen = [row for row in measured if row["kind"] in kinds]
+        if chosen:
+            times = " | ".join(_mean(row["time"][mode]["median"] for row in chosen) for mode in MODES)
+            memory = ", ".join(
+                _mean(_share(row["memory"][mode]) for row in chosen if _share(row["memory"][mode])) for mode in MODES
+            )
+            lines.append(f"| {title} | {len(chosen)} | {times} | {memory} |")
+    slower = [
+        f"- {row['entry']} against {row['peer']}, {row['layout']}, {mode}: {_ratio(row['time'][mode])}"
+        for row in measured
+        for mode in MODES
+        if row["time"][mode]["median"] > 1
+    ]
+    lines += ["", "Ours is slower (median above 1; where the quartiles enclose 1 no difference was found) in:", ""]
+    return lines + (slower or ["- none of the rows"])
+
+
+def _share(value: dict[str, int]) -> float:
+    return value["ours"] / value["peer"] if value["peer"] else 0.0
+
+
+def _mean(values: Iterable[float]) -> str:
+    values = list(values)
+    return f"{statistics.geometric_mean(values):.2f}" if values else "–"
 
 
 def _ratio(value: dict[str, float]) -> str:
@@ -91,7 +135,7 @@ def _ratio(value: dict[str, float]) -> str:
 
 
 def _memory(value: dict[str, int]) -> str:
-    return f"{value['ours'] / value['peer']:.2f}" if value["peer"] else "–"
+    return f"{_share(value):.2f}" if value["peer"] else "–"
 
 
 def write(result: dict[str, Any], folder: Path, name: str) -> None:

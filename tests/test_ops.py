@@ -145,6 +145,23 @@ def test_adaptive_average_is_exported_for_every_size() -> None:
             torch.testing.assert_close(got, wanted)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 5), (31, 23)])
+@pytest.mark.parametrize("count", [1, 3, 20, 60])
+def test_filtered_maps(layout: torch.memory_format, height: int, width: int, count: int) -> None:
+    def plain(x: Tensor, filters: Tensor) -> Tensor:
+        return (x * filters.repeat_interleave(60 // count, 0)).sum((2, 3))
+
+    x = randn(2, 60, height, width).detach().to(memory_format=layout).requires_grad_()
+    filters = randn(count, height, width, seed=1)
+    agree(pooling.filtered, plain, [x, filters])
+    with torch.no_grad():
+        torch.testing.assert_close(pooling.filtered(x, filters), plain(x, filters))
+        wanted = plain(x, filters).bfloat16()
+        with torch.autocast("cpu", torch.bfloat16):
+            torch.testing.assert_close(pooling.filtered(x.bfloat16(), filters.float()), wanted, rtol=0.05, atol=0.5)
+
+
 @pytest.mark.parametrize("value", [200.0, 1e4])
 def test_float16_bins_do_not_overflow(value: float) -> None:
     for shape in [(1, 2, 13, 11), (1, 2, 64, 60)]:

@@ -73,3 +73,56 @@ class Pointwise(nn.Module):
     def tokens(self, x: Tensor) -> Tensor:
         weight = self.weight.T.expand(x.shape[0], -1, -1)
         return x.mT @ weight if self.bias is None else torch.baddbmm(self.bias, x.mT, weight)
+
+
+class Heads(nn.Module):
+    """The linear maps of multi-head attention: queries, keys and values of every head, and back.
+
+    Args:
+        channels: C of the queries' input and of the output.
+        heads: h.
+        head_channels: D, width of each head's queries and keys; None takes C / h.
+        value_head_channels: E, width of each head's values; None takes D.
+        key_channels: width of the keys' input; None takes C.
+        value_channels: width of the values' input; None takes C.
+        bias: whether all four have one.
+
+    Shapes: `split`: `B Q C`, `B K key_channels`, `B K value_channels` -> `B h Q D`, `B h K D`, `B h K E`;
+        `merge`: `B h Q E` -> `B Q C`.
+    Raises: ValueError for a width that is not positive, or heads that do not divide C where no width is given.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        heads: int,
+        head_channels: int | None = None,
+        value_head_channels: int | None = None,
+        key_channels: int | None = None,
+        value_channels: int | None = None,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        positive("channels", channels)
+        self.heads = positive("heads", heads)
+        if head_channels is None and channels % heads:
+            fit = next(divisor for divisor in range(heads, 0, -1) if channels % divisor == 0)
+            raise ValueError(f"heads={heads} do not divide channels={channels}: {fit} would, or give head_channels=")
+        width = channels // heads if head_channels is None else positive("head_channels", head_channels)
+        wide = width if value_head_channels is None else positive("value_head_channels", value_head_channels)
+        self.query = nn.Linear(channels, heads * width, bias=bias)
+        self.key = nn.Linear(positive("key_channels", key_channels or channels), heads * width, bias=bias)
+        self.value = nn.Linear(positive("value_channels", value_channels or channels), heads * wide, bias=bias)
+        self.out = nn.Linear(heads * wide, channels, bias=bias)
+        for layer in (self.query, self.key, self.value, self.out):
+            nn.init.xavier_uniform_(layer.weight)
+            if bias:
+                nn.init.zeros_(layer.bias)
+
+    def split(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v = self.query(q), self.key(k), self.value(v)
+        return tuple(x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+
+    def merge(self, y: Tensor) -> Tensor:
+        return self.out(y.transpose(1, 2).flatten(2))

@@ -212,7 +212,7 @@ def attaches(subject: Subject) -> None:
         host = nn.Sequential(
             nn.Conv2d(3, subject.channels, 3, padding=1), nn.ReLU(), nn.Conv2d(subject.channels, 2, 1)
         ).eval()
-        x = torch.randn(2, 3, 8, 7)
+        x = torch.randn(2, 3, subject.sizes.get("H", 8), subject.sizes.get("W", 7))
     before, names = host(x), list(host.state_dict())
     built = subject.module(spread=False)
     attach(host, lambda channels: built, after="0", identity=True, example=x)

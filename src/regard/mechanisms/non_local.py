@@ -34,6 +34,7 @@ from torch.nn import functional as F
 from regard.core import Attention
 from regard.layers import Pointwise, positive
 from regard.ops import affinity as pairs
+from regard.ops.precision import uncast, wide_linear, wide_norm, widened
 
 _AFFINITIES = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
 
@@ -125,15 +126,20 @@ class NonLocal(Attention):
         theta = n.mT if self.theta is None else self.theta.tokens(n)  # [B, Q, C']
         phi = self.embed(self.phi, x)  # [B, K, C']
         g = self.embed(self.g, x)  # [B, K, C']
-        y = self.attend(theta, phi, g, x)  # [B, Q, C']
-        z = self.out(y.mT)  # [B, C, N]
-        z = z if self.norm is None else self.norm(z)
-        return z.unflatten(-1, x.shape[2:]) + x
+        if "gaussian" in self.affinity:
+            z = self.out(self.attend(theta, phi, g, x).mT)  # [B, C, N]
+            z = z if self.norm is None else self.norm(z)
+            return z.unflatten(-1, x.shape[2:]) + x
+        with uncast(x):  # products that are not averaged leave half precision
+            y = self.attend(widened(theta), widened(phi), widened(g), x)  # [B, Q, C']
+            z = self.out(y.mT) if self.out.weight.dtype == y.dtype else wide_linear(self.out, y).mT  # type: ignore[arg-type]
+            z = z if self.norm is None else wide_norm(self.norm, z)
+            return (z.unflatten(-1, x.shape[2:]) + x).to(x.dtype)
 
     def attend(self, theta: Tensor, phi: Tensor, g: Tensor, x: Tensor) -> Tensor:
         """Σ_j A_ij g_j, through A only when somebody watches."""
         if self.relate is not None:
-            w_theta, w_phi = self.relate.weight[0].chunk(2)
+            w_theta, w_phi = widened(self.relate.weight[0]).chunk(2)
             theta, phi = theta @ w_theta, phi @ w_phi  # [B, Q], [B, K]
         if self.watched:
             return self.see("affinity", self.weights(theta, phi), **self.grids(x)) @ g

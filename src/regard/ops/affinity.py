@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.ops.precision import uncast
 from regard.ops.tracing import exporting
 
 
@@ -18,7 +19,7 @@ def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
 
     The logits are formed in float32 at least: in half precision they overflow long before the inputs do.
     """
-    with torch.autocast(q.device.type, enabled=False):
+    with uncast(q):
         wide = torch.promote_types(q.dtype, torch.float32)
         q, k, narrow = q.to(wide), k.to(wide), q.dtype
         return ((q if scale == 1 else scale * q) @ k.mT).softmax(-1).to(narrow)
@@ -29,13 +30,14 @@ def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Te
 
     On CPU the fused path is only taken for four dimensions, contiguous last dimensions and equal widths of queries and
     values; otherwise the Q × K matrix is formed silently. So the narrower side is padded with zeros, which change
-    neither the logits nor the values that are kept. Forming a small matrix is faster than that; a padded one is worth
-    less, so there it may be larger.
+    neither the logits nor the values that are kept. Forming the matrix is faster where it is small, and the more is
+    padded, the larger it may be for that.
     """
     width, out = q.shape[-1], v.shape[-1]
     if q.device.type == "cpu" and not exporting():
-        small = 1024**2 if width == out else 4096**2
-        if q.shape[1] * k.shape[1] <= small:
+        queries, keys = q.shape[1], k.shape[1]
+        small = min(max(16 * abs(width - out), 256), 4096) ** 2
+        if keys <= 128 or queries * keys <= small:
             return softmax_weights(q, k, scale=scale) @ v
     if width < out:
         q, k = F.pad(q, (0, out - width)), F.pad(k, (0, out - width))

@@ -14,7 +14,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.ops.precision import uncast
 from regard.ops.tracing import exporting
+
+SMALL = 512  # positions of a map below which the plain form is the fastest
 
 
 def average(x: Tensor) -> Tensor:
@@ -64,24 +67,27 @@ def adaptive_average(x: Tensor, size: tuple[int, int]) -> Tensor:
     after the other.
     """
     (h, w), (height, width) = size, x.shape[2:]
-    if not exporting():
-        if not x.is_contiguous():
-            return F.adaptive_avg_pool2d(x, size)
-        if h * w * height * width <= 2**14:
-            bins = torch.kron(bin_weights(h, height, like=x), bin_weights(w, width, like=x))
-            with torch.autocast(x.device.type, enabled=False):
-                return (x.flatten(2) @ bins.mT).unflatten(-1, (h, w))
-    with torch.autocast(x.device.type, enabled=False):
-        return bin_weights(h, height, like=x) @ x @ bin_weights(w, width, like=x).mT
+    if not exporting() and not x.is_contiguous():
+        return F.adaptive_avg_pool2d(x, size)
+    rows, columns = bin_weights(h, height, like=x), bin_weights(w, width, like=x)
+    with uncast(x):
+        if not exporting() and h * w * height * width <= 2**14:
+            return (x.flatten(2) @ torch.kron(rows, columns).mT).unflatten(-1, (h, w))
+        return rows @ x @ columns.mT
 
 
 def pyramid_average(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     """Adaptive averages to each s × s of `sizes` from one reading of x: `B C H W` -> several `B C s s`."""
     if not x.is_contiguous() and not exporting():
         return [F.adaptive_avg_pool2d(x, size) for size in sizes]
-    rows = torch.cat([bin_weights(size, x.shape[2], like=x) for size in sizes])
-    columns = torch.cat([bin_weights(size, x.shape[3], like=x) for size in sizes])
-    with torch.autocast(x.device.type, enabled=False):
+    rows, columns = bin_weights(sizes, x.shape[2], like=x), bin_weights(sizes, x.shape[3], like=x)
+    with uncast(x):
+        if not exporting() and sum(size**2 for size in sizes) * x[0, 0].numel() <= 2**14:
+            pairs = zip(rows.split(list(sizes)), columns.split(list(sizes)), strict=True)
+            bins = torch.cat([torch.kron(row, column) for row, column in pairs])
+            pooled = x.flatten(2) @ bins.mT  # [B, C, Σs²]
+            parts = pooled.split([size**2 for size in sizes], 2)
+            return [part.unflatten(-1, (size, size)) for part, size in zip(parts, sizes, strict=True)]
         pooled = rows @ x @ columns.mT  # [B, C, Σs, Σs], of which the blocks on the diagonal are wanted
     levels, start = [], 0
     for size in sizes:
@@ -90,16 +96,69 @@ def pyramid_average(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     return levels
 
 
-def bin_weights(bins: int, length: int, *, like: Tensor) -> Tensor:
+def bin_weights(bins: int | Sequence[int], length: int, *, like: Tensor) -> Tensor:
     """W with W p = adaptive average of p along one axis: `bins length`, rows sum to 1, in the type of `like`.
 
-    Bin i reaches from ⌊i length / bins⌋ up to ⌈(i + 1) length / bins⌉.
+    Bin i of n reaches from ⌊i length / n⌋ up to ⌈(i + 1) length / n⌉. Several numbers of bins are one after the other.
     """
+    if torch.compiler.is_compiling() or like.device.type != "cpu":
+        if not isinstance(bins, Sequence):
+            return _bin_weights(bins, length, like)
+        return torch.cat([_bin_weights(n, length, like) for n in bins])
+    counted = [(i, n) for n in ([bins] if isinstance(bins, int) else bins) for i in range(n)]
+    # A list is far quicker than a dozen tiny operations.
+    starts = torch.tensor([i * length // n for i, n in counted], device=like.device)[:, None]
+    stops = torch.tensor([-(-(i + 1) * length // n) for i, n in counted], device=like.device)[:, None]
+    at = torch.arange(length, device=like.device)
+    return ((at >= starts) & (at < stops)).to(like.dtype) / (stops - starts)
+
+
+def _bin_weights(bins: int, length: int, like: Tensor) -> Tensor:
     index = torch.arange(bins, device=like.device)[:, None]
     start = index * length // bins
     stop = ((index + 1) * length + bins - 1) // bins
     at = torch.arange(length, device=like.device)
-    return ((at >= start) & (at < stop)).to(like.dtype) / (stop - start).to(like.dtype)
+    return ((at >= start) & (at < stop)).to(like.dtype) / (stop - start)
+
+
+def halved_maximum(x: Tensor, size: int) -> Tensor:
+    """Max pooling over size × size windows two apart: `B C H W` -> `B C ⌊H/2⌋ ⌊W/2⌋`; a side of length 1 stays.
+
+    Windows of 3 round up and reach over the end, as in Caffe; windows of 2 leave an odd last row out.
+    """
+    height, width = x.shape[2:]
+    if exporting():  # rounding up inside the pool would fix whether a side is even
+        below, right = 2 * (height // 2) + size - 2 - height, 2 * (width // 2) + size - 2 - width
+        return F.max_pool2d(F.pad(x, (0, right, 0, below), value=-torch.inf), size, 2)
+    return F.max_pool2d(x, [min(size, height), min(size, width)], 2, ceil_mode=size > 2)
+
+
+def filtered(x: Tensor, filters: Tensor) -> Tensor:
+    """Σ_hw F_khw x_chw, where filter k serves the k-th of K equal groups of channels: `B C H W`, `K H W` -> `B C`.
+
+    A product of maps while they are small. For large ones the fastest form differs with the layout and with gradients,
+    by up to ten times: one matrix product of all filters with all channels, of which a K-th is kept (more
+    multiplications, but x is read once, as it lies); a product of matrices for each group; a convolution.
+    """
+    batch, channels, height, width = x.shape
+    filters = filters.to(x.dtype)
+    count, group = filters.shape[0], channels // filters.shape[0]
+    with uncast(x):
+        if group == 1 and (exporting() or height * width < SMALL):
+            return (x * filters).sum((2, 3))
+        if not exporting() and height * width < SMALL:
+            return (x.view(batch, count, group, height, width) * filters[:, None]).sum((3, 4)).flatten(1)
+        learning = torch.is_grad_enabled() and x.requires_grad
+        if group > 1 and not (x.is_contiguous() and (learning or count > 16)):
+            all_pairs = x.flatten(2) @ filters.flatten(1).mT  # [B, C, K]
+            return all_pairs.view(batch, count, group, count).diagonal(dim1=1, dim2=3).mT.flatten(1)
+        if group > 1:
+            return (x.flatten(2).view(batch, count, group, -1) @ filters.flatten(1)[..., None]).flatten(1)
+        if x.is_contiguous():
+            return torch.bmm(x.flatten(2).transpose(0, 1), filters.flatten(1)[..., None])[..., 0].T
+        if not torch.is_grad_enabled():
+            return F.conv2d(x, filters[:, None], groups=count).flatten(1)
+        return (x * filters).sum((2, 3))
 
 
 def channel_average(x: Tensor) -> Tensor:

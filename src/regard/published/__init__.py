@@ -81,6 +81,8 @@ def rebuild(reference: str, args: Mapping[str, Any], state: Mapping[str, Tensor]
         part, dot, attribute = path.rpartition(".")
         if dot:
             setattr(module.get_submodule(part), attribute, value)
+    if row.host is not None:
+        module = row.host(module, given)
     if row.state is not None:
         state = row.state(dict(state), given)
     _drop_absent_biases(module, names, state)
@@ -91,9 +93,15 @@ def rebuild(reference: str, args: Mapping[str, Any], state: Mapping[str, Tensor]
 
 def _drop_absent_biases(module: nn.Module, names: Mapping[str, str], state: Mapping[str, Tensor]) -> None:
     """A convolution published without the bias that a following norm makes redundant loses ours too."""
+    modules = dict(module.named_modules())
     for ours, theirs in names.items():
-        part = module.get_submodule(ours)
-        if not isinstance(part, nn.Sequential) and f"{theirs}.weight" in state and f"{theirs}.bias" not in state:
+        part = modules.get(ours)  # None for a parameter that belongs to no layer
+        if (
+            part is not None
+            and not isinstance(part, nn.Sequential)
+            and f"{theirs}.weight" in state
+            and f"{theirs}.bias" not in state
+        ):
             part._parameters["bias"] = None
 
 
@@ -104,8 +112,8 @@ def _renamed(
     found: dict[str, Tensor] = {}
     used = set()
     for key, blank in wanted.items():
-        prefix = max((name for name in names if name == "" or key.startswith(f"{name}.")), key=len, default=None)
-        theirs = "" if prefix is None else f"{names[prefix]}.{key.removeprefix(prefix).removeprefix('.')}"
+        prefix = max((name for name in names if name in ("", key) or key.startswith(f"{name}.")), key=len, default=None)
+        theirs = "" if prefix is None else f"{names[prefix]}.{key.removeprefix(prefix).removeprefix('.')}".strip(".")
         if theirs in state:
             tensor = state[theirs]
             if [n for n in tensor.shape if n != 1] != [n for n in blank.shape if n != 1]:

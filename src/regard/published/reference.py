@@ -24,7 +24,9 @@ class Reference:
             "part.attribute", what is set after building), and for each of our parameter prefixes the published one.
         state: rewrites the published state where renaming is not enough: a transposed matrix, a fused projection. It
             is linear in the tensors, so that gradients can travel the same way.
-        adapt: wraps our module so that it is called as the published one is; both take the published arguments.
+        host: puts our module into the block that it is published in, whose parameters are in the state as well; `build`
+            then names all of them, below the block.
+        adapt: wraps our module so that it is called as the published one is; all three take the published arguments.
         maps: the published code's name of an attention map -> the name under which `watch` shows it.
     """
 
@@ -32,7 +34,8 @@ class Reference:
     entry: str
     build: Build
     state: Callable[[State, Mapping[str, Any]], State] | None = None
-    adapt: Callable[[nn.Module, Mapping[str, Any]], nn.Module] | None = None
+    host: Callable[[nn.Module, Mapping[str, Any]], nn.Module] | None = None
+    adapt: Callable[[Any, Mapping[str, Any]], nn.Module] | None = None
     maps: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -1,0 +1,86 @@
+"""Scaled dot-product attention in several heads: queries `B h Q D`, keys `B h K D`, values `B h K E` -> `B h Q E`.
+
+Who sees what is a mask of booleans, True where a key is visible: `B K` for all queries alike, `B Q K`, or `B h Q K`,
+with 1 for any axis but the last. A query that sees no key gets zeros, where a softmax over nothing would be NaN.
+Numbers in place of booleans are added to the logits; they have three or four axes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from regard.ops.precision import uncast
+
+
+def check(x: Tensor, visible: Tensor | None) -> None:
+    """Raises: ValueError for an input that is no sequence, or a mask that is none."""
+    if x.ndim != 3:
+        raise ValueError(f"input of shape {tuple(x.shape)}: a sequence B T C is needed")
+    if visible is not None and not (visible.dtype is torch.bool or (visible.is_floating_point() and visible.ndim > 2)):
+        raise ValueError(f"a mask of {visible.dtype} {tuple(visible.shape)}: booleans, True where visible, are needed")
+
+
+def merged(q: Tensor, k: Tensor, visible: Tensor | None, causal: bool) -> Tensor | None:
+    """Both masks as one of four axes, each of them 1 where it does not matter but the last."""
+    if visible is not None and visible.ndim < 4:
+        visible = visible[:, None, None] if visible.ndim == 2 else visible[:, None]
+    if not causal:
+        return visible
+    past = torch.arange(q.shape[2], device=q.device)[:, None] >= torch.arange(k.shape[2], device=k.device)
+    if visible is None:
+        return past[None, None]
+    return past & visible if visible.dtype is torch.bool else visible.masked_fill(~past, -torch.inf)
+
+
+def weights(q: Tensor, k: Tensor, *, scale: float, visible: Tensor | None = None, causal: bool = False) -> Tensor:
+    """softmax_k(scale · q·k) over the visible keys: `B h Q K`; a row without any is zero.
+
+    The logits are formed in float32 at least: in half precision they overflow long before the inputs do.
+    """
+    mask = merged(q, k, visible, causal)
+    with uncast(q):
+        narrow, wide = q.dtype, torch.promote_types(q.dtype, torch.float32)
+        q, k = scale * q.to(wide), k.to(wide)
+        if mask is None:
+            return (q @ k.mT).softmax(-1).to(narrow)
+        if mask.dtype is torch.bool:
+            mask = torch.zeros_like(mask, dtype=wide).masked_fill_(~mask, -torch.inf)
+        # One more key, which gets no weight beside any visible one, and all of it where there is none.
+        k, mask = F.pad(k, (0, 0, 0, 1)), F.pad(mask.to(wide), (0, 1), value=torch.finfo(wide).min)
+        return (q @ k.mT).add_(mask).softmax(-1)[..., :-1].to(narrow)
+
+
+def attend(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    scale: float,
+    visible: Tensor | None = None,
+    causal: bool = False,
+    dropout: float = 0.0,
+    see: Callable[[Tensor], Tensor] | None = None,
+) -> tuple[Tensor, Tensor | None]:
+    """Σ_k a_k v_k, and the weights a where `see` asks for them, before their dropout.
+
+    Without it through the fused attention of torch, memory linear in Q and K. On CPU that needs equal widths of keys
+    and values and no dropout; else it forms the Q × K matrix silently, in the precision of its inputs.
+    """
+    if see is not None or (q.device.type == "cpu" and (dropout > 0 or q.shape[-1] != v.shape[-1])):
+        a = weights(q, k, scale=scale, visible=visible, causal=causal)
+        a = a if see is None else see(a)
+        a = a.to(v.dtype)  # autocast keeps the values in half precision
+        return F.dropout(a, dropout) @ v if dropout > 0 else a @ v, a
+    if visible is None:
+        return F.scaled_dot_product_attention(q, k, v, is_causal=causal, dropout_p=dropout, scale=scale), None
+    mask = merged(q, k, visible, causal)
+    assert mask is not None
+    if mask.dtype is not torch.bool:
+        return F.scaled_dot_product_attention(q, k, v, mask.to(q.dtype), dropout_p=dropout, scale=scale), None
+    some = mask.any(-1, keepdim=True)
+    y = F.scaled_dot_product_attention(q, k, v, mask | ~some, dropout_p=dropout, scale=scale)
+    return y.masked_fill(~some, 0), None

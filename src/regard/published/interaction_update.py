@@ -1,0 +1,99 @@
+"""Interaction-aggregation-update units as others publish them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import wraps
+from typing import Any
+
+from torch import Tensor, nn
+
+from regard.published.reference import Build, Reference, State
+
+
+def _unit(mask: str, inner: str) -> Build:
+    def build(in_channels):
+        names = {
+            "channel.out": "W1.0",
+            "channel.norm": "W1.1",
+            "spatial.mask": f"{mask}.conv.conv",
+            "spatial.mask_norm": f"{mask}.conv.bn",
+            "spatial.reduce": "g",
+            "spatial.relate": f"{inner}.module_w.relation.0",
+            "spatial.relate_norm": f"{inner}.module_w.relation.1",
+            "spatial.update": f"{inner}.module_l.fsm.0",
+            "spatial.update_norm": f"{inner}.module_l.fsm.1",
+            "spatial.out": "W2.0",
+            "spatial.norm": "W2.1",
+        }
+        return {"channels": in_channels, "return_mask": True}, names
+
+    return build
+
+
+_image = _unit("sa", "SIAU")
+
+
+def _video(in_channels, seq_len, t=None):
+    arguments, names = _unit("SA", "STIAU")(in_channels)
+    return {**arguments, "dims": 3}, names
+
+
+def _alone(whole: Build, unit: str) -> Build:
+    """The published block, of which one unit is taken."""
+
+    @wraps(whole)  # for its signature
+    def build(*args, **kwargs):
+        arguments, names = whole(*args, **kwargs)
+        if unit == "channel":
+            del arguments["return_mask"]
+        start = f"{unit}."
+        return arguments, {ours.removeprefix(start): theirs for ours, theirs in names.items() if ours.startswith(start)}
+
+    return build
+
+
+def _channel_state(state: State, args: Mapping[str, Any]) -> State:
+    return {key: value for key, value in state.items() if key.startswith("W1.")}
+
+
+def _spatial_state(state: State, args: Mapping[str, Any]) -> State:
+    return {key: value for key, value in state.items() if not key.startswith("W1.")}
+
+
+class _FramesAsBatch(nn.Module):
+    """Returns the masks of all frames in one batch."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y, mask = self.module(x)
+        return y, mask.flatten(0, 1)
+
+
+def _frames_as_batch(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+    return _FramesAsBatch(module)
+
+
+_IANET = "iaunet/blue-blue272.ImgReID-IAnet"
+_MAPS = {"channel_affinity": "channel/affinity", "part_masks": "spatial/mask"}
+_CHANNEL = {"channel_affinity": "affinity"}
+_SPATIAL = {"part_masks": "mask"}
+
+REFERENCES = (
+    Reference(f"{_IANET}/IAU", "iau", _image, maps=_MAPS),
+    Reference(f"{_IANET}/IAUBlock3D", "iau", _video, adapt=_frames_as_batch, maps=_MAPS),
+    Reference(f"{_IANET}/IAU.CIAU", "ciau", _alone(_image, "channel"), state=_channel_state, maps=_CHANNEL),
+    Reference(f"{_IANET}/IAU.SIAU", "siau", _alone(_image, "spatial"), state=_spatial_state, maps=_SPATIAL),
+    Reference(f"{_IANET}/IAUBlock3D.CIAU", "ciau", _alone(_video, "channel"), state=_channel_state, maps=_CHANNEL),
+    Reference(
+        f"{_IANET}/IAUBlock3D.STIAU",
+        "siau",
+        _alone(_video, "spatial"),
+        state=_spatial_state,
+        adapt=_frames_as_batch,
+        maps={"part_masks": "module/mask"},
+    ),
+)

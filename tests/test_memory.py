@@ -1,0 +1,67 @@
+"""Pairwise mechanisms form no matrix of positions × positions, forward or backward, unless somebody watches."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+import regard
+from regard.ops import affinity
+
+SIDE = 96
+
+
+class Largest(TorchDispatchMode):
+    """Remembers how many elements the largest tensor has that any operator returns."""
+
+    numel = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        sizes = (x.numel() for x in tree_leaves(result) if isinstance(x, torch.Tensor))
+        self.numel = max(self.numel, *sizes, 0)
+        return result
+
+
+def largest(module: Any, *inputs: torch.Tensor) -> int:
+    with Largest() as seen:
+        outputs = module(*inputs)
+        sum(y.sum() for y in (outputs if isinstance(outputs, tuple) else (outputs,))).backward()
+    return seen.numel
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *(
+            ("nonlocal", {"affinity": kind})
+            for kind in ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+        ),
+        ("pam", {}),
+        ("danet", {"classes": 3, "width": 8}),
+    ],
+)
+def test_a_large_map_forms_no_matrix_of_positions(name: str, options: dict[str, Any]) -> None:
+    pool = {"pool": 1} if name == "nonlocal" else {}
+    module = regard.create(name, channels=16, **pool, **options)
+    x = torch.randn(1, 16, SIDE, SIDE, requires_grad=True)
+    assert largest(module, x) <= 128 * SIDE**2 < SIDE**4
+    assert x.grad is not None
+
+
+def test_watching_a_small_map_forms_it() -> None:
+    module = regard.create("pam", channels=16)
+    with regard.watch(module) as maps, Largest() as seen:
+        module(torch.randn(1, 16, 13, 11))
+    assert maps["affinity"][0].shape == (1, 143, 143)
+    assert seen.numel == 143**2
+
+
+@pytest.mark.parametrize(("width", "out"), [(8, 8), (2, 16), (16, 2), (8, 512)])
+def test_attention_of_many_positions_is_never_formed(width: int, out: int) -> None:
+    q, k, v = (torch.randn(1, 4200, size, requires_grad=True) for size in (width, width, out))
+    assert largest(affinity.softmax_attend, q, k, v) <= 512 * 4200 < 4200**2

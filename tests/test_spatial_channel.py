@@ -1,0 +1,47 @@
+"""SCA-CNN without and with a decoder."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import regard
+
+
+@pytest.mark.parametrize("order", ["channel_spatial", "spatial_channel", "channel", "spatial"])
+def test_even_attention_is_the_identity_under_the_released_scale(order: str) -> None:
+    module = regard.create("sca", 6, hidden=8, state_channels=10, order=order)
+    for name, parameter in module.named_parameters():
+        if "score" in name:
+            torch.nn.init.zeros_(parameter)
+    x = torch.randn(2, 6, 5, 7)
+    torch.testing.assert_close(module(x, torch.randn(2, 10)), x)
+
+
+def test_the_second_attention_sees_what_the_first_one_left() -> None:
+    """A channel that channel attention shuts leaves spatial attention even; in the other order it does not."""
+    x = torch.zeros(1, 2, 3, 4)
+    x[:, 0, 1, 2], x[:, 1] = -5.0, 9.0
+    maps = {}
+    for order in ("channel_spatial", "spatial_channel"):
+        module = regard.create("sca", 2, hidden=1, order=order)
+        torch.nn.init.constant_(module.channel.embed.weight, 1.0)
+        torch.nn.init.constant_(module.channel.score.weight, 200.0)  # nearly all on channel 1, whose mean is above
+        module.spatial.embed.weight.data = torch.tensor([[1.0, 0.0]])  # looks at channel 0 alone
+        torch.nn.init.constant_(module.spatial.score.weight, 1.0)
+        with regard.watch(module) as seen:
+            module(x)
+        maps[order] = seen["spatial"][0].flatten()
+    torch.testing.assert_close(maps["channel_spatial"], torch.full((12,), 1 / 12))
+    assert maps["spatial_channel"].argmin() == 6
+    assert maps["spatial_channel"][6] < 0.04
+
+
+def test_refuses() -> None:
+    with pytest.raises(ValueError, match="order='both'"):
+        regard.create("sca", 6, order="both")
+    x = torch.randn(2, 6, 5, 7)
+    with pytest.raises(ValueError, match="state: none, but the module is built for state_channels=10"):
+        regard.create("sca", 6, state_channels=10)(x)
+    with pytest.raises(ValueError, match=r"state: shape \(2, 10\), but the module is built for state_channels=None"):
+        regard.create("sca", 6)(x, torch.randn(2, 10))
