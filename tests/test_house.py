@@ -105,10 +105,11 @@ def test_the_architecture_page_has_every_room() -> None:
     assert not {name for name in rooms if f"`{name}`" not in page}
 
 
-def test_published_code_stands_under_the_name_of_its_mechanism() -> None:
+def test_published_code_stands_under_the_name_of_what_it_rebuilds() -> None:
     machinery = {"__init__", "reference"}
     stems = {path.stem for path in (SOURCE / "published").glob("*.py")} - machinery
-    assert stems <= {path.stem for path in MECHANISMS}
+    assert stems <= {path.stem for path in (*MECHANISMS, *SYSTEMS)}
+    assert not {path.stem for path in MECHANISMS} & {path.stem for path in SYSTEMS}, "one name, one file of rows"
 
 
 def test_every_label_has_a_file_and_every_file_a_label() -> None:

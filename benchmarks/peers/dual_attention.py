@@ -13,6 +13,7 @@ PEERS = (
         attribute="PAM_Module",
         arguments=lambda shape: {"in_dim": shape.channels},
         reference="danet_pam/junfu1115.DANet/PAM_Module",
+        largest=(2, 56, 56),
     ),
     Peer(
         entry="cam",

@@ -15,7 +15,10 @@ def _timm(theirs: nn.Module, shape: Shape) -> nn.Module:
     return load("nonlocal", {"channels": shape.channels, "hidden": hidden, "pool": 1}, weights)
 
 
-def _alexhex(affinity: str, *, pooled: bool = False, largest: tuple[int, int, int] | None = None) -> Peer:
+_LARGEST = (2, 56, 56)  # every call is a second
+
+
+def _alexhex(affinity: str, *, pooled: bool = False, largest: tuple[int, int, int] = _LARGEST) -> Peer:
     return Peer(
         entry="nonlocal",
         place=f"AlexHex7/Non-local_pytorch:lib/non_local_{affinity}.py",
@@ -34,6 +37,7 @@ PEERS = (
         attribute="NonLocalAttn",
         arguments=lambda shape: {"in_channels": shape.channels},
         twin=_timm,
+        largest=_LARGEST,
     ),
     Peer(
         entry="nonlocal",
@@ -41,6 +45,7 @@ PEERS = (
         attribute="NonLocal2d",
         arguments=lambda shape: {"in_channels": shape.channels, "norm_cfg": {"type": "BN"}},
         reference="nonlocal/open-mmlab.mmcv/NonLocal2d",
+        largest=_LARGEST,
     ),
     # The authors' laboratory's own PyTorch version; one frame of video is an image.
     Peer(
@@ -54,6 +59,7 @@ PEERS = (
         },
         reference="nonlocal/facebookresearch.SlowFast/Nonlocal",
         inputs=lambda shape: [torch.randn(shape)[:, :, None]],
+        largest=_LARGEST,
     ),
     _alexhex("embedded_gaussian"),
     _alexhex("embedded_gaussian", pooled=True),

@@ -1,6 +1,6 @@
 """Which frequencies `fca` should attend with, on a model and data of one's own: the paper's two-step selection.
 
-FcaNet: Frequency Channel Attention Networks, Section 3.3. Qin, Zhang, Wu, Li. ICCV 2021, arXiv:2012.11879.
+FcaNet: Frequency Channel Attention Networks. Qin, Zhang, Wu, Li. ICCV 2021, arXiv:2012.11879.
 
     1. Train a network for each of the 7 × 7 frequencies, with all channels on that one, and rank them by accuracy.
     2. Take the k best together; which k, the same accuracy says.

@@ -163,7 +163,7 @@ def subjects(entry: catalog.Entry) -> Iterator[Subject]:
         yield Subject(
             name=f"{entry.name}({options})",
             build=partial(factory, **setting.kwargs),
-            channels=setting.kwargs.get("channels", 12),
+            channels=setting.kwargs.get("channels") or (setting.sizes or {}).get("C", 12),
             inputs=setting.inputs or entry.inputs,
             outputs=setting.outputs or entry.outputs,
             maps=setting.maps,

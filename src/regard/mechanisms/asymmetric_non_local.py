@@ -47,7 +47,7 @@ class _Embedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_norm_batch(self.norm, x)
-        return self.norm(self.project(x.flatten(2)).unflatten(-1, x.shape[2:])).relu()
+        return self.norm(self.project(x.flatten(2)).unflatten(-1, x.shape[2:])).relu_()
 
 
 class _Stage(nn.Module):
@@ -148,7 +148,7 @@ class PyramidNonLocal(Attention):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.block(x, x, self.see).relu())
+        return self.dropout(self.block(x, x, self.see).relu_())
 
 
 class FusionNonLocal(Attention):

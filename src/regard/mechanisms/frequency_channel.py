@@ -4,17 +4,18 @@ FcaNet: Frequency Channel Attention Networks. Qin, Zhang, Wu, Li. ICCV 2021, arX
 Official code: cfzd/FcaNet (PyTorch).
 
     B_u(t) = cos(πu (t + ½) / N) / √N · (√2 if u > 0)         basis along an axis of N positions                  (1)
-    z_c = Σ_hw x_chw B_u(h) B_v(w)                            (u, v) of the group of c; K groups, Eq. 9 and 10    (2)
-    s   = σ(W₂ relu(W₁ z))                                    no biases, Eq. 11                                   (3)
+    z_c = Σ_hw x_chw B_u(h) B_v(w)                            (u, v) of the group of c; K groups                  (2)
+    s   = σ(W₂ relu(W₁ z))                                    no biases                                           (3)
     y_c = s_c · x_c                                                                                               (4)
 
 Place: on the residual branch of every block, after its last batch norm and before the addition, with a transform of 56,
     28, 14 or 7 positions by stage: the size of the map at 224 pixels.
 Cost: one pass to transform and one to scale, 2C²/r multiplications; O(C) extra memory. The transform of a map that is
     first averaged to another size is folded into one filter per frequency, so the small map is never formed.
-Deviations: frequencies are given on a 7 × 7 grid and multiplied by ⌊size / 7⌋ as released. So every frequency of a
-    transform below 7 positions is zero, and the gate one of averages times N (a quirk that is kept). The release has
-    K of 1, 2, 4, 8, 16 or 32; here any from 1 to 32 that divides C, or pairs of one's own.
+Deviations: frequencies are given on a 7 × 7 grid and multiplied by ⌊size / 7⌋ as released. So all of them are 0 along
+    an axis of fewer than 7 positions, which leaves averages (a quirk that is kept). The release has K of 1, 2, 4, 8, 16
+    or 32; here any from 1 to 32 that divides C, or pairs of one's own, which `regard.frequencies.rank_frequencies`
+    finds by the paper's two steps.
 Errata: the first frequency is √(HW) times the average, which makes (3) with K = 1 another function than
     squeeze-and-excitation with the same weights.
 """

@@ -16,7 +16,7 @@ Official code: blue-blue272/ImgReID-IAnet.
 
 Place: after stages 2 and 3 of a ResNet-50 whose last stride is 1.
 Cost: 2NC² + C³ multiplications for (1), 2NCM + NC² with the M = CT rows of a video; NC(2P + 1) for the rest. Memory
-    O(NC + C²); a video's M² weights are formed only where they are hardly larger than the map, or watched.
+    O(NC + C²); of a video the M² weights are formed only to learn, while hardly larger than the map, or watched.
 Deviations: the masks are supervised by part labels in training | the released module returns them with the map |
     `return_mask`. The released video module cuts its relation at the longest video that it is built for | any length
     here. Released for even C alone | any C.
@@ -69,8 +69,8 @@ class ChannelInteraction(Attention):
     def mix(self, n: Tensor, channels: int) -> Tensor:
         """W₁ softmax(X Xᵀ) X: `B M N` -> `B C N`, or `B C TN` of a video."""
         rows, positions = n.shape[1:]
-        image = self.dims == 2
-        if self.watched or image or (not exporting() and rows <= max(1024, 2 * positions)):
+        image, learning = self.dims == 2, torch.is_grad_enabled() and n.requires_grad  # the fused backward is slower
+        if self.watched or image or (learning and not exporting() and rows <= max(1024, 2 * positions)):
             a = self.see("affinity", softmax_weights(n, n))  # [B, M, M]
             if image and (exporting() or channels < positions):  # one product fewer with the N columns
                 mixed = widened(self.out.weight) @ a

@@ -36,7 +36,7 @@ def _ge_timm(channels, feat_size=None, extra_params=False, extent=0, use_mlp=Tru
         what = "use_mlp" if use_mlp else "add_maxpool" if add_maxpool else "extra_params"
         raise unsupported(what, True, "timm's GatherExcite then computes something else than the paper")
     arguments = {"channels": channels, "variant": "theta" if extra_params else "theta_minus", "extent": extent or None}
-    names = {}
+    names: dict[str, str] = {}
     for i in range(extent.bit_length() - 1 if extra_params else 0):
         names |= {f"convs.{i}": f"gather.conv{i + 1}", f"norms.{i}": f"gather.norm{i + 1}"}
     return arguments, names

@@ -222,7 +222,7 @@ ENTRIES: tuple[Entry, ...] = (
         kwargs={"channels": 3},
         options=(
             Option({"transform": "attention"}),
-            Option({"transform": "spline", "points": 3}, maps={"points": "B 9 2", "grid": "B H W 2"}),
+            Option({"transform": "spline", "points": 3}, maps={"points": "B K 2", "grid": "B H W 2"}),
             Option({"size": (4, 3)}, outputs=("B C 4 3",), maps={"theta": "B 2 3", "grid": "B 4 3 2"}),
             Option({"align_corners": True, "padding": "border"}),
             Option({"localisation": "given", "interpolation": "bicubic"}, inputs=("B C H W", "B 2 3")),
