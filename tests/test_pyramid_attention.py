@@ -1,4 +1,4 @@
-"""What the laws cannot ask of pyramid attention: exporting from 16 × 16 up, and the bounds of what fits together."""
+"""What the laws do not ask of pyramid attention: bicubic resizing, half precision out of range, what fits together."""
 
 from __future__ import annotations
 
@@ -14,31 +14,14 @@ def random(module: torch.nn.Module) -> torch.nn.Module:
     return module.eval()
 
 
-@pytest.mark.parametrize("upsample", ["deconvolution", "bilinear", "bicubic"])
-def test_exports_from_sixteen_up(upsample: str) -> None:
-    module = random(create("fpa", channels=8, upsample=upsample))
+def test_bicubic_resizing_exports_too() -> None:
+    module = random(create("fpa", channels=8, upsample="bicubic"))
     dim = torch.export.Dim
     sizes = ({0: dim("B", min=2), 2: dim("H", min=16), 3: dim("W", min=16)},)
     program = torch.export.export(module, (torch.randn(2, 8, 28, 20),), dynamic_shapes=sizes).module()
     for shape in ((2, 8, 28, 20), (3, 8, 16, 23), (2, 8, 33, 31)):
         x = torch.randn(shape)
         torch.testing.assert_close(program(x), module(x))
-
-
-@pytest.mark.parametrize("upsample", ["deconvolution", "bilinear"])
-def test_exports_to_onnx_from_sixteen_up(upsample: str) -> None:
-    onnxruntime = pytest.importorskip("onnxruntime")
-    module = random(create("fpa", channels=8, upsample=upsample))
-    dim = torch.export.Dim
-    sizes = ({0: dim("B", min=2), 2: dim("H", min=16), 3: dim("W", min=16)},)
-    program = torch.export.export(module, (torch.randn(2, 8, 28, 20),), dynamic_shapes=sizes)
-    exported = torch.onnx.export(program, dynamo=True, verbose=False)
-    assert exported is not None
-    session = onnxruntime.InferenceSession(exported.model_proto.SerializeToString(), providers=["CPUExecutionProvider"])
-    for shape in ((2, 8, 28, 20), (3, 8, 17, 23)):
-        x = torch.randn(shape)
-        seen = session.run(None, {session.get_inputs()[0].name: x.numpy()})[0]
-        torch.testing.assert_close(torch.from_numpy(seen), module(x), rtol=1e-4, atol=1e-4)
 
 
 def test_a_product_beyond_float16_saturates() -> None:

@@ -84,6 +84,8 @@ class Entry:
         options: every non-default setting, once.
         least: the smallest sizes of the last axes of the first input that are accepted.
         sizes: letter -> size, where the arguments fix it; C is `channels` where there are any.
+        exported: the smallest side of a map that a program exported for open sizes takes; more than 4 for what halves
+            its map several times.
         excused: law -> reason, where a law cannot hold; an excuse must really fail.
         code: the authors' published code, as `owner/repository`.
         parity: `exact`, recorded outputs of the authors' code are matched; `transcribed`, no such code is public.
@@ -101,6 +103,7 @@ class Entry:
     options: tuple[Option, ...] = ()
     least: tuple[int, ...] = (1, 1)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    exported: int = 4
     excused: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     parity: str = "exact"

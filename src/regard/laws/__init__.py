@@ -169,6 +169,7 @@ def subjects(entry: catalog.Entry) -> Iterator[Subject]:
             maps=setting.maps,
             least=setting.least or entry.least,
             sizes=setting.sizes or {},
+            exported=entry.exported,
             soft=entry.soft,
             factory=factory,
             kwargs=setting.kwargs,

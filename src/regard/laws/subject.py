@@ -40,6 +40,7 @@ class Subject:
         maps: declared map -> axes; None when nothing is declared.
         least: smallest sizes of the last axes of the first input.
         sizes: letter -> size, where the arguments fix it.
+        exported: smallest side of a map for a program exported with open sizes.
         soft: differentiable weights.
         factory, kwargs: the class and its arguments, where they are known: what `rejects` needs.
         plain: these are the label's own arguments, rather than one of its options.
@@ -53,6 +54,7 @@ class Subject:
     maps: Mapping[str, str] | None = None
     least: tuple[int, ...] = (1, 1)
     sizes: Mapping[str, int] = field(default_factory=dict)
+    exported: int = 4
     soft: bool = True
     factory: Callable[..., nn.Module] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)

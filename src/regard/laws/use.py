@@ -15,7 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from regard.attaching import attach, detach
-from regard.laws.subject import Broken, Subject, default_arguments, floats, loss, outputs_of, same, seeded, shape_of
+from regard.laws.subject import (
+    SIZES,
+    Broken,
+    Subject,
+    default_arguments,
+    floats,
+    loss,
+    outputs_of,
+    same,
+    seeded,
+    shape_of,
+)
 
 
 def keeps_state(subject: Subject) -> None:
@@ -97,6 +108,13 @@ def _first_line(error: BaseException) -> str:
 OTHER = {"B": 3, "H": 8, "W": 9, "T": 4, "N": 6, "Q": 7, "K": 5, "S": 6, "M": 8}
 
 
+def _exported_sizes(subject: Subject) -> tuple[dict[str, int], dict[str, int]]:
+    """The sizes at which a program is exported, and others at which it has to run."""
+    more = subject.exported - 4
+    first = {"H": SIZES["H"] + more, "W": SIZES["W"] + more} if more else {}
+    return first, {**OTHER, "H": OTHER["H"] + more, "W": OTHER["W"] + more}
+
+
 def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
     """Every axis that the arguments leave open may change; from 4 up, so that halving one leaves more than a position.
 
@@ -104,7 +122,11 @@ def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
     """
     least = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
     letters = {
-        letter: torch.export.Dim(letter, min=2 if letter == "B" else max(4, least.get(letter, 4)), max=4096)
+        letter: torch.export.Dim(
+            letter,
+            min=2 if letter == "B" else max(subject.exported if letter in "HW" else 4, least.get(letter, 4)),
+            max=4096,
+        )
         for letter in OTHER
         if letter not in subject.sizes
     }
@@ -136,8 +158,8 @@ def _exported(law: str, subject: Subject, module: nn.Module, inputs: Sequence[Te
 def exports(subject: Subject) -> None:
     """torch.export takes it with dynamic sizes; the program agrees with eager at other sizes."""
     module = subject.module()
-    program = _exported("exports", subject, module, subject.tensors()).module()
-    for sizes in ({}, OTHER):
+    program = _exported("exports", subject, module, subject.tensors(_exported_sizes(subject)[0])).module()
+    for sizes in _exported_sizes(subject):
         inputs = subject.tensors(sizes)
         same("exports", subject, shape_of(inputs), program(*inputs), module(*inputs), "the eager output")
 
@@ -147,7 +169,7 @@ def exports_to_onnx(subject: Subject) -> None:
     import onnxruntime
 
     module = subject.module()
-    program = _exported("exports_to_onnx", subject, module, subject.tensors())
+    program = _exported("exports_to_onnx", subject, module, subject.tensors(_exported_sizes(subject)[0]))
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -160,7 +182,7 @@ def exports_to_onnx(subject: Subject) -> None:
         raise Broken(
             "exports_to_onnx", subject.name, "dynamic sizes", _first_line(error), "ONNX export to succeed"
         ) from error
-    for sizes in ({}, OTHER):
+    for sizes in _exported_sizes(subject):
         inputs = subject.tensors(sizes)
         names = [slot.name for slot in session.get_inputs()]
         seen = session.run(None, {name: x.numpy() for name, x in zip(names, inputs, strict=True)})

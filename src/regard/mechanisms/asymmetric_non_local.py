@@ -16,9 +16,9 @@ Official code: MendelXu/ANN (PyTorch).
 Place: behind a dilated ResNet: afnb from stage 4 (l) and 5 (x), a 3×3 convolution to 512 channels, apnb, classifier.
     The auxiliary classifier on stage 4 counts 0.4 in the loss.
 Cost: N (D C_l + C C' + S (D + C')) multiplications, with D C more where queries are not shared; memory O(NS).
-Deviations: paper and official code alike, but the code drops channels (0.05) behind (5) and (6) and can sum contexts
-    (`stages`; its scales above 1 fail in apnb and change nothing in afnb). It passes every batch twice through f_q =
-    f_k, so that running statistics move by 1 − 0.9² = 0.19: so they do here. W starts at 0, as released.
+Deviations: paper | official code drops channels (0.05) behind (5), (6), starts W at 0, and passes every batch twice
+    through f_q = f_k, so that running statistics move by 1 − 0.9² = 0.19 | as released. Its scales above 1 fail in apnb
+    and change nothing in afnb; several scales of 1 are `stages`.
 Errata: in mmsegmentation the scale argument pools queries and then fails to reshape. Ports that add x to (5), or put a
     relu into (6), are not this mechanism.
 """
@@ -33,8 +33,7 @@ from torch.nn import functional as F
 
 from regard.core import Attention
 from regard.layers import Pointwise, check_norm_batch, positive
-from regard.ops import affinity as pairs
-from regard.ops import pooling
+from regard.ops import affinity, pooling
 
 
 class _Embedding(nn.Module):
@@ -67,7 +66,7 @@ class _Stage(nn.Module):
     def weights(self, low: Tensor, x: Tensor, sizes: Sequence[int]) -> Tensor:
         key = self.key(low)
         query = key if self.query is None else self.query(x)
-        return pairs.softmax_weights(query.flatten(2).mT, _pyramid(key, sizes).mT, scale=self.scale)  # [B, N, S]
+        return affinity.softmax_weights(query.flatten(2).mT, _pyramid(key, sizes).mT, scale=self.scale)  # [B, N, S]
 
     def context(self, anchors: Tensor) -> Tensor:
         return self.out(self.value(anchors))  # [B, C', S]
@@ -101,13 +100,16 @@ class _Block(nn.Module):
 
     def forward(self, low: Tensor, x: Tensor, see: Callable[..., Tensor]) -> Tensor:
         of_context, of_x = self.fuse.weight.tensor_split([self.norm.num_features], 1)
-        bias = x.new_zeros(()) if self.fuse.bias is None else self.fuse.bias[:, None]
-        y = torch.baddbmm(bias, of_x.expand(x.shape[0], -1, -1), x.flatten(2))  # [B, C', N]
         anchors = _pyramid(low, self.sizes)  # [B, C_l, S]
+        terms = []
         for stage in self.stages:
             a = see("affinity", stage.weights(low, x, self.sizes), Q=tuple(x.shape[2:]))  # type: ignore[operator]
             c = of_context @ stage.context(anchors)  # type: ignore[operator]  # [B, C', S]
-            y = y.baddbmm_(c, a.mT.to(c.dtype))
+            terms.append((c, a.mT.to(c.dtype)))
+        bias = x.new_zeros(()) if self.fuse.bias is None else self.fuse.bias[:, None]
+        y = torch.baddbmm(bias, of_x.expand(x.shape[0], -1, -1), x.flatten(2))  # [B, C', N]
+        for c, a in terms:
+            y = y.baddbmm_(c, a)
         return self.norm(y.unflatten(-1, x.shape[2:]))
 
 
@@ -143,8 +145,9 @@ class PyramidNonLocal(Attention):
         dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
-        self.block = _Block(channels, channels, hidden, value_hidden, channels, sizes, stages, shared)
+        self.block = _Block(
+            positive("channels", channels), channels, hidden, value_hidden, channels, sizes, stages, shared
+        )
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -188,7 +191,7 @@ class FusionNonLocal(Attention):
 
 
 class AsymmetricNonLocalHead(Attention):
-    """Segmentation head on the last two stages: fusion, then pyramid attention, with an auxiliary classifier.
+    """Segmentation head on the last two stages: fusion, then pyramid attention, and an auxiliary classifier.
 
     Args:
         channels: C of the last stage.

@@ -148,8 +148,7 @@ def filtered(x: Tensor, filters: Tensor) -> Tensor:
             return (x * filters).sum((2, 3))
         if not exporting() and height * width < SMALL:
             return (x.view(batch, count, group, height, width) * filters[:, None]).sum((3, 4)).flatten(1)
-        learning = torch.is_grad_enabled() and x.requires_grad
-        if group > 1 and not (x.is_contiguous() and (learning or count > 16)):
+        if group > 1 and (count <= 16 or not x.is_contiguous()):
             all_pairs = x.flatten(2) @ filters.flatten(1).mT  # [B, C, K]
             return all_pairs.view(batch, count, group, count).diagonal(dim1=1, dim2=3).mT.flatten(1)
         if group > 1:

@@ -17,6 +17,7 @@ HALVING = (1, 5, 10, 10, 5, 1, 1)  # over 33
 GABOR = 9  # pixels along each side of an oriented filter
 # GNU Octave's rounding in (sum of the filter) / (sum of the rows that lie inside), both zero but for it; only the
 # vertical filter of phase 90 has rows that sum to zero one by one. Outermost row first, at the top and at the bottom.
+OCTAVE_FILTER = 5  # of 0, 45, 90 and 135 degrees with two phases each
 OCTAVE_TOP = (-41 / 24, -41 / 16, 41 / 8, 41 / 12)
 OCTAVE_BOTTOM = (41 / 20, 41 / 32, 41 / 8, 41 / 12)
 
@@ -49,15 +50,11 @@ def _mean(x: Tensor, axis: int) -> Tensor:
 
 def _inside(length: int, like: Tensor) -> Tensor:
     """For each row that `halved` leaves of `length`, the mass of the filter over the part of it that lies inside."""
-    if length <= 3:
-        return like.new_ones(1)
-    shares = []
-    for centre in range(0, 2 * (length // 2), 2):
-        if 3 <= centre < length - 3:
-            shares.append(1.0)
-            continue
-        shares.append(sum(HALVING) / sum(HALVING[k] for k in range(7) if 0 <= centre + 3 - k < length))
-    return torch.tensor(shares, dtype=like.dtype, device=like.device)
+    shares = like.new_ones(max(1, length // 2))
+    for i in (0, 1, length // 2 - 2, length // 2 - 1) if length > 3 else ():
+        if i >= 0:
+            shares[i] = sum(HALVING) / sum(HALVING[k] for k in range(7) if 0 <= 2 * i + 3 - k < length)
+    return shares
 
 
 def pyramid(x: Tensor, depth: int) -> list[Tensor]:
@@ -128,21 +125,20 @@ def oriented(x: Tensor, filters: Sequence[Sequence[Sequence[float]]], size: tupl
     if edges != "plain" and height >= reach:
         factors = _edge_factors(height, len(filters), edges, x)[top][:, None]  # [h, 1, A, 2]
         inner = ((left >= reach) & (left < width - reach))[:, None, None]
-        responses = responses * torch.where(inner, factors, factors.new_ones(()))
+        responses = responses * torch.where(inner, factors, 1.0)
     return responses.abs().sum(-1).permute(0, 3, 1, 2)
 
 
 def _edge_factors(height: int, filters: int, edges: str, like: Tensor) -> Tensor:
     """What each row's responses are multiplied by: `H A 2`."""
-    reach = GABOR // 2
-    table = [[1.0] * filters for _ in range(height)]
-    for outermost, factors in ((0, OCTAVE_TOP), (height - 1, OCTAVE_BOTTOM)):
-        step = -1 if outermost else 1
-        for k, factor in enumerate(factors[:reach]):
-            row = table[outermost + step * k]
-            for i in range(filters):
-                row[i] *= factor if edges == "octave" and i == 5 else 0.0
-    return torch.tensor(table, dtype=like.dtype, device=like.device).unflatten(1, (-1, 2))
+    factors = like.new_ones(height, filters)
+    for k in range(GABOR // 2):
+        for row, rounding in ((k, OCTAVE_TOP[k]), (height - 1 - k, OCTAVE_BOTTOM[k])):
+            kept = factors[row, OCTAVE_FILTER] * rounding if edges == "octave" else None
+            factors[row] = 0
+            if kept is not None:
+                factors[row, OCTAVE_FILTER] = kept
+    return factors.unflatten(1, (-1, 2))
 
 
 def attenuated(x: Tensor, border: int) -> Tensor:
@@ -204,21 +200,22 @@ def promoted_by_competition(x: Tensor, iterations: int) -> Tensor:
         for widths in ((0.5, 0.02), (1.5, 0.25))
     )
     for _ in range(iterations):
-        near = excite[0] @ x @ excite[1]
-        far = inhibit[0] @ x @ inhibit[1]
+        near = excite[0] @ x @ excite[1].mT
+        far = inhibit[0] @ x @ inhibit[1].mT
         everywhere = 0.02 * _extreme(x.flatten(2), largest=True)[..., None]
         x = (x + near - far - everywhere).clamp_min(0)
     return x
 
 
 def _smoothing(length: int, longer: int, shorter: int, mass: float, width: float, *, like: Tensor) -> Tensor:
-    """A Gaussian as a matrix along one axis; the rows' one is transposed by symmetry of what it is multiplied to.
+    """A Gaussian along one axis, as a matrix.
 
     Args:
         length: of the axis.
         longer, shorter: sides of the map.
         mass: of the filter, before it is cut off at a hundredth of its peak, or near half of the shorter side.
         width: its deviation as a share of the longer side.
+        like: says of which type and where.
 
     Shapes: -> `length length`.
     """
@@ -228,6 +225,7 @@ def _smoothing(length: int, longer: int, shorter: int, mass: float, width: float
     reach = min(reach, limit) if limit else reach
     peak = mass / (deviation * math.sqrt(math.tau))
     taps = [peak * math.exp(-(k * k) / (2 * deviation**2)) for k in range(reach + 1)]
-    total = 2 * sum(taps) - taps[0]
-    near = [[taps[abs(i - j)] if abs(i - j) <= reach else 0.0 for j in range(length)] for i in range(length)]
-    return torch.tensor([[total / sum(row) * tap for tap in row] for row in near], dtype=like.dtype, device=like.device)
+    places = torch.arange(length, device=like.device)
+    away = (places[:, None] - places).abs().clamp_max(reach + 1)
+    matrix = torch.tensor([*taps, 0.0], dtype=like.dtype, device=like.device)[away]
+    return matrix * ((2 * sum(taps) - taps[0]) / matrix.sum(1, keepdim=True))

@@ -285,10 +285,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"out_channels": 7, "hidden": 5}, outputs=("B 7 H W",), maps={"pyramid": "B 7 H W"}),
             Option({"upsample": "bilinear"}, maps={"pyramid": "B 1 H W"}),
         ),
-        excused=dict.fromkeys(
-            ("exports", "exports_to_onnx"),
-            "torch.export fixes a size that may come down to one position; sides of at least 16 export, as tested",
-        ),
+        exported=16,
         code="JaveyWang/Pyramid-Attention-Networks-pytorch",
     ),
     Entry(

@@ -251,13 +251,13 @@ ENTRIES: tuple[Entry, ...] = (
         maps={"spatial": "B C H W"},
         kwargs={"channels": 12},
         options=(
-            # small maps three times over: the mask branch may not come down to one position where it is exported
-            Option({"depth": 3, "mask": "spatial"}, ("B C 4H 4W",), ("B C 4H 4W",), {"spatial": "B C 4H 4W"}),
-            Option({"depth": 2, "mask": "channel", "r": 2}, ("B C 2H 2W",), ("B C 2H 2W",), {"spatial": "B C 2H 2W"}),
+            Option({"depth": 3, "mask": "spatial"}),
+            Option({"depth": 2, "mask": "channel", "r": 2}),
             Option({"learning": "naive", "p": 2, "t": 1, "hidden": 5}),
             Option({"unit": "resnext", "hidden": 6, "groups": 3}),
             Option({"unit": "inception", "hidden": 3}),
         ),
+        exported=16,  # the deepest mask branch may not come down to one position
         code="fwang91/residual-attention-network",
     ),
     Entry(

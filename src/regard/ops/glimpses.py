@@ -1,0 +1,63 @@
+"""Glimpses: square patches around a place, each larger and coarser than the one before.
+
+A place is (x, y), from -1 to 1, between the outer edges of the image. It names the pixel that it falls into, and a patch
+of side S around pixel p covers p - ⌊S/2⌋ to p - ⌊S/2⌋ + S - 1. What lies outside the image is zero.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def glimpse_sides(size: int, patches: int, scale: float) -> list[int]:
+    """The sides of the patches in pixels: each the whole part of `scale` times the one before.
+
+    Raises: ValueError if an argument is out of range, or a patch cannot be pooled to `size`.
+    """
+    if not 1 <= scale < float("inf"):
+        raise ValueError(f"scale={scale!r}: a number of at least 1 is needed")
+    sides = [size]
+    for _ in range(patches - 1):
+        sides.append(int(scale * sides[-1]))
+    for side in sides:
+        if side // (side // size) != size:
+            raise ValueError(
+                f"scale={scale!r} makes a patch of {side} pixels, which cannot be pooled evenly to "
+                f"glimpse_size={size}; a whole scale can"
+            )
+    return sides
+
+
+def glimpse(
+    x: Tensor, at: Tensor, *, size: int, patches: int = 1, scale: float = 2, by_height: bool = False
+) -> Tensor:
+    """The patches around one place of each image, average-pooled to one size: `B C H W`, `B 2` -> `B k C g g`.
+
+    All images are read at once, and the largest patch alone: the others lie inside it.
+
+    Args:
+        x: the images.
+        at: (x, y) for each image, from -1 to 1.
+        size: g, the side of the first patch, in pixels, and of all after pooling.
+        patches: k.
+        scale: how much wider each patch is than the one before.
+        by_height: measure x, too, in heights of the image.
+    """
+    sides = glimpse_sides(size, patches, scale)
+    largest = sides[-1]
+    height, width = x.shape[-2:]
+    around = torch.arange(largest, device=x.device) - largest // 2
+    columns = (0.5 * ((at[:, 0] + 1) * (height if by_height else width))).long()[:, None] + around  # [B, S]
+    rows = (0.5 * ((at[:, 1] + 1) * height)).long()[:, None] + around  # [B, S]
+    inside = ((rows >= 0) & (rows < height))[:, :, None] & ((columns >= 0) & (columns < width))[:, None]  # [B, S, S]
+    place = rows.clamp(0, height - 1)[:, :, None] * width + columns.clamp(0, width - 1)[:, None]  # [B, S, S]
+    read = x.flatten(2).gather(2, place.flatten(1)[:, None].expand(-1, x.shape[1], -1))  # [B, C, SS]
+    patch = torch.where(inside[:, None], read.unflatten(2, (largest, largest)), 0.0)
+    found = []
+    for side in sides:
+        first = largest // 2 - side // 2
+        inner = patch[:, :, first : first + side, first : first + side]
+        found.append(inner if side == size else F.avg_pool2d(inner, side // size))
+    return torch.stack(found, 1)
