@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 import regard
-from regard.ops import affinity
+from regard.ops import affinity, heads
 
 SIDE = 96
 
@@ -65,3 +65,17 @@ def test_watching_a_small_map_forms_it() -> None:
 def test_attention_of_many_positions_is_never_formed(width: int, out: int) -> None:
     q, k, v = (torch.randn(1, 4200, size, requires_grad=True) for size in (width, width, out))
     assert largest(affinity.softmax_attend, q, k, v) <= 512 * 4200 < 4200**2
+
+
+@pytest.mark.parametrize(("width", "out"), [(6, 6), (6, 2), (2, 6)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_in_heads_is_never_formed(width: int, out: int, masked: bool) -> None:
+    q, k, v = (torch.randn(1, 2, 2500, size, requires_grad=True) for size in (width, width, out))
+    visible = torch.arange(2500)[None] % 3 > 0 if masked else None
+
+    def attend(*inputs: torch.Tensor) -> torch.Tensor:
+        return heads.attend(*inputs, scale=0.5, visible=visible)[0]
+
+    assert largest(attend, q, k, v) <= 20 * 2500 < 2500**2
+    wanted = heads.weights(q, k, scale=0.5, visible=visible) @ v
+    torch.testing.assert_close(attend(q, k, v), wanted)

@@ -75,15 +75,23 @@ def _declarations(module: Attention) -> list[Mapping[str, str]]:
 
 
 def _axes(module: Attention, name: str, map: Tensor) -> str:
-    """The axes declared for a map; of several, as for images and for video, the first that fit its shape."""
-    declared = [maps[name] for maps in _declarations(module) if name in maps]
-    fitting = (
-        axes
-        for axes in declared
-        if len(axes.split()) == map.ndim
-        and all(not n.isdigit() or int(n) == size for n, size in zip(axes.split(), map.shape, strict=True))
-    )
-    return next(fitting, declared[0] if declared else "")
+    """The axes declared for a map; of several, as for images and for video, the first that fit its shape.
+
+    A number in a label may be one that the constructor's arguments set: where the map has another, it is some size `M`.
+    """
+    declared = [maps[name].split() for maps in _declarations(module) if name in maps]
+    ranked = sorted(
+        declared, key=lambda axes: (len(axes) != map.ndim, _misfits(axes, map))
+    )  # stable: the default first
+    if not ranked or len(ranked[0]) != map.ndim:
+        return " ".join(ranked[0]) if ranked else ""
+    sizes = zip(ranked[0], map.shape, strict=True)
+    return " ".join("M" if part.isdigit() and int(part) not in (1, size) else part for part, size in sizes)
+
+
+def _misfits(axes: list[str], map: Tensor) -> int:
+    """How many numbers in the axes are not the map's sizes."""
+    return sum(part.isdigit() and int(part) != size for part, size in zip(axes, map.shape, strict=False))
 
 
 @contextmanager
