@@ -918,6 +918,19 @@ def test_noise_one_seed_and_many_comparisons_are_named(tmp_path):
     assert "No region is known" in text and found.rows[0].energy is None
 
 
+def test_of_many_rows_only_what_stands_out_is_told(tmp_path):
+    names = [entry.name for entry in catalog.entries() if entry.drop_in][:10]
+    correct = {NONE: answers(0.6), PLAIN: answers(0.6), **{name: answers(0.6) for name in names}}
+    correct[names[3]] = answers(0.9)
+    energy = {name: np.full((3, 400), 0.3 + 0.01 * i) for i, name in enumerate(correct)}
+    found = summary(written(tmp_path, correct, energy))
+    assert verdict(found, names[3]) in found.sentences and verdict(found, names[4]) not in found.sentences
+    quiet = next(sentence for sentence in found.sentences if sentence.startswith("Within noise of none and of plain"))
+    assert all(name in quiet for name in names if name != names[3]) and names[3] not in quiet.split(": ")[1].split(", ")
+    share = next(sentence for sentence in found.sentences if sentence.startswith("Share of Grad-CAM"))
+    assert f"none 0.30, {names[-1]} 0.41, the other 10 between" in share
+
+
 def test_a_run_at_chance_or_at_the_ceiling_says_so(tmp_path):
     low = summary(written(tmp_path / "low", {name: answers(0.5) for name in (NONE, PLAIN, "se")}))
     assert any("No row is above chance" in sentence for sentence in low.sentences)

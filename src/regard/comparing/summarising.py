@@ -12,6 +12,8 @@ from regard import catalog
 from regard.comparing import NONE, PLAIN, Interval, Row, Summary, statistics
 from regard.comparing.folder import Folder
 
+MANY = 8  # rows beyond which the sentences name only what stands out; the table has them all
+
 Scores = Mapping[str, NDArray]  # per-image scores of one mechanism, each [S, N]
 
 
@@ -96,11 +98,22 @@ def _sentences(rows: Sequence[Row], run: Mapping[str, Any], scores: Mapping[str,
         *(f"Left out, {name}: {reason}." for name, reason in run.get("left_out", {}).items()),
         *_how_the_intervals_read(run),
         *_room(rows, run),
-        *(row.verdict for row in rows if row.gain is not None),
+        *_verdicts(rows),
         _many_comparisons(rows, scores),
         *_where_they_look(rows, scores),
         _what_it_costs(rows),
     ]
+
+
+def _verdicts(rows: Sequence[Row]) -> list[str]:
+    """One sentence a row; of many rows, only of those that differ beyond noise, and the others by name."""
+    judged = [row for row in rows if row.gain is not None]
+    if len(judged) <= MANY:
+        return [row.verdict for row in judged]
+    clear = [row for row in judged if any(gain and _clear(gain) for gain in (row.gain, row.gain_over_plain))]
+    rest = [row.mechanism for row in judged if row not in clear and row.mechanism != PLAIN]
+    quiet = [f"Within noise of none and of plain: {', '.join(rest)}."] if rest else []
+    return [*(row.verdict for row in clear), *quiet]
 
 
 def _what_was_done(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
@@ -170,7 +183,7 @@ def _differ(ours: str, theirs: str) -> bool:
 def _where_they_look(rows: Sequence[Row], scores: Mapping[str, Scores]) -> list[str]:
     if rows[0].energy_gradcam is None:
         return ["No region is known for these images, so where the models look is shown but not scored."]
-    told = ", ".join(f"{row.mechanism} {row.energy_gradcam.mean:.2f}" for row in rows if row.energy_gradcam)
+    told = _named({row.mechanism: row.energy_gradcam.mean for row in rows if row.energy_gradcam})
     found = [
         f"Share of Grad-CAM energy inside the object, in the same place for every row: {told}; an even map would "
         f"score {rows[0].chance_energy:.2f}."
@@ -188,7 +201,7 @@ def _where_they_look(rows: Sequence[Row], scores: Mapping[str, Scores]) -> list[
         else "None of these differs from the bare backbone's beyond noise."
     )
     if spatial := [row for row in rows if row.through == "spatial map" and row.energy]:
-        told = ", ".join(f"{row.mechanism} {row.energy.mean:.2f}" for row in spatial if row.energy)
+        told = _named({row.mechanism: row.energy.mean for row in spatial if row.energy})
         found.append(
             f"The mechanisms' own spatial maps: {told}. A gate rarely closes where Grad-CAM is cut at "
             "zero, so these compare with an even map and with each other, not with Grad-CAM."
@@ -196,7 +209,25 @@ def _where_they_look(rows: Sequence[Row], scores: Mapping[str, Scores]) -> list[
     return found
 
 
+def _named(values: Mapping[str, float]) -> str:
+    """Each name with its value; of many, only the ends and the bare backbone."""
+    order = list(values)
+    if len(values) > MANY:
+        ranked = sorted(values, key=lambda name: values[name])
+        order = list(dict.fromkeys([*([NONE] if NONE in values else []), ranked[0], ranked[-1]]))
+    told = ", ".join(f"{name} {values[name]:.2f}" for name in order)
+    return told if len(order) == len(values) else f"{told}, the other {len(values) - len(order)} between"
+
+
 def _what_it_costs(rows: Sequence[Row]) -> str:
+    if len(rows) > MANY + 1:
+        batch = max(rows[0].latency, key=int)
+        dearest = max(rows[1:], key=lambda row: row.latency[batch].mean)
+        largest = max(rows[1:], key=lambda row: row.extra_parameters)
+        return (
+            f"Time of a forward pass at batch {batch}, as a multiple of none: up to {dearest.latency[batch].mean:.2f}x "
+            f"({dearest.mechanism}); parameters: up to {largest.extra_parameters:+,} ({largest.mechanism})."
+        )
     told = []
     for row in rows[1:]:
         batch, found = max(row.latency.items(), key=lambda item: int(item[0]))

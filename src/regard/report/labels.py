@@ -11,7 +11,11 @@ Box = tuple[float, float, float, float]
 
 
 def place(
-    names: Sequence[str], centres: Sequence[tuple[float, float]], bars: Sequence[Box], room: Box
+    names: Sequence[str],
+    centres: Sequence[tuple[float, float]],
+    bars: Sequence[Box],
+    room: Box,
+    others: Sequence[tuple[float, float]] = (),
 ) -> list[tuple[float, float]]:
     """Top left corners for the labels of points, so that labels cover neither each other nor a point.
 
@@ -23,8 +27,9 @@ def place(
         centres: the points.
         bars: left, top, right, bottom ends of each point's error bars.
         room: left, top, right, bottom of where labels may be.
+        others: points without a label, which none may cover either.
     """
-    dots = [(cx - 6, cy - 6, cx + 6, cy + 6) for cx, cy in centres]
+    dots = [(cx - 6, cy - 6, cx + 6, cy + 6) for cx, cy in (*centres, *others)]
     lines = [
         line for (cx, cy), (a, b, c, d) in zip(centres, bars, strict=True) for line in ((a, cy, c, cy), (cx, b, cx, d))
     ]

@@ -17,6 +17,7 @@ from regard.report.labels import LETTER, LINE, place
 from regard.report.numbers import decimals, fixed, ticks
 
 WIDTH, HEIGHT = 380, 300
+MOST_LABELLED = 12
 LEFT, RIGHT, TOP, BOTTOM = 40, 16, 26, 40
 HUES = 8
 
@@ -161,6 +162,9 @@ def scatter(
 ) -> Markup:
     """Labelled points with error bars in both directions.
 
+    Of more than `MOST_LABELLED` points only the references have a label, and those that nothing beats at their cost;
+    the others have their bars in the background, and their names where one points at them.
+
     Args:
         points: one a row.
         label: the whole plot in words, for those who do not see it.
@@ -176,28 +180,56 @@ def scatter(
         (x.at(point.x[1]), y.at(point.y[2]), x.at(point.x[2]), y.at(point.y[1])) for point in points
     ]  # left, top, right, bottom
     room = (LEFT, TOP - 8, WIDTH - 2, HEIGHT - BOTTOM)
-    spots = place([point.look.name for point in points], centres, bars, room)
-    for point, (cx, cy), (left, top, right, bottom), (lx, ly) in zip(points, centres, bars, spots, strict=True):
-        width = len(point.look.name) * LETTER
-        near = (min(max(cx, lx), lx + width), min(max(cy, ly), ly + LINE))
-        leader = Markup("")
-        if math.dist(near, (cx, cy)) > 14:
-            leader = Markup('<line class="leader" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(
-                cx, cy, *near
-            )
+    named = _labelled(points)
+    placed = place(
+        [points[i].look.name for i in named],
+        [centres[i] for i in named],
+        [bars[i] for i in named],
+        room,
+        [centre for i, centre in enumerate(centres) if i not in named],
+    )
+    spots = dict(zip(named, placed, strict=True))
+    for index, (point, (cx, cy), (left, top, right, bottom)) in enumerate(zip(points, centres, bars, strict=True)):
+        text = _label(point.look.name, (cx, cy), spots[index]) if index in spots else Markup("")
         parts.append(
             Markup(
-                '<g class="{hue}" data-m="{name}"><title>{title}</title>{leader}'
+                '<g class="{hue}{crowd}" data-m="{name}"><title>{title}</title>{text}'
                 '<line class="bar" x1="{left:.1f}" x2="{right:.1f}" y1="{cy:.1f}" y2="{cy:.1f}"/>'
                 '<line class="bar" x1="{cx:.1f}" x2="{cx:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>'
-                '<path class="dot" d="{shape}" transform="translate({cx:.1f},{cy:.1f})"/>'
-                '<text class="label" x="{lx:.1f}" y="{ly:.1f}">{name}</text></g>'
+                '<path class="dot" d="{shape}" transform="translate({cx:.1f},{cy:.1f})"/></g>'
             ).format(
-                hue=point.look.hue, name=point.look.name, title=point.title, leader=leader, left=left, right=right,
-                top=top, bottom=bottom, cx=cx, cy=cy, shape=point.look.shape, lx=lx, ly=ly + LINE - 3,
+                hue=point.look.hue, crowd="" if index in spots else " crowd", name=point.look.name, title=point.title,
+                text=text, left=left, right=right, top=top, bottom=bottom, cx=cx, cy=cy, shape=point.look.shape,
             )
         )  # fmt: skip
     return _svg(label, parts)
+
+
+def _labelled(points: Sequence[Point]) -> list[int]:
+    """Which points have a label: all, or of many the references and those that no other beats at their cost."""
+    if len(points) <= MOST_LABELLED:
+        return list(range(len(points)))
+    return [
+        index
+        for index, point in enumerate(points)
+        if point.look.reference
+        or not any(
+            other.x[0] <= point.x[0]
+            and other.y[0] >= point.y[0]
+            and (other.x[0], other.y[0]) != (point.x[0], point.y[0])
+            for other in points
+        )
+    ]
+
+
+def _label(name: str, centre: tuple[float, float], spot: tuple[float, float]) -> Markup:
+    """A point's name, with a line to the point where it is not beside it."""
+    (cx, cy), (lx, ly) = centre, spot
+    near = (min(max(cx, lx), lx + len(name) * LETTER), min(max(cy, ly), ly + LINE))
+    leader = Markup("")
+    if math.dist(near, (cx, cy)) > 14:
+        leader = Markup('<line class="leader" x1="{:.1f}" y1="{:.1f}" x2="{:.1f}" y2="{:.1f}"/>').format(cx, cy, *near)
+    return leader + Markup('<text class="label" x="{:.1f}" y="{:.1f}">{}</text>').format(lx, ly + LINE - 3, name)
 
 
 def curves(
