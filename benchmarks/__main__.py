@@ -77,6 +77,7 @@ def main(line: Sequence[str] | None = None) -> int:
         "settings": {"seconds": bench.seconds, "compiled": bench.compiled, "tolerance": gate.TOLERANCE},
         "rows": [],
         "floors": [],
+        "alone": [entry.name for entry in entries if not peers(entry.name)],
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the authors' code is of its time

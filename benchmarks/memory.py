@@ -91,6 +91,8 @@ def main(line: Sequence[str] | None = None) -> int:
         print(json.dumps(measure(json.loads(chosen.job))))
         return 0
     common = {key: getattr(chosen, key) for key in ("channels", "side", "threads", "limit")}
+    print("# Memory of pairwise mechanisms at a large map\n")
+    print("Printed by `python -m benchmarks.memory`; what it measures stands in `benchmarks/README.md`.\n")
     print(f"B = 1, C = {chosen.channels}, {chosen.side} × {chosen.side}, float32, torch {torch.__version__}\n")
     print("| entry | pass | peak over input, MiB | seconds |\n|---|---|---:|---:|")
     for name, kwargs in settings(chosen.only):
@@ -103,7 +105,8 @@ def main(line: Sequence[str] | None = None) -> int:
             way = "forward + backward" if backward else "forward"
             if done.returncode:
                 reason = done.stderr.strip().rpartition("\n")[2] or f"ended by signal {-done.returncode}"
-                print(f"| {told} | {way} | {reason[:100]} | |", flush=True)
+                reason = f"over {1024 * chosen.limit}" if "allocate memory" in reason else reason[:100]
+                print(f"| {told} | {way} | {reason} | |", flush=True)
                 continue
             figures = json.loads(done.stdout)
             print(f"| {told} | {way} | {figures['peak']:.0f} | {figures['seconds']:.1f} |", flush=True)

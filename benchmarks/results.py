@@ -62,6 +62,8 @@ def table(result: dict[str, Any]) -> str:
         "|---|---|---|---|---|---|---|---|",
     ]
     lines += [_row(row) for row in result["rows"]]
+    if result["alone"]:
+        lines += ["", f"Without a peer: {', '.join(result['alone'])}."]
     lines += _summary(result["rows"])
     if result["floors"]:
         lines += [

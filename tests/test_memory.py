@@ -43,13 +43,14 @@ def largest(module: Any, *inputs: torch.Tensor) -> int:
         ),
         ("pam", {}),
         ("danet", {"classes": 3, "width": 8}),
+        ("ia", {}),
     ],
 )
 def test_a_large_map_forms_no_matrix_of_positions(name: str, options: dict[str, Any]) -> None:
     pool = {"pool": 1} if name == "nonlocal" else {}
     module = regard.create(name, channels=16, **pool, **options)
     x = torch.randn(1, 16, SIDE, SIDE, requires_grad=True)
-    assert largest(module, x) <= 128 * SIDE**2 < SIDE**4
+    assert largest(module, x) <= 2 * 1024**2 * 8 < SIDE**4 / 4
     assert x.grad is not None
 
 
@@ -79,3 +80,15 @@ def test_attention_in_heads_is_never_formed(width: int, out: int, masked: bool) 
     assert largest(attend, q, k, v) <= 20 * 2500 < 2500**2
     wanted = heads.weights(q, k, scale=0.5, visible=visible) @ v
     torch.testing.assert_close(attend(q, k, v), wanted)
+
+
+def test_blocks_of_rows_give_what_the_whole_matrix_gives() -> None:
+    module = regard.create("ia", channels=3, channel=False).eval()
+    torch.nn.init.constant_(module.spatial_norm.weight, 0.7)
+    x = torch.randn(1, 3, 67, 63, requires_grad=True)
+    seen = module(x)
+    with regard.watch(module):
+        wanted = module(x)
+    torch.testing.assert_close(seen, wanted)
+    probe = torch.randn_like(x)
+    torch.testing.assert_close(*(torch.autograd.grad(y, x, probe)[0] for y in (seen, wanted)), rtol=1e-4, atol=1e-5)

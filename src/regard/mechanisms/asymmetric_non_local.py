@@ -68,9 +68,6 @@ class _Stage(nn.Module):
         query = key if self.query is None else self.query(x)
         return affinity.softmax_weights(query.flatten(2).mT, _pyramid(key, sizes).mT, scale=self.scale)  # [B, N, S]
 
-    def context(self, anchors: Tensor) -> Tensor:
-        return self.out(self.value(anchors))  # [B, C', S]
-
 
 class _Block(nn.Module):
     """BN(U [c; x]) of (5) and (6)."""
@@ -104,7 +101,7 @@ class _Block(nn.Module):
         terms = []
         for stage in self.stages:
             a = see("affinity", stage.weights(low, x, self.sizes), Q=tuple(x.shape[2:]))  # type: ignore[operator]
-            c = of_context @ stage.context(anchors)  # type: ignore[operator]  # [B, C', S]
+            c = of_context @ stage.out(stage.value(anchors))  # type: ignore[operator]  # [B, C', S]
             terms.append((c, a.mT.to(c.dtype)))
         bias = x.new_zeros(()) if self.fuse.bias is None else self.fuse.bias[:, None]
         y = torch.baddbmm(bias, of_x.expand(x.shape[0], -1, -1), x.flatten(2))  # [B, C', N]

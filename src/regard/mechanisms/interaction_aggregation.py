@@ -12,7 +12,8 @@ Official code: blue-blue272/ImgReID-IAnet.
     G is the outer product of one softmax over rows and one over columns, so it is made for any size of map.
 
 Place: after stages 2 and 3 of a ResNet-50 whose last stride is 1; a = (20, 10) and (10, 5) in height and width.
-Cost: 2N²C + 2NC² multiplications, memory O(N² + C²): the second softmax of (3) needs all of S.
+Cost: 2N²C + 2NC² multiplications; memory O(N² + C²), linear in N for large maps unless watched, by blocks of rows whose
+    weights are formed once more for the gradient.
 Deviations: the released code is built for one size of map, and keeps G in float32 | any size, G in the type of the map.
     The released blocks have both units | `spatial` and `channel` leave one out.
 Errata: versions that multiply logits in place of the two softmaxes of (3), or take no softmax of the product, are not
@@ -23,11 +24,13 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from regard.core import Attention
 from regard.layers import check_norm_batch, positive
-from regard.ops.affinity import softmax_attend, softmax_weights
+from regard.ops import affinity
 from regard.ops.precision import uncast, wide_norm, widened
+from regard.ops.tracing import exporting
 
 
 class InteractionAggregation(Attention):
@@ -68,20 +71,37 @@ class InteractionAggregation(Attention):
             n = widened(x).flatten(2)  # [B, C, N]
             if self.spatial_norm is not None:
                 check_norm_batch(self.spatial_norm, n)
-                a = self.near_and_alike(n, x.shape[2:])
-                self.see("spatial", a, Q=tuple(x.shape[2:]), K=tuple(x.shape[2:]))
-                n = n + wide_norm(self.spatial_norm, n @ a.mT)
+                n = n + wide_norm(self.spatial_norm, self.gathered(n, x.shape[2], x.shape[3]))
             if self.channel_norm is not None:
                 check_norm_batch(self.channel_norm, n)
-                y = self.see("channel", softmax_weights(n, n)) @ n if self.watched else softmax_attend(n, n, n)
+                y = self.see("channel", affinity.softmax_weights(n, n)) @ n
                 n = n + wide_norm(self.channel_norm, y)
             return n.to(x.dtype).view(x.shape)
 
-    def near_and_alike(self, n: Tensor, grid: tuple[int, ...]) -> Tensor:
-        """softmax(S G): `B C N` -> `B N N`."""
-        rows, columns = (nearness(length, width, like=n) for length, width in zip(grid, self.widths, strict=True))
-        g = (rows[:, None, :, None] * columns[:, None]).flatten(2).flatten(0, 1)  # [N, N]
-        return (softmax_weights(n.mT, n.mT, scale=n.shape[1] ** -0.5) * g).softmax(-1)
+    def gathered(self, n: Tensor, height: int, width: int) -> Tensor:
+        """Σ_j softmax_j(S G) x_j: `B C N` alike; large maps by blocks of rows, formed anew for the gradient."""
+        if self.watched or exporting() or (height * width) ** 2 <= 4096**2:
+            a = self.near_and_alike(n, height, width)
+            return n @ self.see("spatial", a, Q=(height, width), K=(height, width)).mT
+        step = max(4096**2 // (height * width**2), 1)
+        blocks = (
+            checkpoint(self.gathered_rows, n, height, width, top, top + step, use_reentrant=False)
+            for top in range(0, height, step)
+        )
+        return torch.cat(list(blocks), -1)
+
+    def gathered_rows(self, n: Tensor, height: int, width: int, top: int, bottom: int) -> Tensor:
+        return n @ self.near_and_alike(n, height, width, top, bottom).mT
+
+    def near_and_alike(self, n: Tensor, height: int, width: int, top: int = 0, bottom: int | None = None) -> Tensor:
+        """softmax(S G) of the positions in some rows: `B C N` -> `B Q N`."""
+        bottom = height if bottom is None else bottom
+        rows, columns = (
+            nearness(length, spread, like=n) for length, spread in zip((height, width), self.widths, strict=True)
+        )
+        g = (rows[top:bottom, None, :, None] * columns[:, None]).flatten(2).flatten(0, 1)  # [Q, N]
+        queries = n[:, :, top * width : bottom * width]
+        return (affinity.softmax_weights(queries.mT, n.mT, scale=n.shape[1] ** -0.5) * g).softmax(-1)
 
 
 def nearness(length: int, width: float, *, like: Tensor) -> Tensor:

@@ -37,7 +37,7 @@ def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Te
     if q.device.type == "cpu" and not exporting():
         queries, keys = q.shape[1], k.shape[1]
         small = min(max(16 * abs(width - out), 256), 4096) ** 2
-        if keys <= 128 or queries * keys <= small:
+        if keys <= max(128, width) or queries * keys <= small:
             return softmax_weights(q, k, scale=scale) @ v
     if width < out:
         q, k = F.pad(q, (0, out - width)), F.pad(k, (0, out - width))

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regard.ops.precision import uncast
+from regard.ops.tracing import exporting
 
 
 def check(x: Tensor, visible: Tensor | None) -> None:
@@ -67,14 +68,21 @@ def attend(
 ) -> tuple[Tensor, Tensor | None]:
     """Σ_k a_k v_k, and the weights a where `see` asks for them, before their dropout.
 
-    Without it through the fused attention of torch, memory linear in Q and K. On CPU that needs equal widths of keys
-    and values and no dropout; else it forms the Q × K matrix silently, in the precision of its inputs.
+    Without it through the fused attention of torch, memory linear in Q and K. On CPU that knows no dropout, and forms
+    the matrix silently where keys and values differ in width: so the narrower side is padded with zeros, unless the
+    matrix is small.
     """
-    if see is not None or (q.device.type == "cpu" and (dropout > 0 or q.shape[-1] != v.shape[-1])):
+    narrow, wide = sorted((q.shape[-1], v.shape[-1]))
+    padded = q.device.type == "cpu" and narrow < wide
+    small = padded and (exporting() or q.shape[2] * k.shape[2] <= 1024**2)
+    if see is not None or small or (q.device.type == "cpu" and dropout > 0):
         a = weights(q, k, scale=scale, visible=visible, causal=causal)
         a = a if see is None else see(a)
         a = a.to(v.dtype)  # autocast keeps the values in half precision
         return F.dropout(a, dropout) @ v if dropout > 0 else a @ v, a
+    if padded:
+        q, k, own = (F.pad(x, (0, wide - x.shape[-1])) for x in (q, k, v))
+        return attend(q, k, own, scale=scale, visible=visible, causal=causal)[0][..., : v.shape[-1]], None
     if visible is None:
         return F.scaled_dot_product_attention(q, k, v, is_causal=causal, dropout_p=dropout, scale=scale), None
     mask = merged(q, k, visible, causal)
