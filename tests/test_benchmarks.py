@@ -303,7 +303,8 @@ def test_the_summary_is_a_geometric_mean_and_names_what_is_slower() -> None:
 
     absent = {**row("authors", 9.0, 9), "status": "not fetched", "reason": ""}
     rows = [row("authors", 0.2, 4), row("authors", 0.8, 1), row("port", 1.6, 1), absent]
-    table = results.table({"machine": {}, "rows": rows, "floors": []})
+    table = results.table({"machine": {}, "rows": rows, "floors": [], "alone": ["sca", "mha_2d"]})
+    assert "Without a peer: sca, mha_2d." in table
     assert "| the authors' own code | 2 | 0.40 | 0.50 | 0.50, 0.50 |" in table
     assert "| research code, both | 3 | 0.63 | 0.50 | 0.40, 0.40 |" in table
     assert "libraries" not in table

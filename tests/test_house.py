@@ -40,6 +40,7 @@ FLOORS = {
     "published": 4,
     "laws": 4,
     "frequencies": 4,
+    "proposing": 4,
     "systems": 5,
     "data": 5,
     "tasks": 6,
@@ -47,6 +48,7 @@ FLOORS = {
     "recipes": 8,
     "comparing": 8,
     "looking": 8,
+    "gazing": 8,
     "report": 9,
     "web": 9,
     "cli": 9,
@@ -59,6 +61,7 @@ NEIGHBOURS = {
     ("__main__", "cli"),
     ("laws", "attaching"),
     ("cli", "report"),
+    ("gazing", "looking"),
     ("ops", "kernels"),
 }
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors import safe_open
 
+from regard.data.fixations import counted, density
 from regard.tasks import fixations, proposals, salient_objects
 
 RECORDED = Path(__file__).parent / "golden_metrics"
@@ -97,7 +98,7 @@ def test_proposal_scores_equal_the_recorded(path: Path) -> None:
 def test_a_constant_map_scores_as_chance() -> None:
     flat, seen = np.full((5, 7), 3.0), np.zeros((5, 7))
     seen[2, 3] = seen[4, 6] = 1
-    human = fixations.density(seen, 1.0)
+    human = density(seen, 1.0)
     for convention in fixations.CONVENTIONS:
         assert fixations.nss(flat, seen, convention=convention) == 0
         assert fixations.auc_judd(flat, seen, convention=convention) == 0.5
@@ -146,15 +147,15 @@ def test_auc_is_the_probability_of_being_larger() -> None:
 
 def test_every_fixation_counts_for_pysaliency_and_every_pixel_for_mit() -> None:
     s = np.arange(15.0).reshape(3, 5)
-    once, twice = fixations.counted([[1, 0], [4, 2]], 3, 5), fixations.counted([[1, 0], [4, 2], [4.9, 2.5]], 3, 5)
+    once, twice = counted([[1, 0], [4, 2]], 3, 5), counted([[1, 0], [4, 2], [4.9, 2.5]], 3, 5)
     assert twice[2, 4] == 2
     assert fixations.nss(s, once) == fixations.nss(s, twice)
     assert fixations.nss(s, once, convention="pysaliency") < fixations.nss(s, twice, convention="pysaliency")
 
 
 def test_fixations_outside_the_picture_are_left_out() -> None:
-    assert fixations.counted([[-0.1, 0], [0, 3], [5, 0], [4.99, 2.99]], 3, 5).sum() == 1
-    assert fixations.counted([], 3, 5).sum() == 0
+    assert counted([[-0.1, 0], [0, 3], [5, 0], [4.99, 2.99]], 3, 5).sum() == 1
+    assert counted([], 3, 5).sum() == 0
 
 
 @pytest.mark.parametrize(
@@ -170,8 +171,8 @@ def test_fixations_outside_the_picture_are_left_out() -> None:
         (lambda s, f: fixations.auc_judd(s, f, jitter=-1), "jitter=-1"),
         (lambda s, f: fixations.auc_shuffled(s, f, f * 0), "others are empty"),
         (lambda s, f: fixations.auc_shuffled(s, f, f, step=0), "step=0"),
-        (lambda s, f: fixations.density(f, 0), "sigma=0"),
-        (lambda s, f: fixations.counted([[1, 2, 3]], 3, 5), "rows of x, y"),
+        (lambda s, f: density(f, 0), "sigma=0"),
+        (lambda s, f: counted([[1, 2, 3]], 3, 5), "rows of x, y"),
         (lambda s, f: fixations.auc([], [1]), "0 positives"),
     ],
 )
@@ -261,7 +262,7 @@ class Shown(torch.nn.Module):
 def test_the_loss_of_fixations_is_least_at_the_density() -> None:
     counts = torch.zeros(2, 5, 7)
     counts[0, 1, 2] = counts[0, 3, 6] = counts[1, 4, 0] = 1
-    human = torch.stack([torch.tensor(fixations.density(one, 1.0)) for one in counts.numpy()])
+    human = torch.stack([torch.tensor(density(one, 1.0)) for one in counts.numpy()])
     labels = torch.stack((human, counts), 1).float()
     images = torch.zeros(2, 3, 5, 7)
     task = fixations.Fixations()

@@ -71,6 +71,9 @@ class Pointwise(nn.Module):
         return weight @ x if self.bias is None else torch.baddbmm(self.bias[:, None], weight, x)
 
     def tokens(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and x.is_contiguous() and not torch.compiler.is_compiling():
+            # the gradient of x then lies as x does; to add up gradients that do not takes three times as long
+            return self(x).mT.contiguous()
         weight = self.weight.T.expand(x.shape[0], -1, -1)
         return x.mT @ weight if self.bias is None else torch.baddbmm(self.bias, x.mT, weight)
 

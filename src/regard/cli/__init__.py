@@ -98,28 +98,81 @@ def show(
 def look(
     images: Annotated[list[Path], typer.Argument(help="One photograph or several.")],
     mechanism: Annotated[str, typer.Option("--with", help="A name that `regard list` prints.")],
-    backbone: Annotated[str, typer.Option("--on", help="Any backbone of timm.")] = "resnet18",
-    weights: Annotated[Path | None, typer.Option(help="Trained weights of backbone and attention.")] = None,
+    backbone: Annotated[
+        str | None, typer.Option("--on", help="Any backbone of timm, resnet18 by default; a system needs none.")
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="Trained weights of backbone and attention, or of the system.")
+    ] = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Load the published backbone weights.")] = False,
     after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels; None is the backbone's own.")] = None,
+    kwargs: Annotated[str, typer.Option(help="Arguments of the mechanism, as JSON.")] = "{}",
+    image_size: Annotated[
+        int | None, typer.Option(help="Side in pixels, by default the backbone's own; of a system the longer side.")
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("regard-look"),
 ) -> None:
     """See attention maps over real photographs.
 
-    Example: `regard look photo.jpg --with cbam --on resnet18 --weights trained.safetensors`
+    Example: `regard look photo.jpg --with cbam --on resnet18 --weights trained.safetensors`, or, without anything to
+    train, `regard look photo.jpg --with itti`
     """
+    from regard.cli.loading import json_object
     from regard.looking import look_at
 
     looks = look_at(
         images, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        image_size=image_size, out=folder,
+        image_size=image_size, out=folder, **json_object("--kwargs", kwargs),
     )  # fmt: skip
     for written in looks.pictures:
         out.print(f"{written}", highlight=False, soft_wrap=True)
     if not looks.trained:
         out.print(
             "[yellow]The attention is untrained[/]: these maps show what it does before learning. Give --weights."
+        )
+
+
+@app.command()
+def gaze(
+    folder: Annotated[Path, typer.Argument(help="Images with fixations: OSIE-, SALICON-, MIT1003-like, or a CSV.")],
+    mechanism: Annotated[str, typer.Option("--with", help="A name that `regard list` prints.")],
+    backbone: Annotated[
+        str | None, typer.Option("--on", help="Any backbone of timm, by default resnet18; a system needs none.")
+    ] = None,
+    weights: Annotated[Path | None, typer.Option(help="Trained weights of the network.")] = None,
+    pretrained: Annotated[bool, typer.Option("--pretrained", help="Load the published backbone weights.")] = False,
+    after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
+    kwargs: Annotated[str, typer.Option(help="Arguments of the mechanism, as JSON.")] = "{}",
+    image_size: Annotated[int | None, typer.Option(help="Side in pixels; None is the network's own.")] = None,
+    part: Annotated[str | None, typer.Option(help="train or val, where the folder tells them apart.")] = None,
+    limit: Annotated[int | None, typer.Option(help="At most so many images.")] = None,
+    blur: Annotated[float, typer.Option(help="Of the maps, as a share of the longer side.")] = 0.0,
+    convention: Annotated[str, typer.Option(help="Whose measures: mit or pysaliency.")] = "mit",
+    as_json: Annotated[bool, typer.Option("--json", help="For programs, with the values of every image.")] = False,
+) -> None:
+    """Does a network look where people look? Its maps against human fixations, centre bias and other viewers.
+
+    Example: `regard gaze osie/ --with cbam --on resnet18 --weights trained.safetensors`
+    """
+    from regard.cli.loading import json_object
+    from regard.gazing import gaze as scored
+
+    arguments = json_object("--kwargs", kwargs)
+    with Steps(err) as progress:
+        found = scored(
+            folder, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
+            image_size=image_size, part=part, limit=limit, blur=blur, convention=convention,
+            on_image=progress.image, **arguments,
+        )  # fmt: skip
+    if as_json:
+        print(found.json())
+        return
+    out.print(tables.gazed(found))
+    if found.skipped:
+        out.print(f"without a place, so not scored: {', '.join(found.skipped)}", highlight=False)
+    if not found.trained:
+        out.print(
+            "[yellow]The attention is untrained[/]: these figures are what it does before learning. Give --weights."
         )
 
 

@@ -111,6 +111,11 @@ class Steps:
         if self._task is not None:
             self._progress.update(self._task, completed=done, total=total)
 
+    def image(self, done: int, total: int) -> None:
+        if self._task is None:
+            self.phase("images")
+        self.step(done, total, 0.0)
+
     def epoch(self, done: int, record: Mapping[str, Any]) -> None:
         text = f"epoch {done}: loss {record['loss']:.4f}, {record['seconds']:.0f} s"
         self._console.print(text, highlight=False)

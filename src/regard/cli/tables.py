@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,6 +13,9 @@ from rich.table import Table
 from regard.catalog import Entry
 from regard.comparing import Summary
 from regard.recipes import Listing
+
+if TYPE_CHECKING:
+    from regard.gazing import Gaze
 
 
 def facts(entry: Entry) -> dict[str, Any]:
@@ -97,6 +101,29 @@ def scored(console: Console, listing: Listing, scores: Mapping[str, float]) -> N
         claim = listing.claim
         beside = f"  paper: {claim.value:g} ({claim.where})" if claim is not None and claim.measure == measure else ""
         console.print(f"{measure}: {value:.4g}{beside}", highlight=False, soft_wrap=True)
+
+
+_GAZE_WITH_INTERVAL = ("nss", "auc_judd", "cc")
+
+
+def gazed(found: Gaze) -> Table:
+    """One line for each predictor of fixations: means over the images, with 95 % intervals of the main measures."""
+    from regard.gazing import MEASURES
+
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    table.add_column(f"{len(found.images)} images, {found.fixations} fixations", overflow="fold")
+    for title in MEASURES.values():
+        table.add_column(title, justify="right")
+    for row in found.rows:
+        cells = []
+        for measure in MEASURES:
+            mean, (low, high) = row.mean(measure), row.interval(measure)
+            text = "–" if math.isnan(mean) else f"{mean:.2f}"
+            if measure in _GAZE_WITH_INTERVAL and not math.isnan(low):
+                text += f" ({low:.2f} to {high:.2f})"
+            cells.append(text)
+        table.add_row(escape(row.name), *cells)
+    return table
 
 
 # The page has every column and interval; a terminal of 80 characters has room for these.

@@ -127,7 +127,7 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
     size = SIZE if image_size is None else image_size
     if size < LEAST_SIZE:
         raise ValueError(f"image_size={size}: cluttered digits need at least {LEAST_SIZE} pixels")
-    greys, labels = _handwritten()
+    greys, labels = handwritten()
     train, test = divide(labels.tolist(), TEST_SHARE, seed)
 
     def split(chosen: list[int], count: int, part: int) -> Digits:
@@ -144,7 +144,7 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
 
 
 @cache
-def _handwritten() -> tuple[np.ndarray, np.ndarray]:
+def handwritten() -> tuple[np.ndarray, np.ndarray]:
     """All 1,797: greys as uint8 `M 8 8` from 0 to 255, and the digit of each."""
     table = np.loadtxt(shipped("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")
     greys, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)

@@ -102,7 +102,7 @@ class Picture:
     """An image as it is used, and its own size.
 
     Args:
-        pixels: uint8 `3 S S`.
+        pixels: uint8 `3 S S`, or `3 H W` of a whole image.
         width, height: of the upright image in the file.
     """
 
@@ -151,6 +151,37 @@ def read(path: Path, size: int) -> Picture:
             square = square.transpose(turn)  # the middle square stays the middle square
     width, height = (fit.height, fit.width) if turn in _SWAPPED else (fit.width, fit.height)
     return Picture(_tensor(square), width, height)
+
+
+def whole(path: Path, size: tuple[int, int] | None = None) -> Picture:
+    """All of the first frame, stretched where a size is given. To be called inside `quiet()`.
+
+    Args:
+        path: a file in one of `FORMATS`, whatever its name says.
+        size: height and width to come out, in pixels; None keeps the image's own.
+
+    Returns: pixels uint8 `3 H W`, and the size of the upright image in the file.
+    Raises: UnreadableImage.
+    """
+    with _decoding(path) as image:
+        image.load()
+        turn = _turn(image)
+        upright = _rgb(image if turn is None else image.transpose(turn))
+        width, height = upright.size
+        if size is not None and size != (height, width):
+            upright = upright.resize(size[::-1], Image.Resampling.BILINEAR)
+    return Picture(_tensor(upright), width, height)
+
+
+def measured(path: Path) -> tuple[int, int]:
+    """Width and height of the upright image, from its header alone. To be called inside `quiet()`.
+
+    Raises: UnreadableImage.
+    """
+    with _decoding(path) as image:
+        width, height = image.size
+        turned = _turn(image) in _SWAPPED and image.format != "TIFF"
+    return (height, width) if turned else (width, height)
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:

@@ -31,6 +31,7 @@ from torch import Tensor, nn
 from regard.core import Attention
 from regard.layers import bottleneck_width, check_norm_batch, positive
 from regard.ops import pooling
+from regard.ops.convolution import convolved
 
 
 class BottleneckAttention(Attention):
@@ -84,7 +85,7 @@ class BottleneckAttention(Attention):
         if len(self.channel) > 1:
             check_norm_batch(self.channel, z)
         m_c = self.see("channel", self.channel(z)[:, :, None, None])
-        m_s = self.see("spatial", self.spatial(x))
+        m_s = self.see("spatial", self.spatial[1:](convolved(self.spatial[0], x)))
         m = _gate_of_product(m_c, m_s, x) if self.merge == "product" else (m_c + m_s).sigmoid_()
         if self.watched:
             self.see("attention", 1 + m)

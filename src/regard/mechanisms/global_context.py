@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from regard.core import Attention
 from regard.layers import bottleneck_width
 from regard.ops import pooling
+from regard.ops.convolution import convolved
 
 
 class _Transform(nn.Sequential):
@@ -78,7 +79,7 @@ class GlobalContext(Attention):
     def context(self, x: Tensor) -> Tensor:
         if self.mask is None:
             return pooling.average(x)[:, :, None, None]
-        m = self.mask(x).flatten(2).softmax(-1)  # [B, 1, HW]
+        m = convolved(self.mask, x).flatten(2).softmax(-1)  # [B, 1, HW]
         m = self.see("spatial", m.unflatten(-1, x.shape[2:])).flatten(2)
         return pooling.weighted(x, m)[:, :, None, None]  # [B, C, 1, 1]
 

@@ -34,6 +34,7 @@ from torch.nn import functional as F
 
 from regard.core import Attention
 from regard.layers import check_norm_batch, positive
+from regard.ops.convolution import convolved
 from regard.ops.tracing import exporting
 
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -123,11 +124,12 @@ class AttentionGate(Attention):
 
     def mask(self, x: Tensor, g: Tensor) -> Tensor:
         """α: `B 1 *grid of x`."""
-        phi = _normed(self.phi_norm, self.phi(g))  # before θ, so that the gradient of x is finished before it starts
-        theta = _normed(self.theta_norm, self.theta(x))
+        # φ before θ, so that the gradient of x is finished before it starts
+        phi = _normed(self.phi_norm, convolved(self.phi, g))
+        theta = _normed(self.theta_norm, convolved(self.theta, x))
         meeting = theta + self.resized(phi, theta.shape[2:])
         meeting = meeting.relu_() if self.activation == "relu" else F.softplus(meeting)
-        q = _normed(self.psi_norm, self.psi(meeting))
+        q = _normed(self.psi_norm, convolved(self.psi, meeting))
         if self.normalization == "sigmoid":
             q = q.sigmoid()
         else:
@@ -143,7 +145,7 @@ class AttentionGate(Attention):
         alpha = self.see("spatial", self.mask(x, g))
         y = alpha * x
         if self.out is not None:
-            y = _normed(self.out_norm, self.out(y))
+            y = _normed(self.out_norm, convolved(self.out, y))
         return (y, alpha) if self.return_mask else y
 
 
@@ -210,5 +212,5 @@ class MultiAttentionGate(Attention):
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         gated, masks = zip(*(gate(x, g) for gate in self.gates), strict=True)
-        y = self.norm(self.combine(torch.cat(gated, 1))).relu_()
+        y = self.norm(convolved(self.combine, torch.cat(gated, 1))).relu_()
         return (y, torch.cat(masks, 1)) if self.return_mask else y

@@ -112,20 +112,23 @@ class NonLocal(Attention):
         sizes = [min(size, length) for size, length in zip(self.pool, x.shape[2:], strict=True)]
         return x if all(size == 1 for size in sizes) else _MAX_POOL[len(sizes)](x, sizes)
 
-    def embed(self, layer: Pointwise | None, x: Tensor) -> Tensor:
-        """Projects and pools: `B C *grid` -> `B K C'`."""
-        if self.pool_first or layer is None:
-            x = self.pooled(x).flatten(2)
-            return x.mT if layer is None else layer.tokens(x)
+    def embed(self, layer: Pointwise, x: Tensor, pooled: Tensor) -> Tensor:
+        """Projects and pools, from x `B C *grid` or its pooled positions `B C K` -> `B K C'`."""
+        if self.pool_first:
+            return layer.tokens(pooled)
         return self.pooled(layer(x.flatten(2)).unflatten(-1, x.shape[2:])).flatten(2).mT
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 + len(self.pool):
             raise ValueError(f"input of shape {tuple(x.shape)}: dims={len(self.pool)} takes {2 + len(self.pool)} axes")
         n = x.flatten(2)
-        theta = n.mT if self.theta is None else self.theta.tokens(n)  # [B, Q, C']
-        phi = self.embed(self.phi, x)  # [B, K, C']
-        g = self.embed(self.g, x)  # [B, K, C']
+        pooled = self.pooled(x).flatten(2) if self.pool_first or self.phi is None else n
+        theta = n.mT.contiguous() if self.theta is None else self.theta.tokens(n)  # [B, Q, C']
+        if self.phi is not None:
+            phi = self.embed(self.phi, x, pooled)  # [B, K, C']
+        else:
+            phi = theta if max(self.pool) == 1 else pooled.mT
+        g = self.embed(self.g, x, pooled)  # [B, K, C']
         if "gaussian" in self.affinity:
             z = self.out(self.attend(theta, phi, g, x).mT)  # [B, C, N]
             z = z if self.norm is None else self.norm(z)

@@ -36,6 +36,7 @@ from torch.nn import functional as F
 from regard.core import Attention
 from regard.layers import check_norm_batch, positive
 from regard.ops import pooling
+from regard.ops.convolution import convolved
 from regard.ops.tracing import exporting
 
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
@@ -158,10 +159,10 @@ class SononetGate(Attention):
                 raise ValueError(
                     f"{name} {tuple(map.shape)} is smaller than subsample={self.factors}; use a smaller one"
                 )
-        phi = self.phi(g)  # before θ, so that the gradient of x is finished before it starts
-        theta = self.theta(x)
+        phi = convolved(self.phi, g)  # before θ, so that the gradient of x is finished before it starts
+        theta = convolved(self.theta, x)
         meeting = theta + _resized(phi, theta.shape[2:])
-        alpha = _normalised(self.psi(meeting.relu_() if self.rectify else meeting), self.normalization)
+        alpha = _normalised(convolved(self.psi, meeting.relu_() if self.rectify else meeting), self.normalization)
         alpha = alpha if max(self.factors) == 1 else _resized(alpha, x.shape[2:])
         return self.see("spatial", alpha)
 
@@ -169,7 +170,7 @@ class SononetGate(Attention):
         alpha = self.mask(x, g)
         y = alpha * x
         if self.out is not None:
-            y = self.out(y)
+            y = convolved(self.out, y)
         if self.norm is not None:
             check_norm_batch(self.norm, y)
             y = self.norm(y)

@@ -23,6 +23,7 @@ from torch.nn import functional as F
 from regard.core import Attention
 from regard.layers import bottleneck_width, positive
 from regard.ops import pooling
+from regard.ops.convolution import convolved
 
 
 class _ChannelGate(nn.Module):
@@ -47,7 +48,7 @@ class _SpatialGate(nn.Module):
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         if weights is None:
-            return self.project(x).sigmoid()
+            return convolved(self.project, x).sigmoid()
         return F.conv2d(x, weights.mean(0).reshape(1, -1, 1, 1)).sigmoid()
 
 

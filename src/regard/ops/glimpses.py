@@ -1,7 +1,7 @@
 """Glimpses: square patches around a place, each larger and coarser than the one before.
 
-A place is (x, y), from -1 to 1, between the outer edges of the image. It names the pixel that it falls into, and a patch
-of side S around pixel p covers p - ⌊S/2⌋ to p - ⌊S/2⌋ + S - 1. What lies outside the image is zero.
+A place is (x, y), from -1 to 1, between the outer edges of the image. It names the pixel that it falls into, and a
+patch of side S around pixel p covers p - ⌊S/2⌋ to p - ⌊S/2⌋ + S - 1. What lies outside the image is zero.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def glimpse_sides(size: int, patches: int, scale: float) -> list[int]:
     return sides
 
 
-def glimpse(
-    x: Tensor, at: Tensor, *, size: int, patches: int = 1, scale: float = 2, by_height: bool = False
-) -> Tensor:
+def glimpse(x: Tensor, at: Tensor, *, size: int, patches: int = 1, scale: float = 2, by_height: bool = False) -> Tensor:
     """The patches around one place of each image, average-pooled to one size: `B C H W`, `B 2` -> `B k C g g`.
 
     All images are read at once, and the largest patch alone: the others lie inside it.
@@ -61,3 +59,20 @@ def glimpse(
         inner = patch[:, :, first : first + side, first : first + side]
         found.append(inner if side == size else F.avg_pool2d(inner, side // size))
     return torch.stack(found, 1)
+
+
+def edge_glimpse(x: Tensor, at: Tensor, *, size: tuple[int, int]) -> Tensor:
+    """One patch around one place of each image, read beyond the edge by repeating it: `B C H W`, `B 2` -> `B C h w`.
+
+    Unlike in `glimpse` the place is the centre of the patch before its corner is rounded down.
+    """
+    starts = []
+    for axis, (length, side) in enumerate(zip(x.shape[2:], size, strict=True)):
+        # counted from one length before the image, so that cutting off the fraction rounds down
+        corner = ((length * (at[:, 1 - axis] + 3) - side) / 2).long() - length
+        inner = corner[:, None] + torch.arange(side, device=x.device)
+        starts.append(inner.clamp(0, length - 1))
+    rows, columns = starts
+    place = rows[:, :, None] * x.shape[3] + columns[:, None]  # [B, h, w]
+    read = x.flatten(2).gather(2, place.flatten(1)[:, None].expand(-1, x.shape[1], -1))
+    return read.unflatten(2, size)

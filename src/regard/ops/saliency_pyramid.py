@@ -8,6 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import reduce
+from itertools import accumulate
+from operator import add
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,18 +19,16 @@ from torch.nn import functional as F
 
 HALVING = (1, 5, 10, 10, 5, 1, 1)  # over 33
 GABOR = 9  # pixels along each side of an oriented filter
-# GNU Octave's rounding in (sum of the filter) / (sum of the rows that lie inside), both zero but for it; only the
-# vertical filter of phase 90 has rows that sum to zero one by one. Outermost row first, at the top and at the bottom.
-OCTAVE_FILTER = 5  # of 0, 45, 90 and 135 degrees with two phases each
-OCTAVE_TOP = (-41 / 24, -41 / 16, 41 / 8, 41 / 12)
-OCTAVE_BOTTOM = (41 / 20, 41 / 32, 41 / 8, 41 / 12)
 
 
-def halved(x: Tensor) -> Tensor:
+def halved(x: Tensor, *, exact: bool = False) -> Tensor:
     """Every second row and column of the smoothed map: `B C H W` -> `B C H//2 W//2`, where one side stays at 1.
 
-    Three rows or columns become one with weights 1, 2, 1, two become one with 1, 1.
+    Three rows or columns become one with weights 1, 2, 1, two become one with 1, 1. `exact` adds up in the order of the
+    released code, so that float64 agrees to the last bit.
     """
+    if exact:
+        return _halved_in_order(x)
     batch, channels, height, width = x.shape
     x = x.reshape(batch * channels, 1, height, width)
     kernel = torch.tensor(HALVING[::-1], dtype=x.dtype, device=x.device) / sum(HALVING)
@@ -41,10 +43,50 @@ def halved(x: Tensor) -> Tensor:
     return (x * _inside(height, x)[:, None] * _inside(width, x)).reshape(batch, channels, *x.shape[2:])
 
 
+def _halved_in_order(x: Tensor) -> Tensor:
+    taps = [tap / sum(HALVING) for tap in HALVING]
+    if min(x.shape[2:]) > 3:
+        return _shared(_shared(_convolved(x, taps, taps), x.shape[2], 2), x.shape[3], 3)
+    for axis in (3, 2):
+        length = x.shape[axis]
+        if length > 3:
+            x = _shared(_convolved(x, *(([1.0], taps) if axis == 3 else (taps, [1.0]))), length, axis)
+        else:
+            x = _mean(x, axis)
+    return x
+
+
+def _convolved(x: Tensor, rows: list[float], columns: list[float]) -> Tensor:
+    """Along an axis with more than one tap only every second value is computed."""
+    sizes = [(len(taps) // 2, 2 if len(taps) > 1 else 1, x.shape[2 + i]) for i, taps in enumerate((rows, columns))]
+    counts = [length // step for _, step, length in sizes]
+    padded = F.pad(x, (sizes[1][0], sizes[1][0], sizes[0][0], sizes[0][0]))
+    result = torch.zeros((), dtype=x.dtype, device=x.device)
+    for j in reversed(range(len(columns))):
+        across = slice(len(columns) - 1 - j, len(columns) - 1 - j + sizes[1][1] * counts[1], sizes[1][1])
+        for i in range(len(rows)):
+            down = slice(len(rows) - 1 - i, len(rows) - 1 - i + sizes[0][1] * counts[0], sizes[0][1])
+            result = result + padded[:, :, down, across] * (rows[i] * columns[j])
+    return result
+
+
+def _shared(x: Tensor, length: int, axis: int) -> Tensor:
+    """Divides by the part of the filter that lies inside, along an axis that had `length` before it was halved."""
+    taps = [tap / sum(HALVING) for tap in HALVING]
+    total = reduce(add, taps)
+    parts = []
+    for i in range(length // 2):
+        inside = [tap for k, tap in enumerate(taps) if 0 <= 2 * i + 3 - k < length]
+        parts.append(reduce(add, inside if 4 * i < length else inside[::-1]))  # from the end that lies inside
+    part = torch.tensor(parts, dtype=x.dtype, device=x.device)
+    part = part[:, None] if axis == 2 else part
+    return torch.where(part == total, x, x * total / part)
+
+
 def _mean(x: Tensor, axis: int) -> Tensor:
     if x.shape[axis] == 3:
         a, b, c = x.split(1, axis)
-        return (a + 2 * b + c) / 4
+        return (a + b + b + c) / 4
     return x.mean(axis, keepdim=True)
 
 
@@ -57,11 +99,11 @@ def _inside(length: int, like: Tensor) -> Tensor:
     return shares
 
 
-def pyramid(x: Tensor, depth: int) -> list[Tensor]:
+def pyramid(x: Tensor, depth: int, *, exact: bool = False) -> list[Tensor]:
     """x and what halving makes of it, at most `depth` maps; it ends where the shorter side is 1."""
     levels = [x]
     while len(levels) < depth and min(levels[-1].shape[2:]) > 1:
-        levels.append(halved(levels[-1]))
+        levels.append(halved(levels[-1], exact=exact))
     return levels
 
 
@@ -72,45 +114,75 @@ def nearest(source: int, target: int) -> list[int]:
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Nearest neighbours: `B C H W` -> `B C *size`."""
-    rows, columns = (
-        torch.tensor(nearest(n, m), device=x.device) for n, m in zip(x.shape[2:], size, strict=True)
-    )
+    rows, columns = (torch.tensor(nearest(n, m), device=x.device) for n, m in zip(x.shape[2:], size, strict=True))
     return x[:, :, rows[:, None], columns]
 
 
-def gabor_filters(angles: Sequence[float], *, period: float = 7, deviation: float = 2.3333) -> list[list[list[float]]]:
-    """Two filters for each angle in degrees, of phase 0 and 90, with mean 0 and norm 1: rows of `GABOR` numbers.
+class Gabors(NamedTuple):
+    """Oriented filters, two for each angle, and what the released code multiplies cut-off responses by.
 
-    At 0 they vary from row to row, at 90 from column to column.
+    Attributes:
+        taps: of each filter, rows of `GABOR` numbers.
+        edges: of each filter, for the outermost `GABOR // 2` rows at the top and for those at the bottom, from above.
+    """
+
+    taps: list[list[list[float]]]
+    edges: list[tuple[list[float], list[float]]]
+
+
+def gabors(angles: Sequence[float], *, period: float = 7, deviation: float = 2.3333) -> Gabors:
+    """Two filters for each angle in degrees, of phase 0 and 90, with mean 0 and norm 1.
+
+    At 0 they vary from row to row, at 90 from column to column. The released code divides the response of a filter
+    that reaches over the top or the bottom by the share of its sum that lies inside. That sum is 0, so that the factor
+    is nothing but rounding: about 1e-16, and between 1 and 5 where every single row sums to 0. Adding up is done in the
+    order of the released code for the sake of this.
     """
     reach = range(-(GABOR // 2), GABOR // 2 + 1)
-    filters = []
+    square = 2 * deviation**2
+    taps, edges = [], []
     for angle in angles:
-        cosine, sine = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+        turn = math.pi / 180 * angle
+        cosine, sine = math.cos(turn), math.sin(turn)
         for shift in (0.0, math.pi / 2):
-            wave = [
-                [
-                    math.cos(math.tau / period * (i * cosine - j * sine) + shift)
-                    * math.exp(-(i * i + j * j) / (2 * deviation**2))
-                    for j in reach
-                ]
-                for i in reach
-            ]
-            mean = sum(map(sum, wave)) / GABOR**2
-            norm = math.sqrt(sum((value - mean) ** 2 for row in wave for value in row))
-            filters.append([[(value - mean) / norm for value in row] for row in wave])
-    return filters
+            wave = []
+            for i in reach:
+                across = [(i * cosine - j * sine, -i * sine - j * cosine) for j in reach]
+                wave.append(
+                    [
+                        math.cos(math.tau / period * x + shift) * math.exp(-(x**2) / square - y**2 / square)
+                        for x, y in across
+                    ]
+                )
+            mean = _total(wave) / GABOR**2
+            wave = [[value - mean for value in row] for row in wave]
+            norm = math.sqrt(_total([[value**2 for value in row] for row in wave]))
+            wave = [[value / norm for value in row] for row in wave]
+            taps.append(wave)
+            total = _total(wave)
+            edges.append((_shares(total, wave), _shares(total, [row[::-1] for row in wave[::-1]])[::-1]))
+    return Gabors(taps, edges)
 
 
-def oriented(x: Tensor, filters: Sequence[Sequence[Sequence[float]]], size: tuple[int, int], edges: str) -> Tensor:
+def _total(rows: list[list[float]]) -> float:
+    return reduce(add, (row[j] for j in range(len(rows)) for row in rows))
+
+
+def _shares(total: float, rows: list[list[float]]) -> list[float]:
+    """The filter's sum over that of its first rows, one more than half of them and so on."""
+    parts = [reduce(add, row) for row in zip(*(accumulate(column) for column in zip(*rows, strict=True)), strict=True)]
+    return [total / part if part else 0.0 for part in parts[GABOR // 2 : -1]]
+
+
+def oriented(x: Tensor, filters: Gabors, size: tuple[int, int], *, exact: bool = False) -> Tensor:
     """|phase 0| + |phase 90| of the filters' responses, only where `resized` to `size` would look at them.
 
     Args:
         x: intensity, one channel.
-        filters: as `gabor_filters` gives them.
+        filters: as `gabors` gives them.
         size: height and width of the result.
-        edges: what becomes of the responses whose filter reaches over the top or the bottom, but not over a side:
-            "zero", "plain", or "octave", which is zero but for the vertical filter of phase 90.
+        exact: adds up in the order of the released code, and multiplies responses whose filter reaches over the top or
+            the bottom, but not over a side, by what it does; else those are 0.
 
     Shapes: x `B 1 H W` -> `B A *size`, A angles.
     """
@@ -120,25 +192,22 @@ def oriented(x: Tensor, filters: Sequence[Sequence[Sequence[float]]], size: tupl
     taps = torch.arange(GABOR, device=x.device)
     top, left = (torch.tensor(nearest(n, m), device=x.device) for n, m in zip((height, width), size, strict=True))
     patches = padded[:, (top[:, None] + taps)[:, None, :, None], (left[:, None] + taps)[:, None]]  # [B, h, w, 9, 9]
-    bank = torch.tensor(filters, dtype=x.dtype, device=x.device).flip(1, 2)  # a convolution, not a correlation
-    responses = (patches.flatten(3) @ bank.flatten(1).T).unflatten(-1, (-1, 2))  # [B, h, w, A, 2]
-    if edges != "plain" and height >= reach:
-        factors = _edge_factors(height, len(filters), edges, x)[top][:, None]  # [h, 1, A, 2]
-        inner = ((left >= reach) & (left < width - reach))[:, None, None]
-        responses = responses * torch.where(inner, factors, 1.0)
-    return responses.abs().sum(-1).permute(0, 3, 1, 2)
-
-
-def _edge_factors(height: int, filters: int, edges: str, like: Tensor) -> Tensor:
-    """What each row's responses are multiplied by: `H A 2`."""
-    factors = like.new_ones(height, filters)
-    for k in range(GABOR // 2):
-        for row, rounding in ((k, OCTAVE_TOP[k]), (height - 1 - k, OCTAVE_BOTTOM[k])):
-            kept = factors[row, OCTAVE_FILTER] * rounding if edges == "octave" else None
-            factors[row] = 0
-            if kept is not None:
-                factors[row, OCTAVE_FILTER] = kept
-    return factors.unflatten(1, (-1, 2))
+    bank = torch.tensor(filters.taps, dtype=x.dtype, device=x.device).flip(1, 2)  # a convolution, not a correlation
+    if exact:
+        responses = torch.zeros((), dtype=x.dtype, device=x.device)
+        for j in range(GABOR):
+            for i in reversed(range(GABOR)):
+                responses = responses + patches[..., i, j, None] * bank[:, i, j]
+    else:
+        responses = patches.flatten(3) @ bank.flatten(1).T
+    if height >= reach:
+        factors = x.new_ones(height, len(filters.taps))
+        for rows, part in ((slice(None, reach), 0), (slice(height - reach, None), 1)):
+            released = torch.tensor([pair[part] for pair in filters.edges], dtype=x.dtype, device=x.device).T
+            factors[rows] *= released if exact else 0
+        inner = ((left >= reach) & (left < width - reach))[:, None]
+        responses = responses * torch.where(inner, factors[top][:, None], 1.0)  # [B, h, w, 2A]
+    return responses.unflatten(-1, (-1, 2)).abs().sum(-1).permute(0, 3, 1, 2)
 
 
 def attenuated(x: Tensor, border: int) -> Tensor:
@@ -146,11 +215,13 @@ def attenuated(x: Tensor, border: int) -> Tensor:
     border = min(border, x.shape[2] // 2, x.shape[3] // 2)
     if border < 1:
         return x
-    ramps = [
-        torch.tensor([min(i + 1, length - i, border + 1) / (border + 1) for i in range(length)]) for length in x.shape[2:]
-    ]
-    rows, columns = (ramp.to(x) for ramp in ramps)
-    return x * (rows[:, None] * columns)
+    rows, columns = (
+        torch.tensor(
+            [min(i + 1, length - i, border + 1) / (border + 1) for i in range(length)], dtype=x.dtype, device=x.device
+        )
+        for length in x.shape[2:]
+    )
+    return x * rows[:, None] * columns
 
 
 def spread(x: Tensor, low: float, high: float) -> Tensor:
@@ -159,7 +230,7 @@ def spread(x: Tensor, low: float, high: float) -> Tensor:
     least, most = (end[..., None] for end in (_extreme(flat, largest=False), _extreme(flat, largest=True)))
     span = most - least
     flat_map = span == 0
-    scaled = (x - least) * ((high - low) / torch.where(flat_map, 1.0, span)) + low
+    scaled = (x - least) / torch.where(flat_map, 1.0, span) * (high - low) + low
     return torch.where(flat_map, x - most + (low + high) / 2, scaled)
 
 
@@ -170,7 +241,7 @@ def _extreme(flat: Tensor, *, largest: bool) -> Tensor:
     return flat.amax(-1, keepdim=True) if largest else flat.amin(-1, keepdim=True)
 
 
-def promoted_by_maxima(x: Tensor, high: float | None) -> Tensor:
+def promoted_by_maxima(x: Tensor, high: float | None, *, others: bool = False) -> Tensor:
     """Multiplies each map by (M - m)², M its maximum and m the mean of its local maxima, from a tenth of M up.
 
     A local maximum is no smaller than its four neighbours, and not on the edge of the map. With none or one, m is 0.
@@ -178,15 +249,20 @@ def promoted_by_maxima(x: Tensor, high: float | None) -> Tensor:
     Args:
         x: maps without negative values.
         high: M where it is known; then local maxima count from high / 10 up, and else from 1 up.
+        others: leaves M itself, once, out of m.
     """
     centre = x[..., 1:-1, 1:-1]
     above, below, left, right = x[..., :-2, 1:-1], x[..., 2:, 1:-1], x[..., 1:-1, :-2], x[..., 1:-1, 2:]
     peak = (centre >= above) & (centre >= below) & (centre >= left) & (centre >= right)
     peak = (peak & (centre >= (1.0 if high is None else high / 10))).to(x.dtype)
-    count = peak.sum((2, 3))
-    mean = (centre * peak).sum((2, 3)) / count.clamp_min(1)
-    most: Tensor | float = _extreme(x.flatten(2), largest=True)[..., 0] if high is None else high
-    return x * (most - torch.where(count > 1, mean, 0.0)).square()[..., None, None]
+    most = _extreme(x.flatten(2), largest=True)[..., 0]
+    count, total = peak.sum((2, 3)), (centre * peak).sum((2, 3))
+    if others:
+        found = ((centre >= most[..., None, None]).to(x.dtype) * peak).sum((2, 3)).clamp_max(1)
+        mean = (total - found * most) / (count - found).clamp_min(1)
+    else:
+        mean = torch.where(count > 1, total / count.clamp_min(1), 0.0)
+    return x * ((most if high is None else high) - mean).square()[..., None, None]
 
 
 def promoted_by_competition(x: Tensor, iterations: int) -> Tensor:

@@ -83,9 +83,7 @@ class _Network:
         waiting = [b for b in range(batch) if not self.silent[b]]
         since = [0.0] * batch
         while waiting:
-            spikes = self._advance(1 if any(self.fired) or any(self.excited) else BLOCK)
-            for b in () if spikes is None else spikes.any(1).nonzero()[:, 0].tolist():
-                winner = int(spikes[b].byte().argmax())
+            for b, winner in self._advance(1 if any(self.fired) or any(self.excited) else BLOCK):
                 self.excited[b] = True
                 if len(winners[b]) < fixations:
                     winners[b].append(winner)
@@ -105,8 +103,8 @@ class _Network:
         cells = torch.stack([index % self.height, index // self.height], -1)
         return Fixations(cells, self.charge.new_tensor(times))
 
-    def _advance(self, steps: int) -> Tensor | None:
-        """At most so many steps, up to the first in which neurons fire; which ones do, if any."""
+    def _advance(self, steps: int) -> list[tuple[int, int]]:
+        """At most so many steps, up to the first in which neurons fire; the maps in which one does, and the first."""
         rate = STEP / SALIENCY_CAPACITY
         decay = RECOVERY ** torch.arange(steps, dtype=torch.float64, device=self.charge.device)
         keep = torch.addcmul(
@@ -131,10 +129,10 @@ class _Network:
         for _ in range(last + 1):
             self.before, self.time = self.time, self.time + STEP
         if at is None:
-            return None
+            return []
         spikes = over[last]
         self.second = self.second.masked_fill(spikes, 0)
-        return spikes
+        return [(b, int(spikes[b].byte().argmax())) for b in spikes.any(1).nonzero()[:, 0].tolist()]
 
     def _interneurons(self) -> None:
         """One step of each interneuron. Whether it takes one or two to fire is a matter of rounding in `time`."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -29,7 +28,7 @@ def _model(g, k, s, c, h_g, h_l, std, hidden_size, num_classes, num_glimpses=6):
     }, names
 
 
-def _checkpoint(g=8, k=1, s=1, c=1, h_g=128, h_l=128, std=0.17, hidden=256, num_classes=10, T=6):  # noqa: N803
+def _checkpoint(g=8, k=1, s=1, c=1, h_g=128, h_l=128, std=0.17, hidden=256, num_classes=10, T=6):
     """As the checkpoints that come with the code were trained: by an older location network."""
     arguments, names = _model(g, k, s, c, h_g, h_l, std, hidden, num_classes, T)
     del names["locator.reduce"]
@@ -93,11 +92,13 @@ class _Trainer(_Around):
 
 
 class _Tested(_Around):
-    """An episode over grey images from 0 to 255, in float64."""
+    """An episode over grey images from 0 to 255, in float64 after the division."""
+
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
+        super().__init__(module.double(), args)
 
     def forward(self, x: Tensor, start: Tensor, noise: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
-        self.module.double()
-        seen = (x.double() / 255 - 0.1307) / 0.3081
+        seen = ((x / 255).double() - 0.1307) / 0.3081
         log_probs, locations, _, _ = self.module(seen, start=start, noise=noise, episode=True)
         return log_probs, locations[:, 1:].transpose(0, 1)
 
@@ -106,10 +107,7 @@ _COMMON = "kevinzakka.recurrent-visual-attention"
 
 REFERENCES = (
     Reference(f"ram/{_COMMON}/RecurrentAttention-Trainer.train_one_epoch-loss", "ram", _model, adapt=_Trainer),
-    Reference(f"ram/{_COMMON}/RecurrentAttention", "ram", _model),
-    Reference(
-        f"ram_pretrained/{_COMMON}/checkpoint-epoch-25-best-valid-acc-98.38", "ram", _checkpoint, adapt=_Tested
-    ),
+    Reference(f"ram_pretrained/{_COMMON}/checkpoint-epoch-25-best-valid-acc-98.38", "ram", _checkpoint, adapt=_Tested),
     Reference(f"ram_glimpse/{_COMMON}/GlimpseNetwork", "ram", _sensor, host=_only_sensor),
     Reference(f"ram_location/{_COMMON}/LocationNetwork", "ram", _locator, host=_only_locator),
     Reference(f"ram_retina/{_COMMON}/Retina.foveate", "ram", _retina, host=_Retina),

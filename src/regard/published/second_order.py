@@ -5,36 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
-from regard.published.reference import Reference, unsupported
+from regard.published.reference import Reference, ResidualBlock, unsupported
 
 _FUSIONS = {"1": "channel", "2": "position", "+": "sum", "M": "max", "&": "concat"}
-
-
-class _Bottleneck(nn.Module):
-    """The residual block that the gates are published in, four times as wide at its end."""
-
-    def __init__(self, attention: nn.Module, inplanes: int, planes: int, stride: int, shortcut: bool) -> None:
-        super().__init__()
-        out = 4 * planes
-        self.conv1 = nn.Conv2d(inplanes, planes, 1, bias=False)
-        self.bn1 = nn.BatchNorm2d(planes)
-        self.conv2 = nn.Conv2d(planes, planes, 3, stride=stride, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(planes)
-        self.conv3 = nn.Conv2d(planes, out, 1, bias=False)
-        self.bn3 = nn.BatchNorm2d(out)
-        self.attention = attention
-        self.downsample = (
-            nn.Sequential(nn.Conv2d(inplanes, out, 1, stride=stride, bias=False), nn.BatchNorm2d(out))
-            if shortcut
-            else nn.Identity()
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        y = self.bn1(self.conv1(x)).relu()
-        y = self.bn2(self.conv2(y)).relu()
-        return (self.attention(self.bn3(self.conv3(y))) + self.downsample(x)).relu()
 
 
 def _shortcut(inplanes: int, planes: int, stride: int, downsample: Any) -> bool:
@@ -81,7 +56,7 @@ def _bottleneck(inplanes, planes, stride=1, downsample=None, attention="0", att_
 def _in_bottleneck(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
     stride = args.get("stride", 1)
     shortcut = _shortcut(args["inplanes"], args["planes"], stride, args.get("downsample"))
-    return _Bottleneck(module, args["inplanes"], args["planes"], stride, shortcut)
+    return ResidualBlock(module, args["inplanes"], args["planes"], stride, project=shortcut)
 
 
 REFERENCES = (

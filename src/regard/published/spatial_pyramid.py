@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from torch import Tensor, nn
+
 from regard.published.reference import Reference
 
 _NAMES = {"gate.reduce": "fc.0", "gate.expand": "fc.2"}
@@ -39,9 +44,67 @@ def _survey(channel, reduction=16):
     return {"channels": channel, "hidden": 21 * channel // reduction}, _NAMES
 
 
+class _Block(nn.Module):
+    """The pre-activation block that they are published in: a gate on the branch, from its end or from the input."""
+
+    def __init__(
+        self, attention: nn.Module, inplanes: int, planes: int, stride: int, *, basic: bool, pre: bool
+    ) -> None:
+        super().__init__()
+        out = planes if basic else 4 * planes
+        plan = [(inplanes, planes, 3, stride), (planes, planes, 3, 1)]
+        if not basic:
+            plan = [(inplanes, planes, 1, 1), (planes, planes, 3, stride), (planes, out, 1, 1)]
+        self.convs = nn.ModuleList(nn.Conv2d(a, b, size, step, size // 2, bias=False) for a, b, size, step in plan)
+        self.norms = nn.ModuleList(nn.BatchNorm2d(layer[0]) for layer in plan)
+        self.attention = attention
+        self.pre = pre
+        self.shortcut = nn.Conv2d(inplanes, out, 1, stride, bias=False) if stride != 1 or inplanes != out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norms[0](x).relu()
+        shortcut = x if self.shortcut is None else self.shortcut(h)
+        y = self.convs[0](h)
+        for norm, conv in zip(self.norms[1:], self.convs[1:], strict=True):
+            y = conv(norm(y).relu())
+        return (self.attention(x, y) if self.pre else self.attention(y)) + shortcut
+
+
+def _block(kind, end, make, *, pre):
+    basic = end == "PreActBlock"
+
+    def build(in_planes, planes, stride=1, reduction=16):
+        out = planes if basic else 4 * planes
+        arguments, gate = make(in_planes, out, reduction) if pre else make(out, reduction)
+        names = {f"attention.{ours}": f"se.{theirs}" for ours, theirs in gate.items()}
+        for i in range(2 if basic else 3):
+            names |= {f"convs.{i}": f"conv{i + 1}", f"norms.{i}": f"bn{i + 1}"}
+        return arguments, {**names, "shortcut": "shortcut.0"}
+
+    def host(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+        return _Block(module, args["in_planes"], args["planes"], args.get("stride", 1), basic=basic, pre=pre)
+
+    entry = "spa_pre" if pre else "spa"
+    maps = {"channel_gate": "attention/channel"}
+    return Reference(f"spanet/13952522076.SPANet/{kind}{end}", entry, build, host=host, maps=maps)
+
+
+_BLOCKS = tuple(
+    _block(kind, end, make, pre=pre)
+    for end in ("PreActBlock", "PreActBootleneck")
+    for kind, make, pre in (
+        ("SPPSE", _own, False),
+        ("SE", _own_one_level, False),
+        ("PSPPSE", _pre, True),
+        ("PSE", _pre_one_level, True),
+        ("CPSPPSE", _convolved, True),
+        ("CPSE", _convolved_one_level, True),
+    )
+)
 _MAPS = {"channel_gate": "channel"}
 
 REFERENCES = (
+    *_BLOCKS,
     Reference("spanet/13952522076.SPANet/SPPSELayer", "spa", _own, maps=_MAPS),
     Reference("spanet/13952522076.SPANet/SELayer", "spa", _own_one_level, maps=_MAPS),
     Reference("spanet/13952522076.SPANet/PSPPSELayer", "spa_pre", _pre, maps=_MAPS),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from regard.published.reference import Reference, unsupported
+from regard.published.reference import Reference, in_residual_block, unsupported
 
 
 def _se_port(channel, reduction=16):
@@ -21,7 +21,22 @@ def _se_torchvision(input_channels, squeeze_channels):
     return {"channels": input_channels, "hidden": squeeze_channels}, {"reduce": "fc1", "expand": "fc2"}
 
 
+def _in_block(planes, groups=1, base_width=64, dilation=1, norm_layer=None, reduction=16):
+    if (groups, base_width, dilation) != (1, 64, 1):
+        raise unsupported("groups, base_width, dilation", (groups, base_width, dilation), "the block ignores them")
+    return _se_port(planes, reduction)
+
+
+def _block(name, *, basic):
+    build, host = in_residual_block(_in_block, "se", basic=basic)
+    maps = {"channel_gate": "attention/channel"}
+    return Reference(f"se/moskomule.senet.pytorch/{name}", "se", build, host=host, maps=maps)
+
+
 REFERENCES = (
+    _block("SEBottleneck", basic=False),
+    _block("SEBasicBlock", basic=True),
+    _block("CifarSEBasicBlock", basic=True),
     Reference("se/moskomule.senet.pytorch/SELayer", "se", _se_port),
     Reference("se/timm/SEModule", "se", _se_timm),
     Reference("se/torchvision/SqueezeExcitation", "se", _se_torchvision),

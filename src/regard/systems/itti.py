@@ -1,8 +1,9 @@
 """Saliency of a picture from contrasts of intensity, colour and orientation, and the order in which it is looked at.
 
-A Model of Saliency-Based Visual Attention for Rapid Scene Analysis. Itti, Koch, Niebur. PAMI 1998, doi:10.1109/34.730558.
-Official code: DirkBWalther/SaliencyToolbox (MATLAB, Walther and Koch 2006, doi:10.1016/j.neunet.2006.10.001), which
-    computes the model anew; the authors' own C++ (iLab Neuromorphic Vision Toolkit) is no longer offered for download.
+A Model of Saliency-Based Visual Attention for Rapid Scene Analysis. Itti, Koch, Niebur. PAMI 1998,
+    doi:10.1109/34.730558.
+Official code: DirkBWalther/SaliencyToolbox (MATLAB; Walther and Koch 2006, doi:10.1016/j.neunet.2006.10.001) computes
+    the model anew; the authors' own is the C++ of the iLab Neuromorphic Vision Toolkit.
 
     I = 0.2989 r + 0.5870 g + 0.1140 b                            intensity                                (1)
     RG = (r - g) / max(r, g, b)                                   red against green                        (2)
@@ -20,17 +21,19 @@ Official code: DirkBWalther/SaliencyToolbox (MATLAB, Walther and Koch 2006, doi:
     that the next one lies elsewhere.
 
 Place: on whole pictures; nothing is trained. Fixation prediction, and the classical baseline for learned saliency.
-Cost: 42 multiplications a pixel and channel for the first two pyramid levels, which hold nearly all; the Gabor filters
-    run only where level 4 looks. Memory 3 HW for the opponent colours. The network takes about 400 steps a fixation.
-Deviations: paper, Eqs. 2 and 3, has four broadly tuned colours and sums |(R - G)(c) ⊖ (G - R)(s)|, the surround with
-    the other sign | the toolbox takes plain differences of (2) and (3) | default: as the toolbox; `opponency="double"`
-    is the paper's. Paper takes (r + g + b) / 3 for I | toolbox: (1) | default: (1); the other with `"double"`. Paper's N
-    is "local_max", with the mean of the other local maxima | toolbox: "iterative", and m includes the global maximum |
-    default: as the toolbox. Where there is no local maximum (maps of two rows) the toolbox stops with an error | m = 0
-    here. Toolbox divides the Gabor responses near the top and bottom by the part of the filter inside, whose sum is
-    zero: they vanish, but for rounding | `edges="zero"`; `"octave"` has the rounding of GNU Octave, `"plain"` leaves
-    them. Its `foaSize` is a sixth of the longer side, the paper's of the shorter | as the toolbox; `focus` sets it. Shape
-    estimation of the attended object, noise and the √2 pyramid are left out.
+Cost: 14 multiplications for each pixel of I, RG and BY, a third more for the smaller levels, and 648 for each position
+    and level of the Gabor filters, which run only where level 4 looks. Memory O(HW). The network takes about 400 steps
+    a fixation, each O(HW / 256).
+Deviations: paper, colours are four broadly tuned channels with |(R - G)(c) ⊖ (G - R)(s)|, which as printed is a sum |
+    toolbox, differences of (2) and (3) | default: as the toolbox; `opponency="double"` is the paper's, with
+    I = (r + g + b) / 3, and does not find a red dot among green ones. Paper, N multiplies by (M - m)², m the mean of
+    the other local maxima | toolbox, "iterative", or "local_max" with the global maximum in m | default: "iterative";
+    "other_max" is the paper's. Toolbox stops with an error where "local_max" finds none | m = 0 here. Toolbox divides
+    Gabor responses near the top and the bottom by the part of the filter inside, relative to a sum that is zero: they
+    vanish, but where every row of the filter sums to zero, rounding errors make factors of up to 5 | 0 there;
+    `exact=True` has the factors of the toolbox in GNU Octave. Paper, focus of a sixth of the shorter side | toolbox, of
+    the longer | default: as the toolbox; `focus` sets it. A map on which nothing fires is waited for without end in the
+    toolbox | the last winner stays here. The toolbox's noise, √2 pyramid and shape estimation are left out.
 Errata: pySaliencyMap clips the opponent colours at 0, so that green and yellow are lost, and has a wrong number in its
     45 degree filter; ports of mayoyamasaki's saliency-map pair blue with green and red with yellow.
 """
@@ -50,8 +53,8 @@ from regard.ops.winner_take_all import Fixations, compete, repeated_maxima
 
 ANGLES = (0.0, 45.0, 90.0, 135.0)
 FEATURES = ("intensity", "colour", "orientation")
-_NORMALISATIONS = ("iterative", "local_max", "none")
-_LUMA = (0.298936021293776, 0.587043074451121, 0.114020904255103)
+_NORMALISATIONS = ("iterative", "local_max", "other_max", "none")
+_LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 _DARK = 0.1  # below it a pixel has no colour
 
 
@@ -59,7 +62,7 @@ class Itti(Attention):
     """Saliency from contrasts of intensity, colour and orientation, with a scanpath.
 
     Args:
-        normalisation: N: "iterative", "local_max" or "none".
+        normalisation: N: "iterative", "local_max", "other_max" or "none".
         iterations: of the iterative N.
         centres: scales c of the centre; scale 0 is the picture itself.
         deltas: s - c.
@@ -67,7 +70,8 @@ class Itti(Attention):
         angles: of the Gabor filters, in degrees.
         weights: of intensity, colour and orientation in the sum (8).
         opponency: "difference", colours of (2) and (3); "double", the paper's broadly tuned ones.
-        edges: Gabor responses at the top and bottom: "zero", "plain" or "octave"; see above.
+        exact: adds up in the order of the toolbox, so that float64 agrees with it to the rounding, which decides ties
+            between local maxima and, in the toolbox, Gabor responses at the top and bottom. Slower.
         fixations: length of the scanpath.
         scanpath: "network", or "maxima": the maximum, then that of what lies outside of the focus, and so on.
         focus: radius of what one fixation covers, in pixels; None takes a sixth of the longer side.
@@ -90,7 +94,7 @@ class Itti(Attention):
         angles: Sequence[float] = ANGLES,
         weights: Sequence[float] = (1.0, 1.0, 1.0),
         opponency: str = "difference",
-        edges: str = "zero",
+        exact: bool = False,
         fixations: int = 5,
         scanpath: str = "network",
         focus: float | None = None,
@@ -99,13 +103,10 @@ class Itti(Attention):
         for name, value, known in (
             ("normalisation", normalisation, _NORMALISATIONS),
             ("opponency", opponency, ("difference", "double")),
-            ("edges", edges, ("zero", "plain", "octave")),
             ("scanpath", scanpath, ("network", "maxima")),
         ):
             if value not in known:
                 raise ValueError(f"{name}={value!r}: one of {', '.join(known)} is needed")
-        if edges == "octave" and tuple(angles) != ANGLES:
-            raise ValueError(f"angles={tuple(angles)}: edges='octave' is known for {ANGLES} only; use 'zero' or 'plain'")
         for name, scales, least in (("centres", centres, 0), ("deltas", deltas, 1), ("map_scale", (map_scale,), 0)):
             if not scales or not all(isinstance(scale, int) and scale >= least for scale in scales):
                 raise ValueError(f"{name}={scales!r}: whole numbers of at least {least} are needed")
@@ -115,12 +116,12 @@ class Itti(Attention):
             raise ValueError("angles=(): at least one orientation is needed, as 0")
         if focus is not None and not focus > 0:
             raise ValueError(f"focus={focus!r}: a radius above 0 pixels is needed")
-        self.normalisation, self.opponency, self.edges, self.how = normalisation, opponency, edges, scanpath
+        self.normalisation, self.opponency, self.exact, self.how = normalisation, opponency, exact, scanpath
         self.iterations, self.fixations = positive("iterations", iterations), positive("fixations", fixations)
         self.pairs = [(c, c + delta) for c in sorted(set(centres)) for delta in sorted(set(deltas))]
         self.map_scale, self.focus = map_scale, focus
         self.weights = dict(zip(FEATURES, (float(weight) for weight in weights), strict=True))
-        self.filters = steps.gabor_filters(angles)
+        self.filters = steps.gabors(angles)
 
     def forward(self, x: Tensor) -> Tensor:
         picture = self._checked(x)
@@ -163,7 +164,7 @@ class Itti(Attention):
         """F(c, s) of (5): feature -> `B F P h w`, F its opponent pairs or orientations, P the pairs of scales."""
         intensity, colours = self._channels(picture)
         basis = torch.cat([intensity, *colours], 1)
-        levels = steps.pyramid(basis, max(self.map_scale, *(s for _, s in self.pairs)) + 1)
+        levels = steps.pyramid(basis, max(self.map_scale, *(s for _, s in self.pairs)) + 1, exact=self.exact)
         pairs = [(c, s) for c, s in self.pairs if s < len(levels)]
         if not pairs or self.map_scale >= len(levels):
             least = 2 ** max(self.map_scale, min(s for _, s in self.pairs))
@@ -176,7 +177,7 @@ class Itti(Attention):
         used = {scale: levels[scale] for scale in sorted({scale for pair in pairs for scale in pair})}
         plain = {scale: steps.resized(level, size) for scale, level in used.items()}
         oriented = {
-            scale: steps.oriented(level[:, :1], self.filters, size, self.edges) for scale, level in used.items()
+            scale: steps.oriented(level[:, :1], self.filters, size, exact=self.exact) for scale, level in used.items()
         }
         contrast = torch.stack([plain[c] - plain[s] for c, s in pairs], 2)
         if self.opponency == "double" and colours:
@@ -214,7 +215,9 @@ class Itti(Attention):
             maps = steps.spread(maps, 0.0, high)
         if self.normalisation == "iterative":
             return steps.promoted_by_competition(maps, self.iterations)
-        return steps.promoted_by_maxima(maps, high) if self.normalisation == "local_max" else maps
+        if self.normalisation == "none":
+            return maps
+        return steps.promoted_by_maxima(maps, high, others=self.normalisation == "other_max")
 
     def _checked(self, x: Tensor) -> Tensor:
         """The picture in float32 at least, from 0 to 1 if it comes in bytes."""

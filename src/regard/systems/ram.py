@@ -78,6 +78,14 @@ class GlimpseNetwork(nn.Module):
         )  # [B, k, C, g, g]
         return found.flatten(1)
 
+    def seen(self, x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        """Where that was, on the image's own scale: `B T 2` -> the points, and the finest patches `B T 4`."""
+        extent = at.new_tensor(x.shape[:1:-1])  # width, height
+        scale = extent[1] / extent if self.by_height else 1
+        first = (0.5 * (at + 1) * scale * extent).long() - self.size // 2
+        corners = [2 * edge / extent - 1 for edge in (first, first + self.size)]
+        return (at + 1) * scale - 1, torch.cat(corners, -1)
+
     def forward(self, x: Tensor, at: Tensor) -> Tensor:
         what = wide_linear(self.see_what, self.retina(x, at)).relu()
         where = wide_linear(self.see_where, at).relu()
@@ -127,7 +135,8 @@ class RecurrentAttention(Attention):
 
     Shapes: x `B C H W` -> log-probabilities `B K`; start `B 2` and noise `T B 2` (standard normal), if given; with
         `episode=True` an `Episode`.
-    Maps: path `B T 2`, the locations that were looked at, x before y, from -1 to 1 between the image's edges.
+    Maps: path `B T 2`, the locations that were looked at, x before y; glimpse `B T 4`, the finest patch around each:
+        left, top, right, bottom. Both from -1 to 1 between the image's edges.
     Raises: ValueError for an argument out of range, or inputs of other shapes.
     """
 
@@ -180,7 +189,10 @@ class RecurrentAttention(Attention):
                 density, location = self.locator(h, noise[t])
                 log_policy.append(density)
                 locations.append(location)
-        self.see("path", torch.stack(locations[: self.glimpses], 1))
+        if self.watched:
+            path, boxes = self.sensor.seen(x, torch.stack(locations[: self.glimpses], 1))
+            self.see("path", path)
+            self.see("glimpse", boxes)
         log_probs = wide_linear(self.classifier, h).log_softmax(1)
         if not episode:
             return log_probs

@@ -1,0 +1,109 @@
+"""Images with the boxes of all of their objects, for proposals.
+
+A folder holds images, in `images/` or anywhere in it, and `boxes.csv` (file, x0, y0, x1, y1; a row for each object) or
+`annotations.json` (COCO); or `train/` and `test/` (or `val/`) that do. Of a folder without parts every fifth image, by
+name, is to test on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from regard.data import region_files
+from regard.data.images import SUFFIXES, measured, quiet, shown, whole
+from regard.data.regions import Box
+
+FILES = ("boxes.csv", "annotations.json")
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One image and its objects.
+
+    Args:
+        path: the image.
+        width, height: of it, in pixels.
+        boxes: left, top, right, bottom of each, in pixels: `n 4`.
+    """
+
+    path: Path
+    width: int
+    height: int
+    boxes: NDArray[np.float64]
+
+
+def read(folder: Path) -> tuple[list[Scene], list[Scene]]:
+    """The images to train on, and those to test on.
+
+    Raises: ValueError if there are no boxes, or they fit no image or not the image; OSError if it cannot be read.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {shown(folder)}")
+    for test in ("test", "val"):
+        if (folder / "train").is_dir() and (folder / test).is_dir():
+            return _scenes(folder / "train"), _scenes(folder / test)
+    found = _scenes(folder)
+    return [scene for i, scene in enumerate(found) if i % 5 != 4], found[4::5]
+
+
+def _scenes(folder: Path) -> list[Scene]:
+    tables = [folder / name for name in FILES if (folder / name).is_file()]
+    if len(tables) != 1:
+        raise ValueError(f"{shown(folder)}: either {' or '.join(FILES)} is needed; found {len(tables)} of them")
+    place = folder / "images" if (folder / "images").is_dir() else folder
+    files = {
+        path.relative_to(folder).as_posix(): ""
+        for path in sorted(place.rglob("*"))
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    }
+    if not files:
+        raise ValueError(f"{shown(folder)} holds no images")
+    regions, _ = region_files.read(tables[0], files)
+    scenes = []
+    with quiet():
+        for name, region in sorted(regions.items()):
+            width, height = measured(folder / name)
+            fitting = region.on(width, height)
+            objects: dict[str, list[Box]] = defaultdict(list)  # an object that is half hidden has several outlines
+            for box in (*fitting.boxes, *(polygon.box.clipped(width, height) for polygon in fitting.polygons)):
+                objects[box.where].append(box)
+            ends = [np.array([[b.x0, b.y0, b.x1, b.y1] for b in found]) for found in objects.values()]
+            boxes = np.array([[*end[:, :2].min(0), *end[:, 2:].max(0)] for end in ends])
+            scenes.append(Scene(folder / name, width, height, boxes))
+    return scenes
+
+
+class Boxed(Dataset[tuple[Tensor, Tensor]]):
+    """Images stretched to one size, with the boxes of their objects.
+
+    Args:
+        scenes: the images.
+        size: height and width to come out, in pixels.
+    """
+
+    def __init__(self, scenes: Sequence[Scene], size: int) -> None:
+        self.scenes = list(scenes)
+        self.size = size
+        self.most = max((len(scene.boxes) for scene in self.scenes), default=0)
+
+    def __len__(self) -> int:
+        return len(self.scenes)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        """Shapes: image `3 S S` in 0..1, boxes `M 4` in its pixels; where it has fewer, rows of NaN."""
+        scene = self.scenes[i]
+        with quiet():
+            pixels = whole(scene.path, (self.size, self.size)).pixels
+        scale = np.array([self.size / scene.width, self.size / scene.height] * 2)
+        boxes = torch.full((self.most, 4), torch.nan)
+        boxes[: len(scene.boxes)] = torch.from_numpy(scene.boxes * scale).float()
+        return pixels.float().div_(255), boxes

@@ -1,0 +1,157 @@
+"""CIFAR-10 and CIFAR-100 as they are published for Python.
+
+Learning Multiple Layers of Features from Tiny Images. Krizhevsky. Technical report, University of Toronto, 2009.
+
+Each file is a pickled dictionary with `data`, bytes `N 3072` of a red, a green and a blue plane of 32 × 32, and
+`labels`, or `fine_labels` of a hundred classes. Pickles can run code; here all that they may ask for is what an array
+is made of.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from regard.data import ImageSet, Split
+
+SIDE = 32
+WANTED = (
+    "data_batch_1 to data_batch_5, test_batch and batches.meta (CIFAR-10), or train, test and meta (CIFAR-100), "
+    "or the folder cifar-10-batches-py or cifar-100-python with them"
+)
+TEN = tuple(f"data_batch_{i}" for i in range(1, 6))
+NORMALISE = {
+    10: ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
+    100: ((0.5071, 0.4867, 0.4408), (0.2675, 0.2565, 0.2761)),
+}
+
+
+class Colours(Split):
+    """Colour images in memory.
+
+    Args:
+        pixels: uint8 `N 3 H W`.
+        labels: the class of each.
+    """
+
+    def __init__(self, pixels: Tensor, labels: Sequence[int]) -> None:
+        super().__init__(labels)
+        self.all = pixels
+
+    def pixels(self, i: int) -> Tensor:
+        return self.all[i]
+
+    def name(self, i: int) -> str:
+        return f"image {i} of class {self.labels[i]}"
+
+    def images(self, indices: object) -> Tensor:
+        return self.all[torch.as_tensor(indices)].float() / 255
+
+
+def load(folder: Path) -> ImageSet:
+    """The images in a folder of CIFAR-10's or CIFAR-100's files.
+
+    Raises: OSError if there is no such folder or file; ValueError if a file is not what its name says.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}; it should hold {WANTED}")
+    for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"):
+        if (place / "test_batch").is_file():
+            trained = [_batch(place / name, b"labels", 10) for name in TEN]
+            tested = [_batch(place / "test_batch", b"labels", 10)]
+            names = _names(place / "batches.meta", b"label_names", 10)
+            break
+        if (place / "train").is_file() and (place / "test").is_file():
+            trained = [_batch(place / "train", b"fine_labels", 100)]
+            tested = [_batch(place / "test", b"fine_labels", 100)]
+            names = _names(place / "meta", b"fine_label_names", 100)
+            break
+    else:
+        raise FileNotFoundError(f"{folder} holds no CIFAR; it should hold {WANTED}")
+    return ImageSet(str(folder), names, _joined(trained), _joined(tested))
+
+
+def shifted(image: Tensor, generator: Generator) -> Tensor:
+    """The usual augmentation, for `Plan.augment`: moved by up to 4 pixels, reflected at the border, and mirrored."""
+    down, right, mirror = torch.randint(0, 18, (3,), generator=generator).tolist()
+    padded = torch.nn.functional.pad(image[None], (4, 4, 4, 4), mode="reflect")[0]
+    height, width = image.shape[1:]
+    moved = padded[:, down % 9 : down % 9 + height, right % 9 : right % 9 + width]
+    return moved.flip(2) if mirror % 2 else moved
+
+
+def _joined(parts: list[tuple[Tensor, list[int]]]) -> Colours:
+    return Colours(torch.cat([pixels for pixels, _ in parts]), [label for _, labels in parts for label in labels])
+
+
+def _batch(path: Path, key: bytes, classes: int) -> tuple[Tensor, list[int]]:
+    content = read(path)
+    data, labels = content.get(b"data"), content.get(key)
+    if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * SIDE**2:
+        found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise ValueError(f"{path}: data is {found}; uint8 of N × {3 * SIDE**2} is needed")
+    if not isinstance(labels, list) or len(labels) != len(data) or not len(data):
+        raise ValueError(f"{path}: {key.decode()} is needed, one for each of {len(data)} images")
+    if not all(isinstance(label, int) and 0 <= label < classes for label in labels):
+        raise ValueError(f"{path}: {key.decode()} must be whole numbers from 0 to {classes - 1}")
+    return torch.from_numpy(data.copy()).view(-1, 3, SIDE, SIDE), labels
+
+
+def _names(path: Path, key: bytes, classes: int) -> tuple[str, ...]:
+    """The classes' names; their numbers where the file is not there."""
+    if not path.is_file():
+        return tuple(str(i) for i in range(classes))
+    names = read(path).get(key)
+    if not isinstance(names, list) or len(names) != classes:
+        raise ValueError(f"{path}: {key.decode()} is needed, {classes} names")
+    return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
+
+
+def read(path: Path) -> dict[Any, Any]:
+    """The dictionary in a pickle of plain values and arrays; runs no code of the file's.
+
+    Raises: OSError if it cannot be read; ValueError if it is no such pickle.
+    """
+    with path.open("rb") as file:
+        try:
+            content = _Plain(file, encoding="bytes").load()
+        except Exception as error:  # the reader raises many types
+            raise ValueError(f"{path} cannot be read as a pickle of plain values: {error}") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} holds {type(content).__name__}; a dictionary is needed")
+    return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}
+
+
+class _Plain(pickle.Unpickler):
+    """Finds only what arrays are made of."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
+            return _reconstruct
+        if (module, name) == ("numpy", "ndarray"):
+            return np.ndarray
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        if (module, name) == ("_codecs", "encode"):
+            return _encoded
+        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+
+
+def _reconstruct(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
+    """An empty array, which the pickle fills."""
+    if kind is not np.ndarray:
+        raise pickle.UnpicklingError(f"it asks for an array of type {kind}")
+    return np.ndarray.__new__(kind, shape, dtype)
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """How newer Pythons write bytes in an old protocol."""
+    if encoding not in ("latin1", b"latin1"):
+        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
+    return text.encode("latin1")

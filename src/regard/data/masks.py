@@ -1,0 +1,127 @@
+"""Images with a mask of what stands out, in the layouts of the published data sets, and of any split with regions.
+
+    DUTS-TR/DUTS-TR-Image, DUTS-TR/DUTS-TR-Mask, DUTS-TE/DUTS-TE-Image, DUTS-TE/DUTS-TE-Mask       DUTS
+    images, ground_truth_mask                                                                      ECSSD
+    Imgs, with the masks beside the images                                                         MSRA10K, PASCAL-S
+    images, masks (or gt, GT, mask, annotations), alone or below train/ and test/ (or val/)
+
+An image and its mask have one stem. Masks are greys, of which those above 128 are the object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from regard.data import Split
+from regard.data.images import SUFFIXES, quiet, shown, whole
+
+IMAGES = ("images", "Imgs", "image", "Image", "img", "Images")
+MASKS = ("masks", "ground_truth_mask", "gt", "GT", "mask", "Masks", "annotations", "Imgs")
+THRESHOLD = 128
+
+Pair = tuple[Path, Path]
+
+
+def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
+    """The pairs of image and mask to train on, and those to test on.
+
+    Of a folder without such parts every fifth pair, by name, is to test on.
+
+    Raises: ValueError if no layout of the header fits, or an image lacks its mask; OSError if it cannot be read.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {shown(folder)}")
+    for train, test in (("DUTS-TR", "DUTS-TE"), ("train", "test"), ("train", "val")):
+        if (folder / train).is_dir() and (folder / test).is_dir():
+            return _pairs(folder / train), _pairs(folder / test)
+    found = _pairs(folder)
+    return [pair for i, pair in enumerate(found) if i % 5 != 4], found[4::5]
+
+
+def _pairs(folder: Path) -> list[Pair]:
+    duts = folder / f"{folder.name}-Image", folder / f"{folder.name}-Mask"
+    if duts[0].is_dir() and duts[1].is_dir():
+        pictures, masks = duts
+    else:
+        here = [path for path in (folder / name for name in IMAGES) if path.is_dir()]
+        beside = [path for path in (folder / name for name in MASKS) if path.is_dir()]
+        if not here or not beside:
+            raise ValueError(f"{shown(folder)} needs a folder of images ({IMAGES[0]}) and one of masks ({MASKS[0]})")
+        pictures, masks = here[0], beside[0]
+    images = _files(pictures, without=".png" if pictures == masks else "")
+    truths = _files(masks, without=".jpg" if pictures == masks else "")
+    missing = sorted(images.keys() - truths.keys())
+    if missing or not images:
+        what = f"{shown(missing[0])!r} has no mask in" if missing else "no images in"
+        raise ValueError(f"{what} {shown(masks if missing else pictures)}")
+    return [(images[stem], truths[stem]) for stem in sorted(images)]
+
+
+def _files(folder: Path, without: str) -> dict[str, Path]:
+    return {
+        path.stem: path
+        for path in sorted(folder.iterdir())
+        if path.suffix.lower() in SUFFIXES and path.suffix.lower() != without and not path.name.startswith(".")
+    }
+
+
+class Masked(Dataset[tuple[Tensor, Tensor]]):
+    """Images and masks stretched to one size.
+
+    Args:
+        pairs: image and mask files.
+        size: height and width to come out, in pixels.
+    """
+
+    def __init__(self, pairs: Sequence[Pair], size: int) -> None:
+        self.pairs = list(pairs)
+        self.size = size
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        """Shapes: image `3 S S` in 0..1, mask `1 S S`, 0 or 1."""
+        size = (self.size, self.size)
+        with quiet():
+            image, mask = (whole(path, size).pixels for path in self.pairs[i])
+        return image.float().div_(255), (mask[:1] > THRESHOLD).float()
+
+    def truth(self, i: int) -> Tensor:
+        """The mask in its own size: bool `H W`."""
+        with quiet():
+            return whole(self.pairs[i][1]).pixels[0] > THRESHOLD
+
+
+class Regions(Dataset[tuple[Tensor, Tensor]]):
+    """Labelled images whose label is the region of their object, or what is made of it.
+
+    Args:
+        split: images whose regions are known.
+        made: region bool `H W` and position -> label; None takes the region itself, `1 H W`.
+    """
+
+    def __init__(self, split: Split, made: Callable[[Tensor, int], Tensor] | None = None) -> None:
+        self.split = split
+        self.made = made
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        """Raises: ValueError if the region is unknown."""
+        region = self.split.region(i)
+        if region is None:
+            raise ValueError(f"{self.split.name(i)}: where the object is is not known")
+        image, _ = self.split[i]
+        return image, region[None].float() if self.made is None else self.made(region, i)
+
+    def truth(self, i: int) -> Tensor:
+        """The region: bool `H W`."""
+        region = self.split.region(i)
+        return torch.zeros(0, 0, dtype=torch.bool) if region is None else region

@@ -1,0 +1,221 @@
+"""Handwritten digits as MNIST publishes them, and placed on a larger canvas, with or without clutter.
+
+Gradient-Based Learning Applied to Document Recognition. LeCun, Bottou, Bengio, Haffner. Proceedings of the IEEE 86,
+1998, doi:10.1109/5.726791, for the digits and the idx files that they come in: two zero bytes, the type of the values
+(8 for whole numbers from 0 to 255), the number of axes, each axis' length in four bytes, largest first, the values.
+
+Recurrent Models of Visual Attention. Mnih et al. NIPS 2014, arXiv:1406.6247, for the canvas: the digit lies anywhere on
+it, and pieces of 8×8 pixels of other digits lie anywhere as well (Section 4.1).
+"""
+
+from __future__ import annotations
+
+import gzip
+import math
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from regard.data import ImageSet, Split
+from regard.data.digits import handwritten
+from regard.data.dividing import divide
+
+CLASSES = tuple("0123456789")
+PARTS = {"train": "train", "test": "t10k"}
+NAMES = tuple(f"{part}-{what}-ubyte" for part in PARTS.values() for what in ("images-idx3", "labels-idx1"))
+WANTED = f"{', '.join(NAMES)}, each as it is or with .gz behind it"
+PIECE = 8
+EMBEDDED_SIZE = 16
+
+
+class Greys(Split):
+    """Grey images in memory.
+
+    Args:
+        greys: uint8 `N H W`.
+        labels: the class of each.
+    """
+
+    def __init__(self, greys: Tensor, labels: Tensor) -> None:
+        super().__init__(labels.tolist())
+        self.greys = greys
+
+    def pixels(self, i: int) -> Tensor:
+        return self.greys[i][None]
+
+    def name(self, i: int) -> str:
+        return f"digit {self.labels[i]}, image {i}"
+
+    def images(self, indices: object) -> Tensor:
+        return self.greys[torch.as_tensor(indices)][:, None].float() / 255
+
+
+@dataclass(frozen=True)
+class Place:
+    """Puts an image at a random place of an empty canvas, with pieces of images around; for `Plan.augment`.
+
+    Args:
+        canvas: its side in pixels.
+        pieces: how many pieces of clutter; the paper has 4 on 60×60 and 8 on 100×100.
+        greys: uint8 `N H W`, what pieces are cut from.
+        piece: their side.
+
+    Raises: ValueError if something is larger than what it has to lie in.
+    """
+
+    canvas: int
+    pieces: int = 0
+    greys: Tensor | None = field(default=None, repr=False, compare=False)
+    piece: int = PIECE
+
+    def __post_init__(self) -> None:
+        if self.pieces and (self.greys is None or self.piece > min(self.canvas, *self.greys.shape[1:])):
+            raise ValueError(f"pieces={self.pieces} of {self.piece}×{self.piece}: no images as large to cut them from")
+
+    def __call__(self, image: Tensor, generator: Generator) -> Tensor:
+        """`C H W` in 0..1 -> `C canvas canvas`; where ink meets ink, the stronger counts.
+
+        Raises: ValueError if the image is larger than the canvas.
+        """
+        height, width = image.shape[1:]
+        if max(height, width) > self.canvas:
+            raise ValueError(f"an image of {height}×{width} does not fit on a canvas of {self.canvas}")
+        draws = torch.rand(2 + 5 * self.pieces, generator=generator, dtype=torch.float64).tolist()
+        placed = image.new_zeros(image.shape[0], self.canvas, self.canvas)
+        self._paste(placed, image, draws[0], draws[1])
+        for k in range(self.pieces):
+            assert self.greys is not None
+            which, row, column, *at = draws[2 + 5 * k : 7 + 5 * k]
+            source = self.greys[math.floor(which * len(self.greys))]
+            top = math.floor(row * (source.shape[0] - self.piece + 1))
+            left = math.floor(column * (source.shape[1] - self.piece + 1))
+            cut = source[top : top + self.piece, left : left + self.piece]
+            self._paste(placed, cut.to(image.dtype) / 255, *at)
+        return placed
+
+    def _paste(self, canvas: Tensor, ink: Tensor, row: float, column: float) -> None:
+        height, width = ink.shape[-2:]
+        top = math.floor(row * (self.canvas - height + 1))
+        left = math.floor(column * (self.canvas - width + 1))
+        place = canvas[:, top : top + height, left : left + width]
+        torch.maximum(place, ink, out=place)
+
+
+class Placed(Split):
+    """Images on a canvas, each always at the same place: a function of (seed, position).
+
+    Args:
+        images: on their own.
+        place: puts them there.
+        seed: of the places.
+    """
+
+    def __init__(self, images: Greys, place: Place, *, seed: int) -> None:
+        super().__init__(images.labels)
+        self.own, self.place, self.seed = images, place, seed
+
+    def pixels(self, i: int) -> Tensor:
+        key = np.random.SeedSequence([self.seed, i]).generate_state(1, np.uint64).item()
+        placed = self.place(self.own.pixels(i).float() / 255, Generator().manual_seed(key))
+        return (placed * 255).round().byte()
+
+    def name(self, i: int) -> str:
+        return self.own.name(i)
+
+
+class Pairs(Split):
+    """Two images on one canvas, each somewhere in its half: the first left, the second right.
+
+    Every image is the first of one pair, and what else there is of it is a function of (seed, position). The label is
+    the first's times ten, plus the second's.
+
+    Args:
+        images: on their own.
+        canvas: its side in pixels.
+        seed: of partners and places.
+
+    Raises: ValueError if two images do not fit side by side.
+    """
+
+    def __init__(self, images: Greys, canvas: int, *, seed: int) -> None:
+        if canvas < 2 * images.greys.shape[2]:
+            raise ValueError(f"two images of {images.greys.shape[2]} pixels do not fit on a canvas of {canvas}")
+        random = np.random.default_rng([seed, len(images)])
+        self.partners = random.integers(len(images), size=len(images)).tolist()
+        super().__init__([10 * images.labels[i] + images.labels[j] for i, j in enumerate(self.partners)])
+        self.own, self.canvas = images, canvas
+        height, width = images.greys.shape[1:]
+        rooms = np.array([canvas - height, canvas // 2 - width]) + 1
+        self.corners = (random.random((len(images), 2, 2)) * rooms).astype(int)  # which, row and column
+
+    def pixels(self, i: int) -> Tensor:
+        canvas = torch.zeros(1, self.canvas, self.canvas, dtype=torch.uint8)
+        for side, which in enumerate((i, self.partners[i])):
+            grey = self.own.pixels(which)
+            top, left = self.corners[i, side].tolist()
+            left += side * (self.canvas // 2)
+            canvas[:, top : top + grey.shape[1], left : left + grey.shape[2]] = grey
+        return canvas
+
+    def name(self, i: int) -> str:
+        return f"digits {self.labels[i]:02}, image {i}"
+
+
+def load(folder: Path) -> ImageSet:
+    """The digits in a folder of idx files, 28×28 and grey; `MNIST/raw` below it will do as well.
+
+    Raises: OSError if there is no such folder or file; ValueError if a file is not what its name says.
+    """
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {folder}; it should hold {WANTED}")
+    splits = {}
+    for part, stem in PARTS.items():
+        greys, labels = (read(_found(folder, stem, what)) for what in ("images-idx3", "labels-idx1"))
+        if greys.ndim != 3 or labels.ndim != 1 or len(greys) != len(labels) or not len(labels):
+            raise ValueError(f"{folder}: {stem} has images {tuple(greys.shape)} and labels {tuple(labels.shape)}")
+        if labels.max() >= len(CLASSES):
+            raise ValueError(f"{folder}: {stem} has the label {labels.max()}; the digits are 0 to 9")
+        splits[part] = Greys(greys, labels)
+    return ImageSet(str(folder), CLASSES, splits["train"], splits["test"])
+
+
+def embedded() -> ImageSet:
+    """Scikit-learn's 1,797 digits, twice as large: 16×16 and grey; 70 % to train on."""
+    greys, digits = handwritten()
+    large = np.kron(greys, np.ones((EMBEDDED_SIZE // greys.shape[1],) * 2, np.uint8))
+    pixels, labels = torch.from_numpy(large), torch.from_numpy(digits)
+    train, test = (torch.tensor(part) for part in divide(digits.tolist(), 0.3, seed=0))
+    return ImageSet("embedded digits", CLASSES, Greys(pixels[train], labels[train]), Greys(pixels[test], labels[test]))
+
+
+def read(path: Path) -> Tensor:
+    """The numbers in an idx file of whole numbers from 0 to 255, packed by gzip or not.
+
+    Raises: OSError if it cannot be read; ValueError if it is none, or cut off.
+    """
+    content = path.read_bytes()
+    if content[:2] == b"\x1f\x8b":
+        try:
+            content = gzip.decompress(content)
+        except (OSError, EOFError, zlib.error) as error:
+            raise ValueError(f"{path} cannot be unpacked: {error}") from error
+    if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
+        raise ValueError(f"{path} is no idx file of bytes: it begins with {content[:4].hex() or 'nothing'}")
+    head = 4 + 4 * content[3]
+    shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
+    if len(content) - head != math.prod(shape):
+        raise ValueError(f"{path} has {len(content) - head} bytes for {' × '.join(map(str, shape))} numbers")
+    return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=head).reshape(shape)
+
+
+def _found(folder: Path, stem: str, what: str) -> Path:
+    for place in (folder, folder / "MNIST" / "raw"):
+        for name in (f"{stem}-{what}-ubyte", f"{stem}-{what.replace('-', '.')}-ubyte"):
+            for path in (place / name, place / f"{name}.gz"):
+                if path.is_file():
+                    return path
+    raise FileNotFoundError(f"{folder} has no {stem}-{what}-ubyte; it should hold {WANTED}")

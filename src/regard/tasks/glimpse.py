@@ -1,0 +1,122 @@
+"""Glimpses that are learned from what comes of them: one class or several for each image, and a reward for right ones.
+
+Recurrent Models of Visual Attention. Mnih, Heess, Graves, Kavukcuoglu. NIPS 2014, arXiv:1406.6247.
+
+    L = -log p(y) + mean_t (b_t - R)² - w Σ_t log π(l_t) (R - b_t),     R = 1 if argmax p = y, else 0             (1)
+
+Multiple Object Recognition with Visual Attention. Ba, Mnih, Kavukcuoglu. ICLR 2015, arXiv:1412.7755, for several: the
+first term is a sum over them, and R of the glimpses for the s-th is how many of the first s are right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.layers import positive
+from regard.ops.reinforce import reinforce
+from regard.tasks.classify import Classify
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """One of K classes by glimpses at places that the network chooses at random.
+
+    Args:
+        classes: K, at least 2.
+        weight: w of the reward's term in (1); the paper has 1, the common code 0.01.
+        episodes: how many are drawn for each image of a batch.
+
+    Raises: ValueError if an argument is out of range.
+    """
+
+    classes: int
+    weight: float = 0.01
+    episodes: int = 1
+
+    def __post_init__(self) -> None:
+        Classify(self.classes)
+        positive("episodes", self.episodes)
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight={self.weight!r}: a number of at least 0 is needed")
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Equation (1), the mean over the images and their episodes, whose noise torch's random numbers give.
+
+        Shapes: images `B C H W`, labels `B`; the model, called with `episode=True`, returns log-probabilities `B K`,
+            and under those names log_policy `B T` and baseline `B T`.
+        """
+        episode = model(images.repeat(self.episodes, 1, 1, 1), episode=True)
+        labels = labels.repeat(self.episodes)
+        if episode.log_probs.shape != (len(labels), self.classes):
+            found = tuple(episode.log_probs.shape)
+            raise ValueError(f"the model returns {found}; one row of {self.classes} for each image is needed")
+        right = (episode.log_probs.argmax(1) == labels).to(episode.baseline.dtype)
+        reward = right[:, None].expand_as(episode.baseline)
+        chosen = reinforce(episode.log_policy, reward, episode.baseline)
+        return F.nll_loss(episode.log_probs, labels) + F.mse_loss(episode.baseline, reward) + self.weight * chosen
+
+    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """`error` in percent beside the scores of `Classify`."""
+        scores = Classify(self.classes).score(logits, labels)
+        return {"error": 100 * (1 - scores["accuracy"]), **scores}
+
+
+@dataclass(frozen=True)
+class Read:
+    """S classes for each image, one after the other, by glimpses at places that the network chooses at random.
+
+    A label is one number, whose S digits to the base K are the classes.
+
+    Args:
+        classes: K, at least 2.
+        targets: S.
+        weight: w of the reward's term in (1).
+
+    Raises: ValueError if an argument is out of range.
+    """
+
+    classes: int
+    targets: int
+    weight: float = 1.0
+
+    def __post_init__(self) -> None:
+        Glimpse(self.classes, self.weight)
+        positive("targets", self.targets)
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """The loss, the mean over the images, whose noise torch's random numbers give.
+
+        Shapes: images `B C H W`, labels `B`; the model, called with `episode=True`, returns log-probabilities `B S K`,
+            and under those names log_policy `B SN` and baseline `B SN`.
+        """
+        episode = model(images, episode=True)
+        wanted = self._fitting(episode.log_probs, labels)
+        right = (episode.log_probs.argmax(-1) == wanted).to(episode.baseline.dtype)
+        reward = right.cumsum(1).repeat_interleave(episode.baseline.shape[1] // self.targets, 1)
+        chosen = reinforce(episode.log_policy, reward, episode.baseline)
+        told = F.nll_loss(episode.log_probs.flatten(0, 1), wanted.flatten()) * self.targets
+        return told + F.mse_loss(episode.baseline, reward) + self.weight * chosen
+
+    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """In percent: `error`, images with anything wrong, and `single_error`, wrong classes; `loss` of one class.
+
+        Shapes: logits `N S K`, labels `N`.
+        """
+        wanted = self._fitting(logits, labels)
+        right = logits.argmax(-1) == wanted
+        return {
+            "error": 100 * (1 - right.all(1).double().mean().item()),
+            "single_error": 100 * (1 - right.double().mean().item()),
+            "loss": F.cross_entropy(logits.flatten(0, 1), wanted.flatten()).item(),
+        }
+
+    def _fitting(self, logits: Tensor, labels: Tensor) -> Tensor:
+        if logits.shape != (len(labels), self.targets, self.classes):
+            wanted = f"{len(labels)} × {self.targets} × {self.classes}"
+            raise ValueError(f"the model returns {tuple(logits.shape)}; {wanted} is needed")
+        powers = self.classes ** torch.arange(self.targets - 1, -1, -1, device=labels.device)
+        return labels[:, None] // powers % self.classes

@@ -1,0 +1,170 @@
+"""The papers' networks: published counts, where the mechanisms stand, wrong arguments, and their recipes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from regard import catalog, published, recipes, watch
+from regard.core import Attention
+from regard.recipes import classification, running
+from regard.systems.paper_networks import NETWORKS, PaperNetwork
+
+COUNTED = [name for name, network in NETWORKS.items() if network.parameters is not None]
+NETWORK_SIZES = [3, 5, 5, 7]
+LISTINGS = [listing for listing in recipes.LISTINGS if listing.target.startswith("classification:")]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_as_many_parameters_as_published(name: str) -> None:
+    with torch.device("meta"):
+        network = PaperNetwork(name=name, classes=NETWORKS[name].classes)
+    assert sum(parameter.numel() for parameter in network.parameters()) == NETWORKS[name].parameters
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_answers_in_small(name: str) -> None:
+    network = PaperNetwork(1, name=name, classes=7, width=16, blocks=(1, 2, 2), image_size=(48, 32)).eval()
+    with watch(network) as maps, torch.no_grad():
+        assert network(torch.randn(2, 1, 48, 32)).shape == (2, 7)
+    assert maps
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("se_resnet50", {"se": 16}),
+        ("se_resnet20", {"se": 9}),
+        ("senet154", {"se": 50}),
+        ("sknet50", {"sk": 16}),
+        ("ge_resnet50_theta", {"ge": 16}),
+        ("eca_resnet101", {"eca": 33}),
+        ("cbam_resnet18", {"cbam": 8}),
+        ("bam_resnet50", {"bam": 3}),
+        ("fcanet34", {"fca": 16}),
+        ("gsop_net1", {"gsop": 4}),
+        ("gsop_net2", {"gsop": 3, "isqrt_covariance": 1}),
+        ("sppse_resnet18", {"spa": 8}),
+        ("cpsppse_resnet50", {"spa_pre": 16}),
+        ("gc_resnet50_r16", {"gc": 13}),
+        ("nonlocal_resnet50", {"nonlocal": 1}),
+        ("nonlocal5_resnet50", {"nonlocal": 5}),
+    ],
+)
+def test_as_many_mechanisms_as_in_the_paper(name: str, counts: dict[str, int]) -> None:
+    with torch.device("meta"):
+        network = PaperNetwork(name=name)
+    labels = catalog.labels_by_class()
+    parts = [part for part in network.modules() if isinstance(part, Attention)]
+    assert Counter(labels[type(part).__module__, type(part).__qualname__].name for part in parts) == counts
+
+
+def test_the_five_non_local_blocks_stand_behind_every_second_block() -> None:
+    with torch.device("meta"):
+        stages = PaperNetwork(name="nonlocal5_resnet50").stages
+    found = [[i for i, part in enumerate(stage) if isinstance(part, Attention)] for stage in stages]
+    assert found == [[], [2, 5], [2, 5, 8], []]  # behind blocks 1 and 3, and 1, 3 and 5; those behind count themselves
+
+
+def test_frequencies_are_those_of_maps_at_224() -> None:
+    with torch.device("meta"):
+        stages = PaperNetwork(name="fcanet50").stages
+    assert [stage[0].attention.size for stage in stages] == [(56, 56), (28, 28), (14, 14), (7, 7)]
+
+
+def test_a_gate_of_one_size_refuses_another() -> None:
+    network = PaperNetwork(name="ge_resnet50_theta", width=16, blocks=(1,), image_size=32).eval()
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
+    with pytest.raises(ValueError, match="8"):
+        network(torch.zeros(1, 3, 40, 40))
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(LookupError, match=r"did you mean.*se_resnet50"):
+        PaperNetwork(name="se_resnet5")
+    with pytest.raises(ValueError, match=r"blocks=\(\).*4 stages"):
+        PaperNetwork(blocks=())
+    with pytest.raises(ValueError, match="blocks=0"):
+        PaperNetwork(blocks=(0, 1))
+    with pytest.raises(ValueError, match="width=0"):
+        PaperNetwork(width=0)
+
+
+@pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
+def test_every_recipe_has_a_twin_and_asks_for_its_data(listing: recipes.Listing) -> None:
+    recipe = listing.load()(tiny=True)
+    assert recipe.build().eval()(recipe.train.images([0, 1])).shape == (2, 10)
+    with pytest.raises(ValueError, match="--tiny"):
+        listing.load()()
+
+
+def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    listing = recipes.get("se-imagenet")
+    recipe = listing.load()(tiny=True)
+    result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
+    assert result["scores"]["error"] < 15  # 90 by chance
+    again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
+    assert again["scores"] == result["scores"]
+    assert running.evaluate(recipe, running.load(recipe, tmp_path / "model.safetensors")) == result["scores"]
+
+
+def test_a_folder_of_images_is_read_at_the_papers_size(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for label in ("one", "two", "three"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (40, 30), (60 * i, 100, 200)).save(tmp_path / part / label / f"{i}.png")
+    recipe = classification.eca_imagenet(tmp_path)
+    plan = recipe.phases[0].plan
+    assert recipe.train[0][0].shape == (3, 224, 224)
+    assert len(recipe.train) == len(recipe.test) == 6
+    assert (plan.epochs, plan.batch_size, plan.optimizer) == (100, 256, "sgd")
+    assert recipe.facts["classes"] == 3
+
+
+def test_a_crop_is_a_resized_part_and_depends_on_the_generator_alone() -> None:
+    image = torch.arange(48.0).view(1, 1, 48).expand(3, 32, 48) / 48
+    crops = [classification.resized_crop(image, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert crops[0].shape == image.shape
+    assert torch.equal(crops[0], crops[1])
+    assert not torch.equal(crops[0], crops[2])
+    assert all(crop.min() >= 0 and crop.max() <= 1 for crop in crops)
+    assert crops[0][0, 0].diff().sign().unique().numel() == 1  # in one direction, mirrored or not
+
+
+@pytest.mark.parametrize("reference", published.references("paper_network"), ids=lambda reference: reference.name)
+def test_every_published_network_names_all_that_is_in_ours(reference: published.Reference) -> None:
+    args = {"k_size": NETWORK_SIZES} if "eca_resnet50" in reference.name else {}
+    if "ResidualNet" in reference.name:
+        args = {"network_type": "ImageNet", "depth": 50, "num_classes": 10, "att_type": "BAM"}
+    elif "eca_resnet" in reference.name and not args:
+        with pytest.raises(ValueError, match="k_size"):
+            reference.build()
+        return
+    arguments, names = reference.build(**args)
+    with torch.device("meta"):
+        network = PaperNetwork(**arguments)
+    for key in network.state_dict():
+        assert any(key == ours or key.startswith(f"{ours}.") for ours in names), key
+
+
+def test_published_networks_that_the_table_lacks_are_refused() -> None:
+    for name, args in (
+        ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "CIFAR10", "att_type": "CBAM"}),
+        ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "ImageNet", "att_type": "SE"}),
+    ):
+        with pytest.raises(ValueError, match="network_type, att_type"):
+            published.rebuild(name, {"depth": 50, "num_classes": 10, **args}, {})
+    with pytest.raises(ValueError, match="upto='conv2_1'"):
+        published.rebuild("sk/implus.SKNet/sknet50", {"upto": "conv2_1"}, {})
+
+
+def test_the_page_has_every_network_and_its_count() -> None:
+    page = (Path(__file__).parent.parent / "docs" / "networks.md").read_text(encoding="utf-8")
+    for name, network in NETWORKS.items():
+        assert f"| `{name}` | {network.place} | {network.classes} |" in page
+        assert network.parameters is None or f"| {network.parameters:,} | equal |" in page
