@@ -121,7 +121,10 @@ def test_a_system_is_scored_without_a_backbone(folder: Path) -> None:
     assert found.trained  # there is nothing to train
     saliency = next(row for row in found.rows if row.name == "saliency")
     assert np.isfinite(saliency.values["nss"]).all()
+    options = {"backbone": "test_efficientnet", "width": 4}  # an argument of the system, not of the command
+    learned = gazing.gaze(folder, "saliency_net", limit=2, kwargs=options)
+    assert not learned.trained and "saliency" in {row.name for row in learned.rows}
     with pytest.raises(ValueError, match="stands on no backbone: leave out backbone"):
         gazing.gaze(folder, "itti", backbone="resnet18")
     with pytest.raises(ValueError, match="itti cannot be built"):
-        gazing.gaze(folder, "itti", nonsense=3)
+        gazing.gaze(folder, "itti", kwargs={"nonsense": 3})

@@ -143,7 +143,7 @@ def gaze(
     convention: str = "mit",
     seed: int = 0,
     on_image: Callable[[int, int], None] | None = None,
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
 ) -> Gaze:
     """Scores every attention map of a mechanism on a backbone, or of a system, against human fixations.
 
@@ -164,7 +164,7 @@ def gaze(
         convention: `"mit"` or `"pysaliency"`, for all measures but IG, which takes the latter.
         seed: of the choice of other images and, without weights, of the network.
         on_image: told `(images done, images in all)`.
-        kwargs: options of the mechanism.
+        kwargs: options of the mechanism or system.
 
     Raises:
         LookupError: no such mechanism, backbone or site.
@@ -188,12 +188,12 @@ def gaze(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         if entry.system:
-            model, trained = build_system(entry, weights, kwargs)
+            model, trained = build_system(entry, weights, kwargs or {})
             look: Look = partial(_look, model, _fitted(image_size), None)
         else:
             model = build(backbone or "resnet18", classes=1000, pretrained=pretrained)
             size = image_size or own_size(model)
-            attach(model, mechanism, after=after, example=torch.zeros(1, 3, size, size), **kwargs)
+            attach(model, mechanism, after=after, example=torch.zeros(1, 3, size, size), **(kwargs or {}))
             trained = weights is not None and load_weights(model, weights)
             look = partial(_look, model.eval(), lambda height, width: (size, size), normalisation(model))
     return score(

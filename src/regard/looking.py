@@ -126,8 +126,9 @@ def _look_with_system(
 ) -> Looks:
     model, trained = build_system(entry, weights, kwargs)
     grey = kwargs.get("channels", getattr(model, "channels", None)) == 1
+    grid = kwargs.get("grid", getattr(model, "grid", None))
     with images.quiet():
-        read = [images.whole(path, _fitted(images.measured(path), longer, kwargs.get("grid"))) for path in photographs]
+        read = [images.whole(path, _fitted(images.measured(path), longer, grid)) for path in photographs]
     written = []
     for path, picture in zip(photographs, read, strict=True):
         seen = picture.pixels.float() / 255

@@ -162,7 +162,7 @@ def gaze(
         found = scored(
             folder, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
             image_size=image_size, part=part, limit=limit, blur=blur, convention=convention,
-            on_image=progress.image, **arguments,
+            on_image=progress.image, kwargs=arguments,
         )  # fmt: skip
     if as_json:
         print(found.json())

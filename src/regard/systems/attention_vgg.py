@@ -90,7 +90,7 @@ class AttentionVGG(Attention):
         return_compatibility: bool = False,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("classes", classes)
         if attend not in (*PLACES, None):
             raise ValueError(f"attend={attend!r}: before, after or None is needed")

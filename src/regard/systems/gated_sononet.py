@@ -90,7 +90,7 @@ class GatedSononet(Attention):
         aggregation: str = "concat",
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("classes", classes)
         if positive("feature_scale", feature_scale) > WIDTHS[0]:
             raise ValueError(f"feature_scale={feature_scale}: at most {WIDTHS[0]} is needed to leave a channel")

@@ -13,9 +13,9 @@ Official code: ozan-oktay/Attention-Gated-Networks for the gate; the network its
 Place: trained as it is: `regard train salient-objects`, `regard train fixations`.
 Cost: the backbone's, and 9 D (C_l + D) multiplications for each position of every map of it, D = `width`.
 Deviations: paper has a U-Net trained from nothing, gates at half resolution and no gate on the first skip connection |
-    ports gate every one | every one here, at the resolution of the skip connection and with the batch norms but without the last
-    convolution of the gate, as in the ports; 3×3 convolutions once instead of twice at each level. The result is at the backbone's first
-    resolution, and resized.
+    ports gate every one, at full resolution, with batch norms and without the gate's last convolution | as the ports,
+    on a backbone; one 3×3 convolution a level instead of two. The result has the backbone's first resolution, and is
+    resized.
 Errata: a sigmoid or softmax inside the network makes the losses on logits wrong: what is returned are logits, only what
     is shown is (5).
 """

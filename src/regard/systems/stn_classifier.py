@@ -59,7 +59,7 @@ class TransformerClassifier(Attention):
         align_corners: bool = False,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("classes", classes)
         if len(widths) != 2:
             raise ValueError(f"widths={widths!r}: 2 are needed, one for each convolution")

@@ -74,7 +74,7 @@ class WideResNet(Attention):
         self, channels: int = 3, *, classes: int = 10, depth: int = 16, width: float = 1.0, stem_stride: int = 1
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("classes", classes)
         positive("stem_stride", stem_stride)
         if positive("depth", depth) < 10 or (depth - 4) % 6:
