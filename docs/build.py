@@ -20,14 +20,37 @@ START, END = "<!-- catalogue: written by `make docs` -->", "<!-- end of catalogu
 
 
 def table() -> str:
-    """The README's table of everything."""
+    """The README's tables of everything."""
+    mechanisms = [entry for entry in catalog.entries() if not entry.system]
+    systems = [entry for entry in catalog.entries() if entry.system]
+    attachable = sum(entry.drop_in for entry in mechanisms)
+    return "\n".join(
+        [
+            f"### {len(mechanisms)} mechanisms",
+            "",
+            f"{attachable} of them make one map of another and can be attached (•); the others take several inputs, or"
+            " are heads and losses.",
+            "",
+            *rows(mechanisms),
+            "",
+            f"### {len(systems)} systems",
+            "",
+            "Full networks and models; `regard recipes` lists how they are trained.",
+            "",
+            *rows(systems),
+        ]
+    )
+
+
+def rows(entries: list[Entry]) -> list[str]:
+    """One row for each entry."""
     lines = ["| name | year | ranges over | maps | what it is |", "|---|---|---|---|---|"]
-    for entry in catalog.entries():
+    for entry in entries:
         maps = ", ".join(f"{name} `{axes}`" for name, axes in entry.maps.items())
         domains = ", ".join(entry.domains)
-        name = f"[`{entry.name}`](docs/entries/{entry.name}.md)"
+        name = f"[`{entry.name}`](docs/entries/{entry.name}.md)" + (" •" if entry.drop_in and not entry.system else "")
         lines.append(f"| {name} | {entry.paper.year} | {domains} | {maps} | {entry.summary} |")
-    return "\n".join(lines)
+    return lines
 
 
 def page(entry: Entry) -> str:

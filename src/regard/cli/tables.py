@@ -85,13 +85,14 @@ def show(console: Console, entry: Entry, cost: Mapping[str, Any]) -> None:
 
 
 def recipes(listings: Iterable[Listing]) -> Table:
-    """One line for each recipe."""
+    """What is trained, with which data, and the paper's number, for each recipe."""
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for column in ("name", "system", "what it trains", "data", "the paper"):
-        table.add_column(column, no_wrap=column in ("name", "system"))
+    for column in ("name", "system", "what it trains"):
+        table.add_column(column, no_wrap=column != "what it trains")
     for listing in listings:
-        claim = str(listing.claim) if listing.claim else ""
-        table.add_row(listing.name, listing.system, listing.summary, listing.data or "comes along", claim)
+        needs = f"needs {listing.data}" if listing.data else "brings its own data"
+        paper = f"; paper: {listing.claim}" if listing.claim else ""
+        table.add_row(listing.name, listing.system, f"{escape(listing.summary)}\n[dim]{escape(needs + paper)}[/]")
     return table
 
 
