@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from scipy import interpolate
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -69,7 +70,6 @@ def test_a_spline_passes_through_its_points_and_is_affine_where_they_are(points:
 
 def test_a_spline_is_the_smoothest_function_through_its_points() -> None:
     """Against scipy's thin-plate interpolation."""
-    interpolate = pytest.importorskip("scipy.interpolate")
     module = regard.create("stn", 1, transform="spline", points=3, localisation="given", align_corners=True).double()
     at = sampling.control_points(3, like=torch.empty(0, dtype=torch.float64))
     shown = at + 0.2 * maps(9, 2)

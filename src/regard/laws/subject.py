@@ -151,12 +151,12 @@ def outputs_of(result: Any) -> list[Tensor]:
     return list(result) if isinstance(result, (tuple, list)) else [result]
 
 
-def gap(seen: Sequence[Tensor], wanted: Sequence[Tensor]) -> float:
-    """Largest difference over outputs, relative to the largest wanted value."""
+def gap(seen: Sequence[Tensor], wanted: Sequence[Tensor], floor: float = 1e-6) -> float:
+    """Largest difference over outputs, relative to the largest value wanted of each, or to `floor` if that is more."""
     if [x.shape for x in seen] != [x.shape for x in wanted]:
         return float("inf")
     gaps = [
-        ((x.double() - y.double()).abs().max() / y.double().abs().max().clamp_min(1e-6)).item()
+        ((x.double() - y.double()).abs().max() / y.double().abs().max().clamp_min(floor)).item()
         for x, y in zip(seen, wanted, strict=True)
         if y.numel()
     ]
@@ -171,9 +171,16 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def same(
-    law: str, subject: Subject, given: str, seen: Any, wanted: Any, expected: str, tolerance: float = 1e-4
+    law: str,
+    subject: Subject,
+    given: str,
+    seen: Any,
+    wanted: Any,
+    expected: str,
+    tolerance: float = 1e-4,
+    floor: float = 1e-6,
 ) -> None:
-    difference = gap(outputs_of(seen), outputs_of(wanted))
+    difference = gap(outputs_of(seen), outputs_of(wanted), floor)
     if not difference <= tolerance:
         raise Broken(
             law, subject.name, given, f"a relative difference of {difference:.2g}", f"{expected} within {tolerance:g}"
