@@ -64,6 +64,11 @@ def test_outputs_and_gradients_equal_the_authors(path: Path) -> None:
     gradients = part(tensors, "grad.")
     if not gradients:
         return
+    for key, recorded_gradient in part(gradients, "input.").items():
+        i, _, name = key.partition(".")  # each of several results that go by names has gradients of its own
+        if name:
+            (found,) = torch.autograd.grad(result[name], inputs[int(i)], retain_graph=True)
+            torch.testing.assert_close(found, recorded_gradient, **CLOSE)
     probes = in_order(tensors, "probe.")  # of a loss none, of outputs without a gradient none at the end
     torch.autograd.backward(outputs[: len(probes) or 1], probes or None)
     for i, x in enumerate(inputs):

@@ -55,7 +55,7 @@ class Option:
 
     Args:
         kwargs: the constructor's arguments that differ from the default.
-        inputs, outputs, maps, least, sizes: the label's facts under this setting; None keeps the entry's own.
+        inputs, outputs, maps, least, sizes, soft: the label's facts under this setting; None keeps the entry's own.
     """
 
     kwargs: Mapping[str, Any]
@@ -64,6 +64,7 @@ class Option:
     maps: Mapping[str, str] | None = None
     least: tuple[int, ...] | None = None
     sizes: Mapping[str, int] | None = None
+    soft: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -135,6 +136,7 @@ class Entry:
                 self.maps if option.maps is None else option.maps,
                 option.least or self.least,
                 self.sizes if option.sizes is None else option.sizes,
+                self.soft if option.soft is None else option.soft,
             )
             for option in (default, *self.options)
         )

@@ -170,7 +170,7 @@ def subjects(entry: catalog.Entry) -> Iterator[Subject]:
             least=setting.least or entry.least,
             sizes=setting.sizes or {},
             exported=entry.exported,
-            soft=entry.soft,
+            soft=bool(setting.soft),
             factory=factory,
             kwargs=setting.kwargs,
             plain=setting is entry.settings[0],

@@ -237,6 +237,26 @@ ENTRIES: tuple[Entry, ...] = (
         code="pytorch/tutorials",
     ),
     Entry(
+        name="attention_crop",
+        target="mechanisms.attention_crop:AttentionCrop",
+        paper=Paper(
+            "Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image "
+            "Recognition",
+            "Fu, Zheng, Mei",
+            "CVPR",
+            2017,
+            doi="10.1109/CVPR.2017.476",
+        ),
+        domains=("spatial",),
+        soft=False,
+        maps={"mask": "B 1 H W", "glimpse": "B T 4"},
+        kwargs={"size": 6},
+        inputs=("B C H W", "B 3"),
+        outputs=("B C 6 6",),
+        options=(Option({"gradient": "mask", "least": 0.2, "k": 3.0, "align_corners": False}, soft=True),),
+        parity="transcribed",
+    ),
+    Entry(
         name="residual_attention",
         target="mechanisms.residual_attention:ResidualAttention",
         paper=Paper(

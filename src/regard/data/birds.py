@@ -1,0 +1,154 @@
+"""Drawn birds of eight kinds that differ in nothing but a mark on the head: a small fine-grained set of known parts.
+
+A bird is a body, a head, a wing, a tail, a beak and legs, of any size, place and colour, facing either way, before a
+ground of leaves and pebbles. Its kind shows in three things about the head and nowhere else: the crown is darker or
+lighter than the head, there is a ring around the eye or not, and a stripe behind the eye or not. So classes are told
+apart by a few pixels, as in CUB-200-2011, and where those are is known.
+
+An image is a function of (seed, part, position) alone.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from regard.data import ImageSet, Split
+from regard.layers import positive
+
+KINDS = tuple(product(("dark", "light"), ("plain", "ringed"), ("smooth", "striped")))
+CLASSES = tuple("-".join(kind) for kind in KINDS)
+SIZE = LEAST_SIZE = 96
+
+FINER = 4  # drawn that many times as large, for soft edges
+LENGTH = (0.24, 0.32)  # half of the body, as a share of the image
+HEAD = (0.085, 0.105)  # its radius, as a share of the image
+TURN = 0.35  # of the body, in radians, either way
+LEAVES = (10, 24)
+NOISE = 0.02
+
+
+class Birds(Split):
+    """Drawn birds.
+
+    Args:
+        count: how many images; position i shows the kind i mod 8.
+        size: height and width, in pixels.
+        key: (seed, part), the start of every image's own random numbers.
+    """
+
+    def __init__(self, *, count: int, size: int, key: tuple[int, int]) -> None:
+        super().__init__([i % len(CLASSES) for i in range(count)])
+        self.size, self.key = size, key
+
+    def pixels(self, i: int) -> Tensor:
+        return self._drawn(i)[0]
+
+    def name(self, i: int) -> str:
+        return f"{CLASSES[self.labels[i]]}, image {i}"
+
+    def region(self, i: int) -> Tensor:
+        left, top, right, bottom = self.box(i)
+        region = torch.zeros(self.size, self.size, dtype=torch.bool)
+        region[top:bottom, left:right] = True
+        return region
+
+    def box(self, i: int) -> tuple[int, int, int, int]:
+        """The box around the head of image `i`: left, top, right, bottom, the last two exclusive."""
+        return self._drawn(self._index(i))[1]
+
+    def _drawn(self, i: int) -> tuple[Tensor, tuple[int, int, int, int]]:
+        random = np.random.default_rng([*self.key, i])
+        side = self.size * FINER
+        ground = random.uniform(0.25, 0.75, 3)
+        image = Image.new("RGB", (side, side), _colour(ground))
+        draw = ImageDraw.Draw(image)
+        for _ in range(random.integers(*LEAVES)):
+            leaf = (ground + random.uniform(-0.25, 0.25, 3)).clip(0, 1)
+            centre, radii = random.uniform(0, side, 2), random.uniform(0.015, 0.09, 2) * side
+            draw.polygon(_ellipse(centre, radii, random.uniform(0, math.pi)), fill=_colour(leaf))
+        box = _bird(draw, KINDS[self.labels[i]], side, random)
+        small = image.resize((self.size, self.size), Image.Resampling.BOX)
+        canvas = np.asarray(small, dtype=np.float32) / 255
+        canvas = canvas + NOISE * random.standard_normal(canvas.shape, dtype=np.float32)
+        pixels = (canvas.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+        left, top, right, bottom = box
+        whole = math.floor(left / FINER), math.floor(top / FINER), math.ceil(right / FINER), math.ceil(bottom / FINER)
+        limits = (max(whole[0], 0), max(whole[1], 0), min(whole[2], self.size), min(whole[3], self.size))
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), limits
+
+
+def _bird(
+    draw: ImageDraw.ImageDraw, kind: tuple[str, str, str], side: int, random: np.random.Generator
+) -> tuple[float, float, float, float]:
+    """Draws one and returns the box of its head."""
+    crown, ring, stripe = kind
+    facing = 1 - 2 * int(random.integers(2))
+    turn = float(random.uniform(-TURN, TURN)) * facing
+    half, radius = random.uniform(*LENGTH) * side, random.uniform(*HEAD) * side
+    body = random.uniform(0.15, 0.85, 3)
+    head = (body + random.uniform(-0.2, 0.2, 3)).clip(0.3, 0.7)
+    along = np.array([math.cos(turn) * facing, -abs(math.sin(turn)) - 0.35])
+    reach = along * half
+    low = np.abs(reach) + radius + 0.04 * side
+    centre = random.uniform(np.maximum(low, half), side - np.maximum(low, half))
+    at = centre + reach
+
+    for leg in (-0.15, 0.15):
+        foot = centre + np.array([leg * half, 0.9 * half])
+        draw.line([*(centre + np.array([leg * half, 0])), *foot], fill=_colour(body * 0.5), width=side // 60)
+    tail = centre - np.array([facing * half * 1.0, -0.1 * half])
+    draw.polygon(_ellipse(tail, (0.4 * half, 0.12 * half), -turn * facing), fill=_colour(body * 0.8))
+    draw.polygon(_ellipse(centre, (half * 0.85, half * 0.5), turn * facing), fill=_colour(body))
+    wing = (body + random.uniform(-0.3, 0.3, 3)).clip(0, 1)
+    folded = centre - np.array([facing * 0.15 * half, 0])
+    draw.polygon(_ellipse(folded, (half * 0.55, half * 0.28), turn), fill=_colour(wing))
+
+    beak = at + np.array([facing * radius * 1.5, radius * 0.1])
+    root = [at + np.array([facing * radius * 0.7, up * radius * 0.3]) for up in (-1, 1)]
+    draw.polygon([*map(tuple, root), tuple(beak)], fill=_colour(random.uniform(0.2, 0.8, 3)))
+    draw.polygon(_ellipse(at, (radius, radius), 0), fill=_colour(head))
+    tint = head * 0.25 if crown == "dark" else 1 - (1 - head) * 0.25
+    box = (*(at - radius), *(at + radius))
+    draw.chord(box, 195, 345, fill=_colour(tint))
+    eye = at + np.array([facing * radius * 0.3, -radius * 0.1])
+    if stripe == "striped":
+        end = at - np.array([facing * radius * 0.85, -radius * 0.15])
+        draw.line([*eye, *end], fill=_colour(head * 0.15), width=round(radius * 0.35))
+    if ring == "ringed":
+        draw.polygon(_ellipse(eye, (radius * 0.45,) * 2, 0), fill=(250, 250, 250))
+    draw.polygon(_ellipse(eye, (radius * 0.2,) * 2, 0), fill=(10, 10, 10))
+    return box
+
+
+def _ellipse(centre: np.ndarray, radii: tuple[float, float] | np.ndarray, turn: float) -> list[tuple[float, float]]:
+    around = np.linspace(0, 2 * math.pi, 40, endpoint=False)
+    x, y = radii[0] * np.cos(around), radii[1] * np.sin(around)
+    c, s = math.cos(turn), math.sin(turn)
+    return [(centre[0] + c * a - s * b, centre[1] + s * a + c * b) for a, b in zip(x, y, strict=True)]
+
+
+def _colour(rgb: np.ndarray) -> tuple[int, int, int]:
+    red, green, blue = (int(255 * value) for value in rgb)
+    return red, green, blue
+
+
+def load(*, image_size: int = SIZE, seed: int = 0, train_size: int = 800, test_size: int = 400) -> ImageSet:
+    """Drawn birds.
+
+    Raises: ValueError if `image_size` is below 96, or a size cannot show all eight kinds.
+    """
+    if positive("image_size", image_size) < LEAST_SIZE:
+        raise ValueError(f"image_size={image_size}: drawn birds need at least {LEAST_SIZE} pixels")
+    for name, count in (("train_size", train_size), ("test_size", test_size)):
+        if positive(name, count) < len(CLASSES):
+            raise ValueError(f"{name}={count}: at least {len(CLASSES)} are needed, one of each kind")
+    train, test = (
+        Birds(count=count, size=image_size, key=(seed, part)) for part, count in enumerate((train_size, test_size))
+    )
+    return ImageSet("birds", CLASSES, train, test)

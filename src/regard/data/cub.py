@@ -1,0 +1,119 @@
+"""Birds in the layout of CUB-200-2011 (Wah et al. 2011): lists of images, classes, halves and boxes.
+
+    images.txt               1 001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg      below images/
+    image_class_labels.txt   1 1                        image, class
+    classes.txt              1 001.Black_footed_Albatross
+    train_test_split.txt     1 0                        image, 1 to train on and 0 to test on
+    bounding_boxes.txt       1 60.0 27.0 325.0 304.0    image, left, top, width, height in pixels; may be missing
+
+Stanford Dogs, Cars and others are often handed on in the same files. Nothing is written into the folder.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from regard.data import ImageSet, Skipped
+from regard.data.folder import Checked, Photos
+from regard.data.images import shown
+from regard.data.layout import Photo
+from regard.data.regions import Box, Region
+
+WANTED = "images.txt, image_class_labels.txt, classes.txt, train_test_split.txt and images/"
+BOXES = "bounding_boxes.txt"
+
+
+def found(root: Path) -> bool:
+    """Whether a folder is laid out so."""
+    return (root / "images.txt").is_file() and (root / "train_test_split.txt").is_file()
+
+
+def load(root: Path, *, image_size: int = 448) -> ImageSet:
+    """The images, cut to their middle square, and the box of each as its region.
+
+    Files that cannot be read are left out and named in `skipped`.
+
+    Args:
+        root: the folder.
+        image_size: height and width to come out, in pixels.
+
+    Raises: FileNotFoundError if a list is missing; ValueError for a line that does not read as it should, an image
+        without a class or half, a box outside its image, or a class with nothing to train or to test on.
+    """
+    names = _table(root / "images.txt", 1)
+    classes = {key: row[0] for key, row in _table(root / "classes.txt", 1).items()}
+    labels = _table(root / "image_class_labels.txt", 1)
+    halves = _table(root / "train_test_split.txt", 1)
+    boxes = _table(root / BOXES, 4) if (root / BOXES).exists() else {}
+    photos: tuple[list[Photo], list[Photo]] = ([], [])
+    regions = {}
+    for key, (name,) in names.items():
+        kind = _of(labels, key, root / "image_class_labels.txt")
+        if kind not in classes:
+            raise ValueError(f"{shown(root / 'classes.txt')}: no class {kind}, which image {key} is said to have")
+        half = _of(halves, key, root / "train_test_split.txt")
+        if half not in ("0", "1"):
+            raise ValueError(f"{shown(root / 'train_test_split.txt')}: image {key} has {half!r}; 1 or 0 is needed")
+        photos[half == "0"].append(Photo(root / "images" / name, name, classes[kind]))
+        if key in boxes:
+            regions[name] = _region(boxes[key], f"{shown(root / BOXES)}, image {key}")
+    checked = Checked(image_size, None)
+    checked.check([*photos[0], *photos[1]])
+    order = list(classes.values())
+    train, test = (
+        _split([photo for photo in part if photo not in checked.damaged], order, regions, checked) for part in photos
+    )
+    for what, part in (("train", train), ("test", test)):
+        if lone := sorted(set(range(len(order))) - set(part.labels)):
+            raise ValueError(f"class {order[lone[0]]!r} has no images to {what} on in {shown(root)}")
+    damaged = tuple(Skipped(shown(photo.name), reason) for photo, reason in checked.damaged.items())
+    return ImageSet(shown(root), tuple(order), train, test, damaged, (shown(root / BOXES),) if boxes else ())
+
+
+def _table(path: Path, columns: int) -> dict[str, list[str]]:
+    """Number at the start of a line -> what stands behind it."""
+    if not path.is_file():
+        raise FileNotFoundError(f"no file {shown(path)}; the layout of CUB-200-2011 is {WANTED}")
+    rows: dict[str, list[str]] = {}
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        key, *row = line.split(maxsplit=columns)
+        if len(row) != columns or not key.isdigit() or key in rows:
+            raise ValueError(f"{shown(path)}, line {number}: a new number and {columns} more are needed, not {line!r}")
+        rows[key] = [value.strip() for value in row]
+    if not rows:
+        raise ValueError(f"{shown(path)} is empty")
+    return rows
+
+
+def _of(table: dict[str, list[str]], key: str, path: Path) -> str:
+    if key not in table:
+        raise ValueError(f"{shown(path)}: no line for image {key} of images.txt")
+    return table[key][0]
+
+
+def _region(row: list[str], where: str) -> Region:
+    try:
+        left, top, width, height = (float(value) for value in row)
+    except ValueError:
+        left = top = width = height = math.nan
+    if not (math.isfinite(left + top) and 0 < width < math.inf and 0 < height < math.inf):
+        raise ValueError(f"{where}: left, top, width and height are needed, not {' '.join(row)!r}")
+    return Region((Box(left, top, left + width, top + height, where),))
+
+
+def _split(photos: list[Photo], classes: list[str], regions: dict[str, Region], checked: Checked) -> Photos:
+    fits = [checked.fits[photo] for photo in photos]
+    marked = {
+        i: (regions[photo.name].on(fits[i].width, fits[i].height), fits[i])
+        for i, photo in enumerate(photos)
+        if photo.name in regions
+    }
+    position = {label: i for i, label in enumerate(classes)}
+    made = Photos(photos, [position[photo.label] for photo in photos], checked.size, marked)
+    for i, photo in enumerate(photos):
+        if photo in checked.pixels:
+            made.keep(i, checked.pixels[photo])
+    return made

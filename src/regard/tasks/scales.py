@@ -1,0 +1,112 @@
+"""Looking closer by turns: networks learn the classes at every scale, proposals learn to be surer at the finer one.
+
+Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image Recognition. Fu,
+    Zheng, Mei. CVPR 2017, Section 3.3 and 3.4.
+
+    L_cls  = Σ_s CE(z_s, y)                                                          `Scales`   Eq. 8        (1)
+    L_rank = Σ_{s<S} max(0, p_s - p_{s+1} + m),     p_s of the right class           `Rank`     Eq. 9        (2)
+    L_apn  = Σ_{s<S} huber(t_s, [argmax F̄_s, l]),     F̄_s = mean_c F_s              `Propose`  Section 3.4  (3)
+
+The model, called with `views=True`, returns scores, maps and squares as `systems.ra_cnn.Views` has them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.ops.precision import widened
+from regard.tasks.classify import Classify
+
+BY = ("probabilities", "logits")
+
+
+def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, by: str = "probabilities") -> Tensor:
+    """Equation (2) for each image: `B K` of every scale, `B` -> `B`.
+
+    Args:
+        scores: z_s, from coarse to fine.
+        labels: y.
+        margin: m, by how much the finer scale has to be surer.
+        by: `"probabilities"` of the right class, as the paper, or its `"logits"`.
+
+    Raises: ValueError for another `by`, or fewer than two scales.
+    """
+    if by not in BY:
+        raise ValueError(f"by={by!r}: {' or '.join(BY)} is needed")
+    if len(scores) < 2:
+        raise ValueError(f"{len(scores)} scale: at least two are needed to rank one above another")
+    wide = [widened(score).softmax(1) if by == "probabilities" else widened(score) for score in scores]
+    right = torch.stack([score.gather(1, labels[:, None])[:, 0] for score in wide])  # [S, B]
+    return (right[:-1] - right[1:] + margin).clamp_min(0).sum(0)
+
+
+def strongest(found: Tensor, half: float) -> Tensor:
+    """The square around the position of a map whose mean over channels is highest: `B C h w` -> `B 3`, shares."""
+    height, width = found.shape[2:]
+    best = found.mean(1).flatten(1).argmax(1)
+    at = torch.stack(((best % width + 0.5) / width, (best // width + 0.5) / height), 1)
+    return torch.cat((at, torch.full_like(at[:, :1], half)), 1)
+
+
+@dataclass(frozen=True)
+class Scales(Classify):
+    """One of K classes for each image, at every scale, and of all scales together where the model fuses them."""
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Equation (1), the mean over the images.
+
+        Shapes: images `B C H W`, labels `B`; the model returns scores `B K` of each scale.
+        """
+        answers = model(images)
+        return torch.stack([F.cross_entropy(self._fitting(one, len(labels)), labels) for one in answers]).sum()
+
+
+@dataclass(frozen=True)
+class Propose(Classify):
+    """Squares are proposed around the strongest response, half as wide as the image, before anything better is known.
+
+    Args:
+        half: l, half a square's side as a share of the image's; the paper's squares are half as wide as the image.
+    """
+
+    half: float = 0.25
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.half <= 0.5:
+            raise ValueError(f"half={self.half!r}: a share above 0 and up to 1/2 is needed")
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Equation (3), the mean over images and coordinates."""
+        seen = model(images, views=True)
+        told = [strongest(found.detach(), self.half) for found in seen.maps[: len(seen.squares)]]
+        return torch.stack([F.smooth_l1_loss(a, b) for a, b in zip(seen.squares, told, strict=True)]).sum()
+
+
+@dataclass(frozen=True)
+class Rank(Classify):
+    """Every scale is to be surer of the right class than the one before.
+
+    Args:
+        margin: m.
+        by: `"probabilities"` or `"logits"`.
+    """
+
+    margin: float = 0.05
+    by: str = "probabilities"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.by not in BY:
+            raise ValueError(f"by={self.by!r}: {' or '.join(BY)} is needed")
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Equation (2), the mean over the images."""
+        seen = model(images, views=True)
+        scores = [self._fitting(score, len(labels)) for score in seen.scores[: len(seen.maps)]]
+        return ranking(scores, labels, margin=self.margin, by=self.by).mean()
