@@ -1,60 +1,113 @@
-"""`python -m benchmarks.fully_connected MNIST`: the recurrent attention model's rival on digits moved about.
+"""`python -m benchmarks.fully_connected MNIST`: what a feed-forward network of the same size makes of the same images.
 
-A network of two hidden layers, as wide as the number of parameters of `ram-translated`'s network allows, trained on the
-same images by the same plan for the same epochs. Both errors are then of the same test images:
+A network of two hidden layers, as wide as the number of parameters of a recipe's network allows, trained on the same
+images by the same plan for the same epochs; `--network convolutional` is one of four convolutions, the first with
+stride 2, the others before maximum pooling over 2×2, and a hidden layer as wide as they allow. It has one head for each
+thing to be read. Both errors are then of the same test images:
 
     regard train ram-translated --data MNIST --epochs 15 --out run
     python -m benchmarks.fully_connected MNIST --epochs 15
+
+    regard train dram-strips --data MNIST --out run
+    python -m benchmarks.fully_connected MNIST --recipe dram-strips
 """
 
 from __future__ import annotations
 
 import argparse
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
-from regard.recipes import ram
-from regard.tasks.classify import Classify
+from regard.recipes import Recipe, dram, ram
+from regard.tasks.glimpse import Read
 from regard.training import fit, predict
+
+RECIPES: dict[str, Callable[..., Recipe]] = {
+    "ram-translated": ram.translated,
+    "ram-cluttered": ram.cluttered,
+    "dram-strips": dram.strips,
+}
+WIDTHS = (8, 16, 32, 64)
+KERNELS = (5, 3, 3, 3)
+
+
+@dataclass(frozen=True)
+class Heads:
+    """`Read` for a network without glimpses, whose answers are `B S K`."""
+
+    read: Read
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        powers = self.read.classes ** torch.arange(self.read.targets - 1, -1, -1, device=labels.device)
+        wanted = labels[:, None] // powers % self.read.classes
+        return F.cross_entropy(model(images).flatten(0, 1), wanted.flatten()) * self.read.targets
+
+    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        return self.read.score(logits, labels)
 
 
 def size_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def network(pixels: int, classes: int, most: int) -> nn.Sequential:
+def fully_connected(side: int, read: Read, width: int) -> nn.Sequential:
+    hidden = (nn.Linear(side**2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
+    return nn.Sequential(nn.Flatten(), *hidden, *_heads(width, read))
+
+
+def convolutional(side: int, read: Read, width: int) -> nn.Sequential:
+    layers: list[nn.Module] = []
+    for before, after, kernel in zip((1, *WIDTHS), WIDTHS, KERNELS, strict=False):
+        first = not layers
+        layers += [nn.Conv2d(before, after, kernel, stride=2 if first else 1, padding=kernel // 2), nn.ReLU()]
+        side = (side + 1) // 2 if first else side // 2
+        if not first:
+            layers.append(nn.MaxPool2d(2))
+    left = WIDTHS[-1] * side**2
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(left, width), nn.ReLU(), *_heads(width, read))
+
+
+def _heads(width: int, read: Read) -> tuple[nn.Module, ...]:
+    return nn.Linear(width, read.targets * read.classes), nn.Unflatten(1, (read.targets, read.classes))
+
+
+def widest(network: Callable[[int], nn.Module], most: int) -> nn.Module:
     """The widest with at most `most` parameters."""
-
-    def of(width: int) -> nn.Sequential:
-        hidden = (nn.Linear(pixels, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU())
-        return nn.Sequential(nn.Flatten(), *hidden, nn.Linear(width, classes))
-
+    width = 1
     with torch.device("meta"):
-        width = max(width for width in range(1, most // pixels + 2) if size_of(of(width)) <= most)
-    return of(width)
+        while size_of(network(width + 1)) <= most:
+            width += 1
+    return network(width)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("data", type=Path)
-    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--recipe", choices=tuple(RECIPES), default="ram-translated")
+    parser.add_argument("--network", choices=("fully-connected", "convolutional"), default="fully-connected")
+    parser.add_argument("--epochs", type=int, help="as many as the recipe's phases together, where it is not said")
     parser.add_argument("--seed", type=int, default=0)
     chosen = parser.parse_args()
-    recipe = ram.translated(chosen.data)
-    plan = replace(recipe.phases[0].plan, seed=chosen.seed)
-    if chosen.epochs:
-        plan = replace(plan, epochs=chosen.epochs)
+    recipe = RECIPES[chosen.recipe](chosen.data)
+    convolving = chosen.network == "convolutional"
+    epochs = chosen.epochs or sum(phase.plan.epochs for phase in recipe.phases)
+    plan = replace(recipe.phases[-1].plan, seed=chosen.seed, epochs=epochs, channels_last=convolving)
     torch.manual_seed(chosen.seed)
-    theirs = recipe.build()
-    model = network(60 * 60, 10, size_of(theirs))
-    print(f"{size_of(model)} parameters beside {size_of(theirs)}", flush=True)
-    task = Classify(10)
+    theirs: Any = recipe.build()
+    task = Heads(Read(10, getattr(theirs, "targets", 1)))
+    image, _ = recipe.test[0]
+    make = convolutional if convolving else fully_connected
+    model = widest(lambda width: make(image.shape[-1], task.read, width), size_of(theirs))
+    print(f"{size_of(model)} parameters beside {size_of(theirs)}, {epochs} epochs", flush=True)
     fit(model, task, recipe.train, plan, on_epoch=lambda epoch, record: print(record, flush=True))
     logits, labels = predict(model, recipe.test, batch_size=500, normalise=plan.normalise)
-    print(f"error: {100 * (1 - task.score(logits, labels)['accuracy']):.2f}")
+    print(", ".join(f"{name}: {value:.4g}" for name, value in task.score(logits, labels).items()))
 
 
 if __name__ == "__main__":

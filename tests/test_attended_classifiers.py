@@ -58,20 +58,36 @@ def test_every_head_learns_and_their_mean_answers():
     loss = SeveralHeads(3).loss(Fixed(), logits, labels)
     torch.testing.assert_close(loss, F.cross_entropy(logits, labels) + F.cross_entropy(-logits, labels))
     torch.testing.assert_close(together((logits, -logits)).exp(), (logits.softmax(1) + (-logits).softmax(1)) / 2)
-    with pytest.raises(ValueError, match="several heads"):
-        SeveralHeads(3).loss(nn.Identity(), logits, labels)
+    class Silent(nn.Module):
+        def forward(self, x):
+            return None
+
+    for wrong in (nn.Identity(), Silent()):
+        with pytest.raises(ValueError, match="several heads"):
+            SeveralHeads(3).loss(wrong, logits, labels)
+
+
+def test_sure_heads_answer_finitely_and_in_their_own_precision():
+    sure = torch.tensor([[0.0, 200.0, -300.0]])
+    torch.testing.assert_close(together((sure, sure)), sure.log_softmax(1))
+    assert together((sure.double(), sure.double())).dtype == torch.float64
+    assert together((sure.bfloat16(), sure.bfloat16())).dtype == torch.float32
+
+
+def never(*_):
+    raise AssertionError("it was trained again")
 
 
 @pytest.mark.parametrize(
     ("name", "measure", "chance"), [("ltpa-before", "error", 90.0), ("gated-sononet", "accuracy", 0.1)]
 )
-def test_the_twins_learn_and_go_on_where_they_stopped(name, measure, chance, tmp_path):
+def test_the_twins_learn_and_finished_runs_are_not_trained_again(name, measure, chance, tmp_path):
     listing = recipes.get(name)
     recipe = listing.load()(tiny=True)
     result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
     score = result["scores"][measure]
     assert score < 0.8 * chance if measure == "error" else score > 2 * chance
-    again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
+    again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2}, on_step=never)
     assert math.isclose(again["scores"][measure], score)
 
 

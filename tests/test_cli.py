@@ -163,6 +163,14 @@ def test_look_with_trained_weights(photograph: Path, tmp_path: Path, capsys: pyt
     assert "the model has no other.weight" in fails(capsys, *words, "--weights", tmp_path / "other.safetensors")
 
 
+def test_an_argument_of_a_system_may_have_the_name_of_an_option(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["look", photograph, "--with", "saliency_net", "--image-size", 48, "--out", tmp_path / "o"]
+    assert run(*words, "--kwargs", '{"backbone": "test_efficientnet", "width": 4}') == 0
+    assert "untrained" in capsys.readouterr().out and (tmp_path / "o" / "a photo-saliency_net.png").is_file()
+
+
 def test_look_with_wrong_input(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["look", photograph, "--with", "se", "--out", tmp_path / "o"]
     assert "did you mean" in fails(capsys, *words, "--on", "resnet1888")

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from regard import recipes, watch
 from regard.data import mnist
 from regard.ops.glimpses import edge_glimpse
-from regard.recipes import running
+from regard.recipes import dram, running
 from regard.systems.dram import DeepRecurrentAttention
 from regard.tasks.glimpse import Read
 
@@ -124,6 +124,36 @@ def test_the_task_rewards_every_glimpse_with_what_is_right_so_far():
         Read(4, 3).score(logits, labels)
 
 
+def test_spread_scatters_what_is_drawn_around_the_same_mean():
+    torch.manual_seed(0)
+    model = DeepRecurrentAttention(**SMALL, std=0.01)
+    x = torch.randn(3, 1, 9, 9)
+    found = []
+    for spread in (1.0, 7.0):
+        torch.manual_seed(1)
+        found.append(model(x, spread=spread, episode=True).locations[:, 0])
+    mean = model.eval()(x, episode=True).locations[:, 0]  # the first mean sees no glimpse
+    torch.testing.assert_close(found[1] - mean, 7 * (found[0] - mean), rtol=1e-4, atol=1e-6)
+
+
+def test_the_task_scatters_without_teaching_the_policy():
+    torch.manual_seed(0)
+    model = DeepRecurrentAttention(**SMALL, std=0.01)
+    x, labels = torch.randn(6, 1, 9, 9), torch.tensor([0, 1, 5, 6, 10, 15])
+    with watch(model) as maps:
+        Read(4, 2, weight=0.0, spread=30.0).loss(model, x, labels).backward()
+    assert maps["path"][0].std() > 0.1  # 30 × 0.01
+    for name, parameter in model.named_parameters():
+        if name.startswith(("emission", "context", "overview")):
+            assert not parameter.grad.any(), name
+        if name.startswith(("classifier", "look", "baseline")):
+            assert parameter.grad.any(), name
+    with pytest.raises(ValueError, match=r"spread=2.0 with weight=1.0"):
+        Read(4, 2, spread=2.0)
+    with pytest.raises(ValueError, match="spread=0"):
+        Read(4, 2, weight=0.0, spread=0)
+
+
 def test_a_pair_shows_both_digits_whole_and_in_order():
     found = mnist.embedded()
     pairs = mnist.Pairs(found.test, 40, seed=0)
@@ -140,9 +170,36 @@ def test_a_pair_shows_both_digits_whole_and_in_order():
         mnist.Pairs(found.test, 31, seed=0)
 
 
-def test_the_recipe_without_data_says_what_the_folder_must_hold():
+@pytest.mark.parametrize("recipe", [dram.pairs, dram.strips])
+def test_the_recipe_without_data_says_what_the_folder_must_hold(recipe):
     with pytest.raises(ValueError, match="train-images-idx3-ubyte"):
-        recipes.get("dram-pairs").load()()
+        recipe()
+
+
+@pytest.mark.parametrize("recipe", [dram.pairs, dram.strips])
+def test_the_whole_recipe_reads_all_over_the_canvas_before_it_looks(recipe, tmp_path):
+    greys = torch.randint(256, (2, 28, 28), dtype=torch.uint8)
+    for stem in ("train", "t10k"):
+        for what, numbers in (("images-idx3", greys), ("labels-idx1", torch.tensor([3, 8], dtype=torch.uint8))):
+            head = bytes((0, 0, 8, numbers.ndim)) + b"".join(n.to_bytes(4, "big") for n in numbers.shape)
+            (tmp_path / f"{stem}-{what}-ubyte").write_bytes(head + bytes(numbers.flatten().tolist()))
+    built = recipe(tmp_path)
+    image, label = built.train[0]
+    assert image.shape == (1, 100, 100)
+    assert label in (33, 38)
+    torch.manual_seed(0)
+    model = built.build()
+    reads, looks = built.phases
+    spots = []
+    for phase in (reads, looks):
+        with watch(model) as maps:
+            phase.task.loss(model, image.expand(16, 1, 100, 100), torch.full((16,), label))
+        spots.append(maps["path"][0].std().item())
+    assert spots[0] > 2 * spots[1]
+    assert reads.task.weight == 0 < looks.task.weight
+    with running.only(model, reads):
+        learning = {name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad}
+    assert learning == {"look", "what", "where", "lower", "reduce", "classifier", "baseline"}
 
 
 def test_the_tiny_twin_learns(tmp_path):

@@ -82,14 +82,55 @@ def test_a_grey_picture_of_the_toolbox() -> None:
 # ---- what it finds
 
 
-def test_exact_and_plain_differ_only_where_the_toolbox_divides_by_zero() -> None:
+def test_exact_and_plain_differ_only_where_filters_reach_over_the_border() -> None:
     x = photograph(data.chelsea(), dtype=torch.float64)
     plain, exact = (Itti(exact=exact).contrasts(x) for exact in (False, True))
     for name in ("intensity", "colour"):
         torch.testing.assert_close(plain[name], exact[name])
-    other = [0, 1, 3]
-    torch.testing.assert_close(plain["orientation"][:, other], exact["orientation"][:, other])
-    assert (plain["orientation"][:, 2] - exact["orientation"][:, 2]).abs().amax() > 0.1
+    intensity = x.mean(1, keepdim=True)
+    size = (intensity.shape[2], intensity.shape[3])
+    filters = steps.gabors((0.0, 90.0))
+    inner, framed = (steps.oriented(intensity, filters, size, exact=exact) for exact in (False, True))
+    torch.testing.assert_close(inner[..., 4:-4, 4:-4], framed[..., 4:-4, 4:-4])
+    for side in (inner - framed)[..., :4, 4:-4], (inner - framed)[..., :4]:
+        assert side.abs().mean() > 0.1
+
+
+def test_the_border_of_a_picture_is_no_edge_in_it() -> None:
+    x = torch.full((1, 1, 256, 320), 0.6)
+    x[..., 120:136, 120:200] = 0.1
+    around = torch.ones(16, 20, dtype=torch.bool)
+    around[2:-2, 2:-2] = False
+    at_the_border = {}
+    for exact in (False, True):
+        turned = Itti(exact=exact).contrasts(x)["orientation"]
+        at_the_border[exact] = turned[..., around].amax() / turned.amax()
+    assert at_the_border[False] < 0.2 < at_the_border[True], "the toolbox sees the edges of a black frame"
+
+
+@pytest.mark.parametrize("value", [0.3, 0.7, 1.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_flat_picture_has_no_contrast(value: float, dtype: torch.dtype) -> None:
+    model = Itti()
+    with watch(model) as maps:
+        saliency = model(torch.full((2, 3, 192, 256), value, dtype=dtype))
+    assert {name: looks[0].abs().max().item() for name, looks in maps.items() if name != "scanpath"} == {
+        "intensity": 0, "colour": 0, "orientation": 0, "saliency": 0,
+    }  # fmt: skip
+    assert saliency.abs().max() == 0
+
+
+def test_what_differs_in_colour_alone_does_not_stand_out_by_brightness() -> None:
+    luma = torch.tensor([0.298936021293775, 0.587043074451121, 0.114020904255103])
+    x = odd_one_out(others=(0.5, 0.5, 0.5))
+    dots = (x != 0.5).any(1, keepdim=True)
+    red = 0.5 + torch.tensor([0.3, -0.3 * luma[0] / luma[1], 0.0])  # as bright as the grey around it
+    x = torch.where(dots, red[:, None, None], 0.5)
+    model = Itti()
+    with watch(model) as maps:
+        model(x)
+    assert maps["colour"][0].max() > 1
+    assert maps["intensity"][0].max() == maps["orientation"][0].max() == 0
 
 
 @pytest.mark.parametrize("normalisation", ["iterative", "local_max", "other_max"])
@@ -99,7 +140,7 @@ def test_the_red_dot_among_green_ones_is_looked_at_first(normalisation: str) -> 
         model(odd_one_out())
     x, y = maps["scanpath"][0][0, 0].tolist()
     assert abs((x + 1) * 128 - (16 + 32 * 5)) < 20 and abs((y + 1) * 96 - (16 + 32 * 2)) < 20
-    assert maps["colour"][0].max() > 2 * maps["orientation"][0].max()
+    assert maps["colour"][0].max() > maps["orientation"][0].max()  # the red is less bright, too
 
 
 def test_the_printed_double_opponency_finds_red_among_grey_but_sums_what_it_should_compare() -> None:
@@ -174,6 +215,14 @@ def test_a_flat_or_dark_map_has_no_winner_and_ends() -> None:
     with watch(model) as maps:
         model(torch.zeros(1, 3, 64, 64))
     assert maps["scanpath"][0].isfinite().all()
+
+
+def test_no_picture_has_no_path() -> None:
+    model = Itti(fixations=4)
+    with watch(model) as maps:
+        model(torch.zeros(0, 3, 64, 64))
+    assert maps["scanpath"][0].shape == (0, 4, 2)
+    assert model.scanpath(torch.zeros(0, 1, 4, 4), (64, 64)).times.shape == (0, 4)
 
 
 def test_one_peak_is_left_and_nothing_else_is_found() -> None:
@@ -255,6 +304,8 @@ def test_bad_arguments_are_refused_by_name() -> None:
         ({"centres": ()}, "centres"), ({"deltas": (0,)}, "deltas"), ({"map_scale": -1}, "map_scale"),
         ({"weights": (1, 1)}, "weights"), ({"weights": (0, 0, 0)}, "weights"), ({"angles": ()}, "angles"),
         ({"focus": 0}, "focus"), ({"iterations": 0}, "iterations"), ({"fixations": 0}, "fixations"),
+        ({"angles": (0.0, math.nan)}, "angles=.*nan"), ({"weights": (1, math.inf, 1)}, "weights=.*inf"),
+        ({"focus": math.inf}, "focus=inf"),
     ):  # fmt: skip
         with pytest.raises(ValueError, match=word):
             Itti(**kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from collections import Counter
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from regard.systems.paper_networks import NETWORKS, PaperNetwork
 
 COUNTED = [name for name, network in NETWORKS.items() if network.parameters is not None]
 NETWORK_SIZES = [3, 5, 5, 7]
+CLIPS = "nonlocal/facebookresearch.video-nonlocal-net/resnet_video"
 LISTINGS = [listing for listing in recipes.LISTINGS if listing.target.startswith("classification:")]
 
 
@@ -29,9 +31,14 @@ def test_as_many_parameters_as_published(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_answers_in_small(name: str) -> None:
     network = PaperNetwork(1, name=name, classes=7, width=16, blocks=(1, 2, 2), image_size=(48, 32)).eval()
+    frames = (8,) if "T" in NETWORKS[name].backbone.axes else ()
     with watch(network) as maps, torch.no_grad():
-        assert network(torch.randn(2, 1, 48, 32)).shape == (2, 7)
+        assert network(torch.randn(2, 1, *frames, 48, 32)).shape == (2, 7)
     assert maps
+
+
+def test_every_network_has_a_place_that_its_backbone_offers() -> None:
+    assert {name for name, network in NETWORKS.items() if network.place not in network.backbone.places} == set()
 
 
 @pytest.mark.parametrize(
@@ -53,6 +60,15 @@ def test_every_network_answers_in_small(name: str) -> None:
         ("gc_resnet50_r16", {"gc": 13}),
         ("nonlocal_resnet50", {"nonlocal": 1}),
         ("nonlocal5_resnet50", {"nonlocal": 5}),
+        ("nonlocal5_c2d_resnet50", {"nonlocal": 5}),
+        ("nonlocal5_i3d_resnet101_8f", {"nonlocal": 5}),
+        ("nonlocal10_i3d_resnet50", {"nonlocal": 10}),
+        ("cbam_resnet50_cifar", {"cbam": 16}),
+        ("bam_resnet101_cifar", {"bam": 3}),
+        ("eca_mobilenetv2", {"eca": 17}),
+        ("se_mobilenetv2", {"se": 17}),
+        ("psppse_resnext29", {"spa_pre": 9}),
+        ("ge_resnet50_theta_e8", {"ge": 16}),
     ],
 )
 def test_as_many_mechanisms_as_in_the_paper(name: str, counts: dict[str, int]) -> None:
@@ -63,11 +79,80 @@ def test_as_many_mechanisms_as_in_the_paper(name: str, counts: dict[str, int]) -
     assert Counter(labels[type(part).__module__, type(part).__qualname__].name for part in parts) == counts
 
 
-def test_the_five_non_local_blocks_stand_behind_every_second_block() -> None:
+@pytest.mark.parametrize(
+    ("name", "behind"),
+    [
+        ("nonlocal_resnet50", [[], [], [4], []]),
+        ("nonlocal5_resnet50", [[], [1, 3], [1, 3, 5], []]),
+        ("nonlocal5_c2d_resnet50", [[], [1, 3], [1, 3, 5], []]),
+        ("nonlocal5_i3d_resnet101", [[], [1, 3], [6, 13, 20], []]),
+        ("nonlocal10_c2d_resnet50_8f", [[], [0, 1, 2, 3], [0, 1, 2, 3, 4, 5], []]),
+    ],
+)
+def test_non_local_blocks_stand_behind_the_released_blocks(name: str, behind: list[list[int]]) -> None:
     with torch.device("meta"):
-        stages = PaperNetwork(name="nonlocal5_resnet50").stages
-    found = [[i for i, part in enumerate(stage) if isinstance(part, Attention)] for stage in stages]
-    assert found == [[], [2, 5], [2, 5, 8], []]  # behind blocks 1 and 3, and 1, 3 and 5; those behind count themselves
+        stages = PaperNetwork(name=name).stages
+    places = [[i for i, part in enumerate(stage) if isinstance(part, Attention)] for stage in stages]
+    # those before count themselves
+    assert [[place - 1 - i for i, place in enumerate(stage)] for stage in places] == behind
+
+
+@pytest.mark.parametrize(("name", "frames"), [("nonlocal5_i3d_resnet50", 32), ("nonlocal5_c2d_resnet50_8f", 8)])
+def test_clips_shrink_as_in_the_released_definition(name: str, frames: int) -> None:
+    seen = []
+    with torch.device("meta"):
+        network = PaperNetwork(name=name, classes=400).eval()
+        for part in (network.stem, *network.stages):
+            part.register_forward_hook(lambda part, x, y: seen.append(tuple(y.shape[1:])))
+        assert network(torch.empty(1, 3, frames, 224, 224)).shape == (1, 400)
+    behind = [(64, 8, 55, 55), (256, 4, 55, 55), (512, 4, 28, 28), (1024, 4, 14, 14), (2048, 4, 7, 7)]
+    assert seen == behind
+
+
+@pytest.mark.parametrize(("name", "inflated"), [("c2d_resnet50", 0), ("i3d_resnet50", 10), ("i3d_resnet101", 19)])
+def test_only_i3d_has_kernels_over_time(name: str, inflated: int) -> None:
+    with torch.device("meta"):
+        network = PaperNetwork(name=f"nonlocal5_{name}")
+    convs = [part for part in network.modules() if isinstance(part, torch.nn.Conv3d)]
+    assert sum(conv.kernel_size[0] > 1 for conv in convs) == inflated
+
+
+def test_a_clip_of_one_small_frame_is_answered_and_an_image_is_refused() -> None:
+    network = PaperNetwork(2, name="nonlocal5_i3d_resnet50", classes=3, width=8, blocks=(1, 2)).eval()
+    assert network(torch.zeros(1, 2, 1, 2, 3)).shape == (1, 3)
+    with pytest.raises(ValueError, match=r"\(2, 9, 9, 9\).*B C T H W"):
+        network(torch.zeros(2, 9, 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sides"),
+    [
+        ("eca_mobilenetv2", 224, [112, 112, 56, 28, 14, 14, 7, 7]),
+        ("se_mobilenetv2", 32, [32, 32, 32, 16, 8, 8, 4, 4]),
+        ("cbam_resnet18_cifar", 32, [32, 32, 16, 8, 4]),
+        ("se_resnext29", 32, [32, 32, 16, 8]),
+    ],
+)
+def test_maps_shrink_as_in_the_released_networks(name: str, size: int, sides: list[int]) -> None:
+    seen = []
+    with torch.device("meta"):
+        network = PaperNetwork(name=name).eval()
+        for part in (network.stem, *network.stages):
+            part.register_forward_hook(lambda part, x, y: seen.append(y.shape[-1]))
+        network(torch.empty(1, 3, size, size))
+    assert seen == sides
+
+
+@pytest.mark.parametrize("extent", [2, 4, 8])
+def test_an_extent_costs_a_convolution_and_a_norm_for_each_halving(extent: int) -> None:
+    with torch.device("meta"):
+        plain, free, learned = (
+            sum(parameter.numel() for parameter in PaperNetwork(name=f"ge_resnet50_{name}").parameters())
+            for name in ("theta_minus", f"theta_minus_e{extent}", f"theta_e{extent}")
+        )
+    channels = 3 * 256 + 4 * 512 + 6 * 1024 + 3 * 2048
+    assert free == plain
+    assert learned - plain == (9 + 2) * channels * {2: 1, 4: 2, 8: 3}[extent]
 
 
 def test_frequencies_are_those_of_maps_at_224() -> None:
@@ -140,7 +225,7 @@ def test_a_crop_is_a_resized_part_and_depends_on_the_generator_alone() -> None:
 def test_every_published_network_names_all_that_is_in_ours(reference: published.Reference) -> None:
     args = {"k_size": NETWORK_SIZES} if "eca_resnet50" in reference.name else {}
     if "ResidualNet" in reference.name:
-        args = {"network_type": "ImageNet", "depth": 50, "num_classes": 10, "att_type": "BAM"}
+        args = {"network_type": "CIFAR100", "depth": 50, "num_classes": 10, "att_type": "BAM"}
     elif "eca_resnet" in reference.name and not args:
         with pytest.raises(ValueError, match="k_size"):
             reference.build()
@@ -154,17 +239,55 @@ def test_every_published_network_names_all_that_is_in_ours(reference: published.
 
 def test_published_networks_that_the_table_lacks_are_refused() -> None:
     for name, args in (
-        ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "CIFAR10", "att_type": "CBAM"}),
+        ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "SVHN", "att_type": "CBAM"}),
         ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "ImageNet", "att_type": "SE"}),
     ):
         with pytest.raises(ValueError, match="network_type, att_type"):
             published.rebuild(name, {"depth": 50, "num_classes": 10, **args}, {})
     with pytest.raises(ValueError, match="upto='conv2_1'"):
         published.rebuild("sk/implus.SKNet/sknet50", {"upto": "conv2_1"}, {})
+    with pytest.raises(ValueError, match=r"width_mult=0\.5"):
+        published.rebuild("eca/BangguWu.ECANet/eca_mobilenet_v2", {"width_mult": 0.5}, {})
+    with pytest.raises(ValueError, match=r"LAYER_MOD=.*101, 3, 1"):
+        published.rebuild(CLIPS, {"DEPTH": 101, "VIDEO_ARC_CHOICE": 3, "LAYER_MOD": 1}, {})
+
+
+def test_blobs_of_caffe2_get_the_names_of_layers() -> None:
+    blobs = ("conv1_w", "conv1_w_momentum", "res_conv1_bn_s", "res_conv1_bn_b", "res_conv1_bn_rm", "res_conv1_bn_riv")
+    rewrite = published.get(CLIPS).state
+    assert rewrite is not None
+    layers = rewrite({name: torch.tensor(float(i)) for i, name in enumerate((*blobs, "pred_b", "lr"))}, {})
+    norm = {"weight": 2, "bias": 3, "running_mean": 4, "running_var": 5}
+    assert {name: int(value) for name, value in layers.items()} == {
+        "conv1.weight": 0,
+        **{f"res_conv1_bn.{name}": value for name, value in norm.items()},
+        "pred.bias": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "behind"),
+    [
+        ({"LAYER_MOD": 2}, ["3_1", "3_3", "4_1", "4_3", "4_5"]),
+        ({"LAYER_MOD": 1, "VIDEO_ARC_CHOICE": 2}, [f"3_{i}" for i in range(4)] + [f"4_{i}" for i in range(6)]),
+        ({"DEPTH": 101, "VIDEO_ARC_CHOICE": 4}, ["3_1", "3_3", "4_6", "4_13", "4_20"]),
+    ],
+)
+def test_blobs_of_non_local_blocks_are_found_behind_their_blocks(settings: dict[str, int], behind: list[str]) -> None:
+    arguments, names = published.get(CLIPS).build(**settings)
+    with torch.device("meta"):
+        parts = dict(PaperNetwork(**arguments).named_modules())
+    found = [name for name, blob in names.items() if blob.startswith("nonlocal") and blob.endswith("theta")]
+    assert [names[name] for name in found] == [f"nonlocal_conv{block}_theta" for block in behind]
+    assert all(isinstance(parts[name.removesuffix(".theta")], Attention) for name in found)
 
 
 def test_the_page_has_every_network_and_its_count() -> None:
-    page = (Path(__file__).parent.parent / "docs" / "networks.md").read_text(encoding="utf-8")
+    docs = Path(__file__).parent.parent / "docs"
+    page = (docs / "networks.md").read_text(encoding="utf-8")
+    row = runpy.run_path(str(docs / "networks.py"))["row"]
     for name, network in NETWORKS.items():
-        assert f"| `{name}` | {network.place} | {network.classes} |" in page
-        assert network.parameters is None or f"| {network.parameters:,} | equal |" in page
+        if network.parameters is None:
+            assert f"| `{name}` | {network.place} |" in page
+        else:
+            assert row(name, network, f"{network.parameters:,}") in page

@@ -48,6 +48,10 @@ def test_the_best_of_overlapping_windows_stays() -> None:
             proposing.suppressed(given, [1, 3, 2, 0], **wrong)
     with pytest.raises(ValueError, match="n 4 and n numbers"):
         proposing.suppressed(given, [1, np.nan, 2, 0])
+    for broken in ([0, 0, np.nan, 1], [9, 9, 0, 0], [0, 0, np.inf, 1]):
+        with pytest.raises(ValueError, match="from a smaller left, top"):
+            proposing.suppressed([broken, *given[1:]], [3, 2, 1, 0])
+    assert proposing.suppressed([], []).tolist() == []
 
 
 def test_a_saliency_map_ranks_the_window_on_its_object_first() -> None:
@@ -62,8 +66,32 @@ def test_a_saliency_map_ranks_the_window_on_its_object_first() -> None:
         proposing.by_saliency(np.full((4, 4), np.nan))
 
 
+def test_maps_and_boxes_may_be_tensors_of_any_precision() -> None:
+    saliency = torch.arange(48.0).reshape(6, 8)
+    for given in (saliency.bfloat16(), saliency.clone().requires_grad_()):
+        for ours, wanted in zip(proposing.by_saliency(given), proposing.by_saliency(saliency.numpy()), strict=True):
+            np.testing.assert_array_equal(ours, wanted)
+    boxes_, scores = torch.tensor([[0, 0, 4, 4], [5, 5, 9, 9]]), torch.tensor([1.0, 2.0], requires_grad=True)
+    assert proposing.suppressed(boxes_.bfloat16(), scores).tolist() == [1, 0]
+    assert covered(boxes_.bfloat16(), boxes_).tolist() == [1, 1]
+
+
+def test_edges_that_are_none_are_refused() -> None:
+    strength, direction = proposing.gradients(np.zeros((1, 1, 3), np.uint8))
+    assert strength.tolist() == direction.tolist() == [[0]]
+    found, scores = proposing.edge_boxes(np.zeros((60, 60)), np.zeros((60, 60)))
+    assert found.shape == (0, 4) and scores.shape == (0,)
+    for wrong in (np.zeros((0, 9, 3)), np.zeros((9, 9)), np.full((9, 9, 3), np.nan)):
+        with pytest.raises(ValueError, match="H W 3 of finite numbers"):
+            proposing.gradients(wrong)
+    for wrong in (np.zeros((0, 9)), np.full((9, 9), np.inf), np.zeros((9, 9, 1))):
+        with pytest.raises(ValueError, match="H W of finite numbers"):
+            proposing.edge_boxes(wrong, wrong)
+    with pytest.raises(ValueError, match=r"\(4, 4\) and \(4, 5\)"):
+        proposing.edge_boxes(np.zeros((4, 4)), np.zeros((4, 5)))
+
+
 def test_edge_boxes_equal_the_recorded() -> None:
-    pytest.importorskip("cv2")
     (path,) = sorted(RECORDED.glob("*.safetensors"))
     with safe_open(path, "np") as file:
         facts, tensors = file.metadata(), {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
@@ -96,6 +124,20 @@ def test_the_best_windows_are_shown_where_they_lie() -> None:
     assert shown.shape == (2, 4, 4) and shown.min() >= -1 and shown.max() <= 1
     best = answers[0, answers[0, :, 4].argmax(), :4]
     torch.testing.assert_close((shown[0, 0] + 1) / 2 * torch.tensor([60.0, 40, 60, 40]), best)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 8, 9), (3, 8, 9), (1, 3, 0, 9)])
+def test_images_that_the_scorer_cannot_take_are_named(shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="B 3 H W with at least one pixel"):
+        Objectness(3)(torch.zeros(shape))
+
+
+def test_boxes_are_whole_pixels_in_half_precision_too() -> None:
+    x = torch.rand(1, 3, 601, 803)
+    model = Objectness()
+    with torch.no_grad():
+        wanted = model(x)[..., :4]
+        assert torch.equal(model.bfloat16()(x.bfloat16())[..., :4], wanted)  # of 8 bits, 803 would be 804
 
 
 def test_the_loss_prefers_windows_on_the_object() -> None:
@@ -158,3 +200,5 @@ def test_boxes_of_scenes_from_a_table_and_from_coco(tmp_path: Path) -> None:
         boxes.read(tmp_path / "train" / "images")
     with pytest.raises(FileNotFoundError):
         boxes.read(tmp_path / "nowhere")
+    with pytest.raises(ValueError, match="2 images: .* at least 5 are needed"):
+        boxes.read(tmp_path / "train")

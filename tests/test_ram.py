@@ -146,6 +146,8 @@ def test_inputs_that_do_not_fit_say_what_would():
     model = RecurrentAttention(hidden=8)
     with pytest.raises(ValueError, match=r"\(2, 3, 9, 9\): B 1 H W"):
         model(torch.zeros(2, 3, 9, 9))
+    with pytest.raises(ValueError, match=r"\(2, 1, 0, 9\): .* at least one pixel"):
+        model(torch.zeros(2, 1, 0, 9))
     with pytest.raises(ValueError, match="start of shape"):
         model(torch.zeros(2, 1, 9, 9), start=torch.zeros(3, 2))
     with pytest.raises(ValueError, match="noise of shape"):

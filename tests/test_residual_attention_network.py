@@ -86,9 +86,13 @@ def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> No
         ResidualAttentionNetwork(**{**SMALL, **wrong})
 
 
-def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_the_twin_learns_and_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("it was trained again")
+
     listing = recipes.get("residual-attention-cifar")
     recipe = listing.load()(tiny=True)
     result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
     assert result["scores"]["error"] < 20  # 90 by chance
-    assert running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})["scores"] == result["scores"]
+    again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2}, on_step=never)
+    assert again["scores"] == result["scores"]

@@ -101,6 +101,18 @@ def test_pictures_of_fixations_as_in_mit1003(tmp_path: Path) -> None:
     assert looks(fixations.read(tmp_path)) == {"one": [[[7.5, 11.5]]]}
 
 
+def test_a_map_of_fixations_has_the_size_of_its_image(stimuli: Path) -> None:
+    place = stimuli / "fixations"
+    place.mkdir()
+    savemat(place / "b.mat", {"fixLocs": np.ones((58, 26))})
+    with pytest.raises(ValueError, match=r"b\.mat: a map of 26×58, but the image has 13×29"):
+        fixations.read(stimuli)
+    (place / "b.mat").unlink()
+    paint(place / "a_fixPts.png", 17, 23, 255)
+    with pytest.raises(ValueError, match=r"a_fixPts\.png: a map of 17×23, but the image has 23×17"):
+        fixations.read(stimuli)
+
+
 def test_train_and_val_are_told_apart(tmp_path: Path) -> None:
     for part, name in (("train", "a"), ("val", "b")):
         paint(tmp_path / "images" / part / f"{name}.png", 13, 29)
@@ -202,7 +214,43 @@ def test_masks_that_are_missing_are_named(tmp_path: Path) -> None:
         masks.read(tmp_path / "nowhere")
 
 
+@pytest.mark.parametrize("suffix", [".jpeg", ".bmp"])
+def test_beside_the_images_only_png_files_are_masks(tmp_path: Path, suffix: str) -> None:
+    for number in range(5):
+        paint(tmp_path / "Imgs" / f"{number}{suffix}", 5, 7)
+    with pytest.raises(ValueError, match="'0' has no mask"):
+        masks.read(tmp_path)
+
+
+def test_too_few_images_to_set_some_aside_are_refused(tmp_path: Path) -> None:
+    for number in range(4):
+        for part in ("images", "masks"):
+            paint(tmp_path / part / f"{number}.png", 5, 7)
+    with pytest.raises(ValueError, match="4 images: .* at least 5 are needed"):
+        masks.read(tmp_path)
+
+
+def test_masks_of_labels_instead_of_greys_are_refused(tmp_path: Path) -> None:
+    paint(tmp_path / "image.png", 23, 17)
+    for value, sound in ((0, True), (1, False), (255, True)):
+        truth = np.zeros((17, 23), np.uint8)
+        truth[3:8, 5:20] = value
+        Image.fromarray(truth).save(tmp_path / "mask.png")
+        split = masks.Masked([(tmp_path / "image.png", tmp_path / "mask.png")], 16)
+        for look in (lambda split=split: split[0][1], lambda split=split: split.truth(0)):
+            if sound:
+                assert look().any() == (value == 255)
+            else:
+                with pytest.raises(ValueError, match=r"mask.png: .* 0 and 1; .* above 128"):
+                    look()
+
+
 def test_regions_of_digits_are_masks() -> None:
     split = data.load("digits", train_size=10, test_size=10).train
     image, mask = masks.Regions(split)[3]
     assert image.shape == (3, 48, 48) and torch.equal(mask[0].bool(), split.region(3))
+    assert torch.equal(masks.Regions(split).truth(3), split.region(3))
+    unknown = masks.Regions(data.load("faces").train)
+    for look in (lambda: unknown[0], lambda: unknown.truth(0)):
+        with pytest.raises(ValueError, match=r"lfw_subset\[.*\]: where the object is is not known"):
+            look()

@@ -43,6 +43,26 @@ def test_a_backbone_whose_maps_have_their_channels_last() -> None:
         assert model(torch.rand(1, 3, 224, 224)).shape == (1, 1, 224, 224)
 
 
+def test_maps_with_channels_last_are_told_by_the_backbone_and_not_by_their_size() -> None:
+    """At 192 × 192 the first maps have as many rows as channels: 48."""
+    torch.manual_seed(0)
+    model = SaliencyNet(backbone="mambaout_femto", width=4).eval()
+    seen: list[torch.Tensor] = []
+    model.joins[0].register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    x = torch.rand(1, 3, 192, 192)
+    with torch.no_grad():
+        model(x)
+        finest = model.encoder((x - model.mean) / model.std)[0]
+    assert finest.shape == (1, 48, 48, 48)
+    assert torch.equal(seen[0], finest.permute(0, 3, 1, 2))
+
+
+@pytest.mark.parametrize(("channels", "shape"), [(3, (2, 1, 32, 32)), (1, (2, 3, 32, 32)), (3, (3, 32, 32))])
+def test_an_image_of_other_channels_is_refused(channels: int, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match=f"B {channels} H W"):
+        SaliencyNet(channels, backbone=BACKBONE, width=4)(torch.rand(shape))
+
+
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [

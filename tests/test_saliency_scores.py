@@ -164,6 +164,8 @@ def test_fixations_outside_the_picture_are_left_out() -> None:
         (lambda s, f: fixations.nss(s, f * 0), "no fixation"),
         (lambda s, f: fixations.nss(s, f[:2]), "one size"),
         (lambda s, f: fixations.nss(s, -f), "at least 0"),
+        (lambda s, f: fixations.nss(s, density(f, 1.0)), "whole numbers.*a density is none"),
+        (lambda s, f: fixations.auc_shuffled(s, f, f / 3), "others holds .*whole numbers"),
         (lambda s, f: fixations.nss(s * np.nan, f), "not finite"),
         (lambda s, f: fixations.nss(s[0], f), "a map H W"),
         (lambda s, f: fixations.nss(s, f, convention="nss"), "'mit' or 'pysaliency'"),
@@ -196,6 +198,22 @@ def test_objects_that_fill_the_image_or_are_not_there() -> None:
     exact = salient_objects.measures(corner.astype(float), corner).scores()
     assert exact["mae"] == 0 and exact["max_f"] == 1 and exact["weighted_f"] == pytest.approx(1)
     assert np.isfinite(list(salient_objects.measures(np.full((5, 7), 0.3), corner).scores().values())).all()
+
+
+@pytest.mark.parametrize("object", [True, False])
+def test_one_pixel_has_scores_of_a_usual_size(object: bool) -> None:
+    truth = np.full((1, 1), object)
+    scores = salient_objects.measures(truth.astype(float), truth).scores()
+    assert all(0 <= value <= 1 + 1e-12 for value in scores.values())
+    assert scores["mae"] == 0 and scores["adaptive_e"] == scores["s_measure"] == 1
+
+
+def test_maps_may_be_tensors_of_half_precision() -> None:
+    s, seen = torch.arange(15.0).reshape(3, 5), torch.zeros(3, 5)
+    seen[1, 2] = seen[2, 3] = 1
+    assert fixations.nss(s.bfloat16(), seen.bfloat16()) == fixations.nss(s, seen)
+    p = (s / 16).bfloat16()
+    assert salient_objects.measures(p, seen.bool()).scores() == salient_objects.measures(p.float(), seen.bool()).scores()
 
 
 def test_the_maximum_is_taken_of_the_mean_curve() -> None:
@@ -246,8 +264,15 @@ def test_each_proposal_finds_one_truth_when_matched() -> None:
             proposals.recall(best)
     with pytest.raises(ValueError, match="smaller left"):
         proposals.covered([[3, 0, 1, 1]], truths)
-    with pytest.raises(ValueError, match="first=0"):
-        proposals.covered(one, truths, first=0)
+    for call in (proposals.covered, proposals.matched):
+        for first in (0, -1):
+            with pytest.raises(ValueError, match=f"first={first}"):
+                call(one, truths, first=first)
+    with pytest.raises(ValueError, match="threshold=0"):
+        proposals.matched(one, truths, 0)
+    for best in ([np.nan], [1.5], [-0.1]):
+        with pytest.raises(ValueError, match="from 0 to 1"):
+            proposals.average_recall(best)
 
 
 class Shown(torch.nn.Module):

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from regard.tasks.classify import Classify, expected_calibration_error, per_class_accuracy
+from regard.tasks.distill import Pair, Transfer
 
 
 def two(*confidences: float) -> torch.Tensor:
@@ -68,6 +69,7 @@ def test_calibrated_guesses_have_a_small_error_and_boasting_ones_a_large_one():
         (torch.ones(0, 2), [], "N at least 1"),
         (two(0.5), [2], "labels from 2 to 2: there are 2 classes"),
         (two(0.5), [-1], "labels from -1"),
+        (two(0.5, math.nan), [0, 1], "sum to 1"),
     ],
 )
 def test_calibration_error_refuses_what_is_no_set_of_probabilities(probabilities, labels, message):
@@ -136,3 +138,44 @@ def test_a_model_with_another_output_is_refused_with_what_it_returned():
         Classify(3).loss(lambda x: (x, x), images, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="labels from 0 to 7"):
         Classify(4).score(images.flatten(1), torch.tensor([0, 7]))
+
+
+def test_logits_that_are_no_numbers_have_no_score():
+    logits = torch.zeros(3, 2)
+    logits[1, 0] = math.nan
+    with pytest.raises(ValueError, match="1 of 3 rows of logits hold NaN"):
+        Classify(2).score(logits, torch.tensor([0, 1, 1]))
+    logits[1, 0] = -math.inf  # a class that is ruled out
+    assert Classify(2).score(logits, torch.tensor([0, 1, 1]))["accuracy"] == pytest.approx(2 / 3)
+
+
+def pair(width: int = 3) -> Pair:
+    def network() -> nn.Module:
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Flatten(), nn.Linear(4, width))
+
+    return Pair(network(), network())
+
+
+def test_transfer_is_computed_in_the_precision_of_the_model():
+    images, labels = torch.rand(2, 1, 2, 2, dtype=torch.float64), torch.tensor([0, 2])
+    model = pair().double()
+    wanted = nn.functional.cross_entropy(model(images), labels)
+    torch.testing.assert_close(Transfer(classes=3).loss(model, images, labels), wanted, rtol=0, atol=0)
+    for given in ({"alpha": 0.5}, {"gamma": 1.0}):
+        assert Transfer(classes=3, **given).loss(model, images, labels).dtype == torch.float64
+
+
+@pytest.mark.parametrize("given", [{}, {"alpha": 0.5}, {"gamma": 1.0}])
+def test_a_pair_of_other_classes_is_refused(given):
+    with pytest.raises(ValueError, match=r"returns \(2, 3\); one row of 4 logits"):
+        Transfer(classes=4, **given).loss(pair(), torch.rand(2, 1, 2, 2), torch.tensor([0, 2]))
+
+
+def test_a_layer_that_does_not_run_is_named():
+    model = pair()
+    for half in (model.student, model.teacher):
+        half.add_module("list", nn.ModuleList([nn.Identity()]))
+        half.forward = lambda x, half=half: half[1](half[0](x))
+    with pytest.raises(ValueError, match="layers: 'list' of Sequential gives no output"):
+        Transfer(classes=3, beta=1.0, layers=("list",)).loss(model, torch.rand(2, 1, 2, 2), torch.tensor([0, 2]))

@@ -16,7 +16,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,17 +26,13 @@ import torch
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from scipy.special import stdtrit
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from regard import catalog
-from regard.attaching import attach
-from regard.backbones import build, normalisation
-from regard.core import watch
 from regard.data import fixations as recorded
 from regard.data import images
 from regard.data.fixations import SIGMA, Viewed, counted, density
-from regard.looking import build_system, load_weights, own_size
+from regard.looking import Network, open_network, scaled
 from regard.tasks import fixations as scores
 from regard.viewing import spatial
 
@@ -94,6 +90,7 @@ class Gaze:
         fixations: how many in all.
         trained: whether the attention had trained weights, or has nothing to train.
         skipped: maps that have no place, such as weights of channels.
+        changed: the arguments that are not those that the network was trained with, in words.
     """
 
     rows: tuple[Row, ...]
@@ -101,6 +98,7 @@ class Gaze:
     fixations: int
     trained: bool
     skipped: tuple[str, ...]
+    changed: tuple[str, ...] = ()
 
     def json(self) -> str:
         """For programs: means, intervals and the value of every image."""
@@ -122,13 +120,13 @@ class Gaze:
             }
             for row in self.rows
         ]
-        facts = {"images": self.images, "fixations": self.fixations, "trained": self.trained, "skipped": self.skipped}
+        facts = {name: getattr(self, name) for name in ("images", "fixations", "trained", "skipped", "changed")}
         return json.dumps({"rows": rows, **facts}, indent=1)
 
 
 def gaze(
     folder: Path,
-    mechanism: str,
+    mechanism: str | None = None,
     *,
     backbone: str | None = None,
     weights: Path | None = None,
@@ -149,13 +147,9 @@ def gaze(
 
     Args:
         folder: images with fixations, in a format of `regard.data.fixations`.
-        mechanism: a catalogue name.
-        backbone: a timm model's name, "resnet18" by default; a system needs none.
-        weights: state_dict of the network, .safetensors or .pth.
-        pretrained: load the published weights of the backbone.
-        after: glob patterns over module names; None takes the backbone family's default sites.
+        mechanism, backbone, weights, pretrained, after, kwargs: as for `looking.open_network`.
         image_size: side in pixels of the square to which a backbone's images are stretched, by default its own; for a
-            system the longer side, by default the image's own.
+            system the longer side, by default what the weights say that it was trained on, or the image's own.
         part: `"train"` or `"val"`, where the folder tells them apart.
         limit: at most so many images, spread over all by name.
         side: maps are scored on the picture reduced to this longer side; None takes its own.
@@ -164,7 +158,6 @@ def gaze(
         convention: `"mit"` or `"pysaliency"`, for all measures but IG, which takes the latter.
         seed: of the choice of other images and, without weights, of the network.
         on_image: told `(images done, images in all)`.
-        kwargs: options of the mechanism or system.
 
     Raises:
         LookupError: no such mechanism, backbone or site.
@@ -176,10 +169,6 @@ def gaze(
         raise ValueError(f"blur={blur!r}: a share of the longer side, at least 0 and below 1, is needed")
     if not 0 < sigma < 1:
         raise ValueError(f"sigma={sigma!r}: a share of the longer side, above 0 and below 1, is needed")
-    entry = catalog.get(mechanism)
-    for option, given in (("backbone (--on)", backbone), ("pretrained", pretrained), ("after", after)):
-        if entry.system and given:
-            raise ValueError(f"{mechanism} is a full system and stands on no backbone: leave out {option}")
     viewed = recorded.read(Path(folder), part)
     if limit is not None:
         if limit < 2:
@@ -187,18 +176,27 @@ def gaze(
         viewed = tuple(viewed[round(i)] for i in np.linspace(0, len(viewed) - 1, min(limit, len(viewed))))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        if entry.system:
-            model, trained = build_system(entry, weights, kwargs or {})
-            look: Look = partial(_look, model, _fitted(image_size), None)
-        else:
-            model = build(backbone or "resnet18", classes=1000, pretrained=pretrained)
-            size = image_size or own_size(model)
-            attach(model, mechanism, after=after, example=torch.zeros(1, 3, size, size), **(kwargs or {}))
-            trained = weights is not None and load_weights(model, weights)
-            look = partial(_look, model.eval(), lambda height, width: (size, size), normalisation(model))
-    return score(
-        viewed, look, trained, side=side, blur=blur, sigma=sigma, convention=convention, seed=seed, on_image=on_image
+        network = open_network(
+            mechanism,
+            backbone=backbone,
+            weights=weights,
+            pretrained=pretrained,
+            after=after,
+            image_size=image_size,
+            kwargs=kwargs,
+        )
+    found = score(
+        viewed,
+        partial(_look, network, image_size),
+        network.trained,
+        side=side,
+        blur=blur,
+        sigma=sigma,
+        convention=convention,
+        seed=seed,
+        on_image=on_image,
     )
+    return replace(found, changed=network.changed)
 
 
 def score(
@@ -290,36 +288,16 @@ def _ceiling(
     return {name: float(np.mean([x[name] for x in (ways if name in AGAINST_DENSITY else each)])) for name in MEASURES}
 
 
-def _look(
-    model: nn.Module,
-    size: Callable[[int, int], tuple[int, int]],
-    normalise: tuple[tuple[float, ...], tuple[float, ...]] | None,
-    path: Path,
-) -> Mapping[str, Array]:
+def _look(network: Network, longer: int | None, path: Path) -> Mapping[str, Array]:
     with images.quiet():
-        width, height = images.measured(path)
-        seen = images.whole(path, size(height, width)).pixels.float()[None] / 255
-    if getattr(model, "channels", 3) == 1:
-        seen = seen.mean(1, keepdim=True)
-    if normalise is not None:
-        mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalise)
-        seen = (seen - mean) / std
-    with torch.no_grad(), watch(model) as maps:
-        model(seen)
+        seen = images.whole(path, network.size or scaled(images.measured(path), longer)).pixels
+    maps = network.look(seen)
     found = {}
     for key in maps:
         heat = spatial(maps, key)
         placed = heat is not None and heat[0].numel() > 1
         found[key] = heat[0].double().numpy() if heat is not None and placed else np.full((1, 1), np.nan)
     return found
-
-
-def _fitted(longer: int | None) -> Callable[[int, int], tuple[int, int]]:
-    def size(height: int, width: int) -> tuple[int, int]:
-        scale = 1.0 if longer is None else longer / max(height, width)
-        return max(1, round(height * scale)), max(1, round(width * scale))
-
-    return size
 
 
 def _grid(one: Viewed, side: int | None) -> tuple[int, int]:

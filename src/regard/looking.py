@@ -9,16 +9,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from regard import catalog, published
+from regard import catalog, published, trained
 from regard.attaching import attach
 from regard.backbones import build, normalisation
+from regard.batches import Normalisation, normalised
 from regard.catalog import Entry
-from regard.core import watch
+from regard.core import Maps, watch
 from regard.data import images
 from regard.laws.subject import SIZES, default_arguments, size_of
+from regard.trained import Attached, Trained
 from regard.viewing import draw
 from regard.viewing.sheet import sheet
 
@@ -29,15 +31,49 @@ STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8, "Q": 8, "K": 8, "S": 8, 
 
 @dataclass(frozen=True)
 class Looks:
-    """What was written, and whether the attention in it had learned anything."""
+    """What was written, whether the attention in it had learned anything, and what is not as it was trained."""
 
     pictures: tuple[Path, ...]
     trained: bool
+    changed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """A network that is ready to look, and how it is given a photograph.
+
+    Args:
+        entry: its label, or that of the attention in it.
+        model: in eval mode.
+        trained: whether it has trained weights, or nothing to train.
+        name: for people.
+        size: height and width that every photograph is brought to; None takes each photograph's own.
+        channels: 3, or 1 for the mean of the colours.
+        normalise: mean and standard deviation of each channel; None leaves 0..1.
+        changed: the arguments that are not those that it was trained with, in words.
+    """
+
+    entry: Entry
+    model: nn.Module
+    trained: bool
+    name: str
+    size: tuple[int, int] | None = None
+    channels: int = 3
+    normalise: Normalisation | None = None
+    changed: tuple[str, ...] = ()
+
+    def look(self, pixels: Tensor) -> Maps:
+        """All its maps of one image: uint8 `3 H W`, made grey and normalised as the network wants it."""
+        x = pixels.float()[None] / 255
+        x = normalised(x.mean(1, keepdim=True) if self.channels == 1 else x, self.normalise)
+        with torch.no_grad(), watch(self.model) as maps:
+            self.model(x)
+        return maps
 
 
 def look_at(
     photographs: Sequence[Path],
-    mechanism: str,
+    mechanism: str | None = None,
     *,
     backbone: str | None = None,
     weights: Path | None = None,
@@ -45,111 +81,211 @@ def look_at(
     after: Sequence[str] | None = None,
     image_size: int | None = None,
     out: Path = Path("regard-look"),
-    **kwargs: Any,
+    kwargs: Mapping[str, Any] | None = None,
+    **more: Any,
 ) -> Looks:
     """Draws every attention map of `mechanism` on `backbone`, or of a system, over every photograph.
 
     Args:
         photographs: image files.
-        mechanism: a catalogue name.
+        mechanism, backbone, weights, pretrained, after: as for `open_network`.
+        image_size: side in pixels of the middle square; None takes the backbone's own. A system sees the whole
+            photograph, and this is its longer side; None stretches it to the size that the system was trained on,
+            where the weights say that, or else takes the photograph's own, up to 800.
+        out: folder for one contact sheet a photograph; made if needed, a name that is taken gets a number.
+        kwargs, more: options of the mechanism or system; in `kwargs` also those whose name is taken here.
+
+    Raises: as `open_network`; ValueError for a photograph that cannot be read.
+    """
+    photographs = [Path(path) for path in photographs]
+    network = open_network(
+        mechanism,
+        backbone=backbone,
+        weights=weights,
+        pretrained=pretrained,
+        after=after,
+        image_size=image_size,
+        kwargs={**(kwargs or {}), **more},
+    )
+    with images.quiet():
+        read = [_read(path, network, image_size) for path in photographs]
+    untrained = "untrained" if network.entry.system else "untrained attention"
+    state = ", ".join([network.name, *([] if network.trained else [untrained]), *network.changed])
+    written = []
+    for path, (shown, seen) in zip(photographs, read, strict=True):
+        page = sheet(draw(network.look(seen), shown.float() / 255), f"{path.name}: {state}")
+        out.mkdir(parents=True, exist_ok=True)
+        target = _free(out / f"{path.stem}-{network.entry.name}.png")
+        page.save(target)
+        written.append(target)
+    return Looks(tuple(written), network.trained, network.changed)
+
+
+def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Tensor]:
+    """What is drawn on, and what the network sees: attention in a backbone the middle square, a system all of it."""
+    if not network.entry.system:
+        assert network.size is not None
+        square = images.read(path, network.size[0]).pixels
+        return square, square
+    shown = images.whole(path, scaled(images.measured(path), longer, LONGEST)).pixels
+    return shown, shown if network.size is None else images.whole(path, network.size).pixels
+
+
+def scaled(measured: tuple[int, int], longer: int | None, most: int | None = None) -> tuple[int, int]:
+    """Height and width of a photograph with another longer side.
+
+    Args:
+        measured: its width and height.
+        longer: the side, in pixels; None keeps its own.
+        most: and then at most so many.
+    """
+    width, height = measured
+    own = max(measured)
+    factor = (longer or min(own, most or own)) / own
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def open_network(
+    mechanism: str | None = None,
+    *,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    pretrained: bool = False,
+    after: Sequence[str] | None = None,
+    image_size: int | None = None,
+    kwargs: Mapping[str, Any] | None = None,
+) -> Network:
+    """A system, or a backbone with attention, ready to look; weights that say what they are need nothing else.
+
+    Args:
+        mechanism: a catalogue name; may be left out where the weights say it.
         backbone: a timm model's name, "resnet18" by default; a system needs none.
-        weights: state_dict of the backbone with the attention attached, or of the system, .safetensors or .pth.
+        weights: of the system, or of the backbone with the attention attached, .safetensors or .pth; or the folder of a
+            run of `regard train` or of a trial of `regard compare`.
         pretrained: load the published weights of the backbone.
         after: glob patterns over module names; None takes the backbone family's default sites.
-        image_size: side in pixels of the middle square; None takes the backbone's own. A system sees the whole
-            photograph, and this is its longer side; None takes the photograph's own, up to 800.
-        out: folder for one contact sheet a photograph; made if needed, a name that is taken gets a number.
-        kwargs: options of the mechanism.
+        image_size: side in pixels of the images, where it is not the network's own.
+        kwargs: options of the mechanism or system. Those that contradict what a system was trained with are taken, and
+            named in `changed`.
 
     Raises:
         LookupError: no such mechanism, backbone or site.
-        FileNotFoundError, ValueError: a photograph or the weights cannot be read, or do not fit; a system is given a
-            backbone.
+        FileNotFoundError, ValueError: the weights cannot be read, do not fit, or are of something else; a system is
+            given a backbone; the network takes no photographs.
     """
-    photographs = [Path(path) for path in photographs]
-    entry = catalog.get(mechanism)
+    kwargs = dict(kwargs or {})
+    entry = None if mechanism is None else catalog.get(mechanism)
+    found = None
+    if weights is not None:
+        weights = trained.located(Path(weights))
+        found = trained.read(weights)
+    if found is not None:
+        if entry is not None and entry.name != found.entry:
+            raise ValueError(f"{weights} holds {found.entry}, not {entry.name}: leave out --with, or give others")
+        entry = catalog.get(found.entry)
+    if entry is None:
+        what = "no network is named" if weights is None else f"{weights} does not say what network it is of"
+        raise ValueError(f"{what}: give --with and a name that `regard list` prints, or weights of `regard train`")
+    host = None if found is None else found.attached
+    options: dict[str, Any] = {"pretrained": pretrained, "after": after}
+    if host is None or backbone != host.backbone:
+        options["backbone (--on)"] = backbone
+    if host is not None:
+        options["kwargs"] = kwargs
+    given = next((option for option, value in options.items() if value), None)
     if entry.system:
-        for option, given in (("backbone (--on)", backbone), ("pretrained", pretrained), ("after", after)):
-            if given:
-                raise ValueError(f"{mechanism} is a full system and stands on no backbone: leave out {option}")
-        return _look_with_system(photographs, entry, weights, image_size, out, kwargs)
+        if given:
+            raise ValueError(f"{entry.name} is a full system and stands on no backbone: leave out {given}")
+        return _system(entry, weights, found, image_size, kwargs)
+    if host is not None and found is not None and weights is not None:
+        if given:
+            raise ValueError(
+                f"{weights} says itself that {entry.name} is on {host.backbone}, and how: leave out {given}"
+            )
+        return _attached(entry, weights, found, host, image_size)
     backbone = backbone or "resnet18"
     model = build(backbone, classes=1000, pretrained=pretrained)
     size = image_size or own_size(model)
-    with images.quiet():
-        read = [images.read(path, size) for path in photographs]
-    attach(model, mechanism, after=after, example=torch.zeros(1, 3, size, size), **kwargs)
-    trained = weights is not None and load_weights(model, weights)
-    model.eval()
-    mean, std = (torch.tensor(values).reshape(1, 3, 1, 1) for values in normalisation(model))
-    out.mkdir(parents=True, exist_ok=True)
-    written = []
-    for path, picture in zip(photographs, read, strict=True):
-        seen = picture.pixels.float() / 255
-        with torch.no_grad(), watch(model) as maps:
-            model((seen[None] - mean) / std)
-        drawn = draw(maps, seen)
-        state = "" if trained else ", untrained attention"
-        page = sheet(drawn, f"{path.name}: {mechanism} on {backbone}{state}")
-        target = _free(out / f"{path.stem}-{mechanism}.png")
-        page.save(target)
-        written.append(target)
-    return Looks(tuple(written), trained)
+    attach(model, entry.name, after=after, example=torch.zeros(1, 3, size, size), **kwargs)
+    learned = weights is not None and load_weights(model, weights)
+    return Network(
+        entry=entry,
+        model=model.eval(),
+        trained=learned,
+        name=f"{entry.name} on {backbone}",
+        size=(size, size),
+        normalise=normalisation(model),
+    )
 
 
-def build_system(entry: Entry, weights: Path | None, kwargs: Mapping[str, Any]) -> tuple[nn.Module, bool]:
-    """The system in eval mode, and whether it is trained, or has nothing to train.
-
-    Raises: FileNotFoundError, ValueError: it cannot be built with these arguments, or the weights do not fit.
-    """
+def _system(
+    entry: Entry, weights: Path | None, found: Trained | None, image_size: int | None, kwargs: dict[str, Any]
+) -> Network:
+    """Raises: ValueError if it cannot be built with these arguments, or the weights do not fit."""
+    arguments = {**({} if found is None else found.arguments), **kwargs}
     try:
-        model = entry.load()(**kwargs).eval()
-    except TypeError as error:
+        model = entry.load()(**arguments).eval()
+    except (TypeError, ValueError, LookupError) as error:
+        if found is not None:
+            raise ValueError(f"{weights} of regard {found.version}: {entry.name} cannot be built: {error}") from error
+        if not isinstance(error, TypeError):
+            raise
         raise ValueError(
             f"{entry.name} cannot be built: {error}; give its arguments, for example {dict(entry.kwargs)}"
         ) from error
+    recorded = {} if found is None else found.arguments
+    changed = tuple(
+        f"{name}={value!r} (trained with {recorded[name]!r})"
+        for name, value in kwargs.items()
+        if name in recorded and trained.plain(value) != recorded[name]
+    )
     if weights is not None:
-        try:
-            model.load_state_dict(published.load(weights))
-        except RuntimeError as error:
-            raise ValueError(f"{weights} does not fit {entry.name}: {' '.join(str(error).split())[:200]}") from error
-    return model, weights is not None or not any(True for _ in model.parameters())
+        _fill(model, weights, "" if found is None else found.prefix, ", ".join([entry.name, *changed]))
+    channels = arguments.get("channels", getattr(model, "channels", 3) if found is None else found.image[0])
+    if channels not in (1, 3):
+        raise ValueError(f"{entry.name} takes images of channels={channels}; a photograph has 3, or 1 if made grey")
+    grid = arguments.get("grid", getattr(model, "grid", None))
+    if grid is None and found is not None and image_size is None:
+        grid = found.image[1:]
+    return Network(
+        entry=entry,
+        model=model,
+        trained=weights is not None or not any(True for _ in model.parameters()),
+        name=entry.name,
+        size=None if grid is None else (int(grid[0]), int(grid[1])),
+        channels=channels,
+        normalise=None if found is None else found.normalise,
+        changed=changed,
+    )
 
 
-def _look_with_system(
-    photographs: Sequence[Path],
-    entry: Entry,
-    weights: Path | None,
-    longer: int | None,
-    out: Path,
-    kwargs: Mapping[str, Any],
-) -> Looks:
-    model, trained = build_system(entry, weights, kwargs)
-    grey = kwargs.get("channels", getattr(model, "channels", None)) == 1
-    grid = kwargs.get("grid", getattr(model, "grid", None))
-    with images.quiet():
-        read = [images.whole(path, _fitted(images.measured(path), longer, grid)) for path in photographs]
-    written = []
-    for path, picture in zip(photographs, read, strict=True):
-        seen = picture.pixels.float() / 255
-        with torch.no_grad(), watch(model) as maps:
-            model((seen.mean(0, keepdim=True) if grey else seen)[None])
-        title = f"{path.name}: {entry.name}{'' if trained else ', untrained'}"
-        page = sheet(draw(maps, seen), title)
-        out.mkdir(parents=True, exist_ok=True)
-        target = _free(out / f"{path.stem}-{entry.name}.png")
-        page.save(target)
-        written.append(target)
-    return Looks(tuple(written), trained)
+def _attached(entry: Entry, weights: Path, found: Trained, host: Attached, image_size: int | None) -> Network:
+    """Raises: ValueError if it cannot be attached as the file says, or the weights do not fit."""
+    own = found.image[-1]
+    size = image_size or own
+    try:
+        model = build(host.backbone, classes=host.classes, image_size=own)
+        example = torch.zeros(1, 3, size, size)
+        attach(model, entry.name, after=host.after, identity=host.identity, example=example)
+    except (LookupError, TypeError, ValueError) as error:
+        raise ValueError(f"{weights} of regard {found.version}: {error}") from error
+    name = f"{entry.name} on {host.backbone}"
+    _fill(model, weights, found.prefix, name)
+    return Network(
+        entry=entry,
+        model=model.eval(),
+        trained=True,
+        name=name,
+        size=(size, size),
+        normalise=found.normalise,
+    )
 
 
-def _fitted(measured: tuple[int, int], longer: int | None, grid: Sequence[int] | None) -> tuple[int, int]:
-    """Height and width of what a system sees of a photograph of so much width and height."""
-    if grid is not None:
-        return int(grid[0]), int(grid[1])
-    width, height = measured
-    factor = min(1.0, LONGEST / max(measured)) if longer is None else longer / max(measured)
-    return max(1, round(height * factor)), max(1, round(width * factor))
+def _fill(model: nn.Module, weights: Path, prefix: str, name: str) -> None:
+    try:
+        model.load_state_dict(published.load(weights, prefix=prefix))
+    except RuntimeError as error:
+        raise ValueError(f"{weights} does not fit {name}: {' '.join(str(error).split())[:200]}") from error
 
 
 def own_size(model: nn.Module) -> int:

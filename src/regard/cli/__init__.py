@@ -33,6 +33,12 @@ published_app = typer.Typer(
 app.add_typer(published_app, name="published")
 
 
+Mechanism = Annotated[
+    str | None, typer.Option("--with", help="A name that `regard list` prints; trained runs say it themselves.")
+]
+Weights = Annotated[Path | None, typer.Option(help="Trained weights of the network, or the folder of a run of ours.")]
+
+
 def _version(asked: bool) -> None:
     if asked:
         out.print(f"regard {__version__}", highlight=False)
@@ -97,49 +103,44 @@ def show(
 @app.command()
 def look(
     images: Annotated[list[Path], typer.Argument(help="One photograph or several.")],
-    mechanism: Annotated[str, typer.Option("--with", help="A name that `regard list` prints.")],
+    mechanism: Mechanism = None,
     backbone: Annotated[
         str | None, typer.Option("--on", help="Any backbone of timm, resnet18 by default; a system needs none.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Trained weights of backbone and attention, or of the system.")
-    ] = None,
+    weights: Weights = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Load the published backbone weights.")] = False,
     after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
     kwargs: Annotated[str, typer.Option(help="Arguments of the mechanism, as JSON.")] = "{}",
     image_size: Annotated[
-        int | None, typer.Option(help="Side in pixels, by default the backbone's own; of a system the longer side.")
+        int | None, typer.Option(help="Side in pixels, by default the network's own; of a system the longer side.")
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("regard-look"),
 ) -> None:
     """See attention maps over real photographs.
 
-    Example: `regard look photo.jpg --with cbam --on resnet18 --weights trained.safetensors`, or, without anything to
-    train, `regard look photo.jpg --with itti`
+    Example: `regard look photo.jpg --weights run/`, where `regard train` wrote; `regard look photo.jpg --with cbam
+    --on resnet18 --weights trained.safetensors`; or, without anything to train, `regard look photo.jpg --with itti`
     """
     from regard.cli.loading import json_object
     from regard.looking import look_at
 
     looks = look_at(
         images, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        image_size=image_size, out=folder, **json_object("--kwargs", kwargs),
+        image_size=image_size, out=folder, kwargs=json_object("--kwargs", kwargs),
     )  # fmt: skip
     for written in looks.pictures:
         out.print(f"{written}", highlight=False, soft_wrap=True)
-    if not looks.trained:
-        out.print(
-            "[yellow]The attention is untrained[/]: these maps show what it does before learning. Give --weights."
-        )
+    tables.trained(out, looks.trained, looks.changed)
 
 
 @app.command()
 def gaze(
     folder: Annotated[Path, typer.Argument(help="Images with fixations: OSIE-, SALICON-, MIT1003-like, or a CSV.")],
-    mechanism: Annotated[str, typer.Option("--with", help="A name that `regard list` prints.")],
+    mechanism: Mechanism = None,
     backbone: Annotated[
         str | None, typer.Option("--on", help="Any backbone of timm, by default resnet18; a system needs none.")
     ] = None,
-    weights: Annotated[Path | None, typer.Option(help="Trained weights of the network.")] = None,
+    weights: Weights = None,
     pretrained: Annotated[bool, typer.Option("--pretrained", help="Load the published backbone weights.")] = False,
     after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
     kwargs: Annotated[str, typer.Option(help="Arguments of the mechanism, as JSON.")] = "{}",
@@ -170,10 +171,7 @@ def gaze(
     out.print(tables.gazed(found))
     if found.skipped:
         out.print(f"without a place, so not scored: {', '.join(found.skipped)}", highlight=False)
-    if not found.trained:
-        out.print(
-            "[yellow]The attention is untrained[/]: these figures are what it does before learning. Give --weights."
-        )
+    tables.trained(out, found.trained, found.changed)
 
 
 @app.command()
@@ -369,19 +367,21 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    name: Annotated[str, typer.Argument(help="A name that `regard recipes` prints.")],
-    weights: Annotated[Path, typer.Option(help="The model.safetensors of a trained run.")],
+    weights: Annotated[Path, typer.Option(help="The folder of a trained run, or its model.safetensors.")],
+    name: Annotated[str | None, typer.Argument(help="Another recipe than the one that trained it.")] = None,
     data: Annotated[Path | None, typer.Option(help="The folder of the data set, where the recipe needs one.")] = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help="The weights are of the small twin.")] = False,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The small twin; without NAME the weights say it.")] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score trained weights of a recipe on its test images.
 
-    Example: `regard eval ram-mnist --weights run/model.safetensors --data mnist/`
+    Example: `regard eval --weights run/ --data mnist/`
     """
     from regard import recipes
     from regard.recipes import running
 
+    if name is None:
+        name, tiny = running.recorded(weights)
     listing = recipes.get(name)
     recipe = listing.load()(data, tiny=tiny)
     tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))

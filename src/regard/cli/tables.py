@@ -104,6 +104,14 @@ def scored(console: Console, listing: Listing, scores: Mapping[str, float]) -> N
         console.print(f"{measure}: {value:.4g}{beside}", highlight=False, soft_wrap=True)
 
 
+def trained(console: Console, learned: bool, changed: Iterable[str]) -> None:
+    """A remark where a network is not, or not quite, what was trained."""
+    if not learned:
+        console.print("[yellow]The attention is untrained[/]: this is what it does before learning. Give --weights.")
+    for one in changed:
+        console.print(f"[yellow]Not as trained[/]: {escape(one)}", highlight=False, soft_wrap=True)
+
+
 _GAZE_WITH_INTERVAL = ("nss", "auc_judd", "cc")
 
 

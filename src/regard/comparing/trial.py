@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
-from regard import backbones
+from regard import backbones, trained
+from regard.batches import Normalisation
 from regard.comparing import Comparison, Trial, building, looking, measuring
 from regard.comparing.building import Blueprint
 from regard.data import ImageSet, Split
@@ -106,7 +107,26 @@ def run(
         "gallery.prediction": prediction.numpy(),
         "gallery.confidence": confidence.float().numpy(),
     }
-    return Outcome(line, arrays, _weights(model))
+    return Outcome(line, arrays, _weights(model, description(settings, trial, images, blueprint, normalise)))
+
+
+def description(
+    settings: Comparison, trial: Trial, images: ImageSet, blueprint: Blueprint, normalise: Normalisation
+) -> trained.Trained | None:
+    """What is written beside the weights, so that `regard look` opens them; nothing of a row without attention."""
+    if trial.mechanism not in settings.mechanisms:
+        return None
+    return trained.Trained(
+        entry=trial.mechanism,
+        normalise=normalise,
+        image=tuple(images.test[0][0].shape),
+        attached=trained.Attached(
+            backbone=settings.backbone,
+            classes=len(images.classes),
+            after=blueprint.sites,
+            identity=settings.identity,
+        ),
+    )
 
 
 def gallery_choice(data: Split) -> list[int]:
@@ -146,6 +166,7 @@ def threads(number: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _weights(model: nn.Module) -> bytes:
+def _weights(model: nn.Module, what: trained.Trained | None) -> bytes:
     state: Mapping[str, torch.Tensor] = model.state_dict()
-    return save({name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()})
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state.items()}
+    return save(tensors, None if what is None else what.metadata())

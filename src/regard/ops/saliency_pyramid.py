@@ -1,7 +1,7 @@
 """The steps of a saliency pyramid: halving, centre and surround, oriented contrast, and the operator N(·).
 
-Every filter here keeps its mass at the borders: what falls outside of a map is left out, and the rest is divided by
-the part of the filter that did not. Maps are `B C H W`, of any type that is not narrower than float32.
+Smoothing keeps its mass at the borders: what falls outside of a map is left out, and the rest is divided by the part of
+the filter that did not. Maps are `B C H W`, of any type that is not narrower than float32.
 """
 
 from __future__ import annotations
@@ -181,32 +181,35 @@ def oriented(x: Tensor, filters: Gabors, size: tuple[int, int], *, exact: bool =
         x: intensity, one channel.
         filters: as `gabors` gives them.
         size: height and width of the result.
-        exact: adds up in the order of the released code, and multiplies responses whose filter reaches over the top or
-            the bottom, but not over a side, by what it does; else those are 0.
+        exact: as the released code: x stands in a frame of zeros, what is added up comes in its order, and responses
+            whose filter reaches over the top or the bottom, but not over a side, are multiplied by what it multiplies
+            them by. Else the outermost values go on beyond the borders.
 
     Shapes: x `B 1 H W` -> `B A *size`, A angles.
     """
     reach = GABOR // 2
     height, width = x.shape[2:]
-    padded = F.pad(x[:, 0], (reach,) * 4)
-    taps = torch.arange(GABOR, device=x.device)
     top, left = (torch.tensor(nearest(n, m), device=x.device) for n, m in zip((height, width), size, strict=True))
-    patches = padded[:, (top[:, None] + taps)[:, None, :, None], (left[:, None] + taps)[:, None]]  # [B, h, w, 9, 9]
+    around = torch.arange(-reach, reach + 1, device=x.device)
+    rows, columns = top[:, None] + around, left[:, None] + around  # [h, 9], [w, 9]
+    places = rows.clamp(0, height - 1)[:, None, :, None], columns.clamp(0, width - 1)[:, None]
+    patches = x[:, 0][:, places[0], places[1]]  # [B, h, w, 9, 9]
     bank = torch.tensor(filters.taps, dtype=x.dtype, device=x.device).flip(1, 2)  # a convolution, not a correlation
     if exact:
+        inside = ((rows >= 0) & (rows < height))[:, None, :, None] & ((columns >= 0) & (columns < width))[:, None]
+        patches = torch.where(inside, patches, 0.0)
         responses = torch.zeros((), dtype=x.dtype, device=x.device)
         for j in range(GABOR):
             for i in reversed(range(GABOR)):
                 responses = responses + patches[..., i, j, None] * bank[:, i, j]
+        if height >= reach:
+            factors = x.new_ones(height, len(filters.taps))
+            for ends, part in ((slice(None, reach), 0), (slice(height - reach, None), 1)):
+                factors[ends] *= torch.tensor([pair[part] for pair in filters.edges], dtype=x.dtype, device=x.device).T
+            inner = ((left >= reach) & (left < width - reach))[:, None]
+            responses = responses * torch.where(inner, factors[top][:, None], 1.0)  # [B, h, w, 2A]
     else:
         responses = patches.flatten(3) @ bank.flatten(1).T
-    if height >= reach:
-        factors = x.new_ones(height, len(filters.taps))
-        for rows, part in ((slice(None, reach), 0), (slice(height - reach, None), 1)):
-            released = torch.tensor([pair[part] for pair in filters.edges], dtype=x.dtype, device=x.device).T
-            factors[rows] *= released if exact else 0
-        inner = ((left >= reach) & (left < width - reach))[:, None]
-        responses = responses * torch.where(inner, factors[top][:, None], 1.0)  # [B, h, w, 2A]
     return responses.unflatten(-1, (-1, 2)).abs().sum(-1).permute(0, 3, 1, 2)
 
 

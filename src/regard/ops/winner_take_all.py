@@ -71,7 +71,7 @@ class _Network:
         # The interneuron of each map, which resets the second sheet: its voltage, whether it is excited, whether it
         # has just fired. It starts as if it had.
         self.voltage, self.excited, self.fired = [0.0] * batch, [False] * batch, [True] * batch
-        self.time = 0.0
+        self.before = self.time = 0.0
         # Without inhibition the first sheet rests at charge / leak and the second at five times that.
         rest = wide.amax(1) * CURRENT / SALIENCY_LEAK + BACKGROUND / SALIENCY_LEAK
         self.silent = (rest * COUPLING / LEAK <= THRESHOLD).tolist()
@@ -99,9 +99,9 @@ class _Network:
             middle = self.width // 2 * self.height + self.height // 2
             winners[b] += [winners[b][-1] if winners[b] else middle] * missing
             times[b] += [math.inf] * missing
-        index = torch.tensor(winners, device=self.charge.device)
+        index = torch.tensor(winners, dtype=torch.int64, device=self.charge.device).view(batch, fixations)
         cells = torch.stack([index % self.height, index // self.height], -1)
-        return Fixations(cells, self.charge.new_tensor(times))
+        return Fixations(cells, self.charge.new_tensor(times).view(batch, fixations))
 
     def _advance(self, steps: int) -> list[tuple[int, int]]:
         """At most so many steps, up to the first in which neurons fire; the maps in which one does, and the first."""

@@ -1,5 +1,5 @@
-"""The networks of the attention papers as their authors publish them: Caffe definitions, and PyTorch in torchvision's
-names."""
+"""The networks of the attention papers as their authors publish them: Caffe and Caffe2 definitions, and PyTorch in the
+names of torchvision and of others."""
 
 from __future__ import annotations
 
@@ -108,11 +108,11 @@ def _torch(
     bottleneck: bool,
     behind: str = "",
     preactivation: bool = False,
+    head: str = "fc",
+    shortcut: str = "downsample",
 ) -> dict[str, str]:
     """Ours and theirs of every layer; `attribute` has the mechanism in a block, or `behind` and the stage's number."""
-    names = {"stem.0": "conv1", "classify": "linear" if preactivation else "fc"}
-    names |= {} if preactivation else {"stem.1": "bn1"}
-    shortcut = "shortcut.0" if preactivation else "downsample"
+    names = {"stem.0": "conv1", "classify": head} | ({} if preactivation else {"stem.1": "bn1"})
     for stage, count in enumerate(blocks):
         for i in range(count):
             ours, theirs = f"stages.{stage}.{i}", f"layer{stage + 1}.{i}"
@@ -149,10 +149,34 @@ def _eca(depth: int) -> Build:
     return build
 
 
+def _eca_mobile(num_classes=1000, width_mult=1.0):
+    if width_mult != 1:
+        raise unsupported("width_mult", width_mult, "released is 1")
+    names = {"stem": "features.0", "classify": "classifier.1"}
+    for number, ours, stage in _mobile_blocks():
+        layers = 3 if stage else 2  # the first block has no convolution that widens
+        names |= {f"{ours}.layers.{i}": f"features.{number}.conv.{i}" for i in range(layers - 1)}
+        last = {f"{ours}.layers.{layers - 1}.{i}": f"features.{number}.conv.{layers - 1 + i}" for i in (0, 1)}
+        names |= {**last, f"{ours}.attention.conv": f"features.{number}.conv.{layers + 1}.conv"}
+    return {"name": "eca_mobilenetv2", "classes": num_classes}, {**names, _MOBILE_LAST: "features.18"}
+
+
+_MOBILE = (1, 2, 3, 4, 3, 3, 1)
+_MOBILE_LAST = "stages.6.1"
+
+
+def _mobile_blocks() -> Iterator[tuple[int, str, int]]:
+    """The number of each block of MobileNetV2, counted from 1, our name of it, and its stage."""
+    names = [(f"stages.{stage}.{i}", stage) for stage, count in enumerate(_MOBILE) for i in range(count)]
+    return ((number, *name) for number, name in enumerate(names, 1))
+
+
 def _residual_net(network_type, depth, num_classes, att_type):
-    if network_type != "ImageNet" or att_type not in ("CBAM", "BAM"):
-        raise unsupported("network_type, att_type", (network_type, att_type), "ImageNet with CBAM or BAM is")
-    name = f"{att_type.lower()}_resnet{depth}"
+    end = {"ImageNet": "", "CIFAR10": "_cifar", "CIFAR100": "_cifar"}.get(network_type)
+    if end is None or att_type not in ("CBAM", "BAM"):
+        known = "ImageNet, CIFAR10 or CIFAR100 with CBAM or BAM is"
+        raise unsupported("network_type, att_type", (network_type, att_type), known)
+    name = f"{att_type.lower()}_resnet{depth}{end}"
     gate, attribute, behind = (_CBAM, "cbam.", "") if att_type == "CBAM" else (_BAM, "", "bam")
     names = _torch(_BLOCKS[depth], gate, attribute, bottleneck=depth > 34, behind=behind)
     return {"name": name, "classes": num_classes}, names
@@ -195,14 +219,90 @@ def _gsop(pretrained=False, att_position=_GSOP_ENDS, att_dim=128, GSoP_mode=1, n
     return {"name": f"gsop_net{GSoP_mode}", "classes": num_classes}, names
 
 
+_SPA = {"gate.reduce": "fc.0", "gate.expand": "fc.2", "conv": "conv1.0", "norm": "conv1.1"}
+_SPA_SE = {"reduce": "fc.0", "expand": "fc.2"}
+
+
 def _spa(kind: str, depth: int) -> Build:
     def build(num_classes=10):
-        name = f"{kind.lower()}_resnet{depth}"
-        gate = {"gate.reduce": "fc.0", "gate.expand": "fc.2", "conv": "conv1.0", "norm": "conv1.1"}
-        names = _torch(_BLOCKS[depth], gate, "se.", bottleneck=depth > 34, preactivation=True)
+        name = f"se_preresnet{depth}" if kind == "SE" else f"{kind.lower()}_resnet{depth}"
+        gate = _SPA_SE if kind == "SE" else _SPA
+        names = _torch(
+            _BLOCKS[depth], gate, "se.", bottleneck=depth > 34, preactivation=True, head="linear", shortcut="shortcut.0"
+        )
         return {"name": name, "classes": num_classes}, names
 
     return build
+
+
+def _spa_resnext(kind: str) -> Build:
+    def build(num_classes=100):
+        gate = _SPA_SE if kind == "SE" else _SPA
+        names = _torch((3, 3, 3), gate, "se.", bottleneck=True, head="linear", shortcut="shortcut")
+        return {"name": f"{kind.lower()}_resnext29", "classes": num_classes}, names
+
+    return build
+
+
+def _spa_mobile(kind: str) -> Build:
+    def build(num_classes=10):
+        names = {"stem.0": "conv1", "stem.1": "bn1", "classify": "linear"}
+        names |= {f"{_MOBILE_LAST}.0": "conv2", f"{_MOBILE_LAST}.1": "bn2"}
+        for number, ours, _ in _mobile_blocks():
+            theirs = f"layers.{number - 1}"
+            for i in range(3):
+                names |= {
+                    f"{ours}.layers.{i}.0": f"{theirs}.conv{i + 1}",
+                    f"{ours}.layers.{i}.1": f"{theirs}.bn{i + 1}",
+                }
+            names[f"{ours}.project"] = f"{theirs}.shortcut"
+            gate = _SPA_SE if kind == "SE" else _SPA
+            names |= {f"{ours}.attention.{part}": f"{theirs}.se.{layer}" for part, layer in gate.items()}
+        return {"name": f"{kind.lower()}_mobilenetv2", "classes": num_classes}, names
+
+    return build
+
+
+# Caffe2: res3_0_branch2a_w and so on; its tensors' names end in what they are.
+
+_CAFFE2 = {"_bn_s": "_bn.weight", "_bn_b": "_bn.bias", "_bn_rm": "_bn.running_mean", "_bn_riv": "_bn.running_var"}
+_CAFFE2 |= {"_w": ".weight", "_b": ".bias"}
+
+
+def _blobs(state: State, args: Mapping[str, Any]) -> State:
+    """The tensors under names that PyTorch's layers would have; what an optimizer keeps of them is left out."""
+    named: State = {}
+    for key, value in state.items():
+        end = next((end for end in _CAFFE2 if key.endswith(end)), None)
+        if end is not None:
+            named[key.removesuffix(end) + _CAFFE2[end]] = value
+    return named
+
+
+def _non_local(MODEL_NAME="resnet_video", DEPTH=50, VIDEO_ARC_CHOICE=1, LAYER_MOD=2, NUM_CLASSES=400):
+    frames = {"resnet_video": "_8f", "resnet_video_org": ""}.get(MODEL_NAME)
+    kind = {(50, 1): "c2d", (50, 2): "i3d", (101, 3): "c2d", (101, 4): "i3d"}.get((DEPTH, VIDEO_ARC_CHOICE))
+    number = {(50, 2): 5, (50, 1): 10, (101, 2): 5}.get((DEPTH, LAYER_MOD))
+    if frames is None or kind is None or number is None:
+        given = (MODEL_NAME, DEPTH, VIDEO_ARC_CHOICE, LAYER_MOD)
+        known_ones = "resnet_video and resnet_video_org with DEPTH 50 or 101 are"
+        raise unsupported("MODEL_NAME, DEPTH, VIDEO_ARC_CHOICE, LAYER_MOD", given, known_ones)
+    names = {"stem.0": "conv1", "stem.1": "res_conv1_bn", "classify": "pred"}
+    every = {1: LAYER_MOD, 2: LAYER_MOD if DEPTH == 50 else 4 * LAYER_MOD - 1}
+    parts = {"theta": "theta", "phi": "phi", "g": "g", "out": "out", "norm": "bn"}
+    for stage, count in enumerate(_BLOCKS[DEPTH]):
+        place = 0
+        for i in range(count):
+            ours, theirs = f"stages.{stage}.{place}", f"res{stage + 2}_{i}_branch"
+            for n, part in enumerate(("2a", "2b", "2c")):
+                names |= {f"{ours}.convs.{n}": f"{theirs}{part}", f"{ours}.norms.{n}": f"{theirs}{part}_bn"}
+            names |= {f"{ours}.project.0": f"{theirs}1", f"{ours}.project.1": f"{theirs}1_bn"}
+            place += 1
+            if stage in every and i % every[stage] == every[stage] - 1:
+                block = f"nonlocal_conv{stage + 2}_{i}"
+                names |= {f"stages.{stage}.{place}.{part}": f"{block}_{layer}" for part, layer in parts.items()}
+                place += 1
+    return {"name": f"nonlocal{number}_{kind}_resnet{DEPTH}{frames}", "classes": NUM_CLASSES}, names
 
 
 def _network(name: str, build: Build) -> Reference:
@@ -263,12 +363,19 @@ REFERENCES = (
         for depth, blocks in _SMALL.items()
     ),
     *(_network(f"eca/BangguWu.ECANet/eca_resnet{depth}", _eca(depth)) for depth in _BLOCKS),
+    _network("eca/BangguWu.ECANet/eca_mobilenet_v2", _eca_mobile),
     _network("cbam/Jongchan.attention-module/ResidualNet", _residual_net),
     *(_network(f"fca/cfzd.FcaNet/fcanet{depth}", _fca(depth)) for depth in (34, 50, 101, 152)),
     _network("gsop/ZilinGao.Global-Second-order-Pooling-Convolutional-Networks/resnet50", _gsop),
     *(
         _network(f"spanet/13952522076.SPANet/{kind}ResNet{depth}", _spa(kind, depth))
-        for kind in ("SPPSE", "PSPPSE", "CPSPPSE")
+        for kind in ("SE", "PSE", "CPSE", "SPPSE", "PSPPSE", "CPSPPSE")
         for depth in (18, 50, 101)
     ),
+    *(
+        _network(f"spanet/13952522076.SPANet/{kind}{network}", build(kind))
+        for kind in ("SE", "SPPSE", "PSPPSE", "CPSPPSE")
+        for network, build in (("ResNeXt29", _spa_resnext), ("MobileNetV2", _spa_mobile))
+    ),
+    Reference("nonlocal/facebookresearch.video-nonlocal-net/resnet_video", "paper_network", _non_local, state=_blobs),
 )

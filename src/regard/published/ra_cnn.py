@@ -14,7 +14,7 @@ from regard.tasks.scales import ranking
 
 
 def _net(c, in_size, out_size, num_classes, apn_hidden):
-    names = {}
+    names: dict[str, str] = {}
     for i in range(3):
         names |= {f"trunks.{i}.convolutions.{j}": f"b{i + 1}.features.{3 * j}" for j in (0, 1)}
         names |= {f"trunks.{i}.norms.{j}": f"b{i + 1}.features.{3 * j + 1}" for j in (0, 1)}

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -67,7 +67,11 @@ class Listing:
         """The function; this is what imports torch."""
         module, _, function = self.target.partition(":")
         found: Build = getattr(importlib.import_module(f"{__name__}.{module}"), function)
-        return found
+
+        def build(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+            return replace(found(data, tiny=tiny), tiny=tiny)
+
+        return build
 
 
 class Build(Protocol):
@@ -103,12 +107,17 @@ class Recipe:
     """Everything to train and evaluate one system.
 
     Args:
-        build: the untrained network.
+        build: makes the untrained network: a class of the catalogue or a partial of one, whose arguments are written
+            beside the weights, so that they can be opened without naming them again.
         train, test: the images.
         phases: run one after the other.
         score: model, test images and device -> numbers; by default what the last phase's task scores.
         prepare: model and training images -> None, called once before the first phase; for statistics that the network
             needs from the data.
+        facts: what else result.json says.
+        part: name of the part that is scored and looked at, where the network holds others too, as a student beside
+            its teacher; `build` is then a partial with what makes that part under the same name.
+        tiny: whether it is the twin; `Listing.load` says so.
     """
 
     build: Callable[[], nn.Module]
@@ -118,6 +127,8 @@ class Recipe:
     score: Callable[[nn.Module, Images, Any], dict[str, float]] | None = None
     prepare: Callable[[nn.Module, Images], None] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
+    part: str = ""
+    tiny: bool = False
 
 
 LISTINGS: tuple[Listing, ...] = (
@@ -324,6 +335,20 @@ LISTINGS: tuple[Listing, ...] = (
         summary="GSoP-Net2 on ResNet-50",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=21.19, where="README, GSoP-Net2"),
+    ),
+    Listing(
+        name="ra-cnn",
+        target="ra_cnn:photographs",
+        system="ra_cnn",
+        summary="fine-grained classes by looking closer twice",
+        data="CUB-200-2011, or train/ and val/, a folder for each class",
+        claim=Claim(measure="error", value=14.7, where="Table 1, CUB-200-2011, scales 1+2+3"),
+    ),
+    Listing(
+        name="ra-cnn-birds",
+        target="ra_cnn:drawn",
+        system="ra_cnn",
+        summary="the same on drawn birds whose kinds differ in a mark on the head",
     ),
     Listing(
         name="objectness",

@@ -9,6 +9,7 @@ data is the embedded digits among pieces of others; in a folder, CIFAR-10.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,9 @@ def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
         train, test, name, augment, normalise = _digits(plain=tiny)
     else:
         train, test, name, augment, normalise = _cifar(data)
-    channels = train[0][0].shape[0]
-
-    def build() -> nn.Module:
-        student, teacher = (WideResNet(channels, classes=10, depth=depth, width=width) for depth, width in shapes)
-        return Pair(student, teacher)
-
+    student, teacher = (
+        partial(WideResNet, train[0][0].shape[0], classes=10, depth=depth, width=width) for depth, width in shapes
+    )
     plan = partial(
         Plan,
         batch_size=64 if own else 128,
@@ -80,7 +78,8 @@ def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
         normalise=normalise,
     )
     return Recipe(
-        build=build,
+        build=partial(_pair, student=student, teacher=teacher),
+        part="student",
         train=train,
         test=test,
         phases=(
@@ -92,6 +91,10 @@ def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
         score=partial(_score, normalise=normalise),
         facts={"data": name, "student": shapes[0], "teacher": shapes[1], **ways},
     )
+
+
+def _pair(*, student: Callable[[], nn.Module], teacher: Callable[[], nn.Module]) -> Pair:
+    return Pair(student(), teacher())
 
 
 def _digits(*, plain: bool) -> tuple[Any, Any, str, Any, Any]:

@@ -25,7 +25,7 @@ from regard.batches import Images, gathered, normalised
 from regard.data import ImageSet, birds, cub
 from regard.recipes import Phase, Recipe
 from regard.systems.ra_cnn import RecurrentAttentionCNN
-from regard.tasks.scales import Propose, Rank, Scales
+from regard.tasks.scales import Fuse, Propose, Rank, Scales
 from regard.training import Plan
 
 TURNS = 2
@@ -35,7 +35,7 @@ OWN = ((0.5,) * 3, (0.25,) * 3)
 
 def drawn(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     """Drawn birds of 96×96, small networks, three scales; the twin has two, and fewer birds."""
-    found = birds.load(train_size=480, test_size=160) if tiny else birds.load()
+    found = birds.load(train_size=240, test_size=120, kinds=2) if tiny else birds.load()
     sizes = {
         "image_size": birds.SIZE,
         "crop_size": 48,
@@ -45,10 +45,17 @@ def drawn(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         "hidden": 64,
         "least": 0.17,
     }
-    plan = partial(Plan, batch_size=32, weight_decay=1e-3, clip=5.0, normalise=OWN)
-    # Classes, proposals, ranking; the last with small steps, for (tasks/scales.py) it knows directions only.
-    plans = plan(epochs=12, lr=5e-3), plan(epochs=10, lr=1e-3), plan(epochs=1, lr=1e-4)
-    return _recipe(found, sizes, plans, coarse=plan(epochs=15, lr=5e-3))
+    plan = partial(Plan, batch_size=16 if tiny else 32, weight_decay=1e-3, clip=5.0, normalise=OWN)
+    return _recipe(
+        found,
+        sizes,
+        coarse=plan(epochs=8 if tiny else 15, lr=5e-3),
+        propose=plan(epochs=4 if tiny else 10, lr=1e-3),
+        classify=plan(epochs=5 if tiny else 12, lr=5e-3),
+        rank=plan(epochs=1, lr=1e-4),  # small steps: what moves a square (ops/zooming.py) is no derivative
+        fuse=plan(epochs=3 if tiny else 5, lr=2e-2),
+        turns=1 if tiny else TURNS,
+    )
 
 
 def photographs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
@@ -62,8 +69,16 @@ def photographs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     plan = partial(
         Plan, batch_size=16, weight_decay=5e-4, optimizer="sgd", clip=5.0, normalise=IMAGENET, augment=mirrored
     )
-    plans = plan(epochs=20, lr=1e-3), plan(epochs=5, lr=1e-3), plan(epochs=2, lr=1e-6)
-    return _recipe(found, {}, plans, coarse=plan(epochs=30, lr=1e-3))
+    return _recipe(
+        found,
+        {},
+        coarse=plan(epochs=30, lr=1e-3),
+        propose=plan(epochs=5, lr=1e-3),
+        classify=plan(epochs=20, lr=1e-3),
+        rank=plan(epochs=2, lr=1e-6),
+        fuse=plan(epochs=5, lr=1e-2),
+        turns=TURNS,
+    )
 
 
 def mirrored(image: Tensor, generator: torch.Generator) -> Tensor:
@@ -71,20 +86,28 @@ def mirrored(image: Tensor, generator: torch.Generator) -> Tensor:
     return image.flip(-1) if torch.rand((), generator=generator) < 0.5 else image
 
 
-def _recipe(found: ImageSet, sizes: dict[str, Any], plans: tuple[Plan, Plan, Plan], *, coarse: Plan) -> Recipe:
+def _recipe(
+    found: ImageSet,
+    sizes: dict[str, Any],
+    *,
+    coarse: Plan,
+    propose: Plan,
+    classify: Plan,
+    rank: Plan,
+    fuse: Plan,
+    turns: int,
+) -> Recipe:
     classes = len(found.classes)
-    classify, propose, rank = plans
-    learn, look = Scales(classes), ("proposals.*",)
-    networks = ("trunks.*", "classifiers.*")
+    learn, look, networks = Scales(classes), ("proposals.*",), ("trunks.*", "classifiers.*")
     phases = [
         Phase(name="coarse", task=learn, plan=coarse, trains=("trunks.0.*", "classifiers.0.*")),
         Phase(name="propose", task=Propose(classes), plan=propose, trains=look),
         Phase(name="classify", task=learn, plan=classify, trains=networks),
     ]
-    for turn in range(1, TURNS + 1):
+    for turn in range(1, turns + 1):
         phases.append(Phase(name=f"rank-{turn}", task=Rank(classes), plan=rank, trains=look))
         phases.append(Phase(name=f"classify-{turn}", task=learn, plan=classify, trains=networks))
-    phases.append(Phase(name="fuse", task=learn, plan=propose, trains=("fuse.*",)))
+    phases.append(Phase(name="fuse", task=Fuse(classes), plan=fuse, trains=("fuse.*",)))
     train: Any = found.train
     test: Any = found.test
     return Recipe(

@@ -1,13 +1,14 @@
 """A recipe from its function to a run folder, and a trained network from its file to a score.
 
 phase-N-NAME/         checkpoint.pt and history.json of each phase
-model.safetensors     the trained weights
-result.json           scores, the paper's claim, the settings, the versions
+model.safetensors     the trained weights, and what network they are of: see `regard.trained`
+result.json           scores, the paper's claim, the settings, the versions, what network it is
 """
 
 from __future__ import annotations
 
 import json
+import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,10 +21,12 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save
-from torch import nn
+from torch import Generator, nn
 
+from regard import trained
 from regard.checkpoints import write_whole
 from regard.recipes import Listing, Phase, Recipe
+from regard.trained import Trained
 from regard.training import fit, mixed, predict
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -57,6 +60,7 @@ def train(
     Raises: ValueError if the folder belongs to other settings; OSError if it cannot be written.
     """
     began = time.perf_counter()
+    network = describe(recipe, name=listing.name, changes=changes)  # what cannot be written fails before the training
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(mixed("recipe", listing.name, seed))
         model = recipe.build()
@@ -91,14 +95,61 @@ def train(
         "seconds": time.perf_counter() - began,
         "history": history,
         "facts": recipe.facts,
+        "network": None if network is None else network.facts(),
         "versions": {name: version(name) for name in ("regard", "torch", "timm")}
         | {"python": platform.python_version()},
     }
-    if int(torch.distributed.get_rank() if torch.distributed.is_initialized() else 0) == 0:
+    together = torch.distributed.is_initialized()
+    # torchrun's own word, since `fit` has left the process group by now: one process writes.
+    if (torch.distributed.get_rank() if together else int(os.environ.get("RANK", 0))) == 0:
         state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-        write_whole(out / "model.safetensors", save(state))
+        write_whole(out / trained.NAME, save(state, None if network is None else network.metadata()))
         write_whole(out / "result.json", json.dumps(result, indent=1, default=str).encode())
     return result
+
+
+def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, Any] | None = None) -> Trained | None:
+    """What the recipe's network is and how it is given images; None where `build` makes nothing of the catalogue.
+
+    Args:
+        recipe: with its images.
+        name: of the recipe.
+        changes: of its plans, as for `train`.
+
+    Raises: ValueError if JSON cannot hold an argument.
+    """
+    build = recipe.build.keywords[recipe.part] if recipe.part else recipe.build  # type: ignore[attr-defined]
+    made = trained.arguments(build)
+    if made is None:
+        return None
+    plan = replace(recipe.phases[-1].plan, **(changes or {}))
+    image = recipe.train[0][0]
+    if plan.augment is not None:
+        image = plan.augment(image, Generator().manual_seed(0))
+    return Trained(
+        entry=made[0],
+        arguments=made[1],
+        normalise=plan.normalise,
+        image=tuple(image.shape),
+        prefix=f"{recipe.part}." if recipe.part else "",
+        recipe=name,
+        tiny=recipe.tiny,
+    )
+
+
+def recorded(weights: Path) -> tuple[str, bool]:
+    """The recipe that trained the weights, and whether its twin.
+
+    Args:
+        weights: the file, or the run folder.
+
+    Raises: FileNotFoundError if there is none; ValueError if it does not say; what `trained.read` raises.
+    """
+    path = trained.located(weights)
+    found = trained.read(path)
+    if found is None or found.recipe is None:
+        raise ValueError(f"{path} does not say which recipe trained it; name it")
+    return found.recipe, found.tiny
 
 
 def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
@@ -124,10 +175,24 @@ def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[s
 def load(recipe: Recipe, weights: Path) -> nn.Module:
     """The recipe's network with trained weights.
 
-    Raises: FileNotFoundError if there is no such file; ValueError if the weights are of another network.
+    Args:
+        recipe: which network.
+        weights: the file, or the run folder.
+
+    Raises: FileNotFoundError if there is no such file; ValueError if the weights are of another network, or it was
+        given images in another way; what `trained.read` raises.
     """
-    if not weights.is_file():
-        raise FileNotFoundError(f"no file {weights}")
+    weights = trained.located(weights)
+    found, own = trained.read(weights), describe(recipe)
+    if found is not None and own is not None:
+        theirs, ours = ({"entry": x.entry, **x.arguments, "normalise": x.normalise} for x in (found, own))
+        for name in {**theirs, **ours}:
+            was, now = (trained.plain(x.get(name)) for x in (theirs, ours))
+            if was != now:
+                raise ValueError(
+                    f"{weights} was trained with {name}={was!r}, the recipe has {name}={now!r} here: "
+                    "another recipe, other data, or with or without --tiny?"
+                )
     model = recipe.build()
     try:
         model.load_state_dict(load_file(weights))

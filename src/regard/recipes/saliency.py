@@ -9,6 +9,7 @@ around its middle and some anywhere.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,7 @@ def _given(data: Path | None, wanted: str) -> Path:
 
 
 def _recipe(task: Any, train: Any, test: Any, *, tiny: bool, density: bool, score: Any = None) -> Recipe:
-    def build() -> nn.Module:
-        if tiny:
-            return SaliencyNet(backbone="test_efficientnet", width=16, density=density)
-        return SaliencyNet(density=density)
+    sizes: dict[str, Any] = {"backbone": "test_efficientnet", "width": 16} if tiny else {}
 
     def prepare(model: nn.Module, images: Images) -> None:
         if isinstance(model, SaliencyNet):
@@ -93,7 +91,7 @@ def _recipe(task: Any, train: Any, test: Any, *, tiny: bool, density: bool, scor
     plan = Plan(epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=1e-4, clip=5.0)
     facts = {"train": len(train), "test": len(test), "backbone": "test_efficientnet" if tiny else "resnet18"}
     return Recipe(
-        build=build,
+        build=partial(SaliencyNet, density=density, **sizes),
         train=train,
         test=test,
         phases=(Phase(name="all", task=task, plan=plan),),

@@ -45,12 +45,6 @@ def _recipe(data: Path | None, tiny: bool, transform: str | None) -> Recipe:
     if own:  # so few that each is turned four ways
         test = digits.Greys(test.greys.repeat(4, 1, 1), torch.tensor(test.labels).repeat(4))
     normalise = ((0.15,), (0.3,)) if own else ((0.1307,), (0.3081,))
-
-    def build() -> nn.Module:
-        return TransformerClassifier(
-            1, classes=len(found.classes), grid=(turn.canvas, turn.canvas), transform=transform, dropout=0.0
-        )
-
     plan = Plan(
         epochs=8 if tiny else 20 if own else 40,
         batch_size=32 if own else 128,
@@ -61,7 +55,14 @@ def _recipe(data: Path | None, tiny: bool, transform: str | None) -> Recipe:
         clip=1.0,
     )
     return Recipe(
-        build=build,
+        build=partial(
+            TransformerClassifier,
+            1,
+            classes=len(found.classes),
+            grid=(turn.canvas, turn.canvas),
+            transform=transform,
+            dropout=0.0,
+        ),
         train=train,
         test=digits.Placed(test, turn, seed=0),
         phases=(Phase(name="all", task=Classify(len(found.classes)), plan=plan),),

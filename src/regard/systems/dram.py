@@ -98,7 +98,8 @@ class DeepRecurrentAttention(Attention):
     """Several objects read one after the other, by glimpses that two recurrent layers place and remember.
 
     In training every location is drawn from torch's random numbers; in evaluation it is the mean. `noise` says
-    otherwise.
+    otherwise, and `spread` that what is drawn lies so many times as far from the mean: to learn to read all over the
+    image before it is learned where to look.
 
     Args:
         channels: C of the images.
@@ -178,8 +179,12 @@ class DeepRecurrentAttention(Attention):
         self.reduce = nn.Linear(lower, class_hidden)
         self.classifier = nn.Linear(class_hidden, classes)
 
-    def forward(self, x: Tensor, *, noise: Tensor | None = None, episode: bool = False) -> Tensor | Reading:
+    def forward(
+        self, x: Tensor, *, noise: Tensor | None = None, spread: float = 1.0, episode: bool = False
+    ) -> Tensor | Reading:
         noise = self._noise(x, noise)
+        if spread != 1:
+            noise = noise * spread
         upper = self.upper(x.new_zeros(x.shape[0], self.lower.state.in_features), self._start(x))
         width = self.lower.state.in_features
         lower = noise.new_zeros(x.shape[0], width), noise.new_zeros(x.shape[0], width)

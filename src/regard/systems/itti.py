@@ -24,14 +24,17 @@ Place: on whole pictures; nothing is trained. Fixation prediction, and the class
 Cost: 14 multiplications for each pixel of I, RG and BY, a third more for the smaller levels, and 648 for each position
     and level of the Gabor filters, which run only where level 4 looks. Memory O(HW). The network takes about 400 steps
     a fixation, each O(HW / 256).
-Deviations: paper, colours are four broadly tuned channels with |(R - G)(c) ⊖ (G - R)(s)|, which as printed is a sum |
+Deviations: what is smaller than the rounding errors of a picture's values is no contrast here, lest N make it as strong
+    as any; toolbox and `exact=True` keep it. Paper, colours are four broadly tuned channels with |(R - G)(c) ⊖ (G - R)(s)|, which as printed is a sum |
     toolbox, differences of (2) and (3) | default: as the toolbox; `opponency="double"` is the paper's, with
     I = (r + g + b) / 3, and does not find a red dot among green ones. Paper, N multiplies by (M - m)², m the mean of
     the other local maxima | toolbox, "iterative", or "local_max" with the global maximum in m | default: "iterative";
-    "other_max" is the paper's. Toolbox stops with an error where "local_max" finds none | m = 0 here. Toolbox divides
-    Gabor responses near the top and the bottom by the part of the filter inside, relative to a sum that is zero: they
-    vanish, but where every row of the filter sums to zero, rounding errors make factors of up to 5 | 0 there;
-    `exact=True` has the factors of the toolbox in GNU Octave. Paper, focus of a sixth of the shorter side | toolbox, of
+    "other_max" is the paper's. Toolbox stops with an error where "local_max" finds none | m = 0 here. Toolbox filters
+    every level in a black frame, which Gabor filters see at both sides: at the coarse levels, a few pixels wide, they
+    see little else, and peaks of its orientation map lie where the frame was. At the top and the bottom it divides by
+    the part of the filter inside, relative to a sum that is zero: responses vanish, but where every row of the filter
+    sums to zero, rounding errors make factors of up to 5 | here the outermost pixels go on; `exact=True` has the frame,
+    and the factors of the toolbox in GNU Octave. Paper, focus of a sixth of the shorter side | toolbox, of
     the longer | default: as the toolbox; `focus` sets it. A map on which nothing fires is waited for without end in the
     toolbox | the last winner stays here. The toolbox's noise, √2 pyramid and shape estimation are left out.
 Errata: pySaliencyMap clips the opponent colours at 0, so that green and yellow are lost, and has a wrong number in its
@@ -40,6 +43,7 @@ Errata: pySaliencyMap clips the opponent colours at 0, so that green and yellow 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -56,6 +60,7 @@ FEATURES = ("intensity", "colour", "orientation")
 _NORMALISATIONS = ("iterative", "local_max", "other_max", "none")
 _LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 _DARK = 0.1  # below it a pixel has no colour
+_ROUNDINGS = 64  # of the largest value, up to which a difference is none; a byte is 500 times more
 
 
 class Itti(Attention):
@@ -70,8 +75,8 @@ class Itti(Attention):
         angles: of the Gabor filters, in degrees.
         weights: of intensity, colour and orientation in the sum (8).
         opponency: "difference", colours of (2) and (3); "double", the paper's broadly tuned ones.
-        exact: adds up in the order of the toolbox, so that float64 agrees with it to the rounding, which decides ties
-            between local maxima and, in the toolbox, Gabor responses at the top and bottom. Slower.
+        exact: takes borders and rounding errors as the toolbox does and adds up in its order, so that float64 agrees with
+            it to the rounding, which decides ties between local maxima. Slower.
         fixations: length of the scanpath.
         scanpath: "network", or "maxima": the maximum, then that of what lies outside of the focus, and so on.
         focus: radius of what one fixation covers, in pixels; None takes a sixth of the longer side.
@@ -110,11 +115,11 @@ class Itti(Attention):
         for name, scales, least in (("centres", centres, 0), ("deltas", deltas, 1), ("map_scale", (map_scale,), 0)):
             if not scales or not all(isinstance(scale, int) and scale >= least for scale in scales):
                 raise ValueError(f"{name}={scales!r}: whole numbers of at least {least} are needed")
-        if len(weights) != len(FEATURES) or not sum(weights) > 0 or min(weights) < 0:
-            raise ValueError(f"weights={tuple(weights)}: one number for each of {', '.join(FEATURES)}, not all 0")
-        if not angles:
-            raise ValueError("angles=(): at least one orientation is needed, as 0")
-        if focus is not None and not focus > 0:
+        if len(weights) != len(FEATURES) or not 0 < sum(weights) < math.inf or min(weights) < 0:
+            raise ValueError(f"weights={tuple(weights)}: a finite one for each of {', '.join(FEATURES)}, not all 0")
+        if not angles or not all(map(math.isfinite, angles)):
+            raise ValueError(f"angles={tuple(angles)}: at least one orientation in degrees is needed, as 0")
+        if focus is not None and not 0 < focus < math.inf:
             raise ValueError(f"focus={focus!r}: a radius above 0 pixels is needed")
         self.normalisation, self.opponency, self.exact, self.how = normalisation, opponency, exact, scanpath
         self.iterations, self.fixations = positive("iterations", iterations), positive("fixations", fixations)
@@ -185,6 +190,9 @@ class Itti(Attention):
             contrast = torch.cat([contrast[:, :1], opposed], 1)
         turned = torch.stack([oriented[c] - oriented[s] for c, s in pairs], 2)  # [B, A, P, h, w]
         everything = torch.cat([contrast, turned], 1).abs()
+        if not self.exact:
+            noise = _ROUNDINGS * torch.finfo(basis.dtype).eps * basis.abs().amax((1, 2, 3))
+            everything = torch.where(everything > noise[:, None, None, None, None], everything, 0.0)
         everything = steps.attenuated(everything.flatten(1, 2), border).view_as(everything)
         count = contrast.shape[1]
         maps = {"intensity": everything[:, :1], "colour": everything[:, 1:count], "orientation": everything[:, count:]}

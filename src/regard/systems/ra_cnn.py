@@ -155,7 +155,11 @@ class RecurrentAttentionCNN(Attention):
                 f"images of shape {tuple(x.shape)}: B {self.channels} {self.grid[0]} {self.grid[1]} is needed"
             )
         whole = x.new_tensor([-1.0, -1.0, 1.0, 1.0], dtype=widened(x[:0]).dtype).expand(x.shape[0], 4)
-        scores, maps, squares, images, boxes, features = [], [], [], [x], [whole], []
+        scores: list[Tensor] = []
+        maps: list[Tensor] = []
+        features: list[Tensor] = []
+        squares: list[Tensor] = []
+        images, boxes = [x], [whole]
         for trunk, classifier in zip(self.trunks, self.classifiers, strict=True):
             found = trunk(images[-1])[-1]
             feature = pooling.average(found)

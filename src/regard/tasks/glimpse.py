@@ -75,6 +75,8 @@ class Read:
         classes: K, at least 2.
         targets: S.
         weight: w of the reward's term in (1).
+        spread: locations are drawn so many times as far from the policy's mean as its own σ has it; with `weight=0`,
+            for learning to read wherever a glimpse falls before it is learned where to look.
 
     Raises: ValueError if an argument is out of range.
     """
@@ -82,18 +84,25 @@ class Read:
     classes: int
     targets: int
     weight: float = 1.0
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         Glimpse(self.classes, self.weight)
         positive("targets", self.targets)
+        if not 0 < self.spread < float("inf"):
+            raise ValueError(f"spread={self.spread!r}: a number above 0 is needed")
+        if self.spread != 1 and self.weight:
+            found = f"spread={self.spread!r} with weight={self.weight!r}"
+            raise ValueError(f"{found}: the policy learns from its own draws alone, so weight=0 is needed")
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         """The loss, the mean over the images, whose noise torch's random numbers give.
 
         Shapes: images `B C H W`, labels `B`; the model, called with `episode=True`, returns log-probabilities `B S K`,
-            and under those names log_policy `B SN` and baseline `B SN`.
+            and under those names log_policy `B SN` and baseline `B SN`. With another `spread` than 1 that is handed
+            on.
         """
-        episode = model(images, episode=True)
+        episode = model(images, episode=True, **({} if self.spread == 1 else {"spread": self.spread}))
         wanted = self._fitting(episode.log_probs, labels)
         right = (episode.log_probs.argmax(-1) == wanted).to(episode.baseline.dtype)
         reward = right.cumsum(1).repeat_interleave(episode.baseline.shape[1] // self.targets, 1)

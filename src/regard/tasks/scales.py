@@ -3,7 +3,7 @@
 Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image Recognition. Fu,
     Zheng, Mei. CVPR 2017, Section 3.3 and 3.4.
 
-    L_cls  = Σ_s CE(z_s, y)                                                          `Scales`   Eq. 8        (1)
+    L_cls  = Σ_s CE(z_s, y), then CE(z, y) of all scales together                    `Scales`, `Fuse` Eq. 8  (1)
     L_rank = Σ_{s<S} max(0, p_s - p_{s+1} + m),     p_s of the right class           `Rank`     Eq. 9        (2)
     L_apn  = Σ_{s<S} huber(t_s, [argmax F̄_s, l]),     F̄_s = mean_c F_s              `Propose`  Section 3.4  (3)
 
@@ -55,15 +55,30 @@ def strongest(found: Tensor, half: float) -> Tensor:
 
 @dataclass(frozen=True)
 class Scales(Classify):
-    """One of K classes for each image, at every scale, and of all scales together where the model fuses them."""
+    """One of K classes for each image, at every scale."""
 
     def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Equation (1), the mean over the images.
+        """The sum of equation (1), the mean over the images."""
+        seen = model(images, views=True)
+        scores = [self._fitting(score, len(labels)) for score in seen.scores[: len(seen.maps)]]
+        return torch.stack([F.cross_entropy(score, labels) for score in scores]).sum()
 
-        Shapes: images `B C H W`, labels `B`; the model returns scores `B K` of each scale.
+
+@dataclass(frozen=True)
+class Fuse(Classify):
+    """One of K classes for each image, from all scales together."""
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Cross-entropy of the scores behind those of the scales, the mean over the images.
+
+        Raises: ValueError if the model fuses nothing.
         """
-        answers = model(images)
-        return torch.stack([F.cross_entropy(self._fitting(one, len(labels)), labels) for one in answers]).sum()
+        seen = model(images, views=True)
+        if len(seen.scores) == len(seen.maps):
+            raise ValueError(
+                f"the model returns scores of {len(seen.maps)} scales and none of all together: fused=True"
+            )
+        return F.cross_entropy(self._fitting(seen.scores[-1], len(labels)), labels)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,121 @@
+"""Where a mechanism may go in a backbone, and what the families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar, Protocol, TypeVar
+
+from torch import Tensor, nn
+
+Conv = TypeVar("Conv", nn.Conv2d, nn.Conv3d)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """A block that may have a mechanism: what the mechanism may need to know.
+
+    Args:
+        stage, block, blocks: counted from 0, and how many blocks the stage has.
+        before, inside, channels: C of the block's input, of its 3 × 3 convolution and of its output.
+        stride: of the block.
+        narrowed: a width that the paper fixes -> what it is in a network as narrow as this one.
+        groups: of its 3 × 3 convolution.
+        grid: (H, W) of the output, where the backbone keeps count of it.
+    """
+
+    stage: int
+    block: int
+    blocks: int
+    before: int
+    inside: int
+    channels: int
+    stride: int
+    narrowed: Callable[[int], int]
+    groups: int = 1
+    grid: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitting:
+    """What goes into a backbone.
+
+    Args:
+        at: site -> mechanism, or None where there is to be none.
+        place: branch, conv, input or behind, as in the equations of `paper_networks`.
+    """
+
+    at: Callable[[Site], nn.Module | None]
+    place: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Body:
+    """A network up to its pooling: what stands before the stages, the stages, and C behind them."""
+
+    stem: nn.Module
+    stages: nn.ModuleList
+    channels: int
+
+
+class Backbone(Protocol):
+    """A family of networks without attention, with the choices of one of them.
+
+    Attributes:
+        axes: of the input.
+        blocks, widths: how many blocks each stage has, and how wide it is.
+        dropout: before the classifier.
+        places: which of them its blocks have.
+    """
+
+    axes: ClassVar[str]
+    places: ClassVar[tuple[str, ...]]
+
+    @property
+    def blocks(self) -> tuple[int, ...]: ...
+
+    @property
+    def widths(self) -> tuple[int, ...]: ...
+
+    @property
+    def dropout(self) -> float: ...
+
+    def build(
+        self,
+        channels: int,
+        *,
+        blocks: tuple[int, ...],
+        narrowed: Callable[[int], int],
+        size: tuple[int, int],
+        fitting: Fitting,
+    ) -> Body:
+        """The network, with `blocks` and a width `narrowed` from the paper's, and what `fitting` puts into it."""
+        ...
+
+
+class Attended(nn.Module):
+    """A block that may have a mechanism on its branch, behind its last norm or from its input."""
+
+    def __init__(self, mechanism: nn.Module | None, place: str) -> None:
+        super().__init__()
+        self.place = place if mechanism is not None else ""
+        if mechanism is not None and place in ("branch", "input"):
+            self.attention = mechanism
+
+    def attended(self, x: Tensor, branch: Tensor) -> Tensor:
+        """The branch of input x with its attention."""
+        if self.place == "branch":
+            attended: Tensor = self.attention(branch)
+            return attended
+        return self.attention(x, branch) if self.place == "input" else branch
+
+
+def kaiming(conv: Conv) -> Conv:
+    """The same convolution with He's initial weights, by what leaves it."""
+    nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
+    return conv
+
+
+def convolution(channels: int, out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
+    """A convolution without bias that keeps the size of its map, but for the stride."""
+    return kaiming(nn.Conv2d(channels, out, size, stride, padding=size // 2, groups=groups, bias=False))
