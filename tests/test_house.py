@@ -33,6 +33,7 @@ FLOORS = {
     "batches": 2,
     "tracing": 2,
     "layouts": 2,
+    "trained": 2,
     "mechanisms": 3,
     "siting": 4,
     "attaching": 4,

@@ -14,9 +14,10 @@ from regard import create, recipes, watch
 from regard.data import birds, cub
 from regard.mechanisms.attention_crop import AttentionCrop
 from regard.ops import zooming
+from regard.ops.ranking import ranking
 from regard.recipes import running
 from regard.systems.ra_cnn import RecurrentAttentionCNN, Views
-from regard.tasks.scales import Fuse, Propose, Rank, Scales, ranking, strongest
+from regard.tasks.scales import Fuse, Propose, Rank, Scales, strongest
 
 SMALL = {"classes": 3, "image_size": 24, "crop_size": 12, "backbone": None, "widths": (4, 6), "hidden": 5}
 

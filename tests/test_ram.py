@@ -146,7 +146,7 @@ def test_inputs_that_do_not_fit_say_what_would():
     model = RecurrentAttention(hidden=8)
     with pytest.raises(ValueError, match=r"\(2, 3, 9, 9\): B 1 H W"):
         model(torch.zeros(2, 3, 9, 9))
-    with pytest.raises(ValueError, match=r"\(2, 1, 0, 9\): .* at least one pixel"):
+    with pytest.raises(ValueError, match=r"\(2, 1, 0, 9\): .* none of them 0"):
         model(torch.zeros(2, 1, 0, 9))
     with pytest.raises(ValueError, match="start of shape"):
         model(torch.zeros(2, 1, 9, 9), start=torch.zeros(3, 2))
@@ -284,7 +284,7 @@ def test_the_tiny_twin_learns(tmp_path):
     listing = recipes.get("ram-mnist")
     result = running.train(listing, listing.load()(tiny=True), out=tmp_path / "run")
     assert result["scores"]["error"] < 50  # chance is 90
-    assert result["claim"]["value"] == 1.29
+    assert result["claim"]["value"] == 1.12
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 

@@ -220,6 +220,14 @@ def test_heads_of_queries_get_a_panel_each():
     ]
 
 
+def test_a_map_of_its_own_height_and_width_lies_over_the_photograph():
+    """Small letters say that no input has these sizes; a place they are all the same."""
+    map = torch.rand(1, 1, 3, 4)
+    own, inputs = (draw(seen(axes, map), photograph())[0].image for axes in ("B 1 h w", "B 1 H W"))
+    assert (pixels(own) == pixels(inputs)).all()
+    assert torch.equal(spatial(seen("B 1 h w", map), "m"), map[:, 0])
+
+
 def test_many_channels_show_their_mean_and_the_strongest():
     map = torch.rand(1, 50, 4, 5)
     map[:, 17] += 5

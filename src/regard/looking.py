@@ -326,14 +326,14 @@ def _free(path: Path) -> Path:
 def standard_cost(entry: Entry) -> dict[str, Any]:
     """Parameters and floating point operations of an entry's default at 256 × 56 × 56, or 8 frames or tokens of it.
 
-    A full system gets one image of 224 × 224, or of the only size that its label's instance takes.
+    A full system gets one image of 224 × 224, or of the only size that it takes.
     """
     factory = entry.load()
-    kwargs = default_arguments(factory, entry.kwargs, entry.sizes)
+    device = "meta" if entry.system else "cpu"  # shapes tell, and systems are large
+    kwargs = default_arguments(factory, entry.kwargs, {} if entry.system else entry.sizes)
     if entry.system:
         usual = inspect.signature(factory).parameters.get("channels")
-        channels = kwargs.get("channels", usual.default if usual else 3)
-        known = {**SIZES, **IMAGE, "C": channels, **entry.sizes}
+        known = {**SIZES, **IMAGE, "C": kwargs.get("channels", usual.default if usual else 3), **entry.sizes}
     else:
         free = {letter: size for letter, size in STANDARD.items() if letter not in entry.sizes or letter in "CHW"}
         known = {**SIZES, **entry.sizes, **free}
@@ -341,12 +341,15 @@ def standard_cost(entry: Entry) -> dict[str, Any]:
             kwargs["grid"] = (known["H"], known["W"])
         if "channels" in kwargs:
             kwargs["channels"] = known["C"]
+    with torch.device(device):
+        module = factory(**kwargs).eval()
+    if entry.system and getattr(module, "grid", None):
+        known["H"], known["W"] = module.grid
     shapes = [[size_of(part, known) for part in axes.removeprefix("bool ").split()] for axes in entry.inputs]
     inputs = [
-        torch.ones(shape, dtype=torch.bool) if axes.startswith("bool ") else torch.zeros(shape)
+        torch.ones(shape, dtype=torch.bool if axes.startswith("bool ") else None, device=device)
         for shape, axes in zip(shapes, entry.inputs, strict=True)
     ]
-    module = factory(**kwargs).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*inputs)
     return {

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.ops.ranking import ranking
 from regard.published.reference import Reference, State
-from regard.tasks.scales import ranking
 
 
 def _net(c, in_size, out_size, num_classes, apn_hidden):

@@ -12,38 +12,14 @@ The model, called with `views=True`, returns scores, maps and squares as `system
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.ops.precision import widened
+from regard.ops.ranking import BY, ranking
 from regard.tasks.classify import Classify
-
-BY = ("probabilities", "logits")
-
-
-def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, by: str = "probabilities") -> Tensor:
-    """Equation (2) for each image: `B K` of every scale, `B` -> `B`.
-
-    Args:
-        scores: z_s, from coarse to fine.
-        labels: y.
-        margin: m, by how much the finer scale has to be surer.
-        by: `"probabilities"` of the right class, as the paper, or its `"logits"`.
-
-    Raises: ValueError for another `by`, or fewer than two scales.
-    """
-    if by not in BY:
-        raise ValueError(f"by={by!r}: {' or '.join(BY)} is needed")
-    if len(scores) < 2:
-        raise ValueError(f"{len(scores)} scale: at least two are needed to rank one above another")
-    wide = [widened(score).softmax(1) if by == "probabilities" else widened(score) for score in scores]
-    right = torch.stack([score.gather(1, labels[:, None])[:, 0] for score in wide])  # [S, B]
-    return (right[:-1] - right[1:] + margin).clamp_min(0).sum(0)
-
 
 def strongest(found: Tensor, half: float) -> Tensor:
     """The square around the position of a map whose mean over channels is highest: `B C h w` -> `B 3`, shares."""

@@ -126,6 +126,8 @@ def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
         letter.isdigit() and int(letter) != size for letter, size in zip(letters, look.shape, strict=True)
     ):
         raise ValueError(f"{key}: axes {axes!r} do not fit a map of shape {tuple(look.shape)}")
+    if letters[-2:] == ("h", "w"):  # a height and width of the map's own
+        letters = (*letters[:-2], "H", "W")
     return letters
 
 

@@ -1,0 +1,35 @@
+"""Several answers to one question, each of which is to be surer of the right one than the answer before.
+
+Look Closer to See Better. Fu, Zheng, Mei. CVPR 2017, Section 3.3, Eq. 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from regard.ops.precision import widened
+
+BY = ("probabilities", "logits")
+
+
+def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, by: str = "probabilities") -> Tensor:
+    """Σ_s max(0, p_s - p_{s+1} + m) for each image: `B K` of every answer, `B` -> `B`.
+
+    Args:
+        scores: logits, from the answer that is to be least sure to the one that is to be surest.
+        labels: the right class.
+        margin: m, by how much the next one has to be surer.
+        by: p are `"probabilities"` of the right class, as in the paper, or its `"logits"`.
+
+    Raises: ValueError for another `by`, or fewer than two answers.
+    """
+    if by not in BY:
+        raise ValueError(f"by={by!r}: {' or '.join(BY)} is needed")
+    if len(scores) < 2:
+        raise ValueError(f"{len(scores)} answer: at least two are needed to rank one above another")
+    wide = [widened(score).softmax(1) if by == "probabilities" else widened(score) for score in scores]
+    right = torch.stack([score.gather(1, labels[:, None])[:, 0] for score in wide])  # [S, B]
+    return (right[:-1] - right[1:] + margin).clamp_min(0).sum(0)
