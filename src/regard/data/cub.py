@@ -15,7 +15,7 @@ import math
 from pathlib import Path
 
 from regard.data import ImageSet, Skipped
-from regard.data.folder import Checked, Photos
+from regard.data.folder import Checked
 from regard.data.images import shown
 from regard.data.layout import Photo
 from regard.data.regions import Box, Region
@@ -62,7 +62,7 @@ def load(root: Path, *, image_size: int = 448) -> ImageSet:
     checked.check([*photos[0], *photos[1]])
     order = list(classes.values())
     train, test = (
-        _split([photo for photo in part if photo not in checked.damaged], order, regions, checked) for part in photos
+        checked.split([photo for photo in part if photo not in checked.damaged], order, regions) for part in photos
     )
     for what, part in (("train", train), ("test", test)):
         if lone := sorted(set(range(len(order))) - set(part.labels)):
@@ -102,18 +102,3 @@ def _region(row: list[str], where: str) -> Region:
     if not (math.isfinite(left + top) and 0 < width < math.inf and 0 < height < math.inf):
         raise ValueError(f"{where}: left, top, width and height are needed, not {' '.join(row)!r}")
     return Region((Box(left, top, left + width, top + height, where),))
-
-
-def _split(photos: list[Photo], classes: list[str], regions: dict[str, Region], checked: Checked) -> Photos:
-    fits = [checked.fits[photo] for photo in photos]
-    marked = {
-        i: (regions[photo.name].on(fits[i].width, fits[i].height), fits[i])
-        for i, photo in enumerate(photos)
-        if photo.name in regions
-    }
-    position = {label: i for i, label in enumerate(classes)}
-    made = Photos(photos, [position[photo.label] for photo in photos], checked.size, marked)
-    for i, photo in enumerate(photos):
-        if photo in checked.pixels:
-            made.keep(i, checked.pixels[photo])
-    return made

@@ -89,6 +89,26 @@ class Checked:
             pool.shutdown(cancel_futures=True)  # an interrupt ends now, not after the last image
         return len(self.damaged) == before
 
+    def split(self, photos: Sequence[Photo], classes: Sequence[str], regions: Mapping[str, Region]) -> Photos:
+        """Files that were decoded, as images to train or to test on.
+
+        Args:
+            photos: the files.
+            classes: the names of the classes, in the order of the labels.
+            regions: name of a file -> where the object is in it.
+
+        Raises: ValueError if a region does not fit its image.
+        """
+        fits = [self.fits[photo] for photo in photos]
+        marked = {i: regions[photo.name] for i, photo in enumerate(photos) if photo.name in regions}
+        fitted = {i: (region.on(fits[i].width, fits[i].height), fits[i]) for i, region in marked.items()}
+        index = {label: position for position, label in enumerate(classes)}
+        made = Photos(photos, [index[photo.label] for photo in photos], self.size, fitted)
+        for i, photo in enumerate(photos):
+            if photo in self.pixels:
+                made.keep(i, self.pixels[photo])
+        return made
+
     def _attempt(self, photo: Photo) -> Picture | UnreadableImage:
         try:
             return read(photo.path, self.size)
@@ -131,19 +151,15 @@ def load(
         train, test = _chosen(classes, left, seed, train_size, test_size)
         sound = checked.check(train + test)
 
-    def split(photos: Sequence[Photo]) -> Photos:
-        fits = [checked.fits[photo] for photo in photos]
-        marked = {i: known[photo.name] for i, photo in enumerate(photos) if photo.name in known}
-        fitted = {i: (region.on(fits[i].width, fits[i].height), fits[i]) for i, region in marked.items()}
-        made = Photos(photos, [classes.index(photo.label) for photo in photos], checked.size, fitted)
-        for i, photo in enumerate(photos):
-            if photo in checked.pixels:
-                made.keep(i, checked.pixels[photo])
-        return made
-
     damaged = [Skipped(shown(photo.name), reason) for photo, reason in checked.damaged.items()]
     return ImageSet(
-        shown(root), classes, split(train), split(test), (*outside, *damaged), tuple(sources), tuple(unmatched)
+        shown(root),
+        classes,
+        checked.split(train, classes, known),
+        checked.split(test, classes, known),
+        (*outside, *damaged),
+        tuple(sources),
+        tuple(unmatched),
     )
 
 

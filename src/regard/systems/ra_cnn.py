@@ -155,24 +155,26 @@ class RecurrentAttentionCNN(Attention):
                 f"images of shape {tuple(x.shape)}: B {self.channels} {self.grid[0]} {self.grid[1]} is needed"
             )
         whole = x.new_tensor([-1.0, -1.0, 1.0, 1.0], dtype=widened(x[:0]).dtype).expand(x.shape[0], 4)
-        scores: list[Tensor] = []
-        maps: list[Tensor] = []
-        features: list[Tensor] = []
-        squares: list[Tensor] = []
         images, boxes = [x], [whole]
-        for trunk, classifier in zip(self.trunks, self.classifiers, strict=True):
-            found = trunk(images[-1])[-1]
-            feature = pooling.average(found)
-            maps.append(found)
-            features.append(feature)
-            scores.append(classifier(feature))
-            if len(squares) < len(self.proposals):
-                crop, box = self._closer(images[-1], self._proposed(found, len(squares)), squares)
-                images.append(crop)
-                boxes.append(_within(boxes[-1], box, images[-2].shape[-1]))
+        maps: list[Tensor] = []
+        squares: list[Tensor] = []
+        for trunk in self.trunks:
+            maps.append(trunk(images[-1])[-1])
+            if len(squares) == len(self.proposals):
+                break
+            squares.append(self._proposed(maps[-1], len(squares)))
+            side = images[-1].shape[-1]
+            crop, box = zoom(
+                images[-1], side * squares[-1], self.crop_size,
+                least=self.least, k=self.k, align_corners=self.align_corners, gradient=self.gradient,
+            )  # fmt: skip
+            images.append(crop)
+            boxes.append(_within(boxes[-1], box / side))
         placed = torch.stack(boxes, 1)[:, 1:]
-        if len(self.proposals):
+        if squares:
             self.see("glimpse", placed)
+        features = [pooling.average(found) for found in maps]
+        scores = [classifier(feature) for classifier, feature in zip(self.classifiers, features, strict=True)]
         if self.fuse is not None:
             scores.append(self.fuse(torch.cat([F.normalize(feature) for feature in features], 1)))
         if not views:
@@ -186,19 +188,11 @@ class RecurrentAttentionCNN(Attention):
         proposed: Tensor = widened(self.proposals[scale](found.flatten(1))).sigmoid()
         return proposed
 
-    def _closer(self, x: Tensor, square: Tensor, squares: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """Equation (3)."""
-        squares.append(square)
-        return zoom(
-            x, square * x.shape[-1], self.crop_size,
-            least=self.least, k=self.k, align_corners=self.align_corners, gradient=self.gradient,
-        )  # fmt: skip
 
-
-def _within(outer: Tensor, box: Tensor, side: int) -> Tensor:
-    """A box in pixels of an image that itself is a box, from -1 to 1."""
+def _within(outer: Tensor, box: Tensor) -> Tensor:
+    """A box, in shares of an image that itself is a box, from -1 to 1."""
     corner, extent = outer[:, :2], outer[:, 2:] - outer[:, :2]
-    return torch.cat([corner + box[:, i : i + 2] / side * extent for i in (0, 2)], 1)
+    return torch.cat((corner + box[:, :2] * extent, corner + box[:, 2:] * extent), 1)
 
 
 def _trunk(backbone: str | None, channels: int, widths: Sequence[int]) -> tuple[nn.Module, int, int]:
