@@ -23,6 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from regard.recipes import Recipe, dram, ram
 from regard.tasks.glimpse import Read
@@ -54,6 +55,15 @@ class Heads:
 
 def size_of(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+def multiplications(model: nn.Module, image: Tensor) -> int:
+    """For one image, in evaluation."""
+    training = model.training
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(image[None])
+    model.train(training)
+    return counter.get_total_flops() // 2
 
 
 def fully_connected(side: int, read: Read, width: int) -> nn.Sequential:
@@ -104,7 +114,9 @@ def main() -> None:
     image, _ = recipe.test[0]
     make = convolutional if convolving else fully_connected
     model = widest(lambda width: make(image.shape[-1], task.read, width), size_of(theirs))
-    print(f"{size_of(model)} parameters beside {size_of(theirs)}, {epochs} epochs", flush=True)
+    sizes = f"{size_of(model)} parameters beside {size_of(theirs)}"
+    products = f"{multiplications(model, image)} multiplications for an image beside {multiplications(theirs, image)}"
+    print(f"{sizes}, {products}; {epochs} epochs", flush=True)
     fit(model, task, recipe.train, plan, on_epoch=lambda epoch, record: print(record, flush=True))
     logits, labels = predict(model, recipe.test, batch_size=500, normalise=plan.normalise)
     print(", ".join(f"{name}: {value:.4g}" for name, value in task.score(logits, labels).items()))

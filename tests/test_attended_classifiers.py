@@ -58,6 +58,7 @@ def test_every_head_learns_and_their_mean_answers():
     loss = SeveralHeads(3).loss(Fixed(), logits, labels)
     torch.testing.assert_close(loss, F.cross_entropy(logits, labels) + F.cross_entropy(-logits, labels))
     torch.testing.assert_close(together((logits, -logits)).exp(), (logits.softmax(1) + (-logits).softmax(1)) / 2)
+
     class Silent(nn.Module):
         def forward(self, x):
             return None

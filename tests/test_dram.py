@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -152,6 +154,16 @@ def test_the_task_scatters_without_teaching_the_policy():
         Read(4, 2, spread=2.0)
     with pytest.raises(ValueError, match="spread=0"):
         Read(4, 2, weight=0.0, spread=0)
+
+
+@pytest.mark.parametrize(("bounded", "wanted"), [(False, (1.0, -0.5)), (True, (math.tanh(3), math.tanh(-0.5)))])
+def test_a_bounded_mean_stays_inside_and_an_unbounded_one_is_cut_to_the_image(bounded, wanted):
+    model = DeepRecurrentAttention(**SMALL, bounded=bounded).eval()
+    with torch.no_grad():
+        model.emission.weight.zero_()
+        model.emission.bias.copy_(torch.tensor([3.0, -0.5]))
+    done = model(torch.randn(3, 1, 9, 9), episode=True)
+    torch.testing.assert_close(done.locations, torch.tensor(wanted).expand(3, 4, 2))
 
 
 def test_a_pair_shows_both_digits_whole_and_in_order():

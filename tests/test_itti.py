@@ -298,6 +298,15 @@ def test_bad_pictures_are_refused_by_name() -> None:
     assert model(torch.rand(0, 3, 64, 64)).shape == (0, 1, 4, 4)
 
 
+def test_a_path_over_what_is_no_map_is_refused() -> None:
+    broken = torch.ones(1, 1, 4, 4)
+    broken[..., 1] = math.nan
+    for wrong in (torch.ones(1, 4, 4), torch.ones(1, 2, 4, 4), torch.ones(1, 1, 0, 4), broken):
+        for how in ("network", "maxima"):
+            with pytest.raises(ValueError, match="B × 1 × h × w of finite numbers"):
+                Itti(scanpath=how).scanpath(wrong, (64, 64))
+
+
 def test_bad_arguments_are_refused_by_name() -> None:
     for kwargs, word in (
         ({"normalisation": "max"}, "local_max"), ({"opponency": "x"}, "double"), ({"scanpath": "x"}, "maxima"),
@@ -345,3 +354,43 @@ def test_look_refuses_what_a_system_has_no_use_for(tmp_path: Path) -> None:
     assert not (tmp_path / "o").exists()
     looks = look_at([tmp_path / "tiny.png"], "itti", image_size=64, out=tmp_path / "o")
     assert looks.trained and looks.pictures[0].is_file()
+
+
+@pytest.mark.parametrize("kind", ["grey", "palette", "alpha", "grey and alpha", "16 bits"])
+def test_look_takes_every_kind_of_picture(tmp_path: Path, kind: str) -> None:
+    grey, colour = Image.fromarray(data.camera()[::4, ::4]), Image.fromarray(data.coffee()[::4, ::4])
+    glass = Image.new("L", colour.size, 200)
+    picture = {
+        "grey": grey,
+        "palette": colour.convert("P"),
+        "alpha": Image.merge("RGBA", [*colour.split(), glass]),
+        "grey and alpha": Image.merge("LA", [grey, glass.resize(grey.size)]),
+        "16 bits": Image.fromarray(data.camera()[::4, ::4].astype(np.uint16) * 257),
+    }[kind]
+    picture.save(tmp_path / "picture.png")
+    looks = look_at([tmp_path / "picture.png"], "itti", out=tmp_path / "o", fixations=1)
+    with Image.open(looks.pictures[0]) as sheet:
+        assert sheet.width > 900
+
+
+@pytest.mark.parametrize(
+    ("picture", "says"),
+    [
+        (None, "photo.png: the file is empty"),
+        (Image.new("RGB", (1, 1)), "1 × 1 pixels is too small: at least 32 × 32"),
+        (Image.new("L", (3000, 40)), "11 × 800 pixels is too small: at least 32 × 32"),
+        (Image.new("1", (12_000, 9_000)), "photo.png: 12000×9000 is 108 megapixels; up to 64 are read"),
+    ],
+    ids=["empty", "a pixel", "a strip", "huge"],
+)
+def test_look_says_in_a_line_what_is_wrong_with_a_picture(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], picture: Image.Image | None, says: str
+) -> None:
+    path = tmp_path / "photo.png"
+    path.touch() if picture is None else picture.save(path)
+    with pytest.raises(SystemExit) as stopped:
+        main(["look", str(path), "--with", "itti", "--out", str(tmp_path / "o")])
+    said = capsys.readouterr()
+    assert stopped.value.code and says in " ".join((said.out + said.err).split())
+    assert len((said.out + said.err).strip().splitlines()) == 1
+    assert not (tmp_path / "o").exists()

@@ -226,7 +226,7 @@ def test_too_few_images_to_set_some_aside_are_refused(tmp_path: Path) -> None:
     for number in range(4):
         for part in ("images", "masks"):
             paint(tmp_path / part / f"{number}.png", 5, 7)
-    with pytest.raises(ValueError, match="4 images: .* at least 5 are needed"):
+    with pytest.raises(ValueError, match=r"4 images: .* at least 5 are needed"):
         masks.read(tmp_path)
 
 

@@ -174,6 +174,7 @@ def test_fixations_outside_the_picture_are_left_out() -> None:
         (lambda s, f: fixations.auc_shuffled(s, f, f * 0), "others are empty"),
         (lambda s, f: fixations.auc_shuffled(s, f, f, step=0), "step=0"),
         (lambda s, f: density(f, 0), "sigma=0"),
+        (lambda s, f: density(np.where(f, np.inf, 0), 1), "finite counts"),
         (lambda s, f: counted([[1, 2, 3]], 3, 5), "rows of x, y"),
         (lambda s, f: fixations.auc([], [1]), "0 positives"),
     ],
@@ -205,7 +206,7 @@ def test_one_pixel_has_scores_of_a_usual_size(object: bool) -> None:
     truth = np.full((1, 1), object)
     scores = salient_objects.measures(truth.astype(float), truth).scores()
     assert all(0 <= value <= 1 + 1e-12 for value in scores.values())
-    assert scores["mae"] == 0 and scores["adaptive_e"] == scores["s_measure"] == 1
+    assert scores["mae"] == 0 and scores["s_measure"] == scores["max_e"] == 1
 
 
 def test_maps_may_be_tensors_of_half_precision() -> None:
@@ -213,7 +214,9 @@ def test_maps_may_be_tensors_of_half_precision() -> None:
     seen[1, 2] = seen[2, 3] = 1
     assert fixations.nss(s.bfloat16(), seen.bfloat16()) == fixations.nss(s, seen)
     p = (s / 16).bfloat16()
-    assert salient_objects.measures(p, seen.bool()).scores() == salient_objects.measures(p.float(), seen.bool()).scores()
+    assert (
+        salient_objects.measures(p, seen.bool()).scores() == salient_objects.measures(p.float(), seen.bool()).scores()
+    )
 
 
 def test_the_maximum_is_taken_of_the_mean_curve() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from regard.ops.arrays import as_array
 from regard.ops.windows import sliding, sums
 
 SIDES = (0.15, 0.22, 0.32, 0.45, 0.65, 0.9)
@@ -20,6 +21,22 @@ RATIOS = (0.4, 0.67, 1.0, 1.5, 2.5)
 STRIDE = 0.25
 
 Array = NDArray[np.float64]
+
+
+def as_boxes(values: Any) -> Array:
+    """Boxes as float64, one a row.
+
+    Shapes: values `n 4`, or nothing at all -> `n 4`.
+    Raises: ValueError for other shapes, values that are not finite, or a right or bottom end before the left or top.
+    """
+    boxes = np.asarray(as_array(values), np.float64)
+    if boxes.size == 0:
+        boxes = boxes.reshape(0, 4)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes of shape {boxes.shape}: n rows of left, top, right, bottom are needed")
+    if not np.isfinite(boxes).all() or (boxes[:, 2:] < boxes[:, :2]).any():
+        raise ValueError("a box goes from a smaller left, top to a larger right, bottom, in finite numbers")
+    return boxes
 
 
 def suppressed(boxes: ArrayLike, scores: ArrayLike, *, overlap: float = 0.7, first: int = 1000) -> NDArray[np.int64]:
@@ -31,11 +48,12 @@ def suppressed(boxes: ArrayLike, scores: ArrayLike, *, overlap: float = 0.7, fir
         overlap: largest intersection over union of two that stay.
         first: how many stay at most.
 
-    Shapes: boxes `n 4`, scores `n`.
-    Raises: ValueError for other shapes, scores that are NaN, or an `overlap` outside 0..1.
+    Shapes: boxes `n 4`, scores `n` -> at most `first`.
+    Raises: ValueError for boxes that are none, other shapes, scores that are NaN, an `overlap` outside 0..1, or `first`
+        below 1.
     """
-    b, s = np.asarray(boxes, np.float64), np.asarray(scores, np.float64)
-    if b.ndim != 2 or b.shape[1] != 4 or s.shape != b.shape[:1] or np.isnan(s).any():
+    b, s = as_boxes(boxes), np.asarray(as_array(scores), np.float64)
+    if s.shape != b.shape[:1] or np.isnan(s).any():
         raise ValueError(f"boxes {b.shape} and scores {s.shape}: n 4 and n numbers are needed")
     if not 0 <= overlap <= 1 or first < 1:
         raise ValueError(f"overlap={overlap!r}, first={first!r}: a share in 0..1 and at least 1 are needed")
@@ -58,10 +76,10 @@ def by_saliency(saliency: ArrayLike, *, overlap: float = 0.7, first: int = 1000)
         saliency: a map, of attention for example; negative values are shifted to start at 0.
         overlap, first: as in `suppressed`.
 
-    Shapes: saliency `H W` -> boxes `n 4` and scores `n`, from below -1 to below 1, best first.
+    Shapes: saliency `H W` -> boxes `n 4` and scores `n`, above -1 and below 1, best first.
     Raises: ValueError for another shape or values that are not finite.
     """
-    s = np.asarray(saliency, np.float64)
+    s = np.asarray(as_array(saliency), np.float64)
     if s.ndim != 2 or not s.size or not np.isfinite(s).all():
         raise ValueError(f"saliency of shape {s.shape}: a map H W of finite numbers is needed")
     s = s - min(s.min(), 0)
@@ -80,12 +98,12 @@ def gradients(image: ArrayLike) -> tuple[NDArray[np.float32], NDArray[np.float32
     It stands in for the trained structured edges of the paper, whose model OpenCV does not bring.
 
     Shapes: image `H W 3`, bytes or 0..1 -> `H W` each.
-    Raises: ValueError for another shape.
+    Raises: ImportError without OpenCV; ValueError for another shape or values that are not finite.
     """
     cv = _opencv()
-    pixels = np.asarray(image, np.float32)
-    if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size:
-        raise ValueError(f"an image of shape {pixels.shape}: H W 3 is needed")
+    pixels = np.asarray(as_array(image), np.float32)
+    if pixels.ndim != 3 or pixels.shape[2] != 3 or not pixels.size or not np.isfinite(pixels).all():
+        raise ValueError(f"an image of shape {pixels.shape}: H W 3 of finite numbers is needed")
     grey = cv.GaussianBlur(pixels.mean(2), (0, 0), 1.0)
     x, y = cv.Sobel(grey, cv.CV_32F, 1, 0), cv.Sobel(grey, cv.CV_32F, 0, 1)
     strength = np.hypot(x, y)
@@ -104,13 +122,13 @@ def edge_boxes(
             maxAspectRatio, minBoxArea, gamma, kappa.
 
     Shapes: strength, direction `H W` -> boxes `n 4` and scores `n`, best first.
-    Raises: ImportError without OpenCV's contributed modules; ValueError for maps that do not fit, or an option that it
-        does not have.
+    Raises: ImportError without OpenCV's contributed modules; ValueError for maps that do not fit or are not finite, or
+        an option that it does not have.
     """
     cv = _opencv()
-    e, o = (np.ascontiguousarray(x, np.float32) for x in (strength, direction))
-    if e.ndim != 2 or e.shape != o.shape:
-        raise ValueError(f"maps of {e.shape} and {o.shape}: H W of one size is needed")
+    e, o = (np.ascontiguousarray(as_array(x), np.float32) for x in (strength, direction))
+    if e.ndim != 2 or e.shape != o.shape or not e.size or not np.isfinite(e).all() or not np.isfinite(o).all():
+        raise ValueError(f"maps of {e.shape} and {o.shape}: one size H W of finite numbers is needed")
     search = cv.ximgproc.createEdgeBoxes()
     search.setMaxBoxes(first)
     for name, value in options.items():
@@ -121,7 +139,7 @@ def edge_boxes(
     found, scores = search.getBoundingBoxes(e, o)
     boxes = np.asarray(found, np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # from width and height
-    return boxes, np.asarray(scores, np.float64).ravel()
+    return boxes, np.asarray([] if scores is None else scores, np.float64).ravel()  # None where it finds none
 
 
 def has_opencv() -> bool:

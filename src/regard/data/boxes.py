@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from regard.data import region_files
+from regard.data.dividing import every_fifth
 from regard.data.images import SUFFIXES, measured, quiet, shown, whole
 from regard.data.regions import Box
 
@@ -44,15 +45,15 @@ class Scene:
 def read(folder: Path) -> tuple[list[Scene], list[Scene]]:
     """The images to train on, and those to test on.
 
-    Raises: ValueError if there are no boxes, or they fit no image or not the image; OSError if it cannot be read.
+    Raises: ValueError if there are no boxes, or they fit no image or not the image, or fewer than five images are to be
+        divided; OSError if it cannot be read.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
     for test in ("test", "val"):
         if (folder / "train").is_dir() and (folder / test).is_dir():
             return _scenes(folder / "train"), _scenes(folder / test)
-    found = _scenes(folder)
-    return [scene for i, scene in enumerate(found) if i % 5 != 4], found[4::5]
+    return every_fifth(_scenes(folder))
 
 
 def _scenes(folder: Path) -> list[Scene]:

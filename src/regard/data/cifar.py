@@ -50,8 +50,8 @@ class Colours(Split):
     def name(self, i: int) -> str:
         return f"image {i} of class {self.labels[i]}"
 
-    def images(self, indices: object) -> Tensor:
-        return self.all[torch.as_tensor(indices)].float() / 255
+    def images(self, indices: Sequence[int] | Tensor) -> Tensor:
+        return self.all[torch.as_tensor(indices, dtype=torch.int64)].float().div_(255)
 
 
 def load(folder: Path) -> ImageSet:

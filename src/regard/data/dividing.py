@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
+
+T = TypeVar("T")
 
 # What folders of images already divided are called. To test on, the first of these that is there.
 TRAIN = ("train", "training")
@@ -49,6 +52,16 @@ def limit(labels: Sequence[int], size: int | None, seed: int) -> list[int]:
         # How far down its class an image comes. Taking the least of all classes together keeps the shares.
         ranked += [(rank and (rank + 0.5) / len(shuffled), position) for rank, position in enumerate(shuffled)]
     return sorted(position for _, position in sorted(ranked)[:size])
+
+
+def every_fifth(images: Sequence[T]) -> tuple[list[T], list[T]]:
+    """The images to train on and, every fifth of them, those to test on.
+
+    Raises: ValueError if there are fewer than five.
+    """
+    if len(images) < 5:
+        raise ValueError(f"{len(images)} images: every fifth is to test on, so at least 5 are needed")
+    return [image for i, image in enumerate(images) if i % 5 != 4], list(images[4::5])
 
 
 def _by_class(labels: Sequence[int]) -> dict[int, list[int]]:

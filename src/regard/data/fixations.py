@@ -11,7 +11,8 @@ A folder holds the images (in `stimuli/`, `images/`, `ALLSTIMULI/` or beside the
                              `fixations` are x, y counted from 1 (SALICON), or with `fixLocs`, a map (CAT2000); or a
                              picture that is bright where somebody looked (MIT1003's `…_fixPts.jpg`)
 
-x and y are pixels of the image from its upper left corner. Maps do not tell viewers apart: they count as one.
+x and y are pixels of the image from its upper left corner. Maps are of the size of their image, and do not tell viewers
+apart: they count as one.
 """
 
 from __future__ import annotations
@@ -94,8 +95,8 @@ def density(counts: ArrayLike, sigma: float) -> Array:
     Raises: ValueError if there is no fixation or `sigma` is not above 0.
     """
     values = np.asarray(counts, np.float64)
-    if values.ndim != 2 or not (values >= 0).all() or not values.any():
-        raise ValueError("a map of counts with at least one fixation is needed")
+    if values.ndim != 2 or not (values >= 0).all() or not np.isfinite(values).all() or not values.any():
+        raise ValueError("a map of finite counts with at least one fixation is needed")
     if not 0 < sigma < np.inf:
         raise ValueError(f"sigma={sigma!r}: a number of pixels above 0 is needed")
     blurred = gaussian_filter(values, sigma, mode="constant")
@@ -155,7 +156,7 @@ def _viewers(folder: Path, part: str | None, paths: Mapping[str, Path]) -> dict[
     if part is not None:
         places = [place / part if (place / part).is_dir() else place for place in places]
     if places:
-        return _files(places[0])
+        return _files(places[0], paths)
     tables = [folder / "fixations.csv"] if (folder / "fixations.csv").is_file() else []
     found = tables or sorted(folder.glob("fixations*.json"))
     if part is not None and not tables:
@@ -233,20 +234,21 @@ def _csv(path: Path) -> dict[str, list[Array]]:
     return found
 
 
-def _files(place: Path) -> dict[str, list[Array]]:
+def _files(place: Path, images: Mapping[str, Path]) -> dict[str, list[Array]]:
     found: dict[str, list[Array]] = {}
     pictures = any(path.stem.endswith("_fixPts") for path in place.rglob("*"))
     for path in sorted(place.rglob("*")):
         if path.suffix.lower() == ".mat":
-            found[path.stem] = _mat(path)
+            found[path.stem] = _mat(path, images.get(path.stem))
         elif path.suffix.lower() in SUFFIXES and (not pictures or path.stem.endswith("_fixPts")):
             with quiet():
                 bright = whole(path).pixels.numpy().max(0) >= BRIGHT
-            found[path.stem.removesuffix("_fixPts")] = [_of_map(bright)]
+            stem = path.stem.removesuffix("_fixPts")
+            found[stem] = [_of_map(bright, path, images.get(stem))]
     return found
 
 
-def _mat(path: Path) -> list[Array]:
+def _mat(path: Path, image: Path | None) -> list[Array]:
     try:
         content = loadmat(path, simplify_cells=True)
     except Exception as error:  # the reader raises whatever a damaged file makes it stumble over
@@ -261,12 +263,19 @@ def _mat(path: Path) -> list[Array]:
             looks.append(_points(path, np.atleast_2d(viewer["fixations"])) - 1)
         return looks
     if "fixLocs" in content:
-        return [_of_map(np.asarray(content["fixLocs"]) != 0)]
+        return [_of_map(np.atleast_2d(content["fixLocs"]) != 0, path, image)]
     known = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
     raise ValueError(f"{shown(path)} holds {known}; gaze or fixLocs is needed")
 
 
-def _of_map(marked: NDArray[np.bool_]) -> Array:
+def _of_map(marked: NDArray[np.bool_], path: Path, image: Path | None) -> Array:
+    """Raises: ValueError for a map of another size than its image."""
+    if image is not None:
+        with quiet():
+            width, height = measured(image)
+        if marked.shape != (height, width):
+            size = "×".join(map(str, reversed(marked.shape)))
+            raise ValueError(f"{shown(path)}: a map of {size}, but the image has {width}×{height}")
     y, x = np.nonzero(marked)
     return np.stack((x, y), 1).astype(np.float64) + 0.5
 

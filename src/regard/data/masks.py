@@ -5,7 +5,8 @@
     Imgs, with the masks beside the images                                                         MSRA10K, PASCAL-S
     images, masks (or gt, GT, mask, annotations), alone or below train/ and test/ (or val/)
 
-An image and its mask have one stem. Masks are greys, of which those above 128 are the object.
+An image and its mask have one stem; of one folder for both, the PNG files are the masks. Masks are greys, of which
+those above 128 are the object.
 """
 
 from __future__ import annotations
@@ -13,15 +14,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from regard.data import Split
+from regard.data.dividing import every_fifth
 from regard.data.images import SUFFIXES, quiet, shown, whole
 
 IMAGES = ("images", "Imgs", "image", "Image", "img", "Images")
 MASKS = ("masks", "ground_truth_mask", "gt", "GT", "mask", "Masks", "annotations", "Imgs")
+PNG = frozenset({".png"})
 THRESHOLD = 128
 
 Pair = tuple[Path, Path]
@@ -32,15 +34,15 @@ def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
 
     Of a folder without such parts every fifth pair, by name, is to test on.
 
-    Raises: ValueError if no layout of the header fits, or an image lacks its mask; OSError if it cannot be read.
+    Raises: ValueError if no layout of the header fits, an image lacks its mask, or fewer than five pairs are to be
+        divided; OSError if it cannot be read.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
     for train, test in (("DUTS-TR", "DUTS-TE"), ("train", "test"), ("train", "val")):
         if (folder / train).is_dir() and (folder / test).is_dir():
             return _pairs(folder / train), _pairs(folder / test)
-    found = _pairs(folder)
-    return [pair for i, pair in enumerate(found) if i % 5 != 4], found[4::5]
+    return every_fifth(_pairs(folder))
 
 
 def _pairs(folder: Path) -> list[Pair]:
@@ -53,8 +55,8 @@ def _pairs(folder: Path) -> list[Pair]:
         if not here or not beside:
             raise ValueError(f"{shown(folder)} needs a folder of images ({IMAGES[0]}) and one of masks ({MASKS[0]})")
         pictures, masks = here[0], beside[0]
-    images = _files(pictures, without=".png" if pictures == masks else "")
-    truths = _files(masks, without=".jpg" if pictures == masks else "")
+    suffixes = (SUFFIXES - PNG, PNG) if pictures == masks else (SUFFIXES, SUFFIXES)
+    images, truths = _files(pictures, suffixes[0]), _files(masks, suffixes[1])
     missing = sorted(images.keys() - truths.keys())
     if missing or not images:
         what = f"{shown(missing[0])!r} has no mask in" if missing else "no images in"
@@ -62,11 +64,11 @@ def _pairs(folder: Path) -> list[Pair]:
     return [(images[stem], truths[stem]) for stem in sorted(images)]
 
 
-def _files(folder: Path, without: str) -> dict[str, Path]:
+def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
     return {
         path.stem: path
         for path in sorted(folder.iterdir())
-        if path.suffix.lower() in SUFFIXES and path.suffix.lower() != without and not path.name.startswith(".")
+        if path.suffix.lower() in suffixes and not path.name.startswith(".")
     }
 
 
@@ -86,16 +88,23 @@ class Masked(Dataset[tuple[Tensor, Tensor]]):
         return len(self.pairs)
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
-        """Shapes: image `3 S S` in 0..1, mask `1 S S`, 0 or 1."""
+        """Shapes: image `3 S S` in 0..1, mask `1 S S`, 0 or 1. Raises: ValueError for a mask of 0 and 1."""
         size = (self.size, self.size)
         with quiet():
-            image, mask = (whole(path, size).pixels for path in self.pairs[i])
-        return image.float().div_(255), (mask[:1] > THRESHOLD).float()
+            image = whole(self.pairs[i][0], size).pixels
+        return image.float().div_(255), _marked(self.pairs[i][1], size)[None].float()
 
     def truth(self, i: int) -> Tensor:
-        """The mask in its own size: bool `H W`."""
-        with quiet():
-            return whole(self.pairs[i][1]).pixels[0] > THRESHOLD
+        """The mask in its own size: bool `H W`. Raises: ValueError for a mask of 0 and 1."""
+        return _marked(self.pairs[i][1])
+
+
+def _marked(path: Path, size: tuple[int, int] | None = None) -> Tensor:
+    with quiet():
+        greys = whole(path, size).pixels[0]
+    if greys.max() == 1:
+        raise ValueError(f"{shown(path)}: the greys of this mask are 0 and 1; those above {THRESHOLD} are the object")
+    return greys > THRESHOLD
 
 
 class Regions(Dataset[tuple[Tensor, Tensor]]):
@@ -115,13 +124,12 @@ class Regions(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         """Raises: ValueError if the region is unknown."""
-        region = self.split.region(i)
-        if region is None:
-            raise ValueError(f"{self.split.name(i)}: where the object is is not known")
-        image, _ = self.split[i]
+        region, (image, _) = self.truth(i), self.split[i]
         return image, region[None].float() if self.made is None else self.made(region, i)
 
     def truth(self, i: int) -> Tensor:
-        """The region: bool `H W`."""
+        """The region: bool `H W`. Raises: ValueError if it is unknown."""
         region = self.split.region(i)
-        return torch.zeros(0, 0, dtype=torch.bool) if region is None else region
+        if region is None:
+            raise ValueError(f"{self.split.name(i)}: where the object is is not known")
+        return region

@@ -92,11 +92,11 @@ def _mean(x: Tensor, axis: int) -> Tensor:
 
 def _inside(length: int, like: Tensor) -> Tensor:
     """For each row that `halved` leaves of `length`, the mass of the filter over the part of it that lies inside."""
-    shares = like.new_ones(max(1, length // 2))
+    shares = [1.0] * max(1, length // 2)
     for i in (0, 1, length // 2 - 2, length // 2 - 1) if length > 3 else ():
         if i >= 0:
             shares[i] = sum(HALVING) / sum(HALVING[k] for k in range(7) if 0 <= 2 * i + 3 - k < length)
-    return shares
+    return like.new_tensor(shares)
 
 
 def pyramid(x: Tensor, depth: int, *, exact: bool = False) -> list[Tensor]:

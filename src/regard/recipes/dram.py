@@ -6,8 +6,8 @@ The data is MNIST in its published files: two digits on a canvas of 100×100, to
 is the first of one pair; pairs stay as they are. The error is the share of pairs with anything wrong.
 
 Trained all at once, the locations leave the image before anything can be read: as long as no glimpse tells one digit
-from another no reward tells one location from another, and a location outside is cut to the edge, from where nothing
-leads back. So it first learns to read wherever a glimpse happens to fall, and then where to look.
+from another no reward tells one location from another, and a mean outside the image gets no more signal. So it first
+learns to read wherever a glimpse happens to fall, and then where to look, with means that stay inside.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def pairs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     if tiny:
         return _tiny()
     phases = _learned(reads=10, looks=40, batch_size=128, lr=5e-4)
-    return _recipe(digits.load(_given(data)), CANVAS, {"glimpses": 4, "std": STD}, phases)
+    return _recipe(digits.load(_given(data)), CANVAS, {"glimpses": 4, "std": STD, "bounded": True}, phases)
 
 
 def strips(data: Path | None = None, *, tiny: bool = False) -> Recipe:
@@ -50,6 +50,7 @@ def strips(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         "hidden": (128, 128),
         "class_hidden": 128,
         "std": STD,
+        "bounded": True,
     }
     phases = _learned(reads=3, looks=12, batch_size=128, lr=1e-3)
     return _recipe(digits.load(_given(data)), CANVAS, sizes, phases)

@@ -21,8 +21,9 @@ Cost: S N steps of three small convolutions and two LSTM layers, whatever the si
 Deviations: transcribed, for no code of the authors is public. Paper, the context makes r²_0 | conan7882 fills the cell
     too, saccader has no context network | `context_cell=True` fills both halves, `False` the output alone. The image is
     made small by averaging over bins here, bilinearly in conan7882. Patches are RAM's, zero beyond the image; saccader
-    repeats the edge, which `border="edge"` does. Drawn locations are cut to the image, as in both. The first term of
-    the game, an end-of-sequence symbol, is one more class.
+    repeats the edge, which `border="edge"` does. Drawn locations are cut to the image, as in both; a mean that has left
+    it gets no more signal, and `bounded=True` keeps it inside by RAM's tanh. The first term of the game, an
+    end-of-sequence symbol, is one more class.
 Errata: descriptions in which the context reaches the classifier are of another network: it starts the upper layer only,
     so that nothing is read without a glimpse. Equation (1) is a product, not RAM's sum.
 """
@@ -118,6 +119,7 @@ class DeepRecurrentAttention(Attention):
         class_hidden: width before the classes.
         std: σ of the policy.
         border: beyond the image: `"zeros"` as in RAM, or `"edge"`, its edge repeated.
+        bounded: the policy's mean is tanh of what (5) has, and cannot leave the image.
 
     Shapes: x `B C H W` -> log-probabilities `B S K`; noise `SN B 2` (standard normal), if given; with `episode=True` a
         `Reading`.
@@ -146,6 +148,7 @@ class DeepRecurrentAttention(Attention):
         class_hidden: int = 1024,
         std: float = 0.03,
         border: str = "zeros",
+        bounded: bool = False,
     ) -> None:
         super().__init__()
         self.channels, self.targets, self.glimpses = positive("channels", channels), targets, glimpses
@@ -163,7 +166,7 @@ class DeepRecurrentAttention(Attention):
         if len(hidden) != 2:
             raise ValueError(f"hidden={tuple(hidden)}: two widths are needed, of the lower and the upper layer")
         self.size, self.patches, self.scale, self.border = glimpse_size, patches, scale, border
-        self.context_size, self.context_cell, self.std = context_size, context_cell, std
+        self.context_size, self.context_cell, self.std, self.bounded = context_size, context_cell, std, bounded
         lower, upper = (positive("hidden", width) for width in hidden)
         left = _left("glimpse", glimpse_size, glimpse_widths, glimpse_kernels)
         self.look = Layers(patches * channels, glimpse_widths, glimpse_kernels)
@@ -192,6 +195,8 @@ class DeepRecurrentAttention(Attention):
         for n in range(self.targets * self.glimpses):
             above.append(upper[0])
             mean = wide_linear(self.emission, upper[0])
+            if self.bounded:
+                mean = mean.tanh()
             location = (mean + self.std * noise[n]).detach()
             means.append(mean)
             drawn.append(location)

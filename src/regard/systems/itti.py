@@ -24,19 +24,20 @@ Place: on whole pictures; nothing is trained. Fixation prediction, and the class
 Cost: 14 multiplications for each pixel of I, RG and BY, a third more for the smaller levels, and 648 for each position
     and level of the Gabor filters, which run only where level 4 looks. Memory O(HW). The network takes about 400 steps
     a fixation, each O(HW / 256).
-Deviations: what is smaller than the rounding errors of a picture's values is no contrast here, lest N make it as strong
-    as any; toolbox and `exact=True` keep it. Paper, colours are four broadly tuned channels with |(R - G)(c) ⊖ (G - R)(s)|, which as printed is a sum |
+Deviations: paper, colours are four broadly tuned channels with |(R - G)(c) ⊖ (G - R)(s)|, which as printed is a sum |
     toolbox, differences of (2) and (3) | default: as the toolbox; `opponency="double"` is the paper's, with
     I = (r + g + b) / 3, and does not find a red dot among green ones. Paper, N multiplies by (M - m)², m the mean of
     the other local maxima | toolbox, "iterative", or "local_max" with the global maximum in m | default: "iterative";
     "other_max" is the paper's. Toolbox stops with an error where "local_max" finds none | m = 0 here. Toolbox filters
-    every level in a black frame, which Gabor filters see at both sides: at the coarse levels, a few pixels wide, they
-    see little else, and peaks of its orientation map lie where the frame was. At the top and the bottom it divides by
-    the part of the filter inside, relative to a sum that is zero: responses vanish, but where every row of the filter
-    sums to zero, rounding errors make factors of up to 5 | here the outermost pixels go on; `exact=True` has the frame,
-    and the factors of the toolbox in GNU Octave. Paper, focus of a sixth of the shorter side | toolbox, of
-    the longer | default: as the toolbox; `focus` sets it. A map on which nothing fires is waited for without end in the
-    toolbox | the last winner stays here. The toolbox's noise, √2 pyramid and shape estimation are left out.
+    levels in a black frame, which Gabor filters see at both sides: at the coarse levels, a few pixels wide, they see
+    little else, and its orientation map peaks beside it. At the top and the bottom it divides by the part of the filter
+    inside, relative to a sum that is zero: responses vanish, but where every row of the filter sums to zero, rounding
+    errors make factors of up to 5 | default: the outermost pixels go on; `exact=True` has the frame, and the factors
+    of the toolbox in GNU Octave. In the toolbox N makes rounding errors, where a picture has no contrast of a kind, as
+    strong as any contrast | default: what is below 64 of them is 0; `exact=True` keeps it. Paper, focus of a sixth of
+    the shorter side | toolbox, of the longer | default: as the toolbox; `focus` sets it. A map on which nothing fires
+    is waited for without end in the toolbox | the last winner stays here. The toolbox's noise, √2 pyramid and shape
+    estimation are left out.
 Errata: pySaliencyMap clips the opponent colours at 0, so that green and yellow are lost, and has a wrong number in its
     45 degree filter; ports of mayoyamasaki's saliency-map pair blue with green and red with yellow.
 """
@@ -75,8 +76,8 @@ class Itti(Attention):
         angles: of the Gabor filters, in degrees.
         weights: of intensity, colour and orientation in the sum (8).
         opponency: "difference", colours of (2) and (3); "double", the paper's broadly tuned ones.
-        exact: takes borders and rounding errors as the toolbox does and adds up in its order, so that float64 agrees with
-            it to the rounding, which decides ties between local maxima. Slower.
+        exact: takes borders and rounding errors as the toolbox does and adds up in its order, so that float64 agrees
+            with it to the rounding, which decides ties between local maxima. Slower.
         fixations: length of the scanpath.
         scanpath: "network", or "maxima": the maximum, then that of what lies outside of the focus, and so on.
         focus: radius of what one fixation covers, in pixels; None takes a sixth of the longer side.
@@ -145,7 +146,11 @@ class Itti(Attention):
         """Where a picture of `size` is looked at, in order: `B 1 h w` -> `fixations` winners and when they win.
 
         For "maxima" all times are 0.
+
+        Raises: ValueError for a map of another shape, or values that are not finite.
         """
+        if saliency.ndim != 4 or saliency.shape[1] != 1 or 0 in saliency.shape[2:] or not saliency.isfinite().all():
+            raise ValueError(f"saliency of shape {tuple(saliency.shape)}: B × 1 × h × w of finite numbers is needed")
         focus = self.focus or (2 * max(size) + 6) // 12  # a sixth, halves rounded up
         if self.how == "maxima":
             cells = repeated_maxima(saliency[:, 0], fixations=self.fixations, radius=focus / 2**self.map_scale)
@@ -174,8 +179,8 @@ class Itti(Attention):
         if not pairs or self.map_scale >= len(levels):
             least = 2 ** max(self.map_scale, min(s for _, s in self.pairs))
             raise ValueError(
-                f"a picture of {picture.shape[2]} × {picture.shape[3]} pixels has {len(levels)} scales: at least "
-                f"{least} × {least} are needed; enlarge it, or choose smaller centres, deltas and map_scale"
+                f"a picture of {picture.shape[2]} × {picture.shape[3]} pixels is too small: at least {least} × {least} "
+                f"are needed; enlarge it, or choose smaller centres, deltas and map_scale"
             )
         size = (levels[self.map_scale].shape[2], levels[self.map_scale].shape[3])
         border = (2 * max(size) + 20) // 40  # a twentieth, halves rounded up

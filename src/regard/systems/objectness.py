@@ -44,14 +44,15 @@ class Objectness(Attention):
         hidden: D of the network.
         shown: how many of the best windows are shown, at most.
 
-    Shapes: x `B C H W` -> `B N 5`: left, top, right and bottom in pixels, logit; of windows in a fixed order.
+    Shapes: x `B C H W` -> `B N 5`, in float32 at least: left, top, right and bottom in pixels, logit; of windows in a
+        fixed order.
     Maps: boxes `B T 4`, the best windows in [-1, 1], best first.
-    Raises: ValueError for an argument below 1.
+    Raises: ValueError for an argument below 1, or images of another shape.
     """
 
     def __init__(self, channels: int = 3, *, hidden: int = 32, shown: int = 5) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("hidden", hidden)
         self.shown = positive("shown", shown)
         self.scale = channels**-0.5
@@ -70,6 +71,8 @@ class Objectness(Attention):
         return maps / (mean + LEAST)
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
+            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
         height, width = x.shape[2:]
         found = sliding(height, width, sides=SIDES, ratios=RATIOS, stride=STRIDE)
         boxes = torch.tensor(found, device=x.device)  # [N, 4]
@@ -94,7 +97,7 @@ class Objectness(Attention):
             best = logits[..., 0].topk(min(self.shown, len(found)), 1).indices  # [B, T]
             span = boxes.new_tensor((width, height, width, height))
             self.see("boxes", (2 * boxes / span - 1).to(x.dtype)[best])
-        return torch.cat((boxes.expand(len(x), -1, -1).to(logits), logits), 2).to(x.dtype)
+        return torch.cat((boxes.expand(len(x), -1, -1).to(logits), logits), 2)  # half precision lacks whole pixels
 
 
 def _length(*parts: Tensor) -> Tensor:

@@ -211,8 +211,8 @@ class RecurrentAttention(Attention):
         return log_probs.unflatten(0, (episodes, -1)).mean(0)
 
     def _placed(self, x: Tensor, start: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W is needed")
+        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
+            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
         if start is None or noise is None:
             own_start, own_noise = self._drawn(x) if self.training else self._still(x)
             start = own_start if start is None else start

@@ -66,8 +66,8 @@ class SaliencyNet(Attention):
 
     Shapes: x `B C H W` in 0..1 -> logits `B 1 H W`.
     Maps: saliency `B 1 H W`, and of each gate spatial `B 1 h w`, in (0, 1).
-    Raises: ValueError for a width below 1 or a backbone that gives no maps of several resolutions; LookupError if timm
-        has no such backbone.
+    Raises: ValueError for a width below 1, a backbone that gives no maps of several resolutions, or images of another
+        shape; LookupError if timm has no such backbone.
     """
 
     mean: Tensor
@@ -87,6 +87,7 @@ class SaliencyNet(Attention):
         self.widths = tuple(found.channels())
         if len(set(found.reduction())) < 2:
             raise ValueError(f"backbone={backbone!r} gives maps of one resolution; one that gives several is needed")
+        self.channels_last = str(getattr(self.encoder, "output_fmt", "")).endswith("NHWC")
         mean, std = normalisation(self.encoder)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
@@ -103,10 +104,12 @@ class SaliencyNet(Attention):
         self.encoder.load_state_dict(_encoder(self.backbone, self.channels, pretrained=True).state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
+            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
         levels = self.encoder((x - self.mean) / self.std)
         below = None
-        for join, width, level in zip(reversed(self.joins), reversed(self.widths), reversed(levels), strict=True):
-            below = join(level if level.shape[1] == width else level.permute(0, 3, 1, 2), below)
+        for join, level in zip(reversed(self.joins), reversed(levels), strict=True):
+            below = join(level.permute(0, 3, 1, 2) if self.channels_last else level, below)
         logits = _resized(self.head(below), x)
         if self.watched:
             shown = logits.flatten(1).softmax(1).view_as(logits) if self.density else logits.sigmoid()

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regard.layers import positive
+from regard.ops.precision import widened
 
 
 def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
@@ -32,7 +33,7 @@ def expected_calibration_error(probabilities: Tensor, labels: Tensor, bins: int 
     """
     positive("bins", bins)
     _check(probabilities, labels)
-    if probabilities.min() < 0 or (probabilities.double().sum(1) - 1).abs().max() > 1e-3:
+    if not (probabilities.min() >= 0 and (probabilities.double().sum(1) - 1).abs().max() <= 1e-3):  # NaN is neither
         raise ValueError("rows of probabilities must be at least 0 and sum to 1; apply softmax to logits first")
     confidence, prediction = probabilities.max(1)  # [N], [N]
     right = (prediction == labels).double()
@@ -90,10 +91,12 @@ class Classify:
         """`accuracy`, `top5` with more than five classes, `loss` (cross-entropy without smoothing), `ece`.
 
         Shapes: logits `N K`, labels `N`.
-        Raises: ValueError if the shapes or labels do not fit.
+        Raises: ValueError if the shapes or labels do not fit, or a logit is NaN.
         """
         logits = self._fitting(logits, len(labels))
         _check(logits, labels)
+        if broken := int(logits.isnan().any(1).sum()):
+            raise ValueError(f"{broken} of {len(logits)} rows of logits hold NaN, and so no answer")
         scores = {"accuracy": _share(logits.argmax(1) == labels)}
         if self.classes > 5:
             scores["top5"] = _share((logits.topk(5).indices == labels[:, None]).any(1))
@@ -105,7 +108,7 @@ class Classify:
         if not isinstance(logits, Tensor) or logits.shape != (images, self.classes):
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"the model returns {found}; one row of {self.classes} logits for each image is needed")
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return widened(logits)
 
 
 def _share(right: Tensor) -> float:

@@ -93,7 +93,8 @@ class Transfer:
         """Equations (1) to (3), the mean over the images.
 
         Shapes: images `B C H W`, labels `B`.
-        Raises: ValueError if the model is no `Pair`, or has no module of a name in `layers`.
+        Raises: ValueError if the model is no `Pair`, has no module of a name in `layers` or none that runs, or returns
+            another shape.
         """
         pair = getattr(model, "module", model)  # of several processes, each has it wrapped
         if not isinstance(pair, Pair):
@@ -102,20 +103,19 @@ class Transfer:
         if self.gamma:
             images = images.detach().requires_grad_()
         with _outputs(pair.student, [ours for ours, _ in names]) as mine:
-            logits = model(images)
+            logits = Classify(self.classes)._fitting(model(images), len(labels))
         loss: Tensor
         if not (self.alpha or self.beta or self.gamma):
-            return functional.cross_entropy(logits.float(), labels)
+            return functional.cross_entropy(logits, labels)
         pair.teacher.eval()
         with torch.set_grad_enabled(bool(self.gamma)), _outputs(pair.teacher, [theirs for _, theirs in names]) as its:
-            wanted = pair.teacher(images)
+            wanted = Classify(self.classes)._fitting(pair.teacher(images), len(labels))
         loss = Distillation(temperature=self.temperature, alpha=self.alpha)(logits, wanted.detach(), labels)
         if self.beta:
             loss = loss + AttentionTransfer(beta=self.beta, distance=self.distance)(mine, [y.detach() for y in its])
         if self.gamma:
             ours, theirs = (
-                sensitivity(functional.cross_entropy(z.float(), labels, reduction="sum"), images)
-                for z in (logits, wanted)
+                sensitivity(functional.cross_entropy(z, labels, reduction="sum"), images) for z in (logits, wanted)
             )
             loss = loss + GradientTransfer(beta=self.gamma)(ours, theirs.detach()) / len(images)
         return loss
@@ -141,7 +141,12 @@ def _outputs(model: nn.Module, names: list[str]) -> Iterator[list[Tensor]]:
     outputs: list[Tensor] = []
     try:
         yield outputs
-        outputs.extend(found[name] for name in names)
+        for name in names:
+            if not isinstance(found.get(name), Tensor):
+                raise ValueError(
+                    f"layers: {name!r} of {type(model).__name__} gives no output of one tensor; name a module that does"
+                )
+            outputs.append(found[name])
     finally:
         for hook in hooks:
             hook.remove()

@@ -39,6 +39,9 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 
+from regard.ops.arrays import as_array
+from regard.ops.precision import widened
+
 CONVENTIONS = ("mit", "pysaliency")
 EPS = float(np.finfo(np.float64).eps)
 ROUNDED_EPS = 2.2204e-16
@@ -50,14 +53,14 @@ def nss(saliency: ArrayLike, fixations: ArrayLike, *, convention: str = "mit") -
     """Normalised scanpath saliency, equation (1): 0 is chance, higher is better.
 
     Shapes: saliency `H W`, fixations `H W` (how many on each pixel).
-    Raises: ValueError for other shapes, values that are not finite, no fixation, an unknown convention.
+    Raises: ValueError for other shapes, values that are not finite, no fixation, counts that are not whole, an unknown
+        convention.
     """
     _known(convention)
     s, counts = _pair(saliency, fixations)
-    spread = s.std(ddof=int(convention == "mit")) if s.size > 1 else 0.0
     if _constant(s):
         return 0.0
-    return float((_at(s, counts, convention).mean() - s.mean()) / spread)
+    return float((_at(s, counts, convention).mean() - s.mean()) / s.std(ddof=int(convention == "mit")))
 
 
 def cc(saliency: ArrayLike, human: ArrayLike) -> float:
@@ -244,9 +247,7 @@ def _area(true: Array, false: Array) -> float:
 
 
 def _map(name: str, values: Any) -> Array:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    array = np.asarray(values, np.float64)
+    array = np.asarray(as_array(values), np.float64)
     if array.ndim != 2 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}: a map H W is needed")
     if not np.isfinite(array).all():
@@ -258,6 +259,9 @@ def _fixations(values: Any, name: str = "fixations") -> Array:
     counts = _map(name, values)
     if counts.min() < 0:
         raise ValueError(f"{name} holds {counts.min():g}: counts are at least 0")
+    broken = counts[counts != np.rint(counts)]
+    if broken.size:
+        raise ValueError(f"{name} holds {broken[0]:g}: counts are whole numbers; a density is none")
     if not counts.any():
         raise ValueError(f"{name} are empty: there is no fixation to score against")
     return counts
@@ -378,4 +382,4 @@ class Fixations:
         if not isinstance(logits, Tensor) or logits.shape != wanted:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(f"the model returns {found}; one map of logits for each image, {wanted}, is needed")
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return widened(logits)

@@ -26,7 +26,8 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regard.proposing import suppressed
+from regard.ops.precision import widened
+from regard.proposing import as_boxes, suppressed
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
 
@@ -43,7 +44,7 @@ def overlaps(first: ArrayLike, second: ArrayLike, *, inclusive: bool = False) ->
     Shapes: first `n 4`, second `m 4` -> `n m`.
     Raises: ValueError for other shapes, values that are not finite, or a right end before the left.
     """
-    a, b = _boxes(first), _boxes(second)
+    a, b = as_boxes(first), as_boxes(second)
     if inclusive:
         a, b = np.rint(a), np.rint(b)
         a[:, 2:] += 1
@@ -68,9 +69,7 @@ def covered(proposals: ArrayLike, truths: ArrayLike, *, first: int | None = None
     Shapes: proposals `n 4`, truths `m 4` -> `m`.
     Raises: ValueError for boxes that are none, or `first` below 1.
     """
-    if first is not None and (isinstance(first, bool) or first < 1):
-        raise ValueError(f"first={first!r}: at least one proposal has to count")
-    return overlaps(_boxes(proposals)[:first], truths, inclusive=inclusive).max(0, initial=0.0)
+    return overlaps(_foremost(proposals, first), truths, inclusive=inclusive).max(0, initial=0.0)
 
 
 def recall(best: ArrayLike, threshold: float = 0.5) -> float:
@@ -79,9 +78,7 @@ def recall(best: ArrayLike, threshold: float = 0.5) -> float:
     Shapes: best `m`.
     Raises: ValueError without a truth, or for a threshold outside (0, 1].
     """
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold={threshold!r}: an overlap above 0 and at most 1 is needed")
-    return float((_overlaps(best) >= threshold).mean())
+    return float((_overlaps(best) >= _known(threshold)).mean())
 
 
 def average_recall(best: ArrayLike, *, convention: str = "hosang") -> float:
@@ -109,10 +106,15 @@ def average_best_overlap(best: ArrayLike) -> float:
 def matched(proposals: ArrayLike, truths: ArrayLike, threshold: float = 0.5, *, first: int | None = None) -> int:
     """How many truths are found when each proposal finds one at most.
 
+    Args:
+        proposals, truths, first: as in `covered`.
+        threshold: the least overlap that finds.
+
     Shapes: proposals `n 4`, truths `m 4`.
-    Raises: ValueError for boxes that are none.
+    Raises: ValueError for boxes that are none, a threshold outside (0, 1], or `first` below 1.
     """
-    table = overlaps(_boxes(proposals)[:first], truths)
+    _known(threshold)
+    table = overlaps(_foremost(proposals, first), truths)
     free = np.ones(table.shape[1], bool)
     for row in table:
         if not free.any():
@@ -123,23 +125,24 @@ def matched(proposals: ArrayLike, truths: ArrayLike, threshold: float = 0.5, *, 
     return int((~free).sum())
 
 
-def _boxes(values: Any) -> Array:
-    if isinstance(values, Tensor):
-        values = values.detach().cpu().numpy()
-    boxes = np.array(values, np.float64)
-    if boxes.size == 0:
-        boxes = boxes.reshape(0, 4)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes of shape {boxes.shape}: n rows of left, top, right, bottom are needed")
-    if not np.isfinite(boxes).all() or (boxes[:, 2:] < boxes[:, :2]).any():
-        raise ValueError("a box goes from a smaller left, top to a larger right, bottom, in finite numbers")
-    return boxes
+def _foremost(proposals: ArrayLike, first: int | None) -> Array:
+    if first is not None and (isinstance(first, bool) or first < 1):
+        raise ValueError(f"first={first!r}: at least one proposal has to count")
+    return as_boxes(proposals)[:first]
+
+
+def _known(threshold: float) -> float:
+    if not 0 < threshold <= 1:
+        raise ValueError(f"threshold={threshold!r}: an overlap above 0 and at most 1 is needed")
+    return threshold
 
 
 def _overlaps(best: ArrayLike) -> Array:
     values = np.asarray(best, np.float64).ravel()
     if not values.size:
         raise ValueError("no true box to find")
+    if not (values >= 0).all() or not (values <= 1).all():
+        raise ValueError(f"overlaps from {values.min():g} to {values.max():g}: they go from 0 to 1")
     return values
 
 
@@ -215,4 +218,4 @@ class Proposals:
         if not isinstance(answers, Tensor) or answers.ndim != 3 or (len(answers), answers.shape[2]) != (len(labels), 5):
             found = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
             raise ValueError(f"the model returns {found}; B N 5, a box and a logit for each window, are needed")
-        return answers.to(torch.promote_types(answers.dtype, torch.float32))
+        return widened(answers)

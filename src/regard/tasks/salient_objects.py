@@ -12,7 +12,8 @@ Liu, Li, Borji, ICCV 2017, arXiv:1708.00786. (5) Fan et al., IJCAI 2018, arXiv:1
 Official code: lartpang/PySODMetrics, which reproduces the authors' MATLAB.
 
 A map is stretched to 0..1 before it is scored (a constant one is left), and cut into 256 levels from the top down. The
-adaptive threshold is twice the map's mean, at most 1. Divided by N − 1, as in the code, E can exceed 1. For a set of
+adaptive threshold is twice the map's mean, at most 1. Divided by N − 1, as in the code, E can exceed 1, but not of one
+pixel, where it is divided by 1 (the code: by 2⁻⁵²). For a set of
 images the curves are averaged before the maximum is taken. Without an object F is 0, S is 1 − mean p and E the share of
 what is left out; where all is object, S is mean p and E the share of what is found.
 """
@@ -29,6 +30,9 @@ from numpy.typing import NDArray
 from scipy.ndimage import convolve, distance_transform_edt
 from torch import Tensor, nn
 from torch.nn import functional
+
+from regard.ops.arrays import as_array
+from regard.ops.precision import widened
 
 EPS = float(np.spacing(1))
 LEVELS = 256
@@ -47,7 +51,7 @@ def prepared(prediction: Any, truth: Any) -> tuple[Array, Mask]:
     Shapes: prediction, truth `H W` -> the same.
     Raises: ValueError for other shapes, types or values.
     """
-    p, g = (x.detach().cpu().numpy() if isinstance(x, Tensor) else np.asarray(x) for x in (prediction, truth))
+    p, g = as_array(prediction), as_array(truth)
     if p.ndim != 2 or p.shape != g.shape or not p.size:
         raise ValueError(f"a map of {p.shape} and a mask of {g.shape}: H W of one size is needed")
     if g.dtype not in (np.dtype(bool), np.dtype(np.uint8)):
@@ -221,7 +225,7 @@ def _e(hit: NDArray, wrong: NDArray, g: Mask) -> Array:
         )
         for count, a, b in cases:
             total = total + count * (2 * a * b / (a * a + b * b + EPS) + 1) ** 2 / 4
-    return total / (size - 1 + EPS)
+    return total / max(size - 1, 1)
 
 
 @dataclass(frozen=True)
@@ -278,4 +282,4 @@ class SalientObjects:
             raise ValueError(
                 f"the model returns {found}; one map of logits for each mask {tuple(labels.shape)} is needed"
             )
-        return logits.to(torch.promote_types(logits.dtype, torch.float32))
+        return widened(logits)

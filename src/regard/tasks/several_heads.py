@@ -8,6 +8,7 @@ Analysis 2019, arXiv:1808.08114: scores from each of three maps.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regard.ops.precision import widened
 from regard.tasks.classify import Classify
 
 
@@ -29,7 +31,7 @@ class SeveralHeads(Classify):
         Raises: ValueError if it returns anything else.
         """
         answers = model(images)
-        if isinstance(answers, Tensor) or not len(answers):
+        if not isinstance(answers, tuple | list) or not answers:
             raise ValueError(f"the model returns {type(answers).__name__}; scores of several heads are needed")
         heads = [self._fitting(answer, len(labels)) for answer in answers]
         losses = [functional.cross_entropy(head, labels, label_smoothing=self.label_smoothing) for head in heads]
@@ -37,6 +39,6 @@ class SeveralHeads(Classify):
 
 
 def together(answers: Sequence[Tensor]) -> Tensor:
-    """log p of equation (1), which stands for the scores of one head: several of `B K` -> `B K`."""
-    wide = torch.stack([answer.float() for answer in answers])
-    return wide.softmax(2).mean(0).log()
+    """log p of equation (1), in float32 at least, which stands for the scores of one head: several `B K` -> `B K`."""
+    each = torch.stack([widened(answer).log_softmax(1) for answer in answers])
+    return each.logsumexp(0) - math.log(len(answers))
