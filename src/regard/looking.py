@@ -113,7 +113,11 @@ def look_at(
     state = ", ".join([network.name, *([] if network.trained else [untrained]), *network.changed])
     written = []
     for path, (shown, seen) in zip(photographs, read, strict=True):
-        page = sheet(draw(network.look(seen), shown.float() / 255), f"{path.name}: {state}")
+        try:
+            maps = network.look(seen)
+        except ValueError as error:  # too small for the network
+            raise ValueError(f"{path}: {error}") from error
+        page = sheet(draw(maps, shown.float() / 255), f"{path.name}: {state}")
         out.mkdir(parents=True, exist_ok=True)
         target = _free(out / f"{path.stem}-{network.entry.name}.png")
         page.save(target)

@@ -22,6 +22,7 @@ from regard import data as embedded
 from regard.batches import Images, gathered
 from regard.data import fixations as recorded
 from regard.data import masks
+from regard.data.dividing import every_fifth
 from regard.recipes import Phase, Recipe
 from regard.systems.saliency_net import SaliencyNet
 from regard.tasks.fixations import Fixations
@@ -54,10 +55,9 @@ def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     else:
         folder = _given(data, "images with fixations: SALICON, MIT1003, OSIE, or fixations.csv")
         if recorded.parts(folder):
-            viewed = [recorded.read(folder, part) for part in ("train", "val")]
+            viewed = [list(recorded.read(folder, part)) for part in ("train", "val")]
         else:
-            every = recorded.read(folder)
-            viewed = [tuple(x for i, x in enumerate(every) if i % 5 != 4), every[4::5]]
+            viewed = list(every_fifth(recorded.read(folder)))
         train, test = (recorded.Fixated(part, SIZE) for part in viewed)
     return _recipe(Fixations(flip=True), train, test, tiny=tiny, density=True)
 
