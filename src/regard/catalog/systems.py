@@ -95,7 +95,7 @@ SYSTEMS: tuple[Entry, ...] = (
             "std": 0.1,
         },
         outputs=("B 2 5",),
-        options=(Option({"border": "edge", "context_cell": False, "patches": 3, "scale": 3}),),
+        options=(Option({"border": "edge", "context_cell": False, "bounded": True, "patches": 3, "scale": 3}),),
         parity="transcribed",
     ),
     Entry(

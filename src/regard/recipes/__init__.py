@@ -165,6 +165,14 @@ LISTINGS: tuple[Listing, ...] = (
         claim=Claim(measure="error", value=5.0, where="MNIST pairs, with the context network"),
     ),
     Listing(
+        name="dram-strips",
+        target="dram:strips",
+        system="dram",
+        summary="the same by a small network with 3 glimpses for each digit",
+        data="MNIST's four idx files",
+        claim=Claim(measure="error", value=5.0, where="MNIST pairs, with the context network"),
+    ),
+    Listing(
         name="transfer-none",
         target="attention_transfer:plain",
         system="wide_resnet",
