@@ -21,6 +21,7 @@ from torch.nn import functional as F
 from regard.ops.ranking import BY, ranking
 from regard.tasks.classify import Classify
 
+
 def strongest(found: Tensor, half: float) -> Tensor:
     """The square around the position of a map whose mean over channels is highest: `B C h w` -> `B 3`, shares."""
     height, width = found.shape[2:]
