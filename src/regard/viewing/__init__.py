@@ -110,6 +110,10 @@ def draw(
     return pictures
 
 
+def _counted(number: int, one: str, several: str) -> str:
+    return f"1 {one}" if number == 1 else f"{number} {several}, in order"
+
+
 def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
     """The map's axes, one letter or number each, checked against the map."""
     axes = maps.axes.get(key, "")
@@ -170,9 +174,9 @@ def _pictures(
 ) -> list[Picture]:
     """Pictures of one look at one sample, `look` with a batch of one."""
     if letters[-2:] == ("T", "2"):
-        return [Picture(name, path(stage, look[0]), f"{look.shape[1]} glimpses, in order")]
+        return [Picture(name, path(stage, look[0]), _counted(look.shape[1], "glimpse", "glimpses"))]
     if letters[-2:] == ("T", "4"):
-        return [Picture(name, boxes(stage, look[0]), f"{look.shape[1]} boxes, in order")]
+        return [Picture(name, boxes(stage, look[0]), _counted(look.shape[1], "box", "boxes"))]
     if letters == ("B", *LATTICE):
         return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
     placed = _placed(look, letters, grids)
