@@ -38,7 +38,9 @@ head and in nothing else. So it is known where an answer has to come from.
 
 Mean over {seeds} seeds of weights and order, with the 95 % interval of Student's t. All networks have the same layers,
 and the first learns longest; it sees the whole image of {size}×{size}, the others what is in the square, enlarged to
-{crop}×{crop}. The settings were chosen on birds that are not tested on here.
+{crop}×{crop}. The settings were chosen on birds that are not tested on here. Three
+seeds tried before had 12.6 %, 2.8 % and 1.1 % at the three scales, too few for an interval; after them the number of
+seeds was fixed and others were taken.
 
 | | test error, % |
 |---|---|

@@ -18,6 +18,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from regard.data import ImageSet, Split
+from regard.data.regions import filled
 from regard.layers import positive
 
 KINDS = (  # crown, ring, stripe; the first few differ most
@@ -62,10 +63,7 @@ class Birds(Split):
         return f"{CLASSES[self.labels[i]]}, image {i}"
 
     def region(self, i: int) -> Tensor:
-        left, top, right, bottom = self.box(i)
-        region = torch.zeros(self.size, self.size, dtype=torch.bool)
-        region[top:bottom, left:right] = True
-        return region
+        return filled(self.box(i), self.size)
 
     def box(self, i: int) -> tuple[int, int, int, int]:
         """The box around the head of image `i`: left, top, right, bottom, the last two exclusive."""

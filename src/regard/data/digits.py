@@ -20,6 +20,7 @@ from torch import Tensor
 
 from regard.data import ImageSet, Split
 from regard.data.dividing import divide
+from regard.data.regions import filled
 from regard.data.shipped import shipped
 
 CLASSES = tuple("0123456789")
@@ -63,10 +64,7 @@ class Digits(Split):
         return f"digit {self.labels[i]}, image {i}"
 
     def region(self, i: int) -> Tensor:
-        left, top, right, bottom = self.box(i)
-        region = torch.zeros(self.size, self.size, dtype=torch.bool)
-        region[top:bottom, left:right] = True
-        return region
+        return filled(self.box(i), self.size)
 
     def box(self, i: int) -> tuple[int, int, int, int]:
         """The box around the ink of image `i`'s digit: left, top, right, bottom, the last two exclusive."""

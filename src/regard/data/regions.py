@@ -116,6 +116,14 @@ class Region:
         return np.asarray(canvas.reduce(FINER), np.float32) / 255
 
 
+def filled(box: tuple[int, int, int, int], size: int) -> Tensor:
+    """A box in whole pixels (left, top, right, bottom, the last two exclusive) in a square image: bool `S S`."""
+    left, top, right, bottom = box
+    region = torch.zeros(size, size, dtype=torch.bool)
+    region[top:bottom, left:right] = True
+    return region
+
+
 def _mask(path: Path) -> np.ndarray:
     try:
         with quiet():
