@@ -25,9 +25,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
-from regard.recipes import Recipe, dram, ram
-from regard.tasks.glimpse import Read
-from regard.training import fit, predict
+from regard.papers.dram import recipe as dram
+from regard.papers.dram.task import Read
+from regard.papers.ram import recipe as ram
+from regard.training.loop import fit, predict
+from regard.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[..., Recipe]] = {
     "ram-translated": ram.translated,

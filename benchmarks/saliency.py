@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from skimage import data
 
-from regard.systems.itti import Itti
+from regard.papers.itti.network import Itti
 
 ROUNDS = 15
 

@@ -16,10 +16,12 @@ import numpy as np
 import torch
 from PIL import Image
 
-from regard import recipes, watch
+from regard import watch
+from regard.catalog import recipes
 from regard.comparing.statistics import Interval, over_seeds
 from regard.data import birds
-from regard.recipes import running
+from regard.training import running
+from regard.training.recipe import Recipe, built
 from regard.viewing import draw
 
 NAME = "ra-cnn-birds"
@@ -56,7 +58,7 @@ SCALES = {
 def main(seeds: int, picture: Path) -> None:
     torch.set_num_threads(1)
     listing = recipes.get(NAME)
-    recipe = listing.load()()
+    recipe = built(listing)
     found: dict[str, list[float]] = {}
     for seed in range(FIRST, FIRST + seeds):
         with tempfile.TemporaryDirectory() as folder:
@@ -103,7 +105,7 @@ def anywhere(test: birds.Birds, side: float) -> float:
     return 100 * float(np.mean(held))
 
 
-def drawn(recipe: recipes.Recipe, model: torch.nn.Module) -> Image.Image:
+def drawn(recipe: Recipe, model: torch.nn.Module) -> Image.Image:
     """Eight birds in a row, one of each kind, with their squares."""
     model.eval()
     mean, std = (torch.tensor(values)[:, None, None] for values in recipe.phases[0].plan.normalise)

@@ -19,7 +19,7 @@ import timm
 import torch
 
 from regard.attaching import attach, detach
-from regard.siting import survey
+from regard.attaching.siting import survey
 
 BIG = re.compile("base|large|huge|giant|gigantic|so[0-9]+m|xl")
 

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from skimage import data
 
-from regard.looking import look_at
+from regard.looking.photographs import look_at
 
 
 def pictures(folder: Path) -> None:

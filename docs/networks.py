@@ -10,9 +10,12 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from regard.systems.paper_networks import NETWORKS, Network, PaperNetwork
-from regard.systems.residual_attention_network import ResidualAttentionNetwork
+from regard import catalog
+from regard.networks.design import Network, find
+from regard.papers.residual_attention.network import ResidualAttentionNetwork
+from regard.papers.resnet.network import PaperNetwork
 
+NETWORKS = {name: find(name) for name in catalog.networks()}
 DATA = {1000: "ImageNet", 400: "Kinetics-400", 100: "CIFAR-100", 10: "CIFAR-10"}
 RESIDUAL_ATTENTION = (  # depth, unit, authors' error
     (56, "preact", "21.76"),
@@ -42,11 +45,11 @@ regard train sk-imagenet --tiny                            # seconds, on embedde
 
 ## Table
 
-`place` is the equation of the file's header; `published` says that the released definition, or the released code, has
-the same number of parameters (`python -m pytest tests/test_paper_networks.py -k published` counts them); where it is
-empty, no such classifier is released. Parameters are those with as many classes as the data have. The error is what the
-authors report, top-1 in percent: on ImageNet at 224 × 224, on Kinetics averaged over the clips of a video. Nothing here
-has been trained at that size by this project.
+`place` is the equation in the header of `regard/networks/design.py`; `published` says that the released definition, or
+the released code, has the same number of parameters (`python -m pytest tests/papers/resnet -k published` counts them);
+where it is empty, no such classifier is released. Parameters are those with as many classes as the data have. The error
+is what the authors report, top-1 in percent: on ImageNet at 224 × 224, on Kinetics averaged over the clips of a video.
+Nothing here has been trained at that size by this project.
 """
 
 

@@ -13,9 +13,10 @@ from pathlib import Path
 
 import torch
 
-from regard import recipes
+from regard.catalog import recipes
 from regard.comparing.statistics import over_seeds
-from regard.recipes import running
+from regard.training import running
+from regard.training.recipe import built
 
 NAMES = {"stn-rotated-plain": "the network alone", "stn-rotated": "behind an affine transformer"}
 HEAD = """# Turned digits
@@ -42,7 +43,7 @@ def main(seeds: int) -> None:
     rows, accuracies = [], {}
     for name, what in NAMES.items():
         listing = recipes.get(name)
-        recipe = listing.load()()
+        recipe = built(listing)
         results = []
         for seed in range(1, seeds + 1):
             with tempfile.TemporaryDirectory() as folder:

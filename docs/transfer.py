@@ -15,10 +15,11 @@ from dataclasses import replace
 
 import torch
 
-from regard import recipes
+from regard.catalog import recipes
 from regard.comparing.statistics import over_seeds
-from regard.recipes import running
-from regard.training import fit
+from regard.training import running
+from regard.training.loop import fit
+from regard.training.recipe import built
 
 ALONE = "transfer-none"
 FIRST = 101  # β was chosen with smaller seeds, and none from here on had been tried when their number was fixed
@@ -46,7 +47,7 @@ FROM = {
 
 def main(seeds: int, names: list[str]) -> None:
     torch.set_num_threads(1)
-    built = {name: recipes.get(name).load()() for name in (ALONE, *names)}
+    built = {name: built(recipes.get(name)) for name in (ALONE, *names)}
     first = built[ALONE]
     torch.manual_seed(0)
     taught = first.build()

@@ -23,8 +23,8 @@ from torch.nn import functional as F
 
 from benchmarks.measuring import paired
 from benchmarks.peers.peer import Peer, code_of
-from regard.systems.dram import DeepRecurrentAttention, Recurrent
-from regard.tasks.glimpse import Read
+from regard.papers.dram.network import DeepRecurrentAttention, Recurrent
+from regard.papers.dram.task import Read
 
 _BATCH = 128
 _SIDE = 100

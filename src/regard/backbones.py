@@ -10,9 +10,9 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from regard.layers import positive
-from regard.siting import Site, stages, survey
-from regard.tracing import evaluating
+from regard.attaching.siting import Site, stages, survey
+from regard.attaching.tracing import evaluating
+from regard.checks import positive
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 

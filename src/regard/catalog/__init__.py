@@ -1,7 +1,12 @@
 """The labels: what exists, who published it, what it takes, what it shows.
 
-Standard library only, so that listing everything costs milliseconds and no torch. The table is the one place that the
-README, the command line, the documentation, the tests and the benchmarks read.
+    catalog.get("cbam")                           one entry; "CBAM" and "ConvBlockAttention" find it too
+    catalog.find(domain="channel", since=2019)    all that satisfy every condition
+    catalog.find("*eca*")                         all whose name fits a pattern
+
+A label stands in the folder of its paper, `papers/<paper>/label.py`, and is found by listing the folders: adding a
+paper edits no table. Standard library only, so that listing everything costs milliseconds and no torch. The labels are
+the one source that the README, the command line, the documentation, the tests and the benchmarks read.
 """
 
 from __future__ import annotations
@@ -9,10 +14,14 @@ from __future__ import annotations
 import ast
 import difflib
 import importlib
-from collections.abc import Mapping
+import inspect
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from functools import cache, cached_property
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 DOMAINS = (
@@ -29,6 +38,29 @@ DOMAINS = (
     "branch",
     "sequence",
 )
+# The axes by which the surveys sort attention.
+ACTS_ON = ("image", "features")
+GRAINS = ("item", "position", "channel", "value")
+KINDS = ("weights", "focus")
+DRIVEN_BY = ("bottom-up", "task")
+REACHES = ("point to point", "point to region")
+TASKS = (
+    "classification",
+    "fine-grained classification",
+    "video classification",
+    "detection",
+    "segmentation",
+    "medical imaging",
+    "saliency",
+    "captioning",
+    "translation",
+    "re-identification",
+    "diagnosis prediction",
+    "transfer",
+)
+MIXED = "mixed"
+
+FOLDER = Path(__file__).parent.parent / "papers"
 
 
 @dataclass(frozen=True)
@@ -77,6 +109,14 @@ class Entry:
         paper: where it was published.
         domains: what the attention ranges over; one or more of `DOMAINS`.
         soft: differentiable weights (True), or a discrete choice learned by other means (False).
+        acts_on: `image`, `features` or both: what is weighted or looked at.
+        grain: what gets a weight of its own: an `item` (a word, frame, region, branch), a `position`, a `channel`, or a
+            single `value` of the map.
+        kind: `weights` on what is there, or a `focus`: a place or a window that is looked at.
+        driven_by: `bottom-up`, by the image alone, or by the `task`.
+        reach: `point to point` or `point to region`, of what relates each element to others; None of what does not.
+        tasks: for which the paper shows it; of `TASKS`.
+        aliases: other spellings by which `get` finds it; class and folder names need not be among them.
         maps: name of each map shown -> its axes, for example `"B 1 H W"`.
         kwargs: the smallest instance that means something.
         inputs, outputs: axes of each positional input, and of each output: letters, whole numbers, multiples (`2H`)
@@ -97,8 +137,15 @@ class Entry:
     paper: Paper
     domains: tuple[str, ...]
     soft: bool
+    acts_on: tuple[str, ...]
+    grain: tuple[str, ...]
+    tasks: tuple[str, ...]
     maps: Mapping[str, str]
     kwargs: Mapping[str, Any]
+    kind: str = "weights"
+    driven_by: str = "task"
+    reach: str | None = None
+    aliases: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ("B C H W",)
     outputs: tuple[str, ...] = ("B C H W",)
     options: tuple[Option, ...] = ()
@@ -110,9 +157,20 @@ class Entry:
     parity: str = "exact"
 
     @property
+    def folder(self) -> str:
+        """The name of the paper's folder below `regard/papers`."""
+        return self.target.split(".")[1]
+
+    @property
     def mixed(self) -> bool:
-        """More than one domain."""
-        return len(self.domains) > 1
+        """Channel and spatial attention together, as the field means the word."""
+        return {"channel", "spatial"} <= set(self.domains)
+
+    @property
+    def weights(self) -> str:
+        """`soft`, `hard`, or `both` where an option turns one into the other."""
+        found = {setting.soft for setting in self.settings}
+        return "both" if len(found) > 1 else "soft" if self.soft else "hard"
 
     @property
     def drop_in(self) -> bool:
@@ -122,7 +180,7 @@ class Entry:
     @property
     def system(self) -> bool:
         """A full network rather than a part to put into one."""
-        return self.target.startswith("systems.")
+        return ".network:" in self.target
 
     @cached_property
     def settings(self) -> tuple[Option, ...]:
@@ -180,77 +238,179 @@ class Entry:
 
 
 @cache
-def entries() -> tuple[Entry, ...]:
-    """Every label, oldest paper first."""
-    from regard.catalog.mechanisms import MECHANISMS
-    from regard.catalog.systems import SYSTEMS
+def labels() -> Mapping[str, ModuleType]:
+    """Folder of each paper -> its module `label`, by the name of the folder."""
+    folders = sorted(path.parent.name for path in FOLDER.glob("*/label.py"))
+    return {folder: importlib.import_module(f"regard.papers.{folder}.label") for folder in folders}
 
-    return tuple(sorted((*MECHANISMS, *SYSTEMS), key=lambda entry: entry.paper.year))
+
+@cache
+def entries() -> tuple[Entry, ...]:
+    """Every entry, oldest paper first."""
+    found = (entry for label in labels().values() for entry in label.ENTRIES)
+    return tuple(sorted(found, key=lambda entry: entry.paper.year))  # stable: within a year by folder
+
+
+@cache
+def networks() -> Mapping[str, str]:
+    """Networks known by name, for `create` -> the folder of the paper whose mechanism stands in them."""
+    return {name: folder for folder, label in labels().items() for name in getattr(label, "NETWORKS", ())}
 
 
 def find(
+    pattern: str | None = None,
     *,
-    domain: str | None = None,
+    domain: str | Iterable[str] | None = None,
     soft: bool | None = None,
     since: int | None = None,
     until: int | None = None,
     mixed: bool | None = None,
+    attachable: bool | None = None,
+    acts_on: str | None = None,
+    grain: str | None = None,
+    kind: str | None = None,
+    driven_by: str | None = None,
+    reach: str | None = None,
+    task: str | None = None,
 ) -> tuple[Entry, ...]:
-    """The labels that satisfy every given condition, oldest paper first.
+    """The entries that satisfy every given condition, oldest paper first.
+
+        catalog.find("*eca*")
+        catalog.find(domain="channel+spatial", soft=True, since=2018)
 
     Args:
-        domain: one of `DOMAINS`, or `"mixed"`.
-        soft: differentiable (True) or discrete (False).
+        pattern: of the entry's name, its folder's or an alias, with the wildcards `*` and `?`; capitals do not count.
+        domain: one of `DOMAINS` or `"mixed"` (channel and spatial); several, joined by `+` or in a sequence, have all
+            to be there.
+        soft: there is a setting with differentiable (True) or discrete (False) weights.
         since, until: first and last year of publication, inclusive.
-        mixed: more than one domain, or just one.
+        mixed: channel and spatial together, or not.
+        attachable: takes one map and returns another of the same shape, so that `regard.attach` takes it; or not.
+        acts_on, grain, kind, driven_by, reach, task: one word of `ACTS_ON`, `GRAINS`, `KINDS`, `DRIVEN_BY`, `REACHES`
+            and `TASKS`.
 
     Raises:
-        LookupError: `domain` is not one.
+        LookupError: a word is none of these; the message names the nearest.
     """
-    if domain == "mixed":
-        domain, mixed = None, True
-    if domain is not None and domain not in DOMAINS:
-        raise LookupError(f"no domain {domain!r}; {nearest(domain, (*DOMAINS, 'mixed'))}")
+    domains = [] if domain is None else domain.split("+") if isinstance(domain, str) else list(domain)
+    for name in domains:
+        _known("domain", name, (*DOMAINS, MIXED))
+    wanted = {name for name in domains if name != MIXED} | ({"channel", "spatial"} if MIXED in domains else set())
+    for axis, word, known in (
+        ("acts_on", acts_on, ACTS_ON),
+        ("grain", grain, GRAINS),
+        ("kind", kind, KINDS),
+        ("driven_by", driven_by, DRIVEN_BY),
+        ("reach", reach, REACHES),
+        ("task", task, TASKS),
+    ):
+        if word is not None:
+            _known(axis, word, known)
     return tuple(
         entry
         for entry in entries()
-        if (domain is None or domain in entry.domains)
-        and (soft is None or entry.soft == soft)
+        if (pattern is None or _matches(entry, pattern))
+        and wanted <= set(entry.domains)
+        and (soft is None or entry.weights in ("both", "soft" if soft else "hard"))
         and (since is None or entry.paper.year >= since)
         and (until is None or entry.paper.year <= until)
         and (mixed is None or entry.mixed == mixed)
+        and (attachable is None or entry.drop_in == attachable)
+        and (acts_on is None or acts_on in entry.acts_on)
+        and (grain is None or grain in entry.grain)
+        and (kind is None or kind == entry.kind)
+        and (driven_by is None or driven_by == entry.driven_by)
+        and (reach is None or reach == entry.reach)
+        and (task is None or task in entry.tasks)
     )
 
 
+def _matches(entry: Entry, pattern: str) -> bool:
+    """A pattern without wildcards has to be the whole name."""
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in (entry.name, entry.folder, *entry.aliases))
+
+
+def _known(axis: str, word: str, known: tuple[str, ...]) -> None:
+    if word not in known:
+        raise LookupError(f"no {axis} {word!r}; {nearest(word, known)}")
+
+
 def get(name: str) -> Entry:
-    """The label called `name`.
+    """The entry called `name`: by its name, its class, an alias, or the paper's folder where that holds one mechanism.
+
+        catalog.get("se") is catalog.get("SE-Net") is catalog.get("SqueezeExcite") is catalog.get("senet")
 
     Raises:
         LookupError: there is none; the message names the nearest.
     """
-    for entry in entries():
-        if entry.name == name:
-            return entry
+    exact = next((entry for entry in entries() if entry.name == name), None)
+    if exact is not None:
+        return exact
+    key = _plain(name)
+    if key in _spellings():
+        return _spellings()[key]
+    inside = [entry for entry in entries() if _plain(entry.folder) == key]
+    mechanisms = [entry for entry in inside if not entry.system]
+    for choice in (inside, mechanisms):
+        if len(choice) == 1:
+            return choice[0]
+    if inside:
+        names = ", ".join(entry.name for entry in inside)
+        raise LookupError(f"{name!r} is a paper with several entries: name one of {names}")
     raise LookupError(f"no entry {name!r}; {nearest(name, tuple(entry.name for entry in entries()))}")
 
 
+@cache
+def _spellings() -> Mapping[str, Entry]:
+    """Plain spelling -> entry; a name counts before a class, a class before an alias."""
+    found: dict[str, Entry] = {}
+    for names in (
+        lambda entry: [entry.name],
+        lambda entry: [entry.target.partition(":")[2]],
+        lambda entry: entry.aliases,
+    ):
+        for entry in entries():
+            for name in names(entry):
+                found.setdefault(_plain(name), entry)
+    return found
+
+
+def _plain(name: str) -> str:
+    """A name without what people spell in several ways: capitals, hyphens, spaces."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().replace("²", "2"))
+
+
 def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Builds the entry called `name`: `create("cbam", channels=64)`.
+    """Builds an entry, or a network known by name.
+
+        create("cbam", channels=64)
+        create("se_resnet50", classes=10)
 
     Raises:
-        LookupError: there is no such entry.
-        TypeError, ValueError: the arguments do not fit it.
+        LookupError: there is no such entry; the message names the nearest.
+        TypeError: it does not take these arguments; the message lists those that it takes.
+        ValueError: an argument's value is refused.
     """
-    return get(name).load()(*args, **kwargs)
+    if name in networks():
+        entry, kwargs = get("paper_network"), {"name": name, **kwargs}
+    else:
+        entry = get(name)
+    factory = entry.load()
+    signature = inspect.signature(factory)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        raise TypeError(f"{name}: {error}; it takes {', '.join(signature.parameters)}") from None
+    return factory(*args, **kwargs)
 
 
 @cache
 def labels_by_class() -> Mapping[tuple[str, str], Entry]:
-    """(module, class name) -> label, for looking a running module's label up."""
+    """(module, class name) -> entry, for looking a running module's label up."""
     return {(f"regard.{entry.target.partition(':')[0]}", entry.target.partition(":")[2]): entry for entry in entries()}
 
 
-def nearest(name: str, known: tuple[str, ...]) -> str:
-    """What to say about a name that is not known: "did you mean …?", or all that are."""
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
-    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known)}"
+def nearest(name: str, known: Iterable[str]) -> str:
+    """What to say about a name that is not known: the nearest three."""
+    near = difflib.get_close_matches(name.lower(), tuple(known), n=3, cutoff=0.0)
+    return f"did you mean {', '.join(near[:-1])} or {near[-1]}?" if len(near) > 1 else f"did you mean {near[0]}?"

@@ -91,7 +91,7 @@ def show(
     Example: `regard show cbam`
     """
     entry = catalog.get(name)
-    from regard.looking import standard_cost
+    from regard.laws.costs import standard_cost
 
     cost = standard_cost(entry)
     if as_json:
@@ -122,7 +122,7 @@ def look(
     --on resnet18 --weights trained.safetensors`; or, without anything to train, `regard look photo.jpg --with itti`
     """
     from regard.cli.loading import json_object
-    from regard.looking import look_at
+    from regard.looking.photographs import look_at
 
     looks = look_at(
         images, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
@@ -156,7 +156,7 @@ def gaze(
     Example: `regard gaze osie/ --with cbam --on resnet18 --weights trained.safetensors`
     """
     from regard.cli.loading import json_object
-    from regard.gazing import gaze as scored
+    from regard.looking.gaze import gaze as scored
 
     arguments = json_object("--kwargs", kwargs)
     with Steps(err) as progress:
@@ -311,12 +311,12 @@ def list_recipes(
 
     Example: `regard recipes`
     """
-    from regard import recipes
+    from regard.catalog import recipes
 
     if as_json:
-        print(json.dumps([asdict(listing) for listing in recipes.LISTINGS], indent=2, ensure_ascii=False))
+        print(json.dumps([asdict(listing) for listing in recipes.listings()], indent=2, ensure_ascii=False))
     else:
-        out.print(tables.recipes(recipes.LISTINGS))
+        out.print(tables.recipes(recipes.listings()))
 
 
 @app.command()
@@ -341,11 +341,12 @@ def train(
 
     Example: `regard train ram-mnist --data mnist/ --out run`
     """
-    from regard import recipes
-    from regard.recipes import running
+    from regard.catalog import recipes
+    from regard.training import running
+    from regard.training.recipe import built
 
     listing = recipes.get(name)
-    recipe = listing.load()(data, tiny=tiny)
+    recipe = built(listing, data, tiny=tiny)
     given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": precision}
     place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
     with Steps(err) as progress:
@@ -377,13 +378,14 @@ def evaluate(
 
     Example: `regard eval --weights run/ --data mnist/`
     """
-    from regard import recipes
-    from regard.recipes import running
+    from regard.catalog import recipes
+    from regard.training import running
+    from regard.training.recipe import built
 
     if name is None:
         name, tiny = running.recorded(weights)
     listing = recipes.get(name)
-    recipe = listing.load()(data, tiny=tiny)
+    recipe = built(listing, data, tiny=tiny)
     tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))
 
 

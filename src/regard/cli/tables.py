@@ -11,11 +11,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from regard.catalog import Entry
+from regard.catalog.recipes import Listing
 from regard.comparing import Summary
-from regard.recipes import Listing
 
 if TYPE_CHECKING:
-    from regard.gazing import Gaze
+    from regard.looking.gaze import Gaze
 
 
 def facts(entry: Entry) -> dict[str, Any]:
@@ -117,7 +117,7 @@ _GAZE_WITH_INTERVAL = ("nss", "auc_judd", "cc")
 
 def gazed(found: Gaze) -> Table:
     """One line for each predictor of fixations: means over the images, with 95 % intervals of the main measures."""
-    from regard.gazing import MEASURES
+    from regard.looking.gaze import MEASURES
 
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{len(found.images)} images, {found.fixations} fixations", overflow="fold")

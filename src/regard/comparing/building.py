@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
-from regard import attaching, backbones, catalog, siting
+from regard import attaching, backbones, catalog
+from regard.attaching import siting
+from regard.attaching.layouts import Layout
+from regard.attaching.siting import Site
 from regard.comparing import ALL, NONE, PLAIN, Comparison
 from regard.comparing.plain import PlainBottleneck, widths
 from regard.data import ImageSet
-from regard.layouts import Layout
-from regard.siting import Site
-from regard.training import mixed
+from regard.training.loop import mixed
 
 LEAST_GRID = 5  # positions on a side: below that a heat map hardly says where
 

@@ -24,8 +24,8 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from regard.checkpoints import write_whole
 from regard.comparing import Comparison, Trial
+from regard.saved.files import write_whole
 
 _OURS = ("run.json", "results.jsonl", "costs.json", "gallery.npz", "trials")
 _GALLERY = "gallery."

@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.attaching import CHILD
-from regard.batches import Normalisation, normalised
 from regard.comparing.building import Blueprint
 from regard.core import Attention, Maps, watch
 from regard.data import Split
+from regard.data.batches import Normalisation, normalised
+from regard.insight.gradcam import gradcam
+from regard.metrics.localisation import energy, pointing
 from regard.viewing import spatial
-from regard.viewing.gradcam import gradcam
-from regard.viewing.localise import energy, pointing
 
 SPATIAL_MAP = "spatial map"
 GRADCAM = "Grad-CAM"

@@ -13,8 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 from torch.utils.flop_counter import FlopCounterMode
 
+from regard.attaching.tracing import evaluating
 from regard.comparing import statistics
-from regard.tracing import evaluating
 
 LEAST_REPEATS = 7
 MOST_REPEATS = 200

@@ -17,13 +17,13 @@ import torch
 
 from regard import backbones, catalog
 from regard import data as images_of
-from regard.batches import normalised
 from regard.comparing import ALL, NONE, PLAIN, Comparison, Progress, Trial, building, cluster, measuring, workers
 from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
 from regard.comparing.folder import Folder
 from regard.comparing.workers import Event, Failed, Finished, Started, Stepped, Work
 from regard.data import ImageSet
+from regard.data.batches import normalised
 from regard.tasks.classify import Classify
 
 LATENCY_BATCHES = (1, 32)

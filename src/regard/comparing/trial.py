@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from safetensors.torch import save
 from torch import nn
 
-from regard import backbones, trained
-from regard.batches import Normalisation
+from regard import backbones
 from regard.comparing import Comparison, Trial, building, looking, measuring
 from regard.comparing.building import Blueprint
 from regard.data import ImageSet, Split
+from regard.data.batches import Normalisation
+from regard.saved import description as trained
 from regard.tasks.classify import Classify
-from regard.training import Plan, fit, predict
+from regard.training.loop import Plan, fit, predict
 
 SHOWN = 8  # images in the gallery
 

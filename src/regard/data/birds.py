@@ -17,9 +17,9 @@ import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
+from regard.checks import positive
 from regard.data import ImageSet, Split
 from regard.data.regions import filled
-from regard.layers import positive
 
 KINDS = (  # crown, ring, stripe; the first few differ most
     ("dark", "plain", "smooth"),

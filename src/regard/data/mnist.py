@@ -28,6 +28,7 @@ CLASSES = tuple("0123456789")
 PARTS = {"train": "train", "test": "t10k"}
 NAMES = tuple(f"{part}-{what}-ubyte" for part in PARTS.values() for what in ("images-idx3", "labels-idx1"))
 WANTED = f"{', '.join(NAMES)}, each as it is or with .gz behind it"
+NORMALISE = ((0.1307,), (0.3081,))  # mean and deviation of the digits as they are, as the common code has it
 PIECE = 8
 EMBEDDED_SIZE = 16
 

@@ -13,7 +13,7 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
-from regard.layers import positive
+from regard.checks import positive
 
 
 @dataclass(frozen=True)

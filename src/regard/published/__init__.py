@@ -3,7 +3,7 @@
     module = regard.published.rebuild("se/moskomule.senet.pytorch/SELayer", {"channel": 64}, state_dict)
 
 `references()` lists what is known; `regard published` does the same on the command line and converts files. What is
-known of a mechanism stands in the file of the same name in this folder.
+known of a paper's code stands in `papers/<paper>/published.py`.
 """
 
 from __future__ import annotations
@@ -31,8 +31,9 @@ _WHICH = ("variant", "dimension")
 
 @cache
 def _all() -> tuple[Reference, ...]:
-    files = dict.fromkeys(entry.target.partition(":")[0].rpartition(".")[2] for entry in catalog.entries())
-    known = [f"{__name__}.{name}" for name in files if find_spec(f"{__name__}.{name}")]
+    folders = dict.fromkeys(entry.folder for entry in catalog.entries())
+    modules = (f"regard.papers.{folder}.published" for folder in folders)
+    known = [name for name in modules if find_spec(name)]
     return tuple(reference for name in known for reference in importlib.import_module(name).REFERENCES)
 
 

@@ -34,7 +34,7 @@ def write(out: str | Path, summary: Any = None) -> Path:
     Raises: ValueError if the folder holds no finished comparison; OSError if the page cannot be written.
     """
     from regard import comparing
-    from regard.checkpoints import write_whole
+    from regard.saved.files import write_whole
 
     path = Path(out) / NAME
     content = page(comparing.summary(Path(out)) if summary is None else summary)

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regard.layers import positive
+from regard.checks import positive
 from regard.ops.precision import widened
 
 

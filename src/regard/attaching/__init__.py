@@ -1,0 +1,309 @@
+"""Attention in any backbone: its parameter names stay, its weights keep loading, and it can be had back.
+
+The new module becomes the child `attention` of the module after which it works, its site, and a forward hook on the
+site applies it. So nothing of the backbone is wrapped or renamed, and copying, saving, compiling and exporting work.
+Attach before compiling and before wrapping for distributed training; conversions that replace modules, such as
+`SyncBatchNorm.convert_sync_batchnorm`, drop the hooks of what they replace and so come before attaching.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard import catalog
+from regard.attaching.siting import Layout, Site, survey
+from regard.attaching.tracing import evaluating, in_words
+
+CHILD = "attention"
+ALPHA = "attention_alpha"
+
+
+class AttentionHook:
+    """Applies a site's `attention` to the site's output: y, or x + α (y − x) with a gate.
+
+    It finds everything through the site that it is called with, so that a copied model uses the copy's module.
+
+    Args:
+        layout: how the map lies in the output.
+        gated: whether there is a gate.
+        alpha: α, once it is folded; until then it is the site's parameter `attention_alpha`.
+        copy: the module needs its own output for its gradients, and what follows may overwrite it.
+    """
+
+    def __init__(self, layout: Layout, *, gated: bool = False, copy: bool = False) -> None:
+        self.layout = layout
+        self.gated = gated
+        self.alpha: float | None = None
+        self.copy = copy
+
+    @property
+    def learned(self) -> bool:
+        """Whether the gate is a parameter."""
+        return self.gated and self.alpha is None
+
+    def __call__(self, site: Any, inputs: Any, output: Tensor) -> Tensor:
+        attended = self.layout.put_back(site.attention(self.layout.bring(output)), output)
+        if not self.gated:
+            return attended.clone() if self.copy else attended
+        if self.alpha is None:
+            alpha = site.attention_alpha.to(output.dtype)
+        else:
+            alpha = output.new_full((1,), self.alpha)
+        return output + alpha * (attended - output)
+
+
+def attach(
+    model: nn.Module,
+    mechanism: str | Callable[..., nn.Module],
+    *,
+    after: str | Sequence[str] | None = None,
+    identity: bool = False,
+    example: Any = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """Puts attention after modules of `model`, in place.
+
+    Args:
+        model: any module that takes an image; timm's, torchvision's or one's own.
+        mechanism: a catalogue name, or a function or class that takes the number of channels and returns a module.
+        after: which modules, as for `sites`; None chooses.
+        identity: start from the model's own function, bit for bit in eval mode. A mechanism that does not return its
+            input as it is initialised gets a gate x + α (attended − x) with α = 0, a parameter `attention_alpha` of
+            the site: the first step moves α, and from then on gradients reach the mechanism. `fold` ends the training
+            of the gates.
+        example: an input of the model, or a tuple of its inputs, as for `sites`.
+        kwargs: further arguments of the mechanism. One that is built for a single size of map (`grid`) gets that of
+            its site on the example, by default one of the size that the model declares.
+
+    Returns:
+        `model`, whose maps `regard.watch` now shows as `"<site>.attention/<map>"`. On an error it is as it was.
+
+    Raises:
+        LookupError: no such mechanism, or no module that `after` matches.
+        TypeError: the mechanism does not take the arguments, or makes no module.
+        ValueError: a site outputs no map, has attention already, or does not fit the mechanism; the model is compiled.
+    """
+    _check_mechanism(mechanism)
+    _check_unwrapped(model)
+    chosen, inputs = survey(model, after, example, full_size=_built_for_a_grid(mechanism))
+    for site in chosen:
+        _check_free(site)
+    modules = [_build(mechanism, site, kwargs) for site in chosen]
+    if len(set(modules)) < len(modules):
+        raise ValueError(f"{mechanism!r} makes one module for several sites; every site needs its own")
+    for site, module in zip(chosen, modules, strict=True):
+        like = _like(site.module, model)
+        module.to(like.device, like.dtype)
+    try:
+        for site, module in zip(chosen, modules, strict=True):
+            site.module.add_module(CHILD, module)
+        hooks = _rehearse(model, inputs, chosen, identity)
+    except BaseException:
+        for site in chosen:
+            site.module._modules.pop(CHILD, None)
+        raise
+    for site, module, hook in zip(chosen, modules, hooks, strict=True):
+        module.train(model.training)
+        if hook.learned:
+            like = _like(site.module, model)
+            # One element, not a scalar: FSDP shards no parameter without axes.
+            alpha = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
+            site.module.register_parameter(ALPHA, alpha)
+        site.module.register_forward_hook(hook)
+    return model
+
+
+def detach(model: nn.Module) -> nn.Module:
+    """Takes everything out again that `attach` put in, in place; without any, `model` stays as it is."""
+    _check_unwrapped(model)
+    for site, hook in list(_attached(model)):
+        for key in [key for key, value in site._forward_hooks.items() if value is hook]:
+            del site._forward_hooks[key]
+        delattr(site, CHILD)
+        if hook.learned:
+            delattr(site, ALPHA)
+    return model
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """Makes the present value of every learned gate a constant, in place: the parameters `attention_alpha` go.
+
+    The function stays the same bit for bit. A gate of exactly 1 goes wholly, which is the same but for rounding.
+    """
+    _check_unwrapped(model)
+    for site, hook in list(_attached(model)):
+        if hook.learned:
+            hook.alpha = getattr(site, ALPHA).item()
+            hook.gated = hook.alpha != 1
+            delattr(site, ALPHA)
+    return model
+
+
+def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None) -> list[Site]:
+    """The places where `attach` puts attention, in the order in which they run.
+
+    The model runs on the example in eval mode, without gradients, and is left as it was.
+
+    Args:
+        model: any module that takes an image.
+        after: a glob pattern over module names, or several; `*` stays within one part of a dotted name, as in
+            `"layer*.*.bn3"`. A container whose children are its forward stands for the last of them. None chooses by
+            itself: the end of the residual branch of every block, which is its last norm where it ends in one; without
+            residual blocks, the blocks that add parallel branches; without those, or with a few in half of the
+            stages at most, the ends of timm's feature stages or the last module at every resolution. A last site whose
+            map the output ignores, because only the class token is read after it, is left out.
+        example: an input, or a tuple of the inputs. Default: a random image of the size that the model declares, or
+            of 224 x 224 pixels, or a smaller one where timm says that the model takes any.
+
+    Raises:
+        LookupError: a pattern matches no module.
+        ValueError: the model does not run on the example; a module outputs no map, or runs more than once; nothing
+            could be chosen.
+    """
+    return survey(model, after, example)[0]
+
+
+def _rehearse(model: nn.Module, inputs: Any, chosen: list[Site], identity: bool) -> list[AttentionHook]:
+    """Tries every new module on its site's output, in one pass that is not changed by it, and says how to apply it.
+
+    Raises: ValueError if a module does not fit its site.
+    """
+    hooks: dict[nn.Module, AttentionHook] = {}
+    ended = set()
+    handles = []
+    for site in chosen:
+
+        def try_out(module: nn.Module, inputs: Any, output: Tensor, site: Site = site) -> None:
+            ended.add(site)
+            hooks[module] = _fitting(module.get_submodule(CHILD), site, site.layout.bring(output), identity)
+
+        def guard(module: nn.Module, inputs: Any, site: Site = site) -> None:
+            if site not in ended:
+                raise ValueError(
+                    f"{site.name!r} ({type(site.module).__name__}) runs its children itself, so none can be added; "
+                    f"name the module at its end instead"
+                )
+
+        handles.append(site.module.register_forward_hook(try_out))
+        handles.append(site.module.get_submodule(CHILD).register_forward_pre_hook(guard))
+    try:
+        with evaluating(model):
+            model(*inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return [hooks[site.module] for site in chosen]
+
+
+def _fitting(module: nn.Module, site: Site, maps: Tensor, identity: bool) -> AttentionHook:
+    """The hook for `module` at `site`, whose output on the example is `maps`.
+
+    Raises: ValueError if the module does not take the maps or changes their shape, or if no gate can silence it.
+    """
+    what = f"{type(module).__name__} after {site.name!r}"
+    given = maps.clone()
+    try:
+        attended = module(given)
+    except Exception as error:
+        line = str(error).partition("\n")[0]
+        raise ValueError(f"{what} does not take its output {in_words(maps)} (B C H W): {line}") from error
+    if not isinstance(attended, Tensor) or attended.shape != maps.shape:
+        raise ValueError(f"{what} makes {in_words(attended)} of {in_words(maps)}; attention keeps the shape")
+    if not identity:
+        return AttentionHook(site.layout, copy=_needs_output(module, maps))
+    # On noise as well: a module may pass this one map by chance, as a ReLU does where nothing is negative.
+    noise = torch.randn(maps.shape, generator=torch.Generator().manual_seed(0)).to(maps)
+    if torch.equal(attended, maps) and torch.equal(module(noise.clone()), noise):
+        return AttentionHook(site.layout, copy=_needs_output(module, maps))
+    if not torch.equal(given, maps):
+        raise ValueError(f"{what} overwrites its input, so no gate can start it at the identity; let it work on a copy")
+    if not attended.isfinite().all():
+        raise ValueError(f"{what} makes values that are not finite, so no gate can start it at the identity")
+    return AttentionHook(site.layout, gated=True)
+
+
+def _needs_output(module: nn.Module, maps: Tensor) -> bool:
+    """Whether the gradient of `module` needs its output as it was: an activation in place after the site breaks it."""
+    with torch.enable_grad():
+        x = maps.clone().requires_grad_()
+        output = module(x * 1)  # no leaf, which could not be overwritten
+        if not output.requires_grad:
+            return False
+        learned = [parameter for parameter in module.parameters() if parameter.requires_grad]
+        try:
+            torch.autograd.grad(output.mul_(1).sum(), [x, *learned], allow_unused=True)
+        except RuntimeError:
+            return True
+    return False
+
+
+def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[str, Any]) -> nn.Module:
+    try:
+        if isinstance(mechanism, str):
+            if _built_for_a_grid(mechanism):
+                kwargs = {"grid": site.shape[2:], **kwargs}
+            module = catalog.create(mechanism, channels=site.channels, **kwargs)
+        else:
+            module = mechanism(site.channels, **kwargs)
+    except ValueError as error:
+        raise ValueError(f"after {site.name!r} with {site.channels} channels: {error}") from error
+    if not isinstance(module, nn.Module):
+        raise TypeError(f"{mechanism!r} made a {type(module).__name__} of {site.channels} channels; a module is needed")
+    return module
+
+
+def _built_for_a_grid(mechanism: Any) -> bool:
+    return isinstance(mechanism, str) and "grid" in inspect.signature(catalog.get(mechanism).load()).parameters
+
+
+def _check_mechanism(mechanism: Any) -> None:
+    if isinstance(mechanism, str):
+        entry = catalog.get(mechanism)
+        if not entry.drop_in:
+            raise ValueError(
+                f"{mechanism!r} makes {' and '.join(entry.outputs)} of {' and '.join(entry.inputs)}; only what makes "
+                f"one map B C H W of another can be attached"
+            )
+    elif isinstance(mechanism, nn.Module) or not callable(mechanism):
+        raise TypeError(
+            f"mechanism is a {type(mechanism).__name__}; give a catalogue name or what makes the module: "
+            f"lambda channels: {type(mechanism).__name__}(channels)"
+        )
+
+
+def _check_unwrapped(model: nn.Module) -> None:
+    for module in model.modules():
+        kind = type(module).__name__
+        if kind in ("OptimizedModule", "DistributedDataParallel", "FullyShardedDataParallel") or kind.startswith(
+            "FSDP"
+        ):
+            raise ValueError(f"the model is wrapped in {kind}, which would not notice the change; change it before")
+        if getattr(module, "_compiled_call_impl", None) is not None:
+            raise ValueError(f"{kind} is compiled and would not notice the change; change it before compile()")
+
+
+def _check_free(site: Site) -> None:
+    if any(isinstance(hook, AttentionHook) for hook in site.module._forward_hooks.values()):
+        inner = type(site.module.get_submodule(CHILD)).__name__
+        raise ValueError(f"{site.name!r} has attention already ({inner}); detach(model) first, or name other modules")
+    for name in (CHILD, ALPHA):
+        if hasattr(site.module, name):
+            raise ValueError(f"{site.name!r} ({type(site.module).__name__}) has a part called {name!r} of its own")
+
+
+def _like(site: nn.Module, model: nn.Module) -> Tensor:
+    """A tensor with the device and floating type of the site's parameters, or else of the model's."""
+    parameters = (*site.parameters(), *model.parameters())
+    return next((parameter for parameter in parameters if parameter.is_floating_point()), torch.empty(0))
+
+
+def _attached(model: nn.Module) -> Iterator[tuple[nn.Module, AttentionHook]]:
+    for module in model.modules():
+        for hook in module._forward_hooks.values():
+            if isinstance(hook, AttentionHook):
+                yield module, hook

@@ -1,0 +1,279 @@
+"""Where attention can go: sites, found in one pass through the model.
+
+A table of families would need a line for every architecture there is. What a good place is can be seen in the pass
+itself: the end of a residual branch is the module whose output is added to what came into its block.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from regard.attaching.layouts import Layout, layout_of, plausible
+from regard.attaching.tracing import Run, Trace, evaluating, follow, in_words, tensors
+
+CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
+NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
+WEIGHTS_END = (nn.Softmax, nn.Dropout, nn.Identity)  # after which B heads N N attention weights look like maps
+REDUCED = (128, 224)  # pixels of the examples tried first: several positions at stride 32, a multiple of 14
+
+
+@dataclass(frozen=True, eq=False)
+class Site:
+    """A module after which attention can go.
+
+    Args:
+        name: its name in the model.
+        module: the module.
+        shape: B C H W of its output on the example, brought to that order.
+        layout: the order that its output really has.
+    """
+
+    name: str
+    module: nn.Module
+    shape: tuple[int, int, int, int]
+    layout: Layout
+
+    @property
+    def channels(self) -> int:
+        return self.shape[1]
+
+
+def survey(
+    model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None, *, full_size: bool = False
+) -> tuple[list[Site], tuple[Any, ...]]:
+    """`attaching.sites`, and the inputs that the model ran on: of the size that it declares where that matters."""
+    view = _View(model, example, full_size)
+    if after is not None:
+        return view.distinct(view.named(name) for name in match(model, after)), view.inputs
+    found = view.chosen()
+    if not found:
+        raise ValueError(f"no module of {type(model).__name__} outputs a map once in a pass; name one with after=")
+    return found, view.inputs
+
+
+def stages(model: nn.Module, example: Any = None) -> list[Site]:
+    """The ends of the feature stages that timm declares, or the last module at every resolution.
+
+    Args and Raises: as `attaching.sites`.
+    """
+    found = _View(model, example).stages()
+    if not found:
+        raise ValueError(f"no module of {type(model).__name__} outputs a map once in a pass")
+    return found
+
+
+def match(model: nn.Module, after: str | Sequence[str]) -> list[str]:
+    """Names of the modules that any of the patterns matches, in the order of the model.
+
+    Raises:
+        LookupError: a pattern matches none; the message names the nearest modules.
+    """
+    names = [name for name, _ in model.named_modules(remove_duplicate=False) if name]
+    matched: set[str] = set()
+    patterns = [after] if isinstance(after, str) else list(after)
+    if not patterns:
+        raise LookupError("after= names no module; leave it out to have the places chosen")
+    for pattern in patterns:
+        hits = [name for name in names if _fits(name.split("."), pattern.split("."))]
+        if not hits:
+            near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.3) or names[:3]
+            raise LookupError(f"after={pattern!r} matches no module of {type(model).__name__}; near: {', '.join(near)}")
+        matched.update(hits)
+    return [name for name in names if name in matched]
+
+
+def _fits(name: list[str], pattern: list[str]) -> bool:
+    return len(name) == len(pattern) and all(map(fnmatchcase, name, pattern))
+
+
+class _View:
+    """A model, and what one pass through it showed."""
+
+    def __init__(self, model: nn.Module, example: Any, full_size: bool = False) -> None:
+        self.model = model
+        self.inputs, self.trace = _first_that_runs(model, example, full_size)
+        self.runs = self.trace.ordered()
+        self.batch, self.image = _batch_and_image(self.inputs)
+
+    def site(self, run: Run) -> Site:
+        """The site of a call; for a container, whose children are its forward, that of its last child.
+
+        Raises: ValueError saying what the module outputs.
+        """
+        if isinstance(run.module, CONTAINERS):
+            inner = [maker for maker in run.makers if not isinstance(maker.module, CONTAINERS)]
+            if not inner:
+                raise ValueError(f"{run.name!r} is a {type(run.module).__name__}; name the module at its end instead")
+            run = inner[-1]
+        runs = self.trace.runs[run.module]
+        what = (
+            f"{run.name!r} ({type(run.module).__name__}) outputs {' and '.join(dict.fromkeys(r.output for r in runs))}"
+        )
+        if len(runs) > 1:
+            raise ValueError(f"{what} in {len(runs)} calls a pass; attention needs a module that runs once")
+        if run.shape is None or len(run.shape) not in (3, 4):
+            raise ValueError(f"{what}; attention needs one map B C H W or B H W C, or tokens B N C")
+        if run.shape[0] != self.batch:
+            raise ValueError(f"{what} for a batch of {self.batch}; attention needs a map whose first axis is the batch")
+        layout = layout_of(self.sources(run), run.shape, self.image, getattr(self.model, "num_prefix_tokens", None))
+        if layout is None:
+            raise ValueError(f"{what}; that is no grid of the aspect of the image, whatever the number of class tokens")
+        shape = layout.bring(torch.empty(run.shape, device="meta")).shape
+        return Site(run.name, run.module, (shape[0], shape[1], shape[2], shape[3]), layout)
+
+    def sources(self, run: Run) -> list[nn.Module]:
+        """The module of a call, and the last layer inside it with an output of the same shape."""
+        layers = [
+            inner.module
+            for inner in self.runs
+            if run.start < inner.start and inner.end < run.end and inner.shape == run.shape
+            if next(inner.module.parameters(recurse=False), None) is not None
+        ]
+        return [run.module, *layers[-1:]]
+
+    def named(self, name: str) -> Site:
+        """Raises: ValueError if the module is no site."""
+        module = self.model.get_submodule(name)
+        runs = self.trace.runs.get(module)
+        if not runs:
+            raise ValueError(f"{name!r} ({type(module).__name__}) is not called when the model runs")
+        return self.site(runs[-1])
+
+    def possible(self, runs: Iterable[Run]) -> Iterator[Site]:
+        """The sites of those calls that have one."""
+        for run in runs:
+            try:
+                yield self.site(run)
+            except ValueError:
+                continue
+
+    def distinct(self, sites: Iterable[Site]) -> list[Site]:
+        """Each module once, in the order in which they run."""
+        unique = {site.module: site for site in sites}
+        return sorted(unique.values(), key=lambda site: self.trace.runs[site.module][0].end)
+
+    def useful(self, sites: Iterable[Site]) -> list[Site]:
+        """Each module once, without attention weights B heads N N and maps of one channel."""
+        found = self.distinct(sites)
+        return [site for site in found if site.channels > 1 and plausible(site.shape[2:], self.image)]
+
+    def chosen(self) -> list[Site]:
+        """The branch ends, or what comes nearest; the stages where branches are few and in half of the stages only."""
+        found, stages = self.branch_ends() or self.parallel_blocks(), self.stages()
+        few = len(found) < len(stages) and 2 * _resolutions(found) <= _resolutions(stages)
+        return self.heeded(stages if few else found)
+
+    def heeded(self, found: list[Site]) -> list[Site]:
+        """Without the last ones whose map the output ignores: after the last block only the class token is read."""
+        while len(found) > 1 and found[-1].layout.prefix and self._ignores(found[-1]):
+            found = found[:-1]
+        return found
+
+    def _ignores(self, site: Site) -> bool:
+        def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+            return site.layout.put_back(site.layout.bring(output) * 2 + 1, output)
+
+        with evaluating(self.model):
+            before = list(tensors(self.model(*self.inputs)))
+            handle = site.module.register_forward_hook(disturb)
+            try:
+                after = list(tensors(self.model(*self.inputs)))
+            finally:
+                handle.remove()
+        return all(map(torch.equal, before, after))
+
+    def branch_ends(self) -> list[Site]:
+        """The last norm of every residual branch, or what else it ends in."""
+        ends: list[Site] = []
+        for run in self.runs:
+            if run.sum is None or not run.sum.residual:
+                continue
+            makers = [maker for maker in run.sum.branch if not isinstance(maker.module, CONTAINERS)]
+            norms = [maker for maker in makers if any(norm in type(maker.module).__name__ for norm in NORMS)]
+            learned = [maker for maker in makers if next(maker.module.parameters(), None) is not None]
+            ends += list(self.possible([*norms[:1], *reversed(learned), *reversed(makers)]))[:1]
+        return self.useful(ends)
+
+    def parallel_blocks(self) -> list[Site]:
+        """The blocks that end in an addition of branches of which none is a shortcut."""
+        return self.useful(self.possible(run for run in self.runs if run.sum))
+
+    def stages(self) -> list[Site]:
+        """The ends of the feature stages in timm's `feature_info`; where one is no site, the resolutions if more."""
+        modules = dict(self.model.named_modules())
+        declared = [info.get("module") for info in getattr(self.model, "feature_info", None) or ()]
+        runs = [run for name in declared if name in modules for run in self.trace.runs.get(modules[name], [])[-1:]]
+        found = self.useful(self.possible(runs))
+        if declared and len(found) == len(declared):
+            return found
+        return max(found, self.resolutions(), key=_resolutions)
+
+    def resolutions(self) -> list[Site]:
+        """The last 4-D map at every resolution, without pooled vectors, the model's own output and its channels."""
+        result = self.trace.result or ()
+        maps = [run for run in self.runs if run.name and run.shape != result and run.shape and len(run.shape) == 4]
+        last: dict[tuple[int, ...], Site] = {}
+        for site in self.possible(maps):
+            classes = len(result) > 1 and site.channels == result[1]
+            if not classes and site.shape[2:] != (1, 1) and not isinstance(site.module, WEIGHTS_END):
+                last[site.shape[2:]] = site
+        return self.useful(last.values())
+
+
+def _resolutions(found: list[Site]) -> int:
+    return len({site.shape[2:] for site in found})
+
+
+def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:
+    found = list(tensors(inputs))
+    if not found or found[0].ndim == 0:
+        raise ValueError(
+            f"the example is {in_words(inputs)} without a batch of images; give a tensor or a tuple of them"
+        )
+    images = [(tensor.shape[2], tensor.shape[3]) for tensor in found if tensor.ndim == 4]
+    return found[0].shape[0], images[0] if images else None
+
+
+def _first_that_runs(model: nn.Module, example: Any, full_size: bool) -> tuple[tuple[Any, ...], Trace]:
+    """The example, or the first of the likely ones, that the model runs on."""
+    if example is None:
+        candidates: Iterable[tuple[Any, ...]] = _likely(model, full_size)
+    else:
+        candidates = [example if isinstance(example, tuple) else (example,)]
+    problem: Exception | None = None
+    inputs: tuple[Any, ...] = ()
+    for inputs in candidates:
+        _batch_and_image(inputs)
+        try:
+            return inputs, follow(model, inputs)
+        except Exception as error:
+            problem = error
+    shown = ", ".join(map(in_words, inputs))
+    cause = str(problem).partition("\n")[0] or type(problem).__name__
+    hint = "; give an example= that it takes" if example is None else ""
+    raise ValueError(f"{type(model).__name__} does not run on an example of {shown}: {cause}{hint}") from problem
+
+
+def _likely(model: nn.Module, full_size: bool) -> Iterator[tuple[Tensor]]:
+    """Random images that the model may take, the cheapest first unless the full size is wanted."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    sizes = [tuple(config.get("input_size") or (3, 224, 224))[1:]]
+    built = getattr(getattr(model, "patch_embed", None), "img_size", None)  # differs when timm was told another size
+    if isinstance(built, tuple) and built not in sizes:
+        sizes.insert(0, built)
+    elif config and not config.get("fixed_input_size") and not full_size:
+        sizes = [(side, side) for side in REDUCED if side < min(sizes[0])] + sizes
+    convolution = next((module for module in model.modules() if isinstance(module, nn.Conv2d)), None)
+    channels = dict.fromkeys([convolution.in_channels if convolution else 3, 3])
+    weight = next((parameter for parameter in model.parameters() if parameter.is_floating_point()), torch.empty(0))
+    for number in channels:
+        for size in sizes:
+            image = torch.randn(2, number, *size, generator=torch.Generator().manual_seed(0))
+            yield (image.to(weight.device, weight.dtype),)

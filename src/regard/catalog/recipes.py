@@ -1,0 +1,79 @@
+"""The recipes: which systems can be trained, with which data, and what the paper reports.
+
+    recipe = built(recipes.get("ram-mnist"), data=Path("mnist"))
+    result = running.train(recipe, out=Path("run"))
+
+A recipe is a function in `papers/<paper>/recipe.py`, called with the folder of its data set; its listing stands in the
+paper's label, which imports no torch, so that a command line can list all at once. Every recipe has a tiny variant,
+which trains in seconds on embedded data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from regard import catalog
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """What the paper reports.
+
+    Args:
+        measure: the name under which the recipe scores it.
+        value: the paper's number, in the same unit.
+        where: its place in the paper.
+    """
+
+    measure: str
+    value: float
+    where: str
+
+    def __str__(self) -> str:
+        return f"{self.measure} {self.value:g} ({self.where})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """One recipe in the table.
+
+    Args:
+        name: what `regard train` calls it.
+        target: `papers.<paper>.recipe:function`, below `regard`.
+        system: the catalogue's name of what it trains.
+        summary: one line.
+        data: what has to be in the folder that it is given; empty where it brings its own.
+        claim: what the paper reports, where it does.
+    """
+
+    name: str
+    target: str
+    system: str
+    summary: str
+    data: str = ""
+    claim: Claim | None = None
+
+
+@cache
+def listings() -> tuple[Listing, ...]:
+    """Every recipe, by the year and the folder of its paper."""
+    folders = dict.fromkeys(entry.folder for entry in catalog.entries())
+    labels = catalog.labels()
+    return tuple(listing for folder in folders for listing in getattr(labels[folder], "RECIPES", ()))
+
+
+def get(name: str) -> Listing:
+    """The recipe called `name`.
+
+    Raises:
+        LookupError: there is none; the message names the nearest.
+    """
+    for listing in listings():
+        if listing.name == name:
+            return listing
+    raise LookupError(f"no recipe {name!r}; {catalog.nearest(name, (listing.name for listing in listings()))}")

@@ -1,0 +1,51 @@
+"""What an entry costs at a standard size: parameters, and the floating point operations of one forward pass."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from regard.catalog import Entry
+from regard.laws.subject import SIZES, default_arguments, size_of
+
+IMAGE = {"B": 1, "H": 224, "W": 224}
+STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8, "Q": 8, "K": 8, "S": 8, "N": 8}
+
+
+def standard_cost(entry: Entry) -> dict[str, Any]:
+    """Parameters and floating point operations of an entry's default at 256 × 56 × 56, or 8 frames or tokens of it.
+
+    A full system gets one image of 224 × 224, or of the only size that it takes.
+    """
+    factory = entry.load()
+    device = "meta" if entry.system else "cpu"  # shapes tell, and systems are large
+    kwargs = default_arguments(factory, entry.kwargs, {} if entry.system else entry.sizes)
+    if entry.system:
+        usual = inspect.signature(factory).parameters.get("channels")
+        known = {**SIZES, **IMAGE, "C": kwargs.get("channels", usual.default if usual else 3), **entry.sizes}
+    else:
+        free = {letter: size for letter, size in STANDARD.items() if letter not in entry.sizes or letter in "CHW"}
+        known = {**SIZES, **entry.sizes, **free}
+        if "grid" in kwargs:
+            kwargs["grid"] = (known["H"], known["W"])
+        if "channels" in kwargs:
+            kwargs["channels"] = known["C"]
+    with torch.device(device):
+        module = factory(**kwargs).eval()
+    if entry.system and getattr(module, "grid", None):
+        known["H"], known["W"] = module.grid
+    shapes = [[size_of(part, known) for part in axes.removeprefix("bool ").split()] for axes in entry.inputs]
+    inputs = [
+        torch.ones(shape, dtype=torch.bool if axes.startswith("bool ") else None, device=device)
+        for shape, axes in zip(shapes, entry.inputs, strict=True)
+    ]
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        module(*inputs)
+    return {
+        "input": ", ".join(" × ".join(map(str, shape)) for shape in shapes),
+        "parameters": sum(parameter.numel() for parameter in module.parameters()),
+        "flops": counter.get_total_flops(),
+    }

@@ -1,0 +1,113 @@
+"""One look at photographs: every attention map of a network, drawn over each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from regard.data import images
+from regard.saved.opening import Network, open_network
+from regard.viewing import draw
+from regard.viewing.sheet import sheet
+
+LONGEST = 800  # pixels, beyond which a system sees a photograph reduced
+
+
+@dataclass(frozen=True)
+class Looks:
+    """What was written, whether the attention in it had learned anything, and what is not as it was trained."""
+
+    pictures: tuple[Path, ...]
+    trained: bool
+    changed: tuple[str, ...] = ()
+
+
+def look_at(
+    photographs: Sequence[Path],
+    mechanism: str | None = None,
+    *,
+    backbone: str | None = None,
+    weights: Path | None = None,
+    pretrained: bool = False,
+    after: Sequence[str] | None = None,
+    image_size: int | None = None,
+    out: Path = Path("regard-look"),
+    kwargs: Mapping[str, Any] | None = None,
+    **more: Any,
+) -> Looks:
+    """Draws every attention map of `mechanism` on `backbone`, or of a system, over every photograph.
+
+    Args:
+        photographs: image files.
+        mechanism, backbone, weights, pretrained, after: as for `open_network`.
+        image_size: side in pixels of the middle square; None takes the backbone's own. A system sees the whole
+            photograph, and this is its longer side; None stretches it to the size that the system was trained on,
+            where the weights say that, or else takes the photograph's own, up to 800.
+        out: folder for one contact sheet a photograph; made if needed, a name that is taken gets a number.
+        kwargs, more: options of the mechanism or system; in `kwargs` also those whose name is taken here.
+
+    Raises: as `open_network`; ValueError for a photograph that cannot be read.
+    """
+    photographs = [Path(path) for path in photographs]
+    network = open_network(
+        mechanism,
+        backbone=backbone,
+        weights=weights,
+        pretrained=pretrained,
+        after=after,
+        image_size=image_size,
+        kwargs={**(kwargs or {}), **more},
+    )
+    with images.quiet():
+        read = [_read(path, network, image_size) for path in photographs]
+    untrained = "untrained" if network.entry.system else "untrained attention"
+    state = ", ".join([network.name, *([] if network.trained else [untrained]), *network.changed])
+    written = []
+    for path, (shown, seen) in zip(photographs, read, strict=True):
+        try:
+            maps = network.look(seen)
+        except ValueError as error:  # too small for the network
+            raise ValueError(f"{path}: {error}") from error
+        page = sheet(draw(maps, shown.float() / 255), f"{path.name}: {state}")
+        out.mkdir(parents=True, exist_ok=True)
+        target = _free(out / f"{path.stem}-{network.entry.name}.png")
+        page.save(target)
+        written.append(target)
+    return Looks(tuple(written), network.trained, network.changed)
+
+
+def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Tensor]:
+    """What is drawn on, and what the network sees: attention in a backbone the middle square, a system all of it."""
+    if not network.entry.system:
+        assert network.size is not None
+        square = images.read(path, network.size[0]).pixels
+        return square, square
+    shown = images.whole(path, scaled(images.measured(path), longer, LONGEST)).pixels
+    return shown, shown if network.size is None else images.whole(path, network.size).pixels
+
+
+def scaled(measured: tuple[int, int], longer: int | None, most: int | None = None) -> tuple[int, int]:
+    """Height and width of a photograph with another longer side.
+
+    Args:
+        measured: its width and height.
+        longer: the side, in pixels; None keeps its own.
+        most: and then at most so many.
+    """
+    width, height = measured
+    own = max(measured)
+    factor = (longer or min(own, most or own)) / own
+    return max(1, round(height * factor)), max(1, round(width * factor))
+
+
+def _free(path: Path) -> Path:
+    number = 1
+    candidate = path
+    while candidate.exists():
+        number += 1
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate

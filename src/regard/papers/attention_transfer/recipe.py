@@ -1,0 +1,130 @@
+"""A small wide residual network learns from labels alone, from a teacher's answers, or from where the teacher looks.
+
+Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via Attention Transfer.
+Zagoruyko, Komodakis. ICLR 2017, arXiv:1612.03928, Section 4.1.
+
+Every recipe trains the teacher first and then the student, which is the network that is scored. Without a folder the
+data is the embedded digits among pieces of others; in a folder, CIFAR-10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from regard.data import cifar
+from regard.data import mnist as digits
+from regard.data.batches import Images, gathered, normalised
+from regard.papers.attention_transfer.network import WideResNet
+from regard.papers.attention_transfer.task import Pair, Teach, Transfer
+from regard.training.loop import Plan
+from regard.training.recipe import Phase, Recipe
+
+GROUPS = ("groups.0", "groups.1", "groups.2")
+CANVAS, PIECES = 24, 2
+AT_ONCE = 500
+
+
+def plain(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+    """The student learns from labels alone."""
+    return _recipe(data, tiny)
+
+
+def activations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+    """Beside labels, from the teacher's activations: the paper's β, less for the few positions of small images."""
+    return _recipe(data, tiny, beta=1e3 if data is not None and not tiny else BETA, layers=GROUPS)
+
+
+def gradients(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+    """Beside labels, from the gradient of the teacher's loss with respect to the image."""
+    return _recipe(data, tiny, gamma=GAMMA)
+
+
+def distillation(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+    """Beside labels, from the teacher's answers."""
+    return _recipe(data, tiny, alpha=0.9)
+
+
+BETA, GAMMA = 20.0, 1e-2
+
+
+def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
+    own = data is None or tiny
+    # depth and width of student and teacher, and their epochs
+    shapes, epochs = ((10, 0.25), (10, 0.5)), (6, 6)
+    if not tiny:
+        shapes, epochs = ((10, 0.5), (16, 1.0)), (12, 30)
+    if not own:
+        shapes, epochs = ((16, 1.0), (16, 2.0)), (200, 200)
+    if data is None or tiny:
+        train, test, name, augment, normalise = _digits(plain=tiny)
+    else:
+        train, test, name, augment, normalise = _cifar(data)
+    student, teacher = (
+        partial(WideResNet, train[0][0].shape[0], classes=10, depth=depth, width=width) for depth, width in shapes
+    )
+    plan = partial(
+        Plan,
+        batch_size=64 if own else 128,
+        lr=0.1,
+        weight_decay=5e-4,
+        optimizer="sgd",
+        augment=augment,
+        normalise=normalise,
+    )
+    return Recipe(
+        build=partial(_pair, student=student, teacher=teacher),
+        part="student",
+        train=train,
+        test=test,
+        phases=(
+            Phase(name="teacher", task=Teach(10), plan=plan(epochs=epochs[1]), trains=("teacher.*",)),
+            Phase(
+                name="student", task=Transfer(classes=10, **ways), plan=plan(epochs=epochs[0]), trains=("student.*",)
+            ),
+        ),
+        score=partial(_score, normalise=normalise),
+        facts={"data": name, "student": shapes[0], "teacher": shapes[1], **ways},
+    )
+
+
+def _pair(*, student: Callable[[], nn.Module], teacher: Callable[[], nn.Module]) -> Pair:
+    return Pair(student(), teacher())
+
+
+def _digits(*, plain: bool) -> tuple[Any, Any, str, Any, Any]:
+    """Digits anywhere on a canvas, among pieces of others.
+
+    Those to train on lie elsewhere in every epoch, those to test on at four places each. Plain ones stay as they are.
+    """
+    found = digits.embedded()
+    train: Any = found.train
+    test: Any = found.test
+    if plain:
+        return train, test, found.name, None, ((0.3,), (0.37,))
+    often = digits.Greys(test.greys.repeat(4, 1, 1), torch.tensor(test.labels).repeat(4))
+    still = digits.Placed(often, digits.Place(CANVAS, PIECES, test.greys), seed=0)
+    return train, still, found.name, digits.Place(CANVAS, PIECES, train.greys), ((0.16,), (0.29,))
+
+
+def _cifar(folder: Path) -> tuple[Any, Any, str, Any, Any]:
+    found = cifar.load(folder)
+    if len(found.classes) != 10:
+        raise ValueError(f"{folder} holds CIFAR-{len(found.classes)}; CIFAR-10 is needed")
+    return found.train, found.test, found.name, cifar.shifted, cifar.NORMALISE[10]
+
+
+def _score(model: nn.Module, test: Images, device: Any, *, normalise: Any) -> dict[str, float]:
+    """Errors of the student and of its teacher, in percent."""
+    wrong = {"error": 0, "teacher_error": 0}
+    for start in range(0, len(test), AT_ONCE):
+        images, labels = gathered(test, range(start, min(start + AT_ONCE, len(test))))
+        images, labels = normalised(images.to(device), normalise), labels.to(device)
+        for name, logits in (("error", model(images)), ("teacher_error", model(images, teacher=True))):
+            wrong[name] += int((logits.argmax(1) != labels).sum())
+    return {name: 100 * count / len(test) for name, count in wrong.items()}

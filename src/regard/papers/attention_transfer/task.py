@@ -1,0 +1,153 @@
+"""A student learns from labels, and from a teacher that no longer learns.
+
+Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via Attention Transfer.
+Zagoruyko, Komodakis. ICLR 2017, arXiv:1612.03928. Distilling the Knowledge in a Neural Network. Hinton, Vinyals, Dean.
+2015, arXiv:1503.02531.
+
+    L = (1 - α) CE + α T² KL(teacher ‖ student at temperature T)                                        (1)
+      + β Σ over layers of the distance between the attention maps of their activations                 (2)
+      + γ/2 / B Σ ‖∂CE_S/∂x - ∂CE_T/∂x‖²                                                                (3)
+
+The network that is trained is a `Pair`, which answers as its student. Its teacher may be trained first, by `Teach`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regard import catalog
+from regard.papers.attention_transfer.mechanism import AttentionTransfer, GradientTransfer, sensitivity
+from regard.tasks.classify import Classify
+
+
+class Pair(nn.Module):
+    """A student beside its teacher.
+
+    Args:
+        student, teacher: networks that take the same images.
+
+    Shapes: images -> the student's logits, or with `teacher` the teacher's.
+    """
+
+    def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
+        super().__init__()
+        self.student, self.teacher = student, teacher
+
+    def forward(self, x: Tensor, teacher: bool = False) -> Tensor:
+        logits: Tensor = self.teacher(x) if teacher else self.student(x)
+        return logits
+
+
+@dataclass(frozen=True)
+class Teach(Classify):
+    """The teacher of a `Pair` learns to classify."""
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Mean cross-entropy of the teacher."""
+        logits = self._fitting(model(images, teacher=True), len(labels))
+        return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """The student of a `Pair` learns from labels and teacher: equations (1) to (3).
+
+    Args:
+        classes: K, at least 2.
+        alpha: α, the teacher's share of the loss on classes, from 0 (none) to 1; the released code uses 0.9.
+        temperature: T; the released code uses 4.
+        beta: β, the weight of activation-based transfer; 0 leaves it out, the released code uses 1000.
+        layers: names of modules that student and teacher both have, whose outputs (2) compares, of the same
+            resolution; or pairs of such names, the student's first.
+        distance: of the maps: "squared", as released, or "norm", as in the paper.
+        gamma: γ, the weight of gradient-based transfer; 0 leaves it out.
+
+    Raises: ValueError if an argument is out of range, or β is given without layers.
+    """
+
+    classes: int
+    alpha: float = 0.0
+    temperature: float = 4.0
+    beta: float = 0.0
+    layers: tuple[str | tuple[str, str], ...] = ()
+    distance: str = "squared"
+    gamma: float = 0.0
+
+    def __post_init__(self) -> None:
+        Classify(self.classes)
+        catalog.create("distillation", temperature=self.temperature, alpha=self.alpha)
+        AttentionTransfer(distance=self.distance)
+        for name in ("beta", "gamma"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name}={getattr(self, name)!r}: a number of at least 0 is needed")
+        if bool(self.beta) != bool(self.layers):
+            raise ValueError(f"beta={self.beta!r}, layers={self.layers!r}: both are needed, or neither")
+
+    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        """Equations (1) to (3), the mean over the images.
+
+        Shapes: images `B C H W`, labels `B`.
+        Raises: ValueError if the model is no `Pair`, has no module of a name in `layers` or none that runs, or returns
+            another shape.
+        """
+        pair = getattr(model, "module", model)  # of several processes, each has it wrapped
+        if not isinstance(pair, Pair):
+            raise ValueError(f"{type(pair).__name__}: a Pair of student and teacher is needed")
+        names = [(layer, layer) if isinstance(layer, str) else layer for layer in self.layers]
+        if self.gamma:
+            images = images.detach().requires_grad_()
+        with _outputs(pair.student, [ours for ours, _ in names]) as mine:
+            logits = Classify(self.classes)._fitting(model(images), len(labels))
+        loss: Tensor
+        if not (self.alpha or self.beta or self.gamma):
+            return functional.cross_entropy(logits, labels)
+        pair.teacher.eval()
+        with torch.set_grad_enabled(bool(self.gamma)), _outputs(pair.teacher, [theirs for _, theirs in names]) as its:
+            wanted = Classify(self.classes)._fitting(pair.teacher(images), len(labels))
+        distilled = catalog.create("distillation", temperature=self.temperature, alpha=self.alpha)
+        loss = distilled(logits, wanted.detach(), labels)
+        if self.beta:
+            loss = loss + AttentionTransfer(beta=self.beta, distance=self.distance)(mine, [y.detach() for y in its])
+        if self.gamma:
+            ours, theirs = (
+                sensitivity(functional.cross_entropy(z, labels, reduction="sum"), images) for z in (logits, wanted)
+            )
+            loss = loss + GradientTransfer(beta=self.gamma)(ours, theirs.detach()) / len(images)
+        return loss
+
+    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
+        """As of `Classify`."""
+        return Classify(self.classes).score(logits, labels)
+
+
+@contextmanager
+def _outputs(model: nn.Module, names: list[str]) -> Iterator[list[Tensor]]:
+    """The outputs of the named modules, in the order of the names, once the model has run in the block."""
+    modules = dict(model.named_modules())
+    unknown = [name for name in names if name not in modules]
+    if unknown:
+        known = ", ".join(name for name in modules if name)[:300]
+        raise ValueError(f"layers: {type(model).__name__} has no module {unknown[0]!r}; it has {known}")
+    found: dict[str, Tensor] = {}
+    hooks = [
+        modules[name].register_forward_hook(lambda _, __, output, name=name: found.update({name: output}))
+        for name in names
+    ]
+    outputs: list[Tensor] = []
+    try:
+        yield outputs
+        for name in names:
+            if not isinstance(found.get(name), Tensor):
+                raise ValueError(
+                    f"layers: {name!r} of {type(model).__name__} gives no output of one tensor; name a module that does"
+                )
+            outputs.append(found[name])
+    finally:
+        for hook in hooks:
+            hook.remove()

@@ -1,0 +1,74 @@
+"""Label: what the paper is, takes and shows."""
+
+from regard.catalog import Entry, Option, Paper
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="attention_gate",
+        target="papers.attention_unet.mechanism:AttentionGate",
+        paper=Paper(
+            "Attention U-Net: Learning Where to Look for the Pancreas",
+            "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
+            "MIDL",
+            2018,
+            arxiv="1804.03999",
+        ),
+        domains=("spatial",),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        tasks=("segmentation", "medical imaging"),
+        aliases=("Attention U-Net", "AG", "grid attention"),
+        maps={"spatial": "B 1 H W"},
+        kwargs={"channels": 12, "gate_channels": 10},
+        inputs=("B C H W", "B G H/2 W/2"),
+        options=(
+            Option({"hidden": 5, "subsample": (2, 1), "normalization": "softmax", "align_corners": True}, least=(2, 1)),
+            Option({"activation": "softplus", "return_mask": True}, outputs=("B C H W", "B 1 H W")),
+            Option({"subsample": 1, "norm": True, "transform": False}, ("B C H W", "B G H W"), least=(1, 1)),
+            Option(
+                {"dims": 3, "subsample": (1, 2, 2)},
+                ("B C T H W", "B G T H/2 W/2"),
+                ("B C T H W",),
+                {"spatial": "B 1 T H W"},
+            ),
+        ),
+        least=(2, 2),
+        sizes={"G": 10},
+        code="ozan-oktay/Attention-Gated-Networks",
+    ),
+    Entry(
+        name="multi_attention_gate",
+        target="papers.attention_unet.mechanism:MultiAttentionGate",
+        paper=Paper(
+            "Attention U-Net: Learning Where to Look for the Pancreas",
+            "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
+            "MIDL",
+            2018,
+            arxiv="1804.03999",
+        ),
+        domains=("spatial",),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        tasks=("segmentation", "medical imaging"),
+        maps={"spatial": "B 1 H W"},
+        kwargs={"channels": 12, "gate_channels": 10},
+        inputs=("B C H W", "B G H/2 W/2"),
+        options=(
+            Option(
+                {"gates": 3, "hidden": 5, "activation": "softplus", "return_mask": True}, outputs=("B C H W", "B 3 H W")
+            ),
+            Option({"subsample": 1, "normalization": "softmax", "align_corners": True, "gates": 1}, least=(1, 1)),
+            Option(
+                {"dims": 3, "subsample": (1, 2, 2)},
+                ("B C T H W", "B G T H/2 W/2"),
+                ("B C T H W",),
+                {"spatial": "B 1 T H W"},
+            ),
+        ),
+        least=(2, 2),
+        sizes={"G": 10},
+        code="ozan-oktay/Attention-Gated-Networks",
+    ),
+)

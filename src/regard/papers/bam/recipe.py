@@ -1,0 +1,7 @@
+"""ResNet-50 with BAM on a folder of images."""
+
+from functools import partial
+
+from regard.training import classification
+
+imagenet = partial(classification.imagenet, **classification.named("bam_resnet50"))

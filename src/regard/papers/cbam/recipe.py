@@ -1,0 +1,7 @@
+"""ResNet-50 with CBAM on a folder of images."""
+
+from functools import partial
+
+from regard.training import classification
+
+imagenet = partial(classification.imagenet, **classification.named("cbam_resnet50"))

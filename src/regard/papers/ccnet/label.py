@@ -1,0 +1,47 @@
+"""Label: what the paper is, takes and shows."""
+
+from regard.catalog import Entry, Option, Paper
+
+_CCNET = Paper(
+    "CCNet: Criss-Cross Attention for Semantic Segmentation",
+    "Huang, Wang, Huang, Huang, Wei, Liu",
+    "ICCV",
+    2019,
+    arxiv="1811.11721",
+)
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="cca",
+        target="papers.ccnet.mechanism:CrissCrossAttention",
+        paper=_CCNET,
+        domains=("self", "spatial"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        reach="point to point",
+        tasks=("segmentation",),
+        aliases=("criss-cross attention",),
+        maps={"affinity": "B H W S"},
+        kwargs={"channels": 12},
+        options=(Option({"reduction": 4}), Option({"hidden": 5}), Option({"recurrence": 2})),
+        code="speedinghzl/CCNet",
+    ),
+    Entry(
+        name="ccnet",
+        target="papers.ccnet.mechanism:CrissCrossHead",
+        paper=_CCNET,
+        domains=("self", "spatial"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        reach="point to point",
+        tasks=("segmentation",),
+        aliases=("RCCA", "recurrent criss-cross attention"),
+        maps={"affinity": "B H W S"},
+        kwargs={"channels": 6, "classes": 4, "hidden": 8},
+        outputs=("B G H W",),
+        options=(Option({"out": 5, "slope": 0.0, "dropout": 0.3}), Option({"recurrence": 1})),
+        code="speedinghzl/CCNet",
+    ),
+)

@@ -1,0 +1,64 @@
+"""Label: what the paper is, takes and shows."""
+
+from regard.catalog import Entry, Option, Paper
+
+_DANET = Paper(
+    "Dual Attention Network for Scene Segmentation",
+    "Fu, Liu, Tian, Li, Bao, Fang, Lu",
+    "CVPR",
+    2019,
+    arxiv="1809.02983",
+)
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="pam",
+        target="papers.danet.mechanism:PositionAttention",
+        paper=_DANET,
+        domains=("self", "spatial"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        reach="point to point",
+        tasks=("segmentation",),
+        aliases=("position attention module",),
+        maps={"affinity": "B Q K"},
+        kwargs={"channels": 12, "reduction": 4},
+        options=(Option({"hidden": 5}),),
+        code="junfu1115/DANet",
+    ),
+    Entry(
+        name="cam",
+        target="papers.danet.mechanism:ChannelAttention",
+        paper=_DANET,
+        domains=("self", "channel"),
+        soft=True,
+        acts_on=("features",),
+        grain=("channel",),
+        reach="point to point",
+        tasks=("segmentation",),
+        aliases=("channel attention module",),
+        maps={"channel_affinity": "B C C"},
+        kwargs={"channels": 12},
+        options=(Option({"energy": "similar"}),),
+        code="junfu1115/DANet",
+    ),
+    Entry(
+        name="danet",
+        target="papers.danet.mechanism:DualAttentionHead",
+        paper=_DANET,
+        domains=("self", "spatial", "channel"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "channel"),
+        reach="point to point",
+        tasks=("segmentation",),
+        aliases=("dual attention network",),
+        maps={"affinity": "B Q K", "channel_affinity": "B D D"},
+        kwargs={"channels": 12, "classes": 4, "width": 10, "hidden": 3},
+        outputs=("B M H W", "B M H W", "B M H W"),
+        options=(Option({"energy": "similar", "dropout": 0.0}),),
+        sizes={"M": 4},
+        code="junfu1115/DANet",
+    ),
+)

@@ -1,0 +1,109 @@
+"""The deep recurrent attention model on pairs of digits.
+
+Multiple Object Recognition with Visual Attention. Ba, Mnih, Kavukcuoglu. ICLR 2015, arXiv:1412.7755, Section 4.1.
+
+The data is MNIST in its published files: two digits on a canvas of 100×100, to be read from left to right. Every digit
+is the first of one pair; pairs stay as they are. The error is the share of pairs with anything wrong.
+
+Trained all at once, the locations leave the image before anything can be read: as long as no glimpse tells one digit
+from another no reward tells one location from another, and a mean outside the image gets no more signal. So it first
+learns to read wherever a glimpse happens to fall, and then where to look, with means that stay inside.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from regard.data import ImageSet
+from regard.data import mnist as digits
+from regard.data.mnist import NORMALISE
+from regard.papers.dram.network import DeepRecurrentAttention
+from regard.papers.dram.task import Read
+from regard.training.loop import Plan
+from regard.training.recipe import Phase, Recipe
+
+CANVAS = 100
+STD = 0.15  # of the policy: as in RAM's recipes wide enough to meet a digit by chance
+SCATTERED = 0.45  # standard deviation of the places at which it learns to read
+READS = ("look.*", "what.*", "where.*", "lower.*", "reduce.*", "classifier.*", "baseline.*")
+
+
+def pairs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+    """100×100, 4 glimpses of 12×12 at 2 scales for each digit."""
+    if tiny:
+        return _tiny()
+    phases = _learned(reads=10, looks=40, batch_size=128, lr=5e-4)
+    return _recipe(digits.load(_given(data)), CANVAS, {"glimpses": 4, "std": STD, "bounded": True}, phases)
+
+
+def strips(data: Path | None = None, *, tiny: bool = False) -> Recipe:
+    """The same pairs for a small network: 3 glimpses of 12×12 at 3 scales for each digit, narrower layers."""
+    if tiny:
+        return _tiny()
+    sizes = {
+        "glimpses": 3,
+        "patches": 3,
+        "glimpse_widths": (16, 16, 32),
+        "features": 256,
+        "hidden": (128, 128),
+        "class_hidden": 128,
+        "std": STD,
+        "bounded": True,
+    }
+    phases = _learned(reads=3, looks=12, batch_size=128, lr=1e-3)
+    return _recipe(digits.load(_given(data)), CANVAS, sizes, phases)
+
+
+def _tiny() -> Recipe:
+    sizes = {
+        "glimpses": 1,
+        "glimpse_size": 16,
+        "glimpse_widths": (8,),
+        "glimpse_kernels": (5,),
+        "features": 48,
+        "context_size": 8,
+        "context_widths": (4, 8),
+        "context_kernels": (3, 3),
+        "hidden": (48, 32),
+        "class_hidden": 32,
+        "std": 0.05,
+    }
+    reads = _phase("read", READS, epochs=10, batch_size=32, lr=4e-3)
+    looks = _phase("look", epochs=2, batch_size=32, lr=1e-3)
+    return _recipe(digits.embedded(), 32, sizes, (reads, looks))
+
+
+def _given(data: Path | None) -> Path:
+    if data is None:
+        raise ValueError(f"no folder of MNIST is given; it should hold {digits.WANTED}")
+    return data
+
+
+def _learned(*, reads: int, looks: int, **plan: Any) -> tuple[Phase, ...]:
+    return (
+        _phase("read", READS, weight=0.0, spread=SCATTERED / STD, epochs=reads, **plan),
+        _phase("look", weight=0.02, epochs=looks, **plan),
+    )
+
+
+def _phase(
+    name: str, trains: tuple[str, ...] = ("*",), *, weight: float = 0.1, spread: float = 1.0, **plan: Any
+) -> Phase:
+    task = Read(len(digits.CLASSES), 2, weight=weight, spread=spread)
+    return Phase(
+        name=name, task=task, plan=Plan(weight_decay=0.0, clip=5.0, normalise=NORMALISE, **plan), trains=trains
+    )
+
+
+def _recipe(found: ImageSet, canvas: int, sizes: dict[str, Any], phases: tuple[Phase, ...]) -> Recipe:
+    train: Any = found.train
+    test: Any = found.test
+    return Recipe(
+        build=partial(DeepRecurrentAttention, targets=2, **sizes),
+        train=digits.Pairs(train, canvas, seed=0),
+        test=digits.Pairs(test, canvas, seed=1),
+        phases=phases,
+        facts={"data": found.name, "canvas": canvas, **sizes},
+    )

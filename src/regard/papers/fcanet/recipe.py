@@ -1,0 +1,7 @@
+"""FcaNet-50 on a folder of images."""
+
+from functools import partial
+
+from regard.training import classification
+
+imagenet = partial(classification.imagenet, **classification.named("fcanet50"))

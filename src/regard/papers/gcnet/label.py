@@ -1,0 +1,40 @@
+"""Label: what the paper is, takes and shows."""
+
+from regard.catalog import Entry, Option, Paper
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="gc",
+        target="papers.gcnet.mechanism:GlobalContext",
+        paper=Paper(
+            "GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond",
+            "Cao, Xu, Lin, Wei, Hu",
+            "ICCV Workshops",
+            2019,
+            arxiv="1904.11492",
+        ),
+        domains=("spatial", "channel", "global"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "channel"),
+        tasks=("detection", "segmentation"),
+        aliases=("GC-Net", "GC block", "global context"),
+        maps={"spatial": "B 1 H W"},
+        kwargs={"channels": 12, "reduction": 4},
+        options=(
+            Option({"hidden": 5}),
+            Option({"pool": "average"}, maps={}),
+            Option({"fusion": ("mul",)}, maps={"spatial": "B 1 H W", "channel": "B C 1 1"}),
+            Option({"fusion": ("mul", "add")}, maps={"spatial": "B 1 H W", "channel": "B C 1 1"}),
+            Option({"pool": "average", "fusion": ("mul",)}, maps={"channel": "B C 1 1"}),
+        ),
+        code="xvjiarui/GCNet",
+    ),
+)
+
+NETWORKS: tuple[str, ...] = (
+    "gc_resnet50_r4",
+    "gc_resnet101_r4",
+    "gc_resnet50_r16",
+    "gc_resnet101_r16",
+)

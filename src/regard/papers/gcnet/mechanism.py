@@ -1,0 +1,90 @@
+"""One context vector for the whole map, pooled by a learned softmax, transformed and fused back into every position.
+
+GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. Cao, Xu, Lin, Wei, Hu. ICCV Workshops 2019,
+arXiv:1904.11492. Official code: xvjiarui/GCNet.
+
+    m_i = softmax_i(w · x_i + b),  i over the HW positions            context modelling, Eq. 4       (1)
+    c   = Σ_i m_i x_i                                                                                (2)
+    T(c) = W₂ relu(LN(W₁ c + b₁)) + b₂                                transform                      (3)
+    y_i = σ(T_mul(c)) · x_i                                           fusion by multiplication       (4)
+    y_i = x_i + T_add(c)                                              fusion by addition, Eq. 5      (5)
+
+Place: in every residual block of stages 3 to 5, after the last batch norm of the branch and before the addition.
+Cost: two passes to read and one to write, 2C²/r multiplications; O(C + HW) extra memory. No N × N matrix.
+Deviations: none between paper and code in the default. Both fusions together multiply first and add then, each with a
+    transform of its own. W₂ and b₂ start at zero, so that addition starts as the identity (multiplication at 1/2).
+Errata: ports that never apply the softmax of (1), so that the context grows with the map's area, or that put batch norm
+    in the place of layer norm, are not this mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from regard.checks import bottleneck_width
+from regard.core import Attention
+from regard.ops import pooling
+from regard.ops.convolution import convolved
+
+
+class _Transform(nn.Sequential):
+    """T of Eq. 3, starting at zero."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        last = nn.Conv2d(hidden, channels, 1)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)  # type: ignore[arg-type]
+        super().__init__(nn.Conv2d(channels, hidden, 1), nn.LayerNorm((hidden, 1, 1)), nn.ReLU(inplace=True), last)
+
+
+class GlobalContext(Attention):
+    """Global context pooled by a learned softmax and fused back.
+
+    Args:
+        channels: C of the input.
+        reduction: r, how many times narrower the transform is; the paper uses 16 and 4.
+        hidden: width of the transform itself, in place of `reduction`.
+        pool: "attention", the softmax of Eq. 1, or "average".
+        fusion: "add", "mul" or both; multiplication comes first.
+
+    Shapes: x `B C H W` -> `B C H W`.
+    Maps: spatial `B 1 H W`, sums to 1 (attention pooling); channel `B C 1 1`, in (0, 1) (fusion by multiplication).
+    Raises: ValueError for an unknown pool or fusion, or a `reduction` that leaves no hidden channel.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 16,
+        hidden: int | None = None,
+        pool: str = "attention",
+        fusion: Sequence[str] = ("add",),
+    ) -> None:
+        super().__init__()
+        hidden = bottleneck_width(channels, reduction, hidden)
+        if pool not in ("attention", "average"):
+            raise ValueError(f"pool={pool!r}: attention or average is needed")
+        if not fusion or isinstance(fusion, str) or any(way not in ("add", "mul") for way in fusion):
+            raise ValueError(f"fusion={fusion!r}: a sequence of add, mul or both is needed")
+        self.mask = nn.Conv2d(channels, 1, 1) if pool == "attention" else None
+        if self.mask is not None:
+            nn.init.kaiming_normal_(self.mask.weight, mode="fan_in")
+            nn.init.zeros_(self.mask.bias)  # type: ignore[arg-type]
+        self.mul = _Transform(channels, hidden) if "mul" in fusion else None
+        self.add = _Transform(channels, hidden) if "add" in fusion else None
+
+    def context(self, x: Tensor) -> Tensor:
+        if self.mask is None:
+            return pooling.average(x)[:, :, None, None]
+        m = convolved(self.mask, x).flatten(2).softmax(-1)  # [B, 1, HW]
+        m = self.see("spatial", m.unflatten(-1, x.shape[2:])).flatten(2)
+        return pooling.weighted(x, m)[:, :, None, None]  # [B, C, 1, 1]
+
+    def forward(self, x: Tensor) -> Tensor:
+        c = self.context(x)
+        if self.mul is not None:
+            x = x * self.see("channel", self.mul(c).sigmoid())
+        return x if self.add is None else x + self.add(c)

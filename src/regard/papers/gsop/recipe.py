@@ -1,0 +1,7 @@
+"""GSoP-Net2 on a folder of images."""
+
+from functools import partial
+
+from regard.training import classification
+
+imagenet = partial(classification.imagenet, **classification.named("gsop_net2"))

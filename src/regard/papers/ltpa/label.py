@@ -1,0 +1,78 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="ltpa",
+        target="papers.ltpa.mechanism:LearnToPay",
+        paper=Paper("Learn To Pay Attention", "Jetley, Lord, Lee, Torr", "ICLR", 2018, arxiv="1804.02391"),
+        domains=("spatial", "cross"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        tasks=("classification",),
+        aliases=("learn to pay attention",),
+        maps={"attention": "B 1 H W"},
+        kwargs={"channels": 6, "gate_channels": 10},
+        inputs=("B C H W", "B G"),
+        outputs=("B G",),
+        sizes={"G": 10},
+        options=(
+            Option({"compatibility": "dot"}),
+            Option({"gate_channels": None}, inputs=("B C H W", "B C"), outputs=("B C",), sizes={}),
+            Option({"normalise": "sigmoid", "return_compatibility": True}, outputs=("B 1 H W", "B G")),
+            Option({"project": "global", "normalise": "sigmoid"}, outputs=("B C",)),
+            Option({"compatibility": "additive", "hidden": 8}, inputs=("B C H W", "B G H/2 W/2"), outputs=("B C",)),
+        ),
+        code="SaoYan/LearnToPayAttention",
+    ),
+    Entry(
+        name="attention_vgg",
+        target="papers.ltpa.network:AttentionVGG",
+        paper=Paper("Learn To Pay Attention", "Jetley, Lord, Lee, Torr", "ICLR", 2018, arxiv="1804.02391"),
+        domains=("spatial", "cross"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        tasks=("classification",),
+        aliases=("VGG-att",),
+        maps={"attention": "B 1 h w"},
+        kwargs={"channels": 3, "classes": 4, "grid": (33, 35), "widths": (2, 3, 4, 5, 6, 7)},
+        outputs=("B 4",),
+        options=(
+            Option({"attend": "after", "normalise": "sigmoid"}),
+            Option({"attend": None}, maps={}),
+            Option({"return_compatibility": True}, outputs=("B 4", "B 1 33 35", "B 1 16 17", "B 1 8 8")),
+        ),
+        sizes={"H": 33, "W": 35},
+        code="SaoYan/LearnToPayAttention",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="ltpa-before",
+        target="papers.ltpa.recipe:before",
+        system="attention_vgg",
+        summary="a VGG that decides by what it attends to at three layers, before their poolings",
+        data="the files of CIFAR-100, as claimed, or of CIFAR-10",
+        claim=Claim(measure="error", value=22.97, where="Table 1, CIFAR-100, (VGG-att3)-concat-pc"),
+    ),
+    Listing(
+        name="ltpa-after",
+        target="papers.ltpa.recipe:after",
+        system="attention_vgg",
+        summary="the same with attention after the poolings",
+        data="the files of CIFAR-100 or CIFAR-10",
+    ),
+    Listing(
+        name="ltpa-none",
+        target="papers.ltpa.recipe:plain",
+        system="attention_vgg",
+        summary="the same VGG without attention",
+        data="the files of CIFAR-100, as claimed, or of CIFAR-10",
+        claim=Claim(measure="error", value=30.62, where="Table 1, CIFAR-100, VGG"),
+    ),
+)

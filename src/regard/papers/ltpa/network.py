@@ -1,0 +1,146 @@
+"""Classifier of small images that decides by what it attends to at three of its layers.
+
+Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391.
+Official code: none for PyTorch; SaoYan/LearnToPayAttention is the one in use.
+
+    l_1, l_2, l_3 = outputs of stages 3, 4, 5                          before or after their pooling    (1)
+    g = W * stage6(l_3)                                                * a convolution over all that is left (2)
+    c_s,i = u_s · (P_s l_s,i + g),  a_s = softmax over positions of c_s                                 (3)
+    g_s = Σ_i a_s,i P_s l_s,i                                                                           (4)
+    z = U [g_1; g_2; g_3] + b                                          (VGG-att3)-concat-pc             (5)
+
+    Stages of 2, 2, 3, 3, 3 and 2 convolutions of 3 × 3, each with BN and ReLU, 64, 128, 256, 512, 512 and 512 wide;
+    pooled by 2 after stages 3, 4 and 5, and after either convolution of stage 6. P_1 brings 256 channels to 512.
+
+Place: CIFAR-10 and -100, SVHN and others at 32 × 32; the maps a_s are the answer to where it looked.
+Cost: 20.0 million parameters with 100 classes; 3.8 thousand million multiplications at 32 × 32. Without early pooling
+    the first three stages take nearly half of them. (3) and (4): mechanisms/learn_to_pay.py.
+Deviations: paper has biases and dropout of VGG and projects g to the widths of l | port: batch norms, no dropout,
+    projects l_1 to that of g | as the port. Paper attends before pooling | port, both | `attend="before"`, and "after".
+    The port's normalize_attn=False, which its command line turns on by default, is not the paper's (see there).
+    Weights start as the port's: Xavier uniform with gain √2, batch norms' weights uniform in 0..1.
+Errata: the port answers with scores and three maps of compatibilities even where attention is off, then None.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import check_norm_batch, positive
+from regard.core import Attention
+from regard.ops.tracing import exporting
+from regard.papers.ltpa.mechanism import LearnToPay
+
+WIDTHS = (64, 128, 256, 512, 512, 512)
+CONVOLUTIONS = (2, 2, 3, 3, 3, 2)
+PLACES = ("before", "after")
+
+
+class _Stage(nn.Module):
+    """Convolutions of 3 × 3, each with batch norm and ReLU, and pooled by 2 if `pool`."""
+
+    def __init__(self, channels: int, out: int, count: int, *, pool: bool = False) -> None:
+        super().__init__()
+        widths = [channels] + [out] * count
+        self.convolutions = nn.ModuleList(nn.Conv2d(before, after, 3, padding=1) for before, after in pairwise(widths))
+        self.norms = nn.ModuleList(nn.BatchNorm2d(out) for _ in range(count))
+        self.pool = nn.MaxPool2d(2) if pool else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        for convolve, norm in zip(self.convolutions, self.norms, strict=True):
+            x = convolve(x)
+            check_norm_batch(norm, x)
+            x = norm(x).relu()
+            if self.pool is not None:
+                x = self.pool(x)
+        return x
+
+
+class AttentionVGG(Attention):
+    """Classifier of small images that decides by what it attends to at three of its layers.
+
+    Args:
+        channels: of the image.
+        classes: width of the scores.
+        grid: height and width of the image, each at least 32.
+        widths: of the six stages.
+        attend: to each stage "before" or "after" its pooling, or None: a VGG that reads g.
+        normalise: "softmax" over positions, or "sigmoid" of each and the mean, the port's other way.
+        return_compatibility: return c_1, c_2 and c_3 after the scores, as the port does.
+
+    Shapes: `B C H W` -> `B classes`, with `return_compatibility` also c_s `B 1 h w`.
+    Maps: attention a_s `B 1 h w`, one for each of the three.
+    Raises: ValueError for an unknown setting, sizes that are not positive, and images of another grid.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        *,
+        classes: int = 100,
+        grid: tuple[int, int] = (32, 32),
+        widths: Sequence[int] = WIDTHS,
+        attend: str | None = "before",
+        normalise: str = "softmax",
+        return_compatibility: bool = False,
+    ) -> None:
+        super().__init__()
+        self.channels = positive("channels", channels)
+        positive("classes", classes)
+        if attend not in (*PLACES, None):
+            raise ValueError(f"attend={attend!r}: before, after or None is needed")
+        if len(widths) != len(CONVOLUTIONS):
+            raise ValueError(f"widths={widths!r}: {len(CONVOLUTIONS)} widths are needed, one for each stage")
+        if len(grid) != 2 or min(grid) < 32:
+            raise ValueError(f"grid={grid!r}: at least 32 × 32 is needed, since 5 poolings leave 1 of 32")
+        if return_compatibility and attend is None:
+            raise ValueError("return_compatibility=True: attend= before or after is needed")
+        self.grid, self.attend, self.return_compatibility = (grid[0], grid[1]), attend, return_compatibility
+        before = (channels, *widths[:-1])
+        stages = [
+            _Stage(a, positive("widths", b), count, pool=i == 5)
+            for i, (a, b, count) in enumerate(zip(before, widths, CONVOLUTIONS, strict=True))
+        ]
+        self.early = nn.Sequential(*stages[:3])
+        self.middle, self.late, self.last = stages[3:]
+        self.pool = nn.MaxPool2d(2)
+        top = widths[-1]
+        self.join = nn.Conv2d(top, top, (self.grid[0] // 32, self.grid[1] // 32))
+        looks = widths[2:5] if attend is not None else ()
+        self.attentions = nn.ModuleList(
+            LearnToPay(
+                width,
+                gate_channels=top,
+                normalise=normalise,
+                return_compatibility=True,
+            )
+            for width in looks
+        )
+        self.classify = nn.Linear(top * (len(looks) or 1), classes)
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d | nn.Linear):
+                nn.init.xavier_uniform_(part.weight, gain=math.sqrt(2))
+                if part.bias is not None:
+                    nn.init.zeros_(part.bias)
+            elif isinstance(part, nn.BatchNorm2d):
+                nn.init.uniform_(part.weight)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        if not exporting() and tuple(x.shape[2:]) != self.grid:
+            raise ValueError(f"images of {tuple(x.shape[2:])}, but the network is built for grid={self.grid}")
+        taps = []
+        for stage in (self.early, self.middle, self.late):
+            full = stage(x)
+            x = self.pool(full)
+            taps.append(full if self.attend == "before" else x)
+        g = self.join(self.last(x)).flatten(1)  # [B, C]
+        if self.attend is None:
+            return self.classify(g)
+        looks = [attention(tap, g) for attention, tap in zip(self.attentions, taps, strict=True)]
+        scores = self.classify(torch.cat([attended for _, attended in looks], 1))
+        return (scores, *(c for c, _ in looks)) if self.return_compatibility else scores

@@ -1,0 +1,167 @@
+"""Every position attends to every position, in space or in space and time.
+
+Non-local Neural Networks. Wang, Girshick, Gupta, He. CVPR 2018, arXiv:1711.07971.
+Official code: facebookresearch/video-nonlocal-net (Caffe2), facebookresearch/SlowFast (PyTorch).
+
+    θ = W_θ x,  φ = W_φ x,  g = W_g x                                 C -> C', C' = C/2              (1)
+    A_ij = softmax_j(x_i · x_j)                                       gaussian, Eq. 2                (2)
+    A_ij = softmax_j(θ_i · φ_j)                                       embedded_gaussian, Eq. 3       (3)
+    A_ij = θ_i · φ_j / N                                              dot_product, Eq. 4             (4)
+    A_ij = relu(w_θ · θ_i + w_φ · φ_j) / N                            concatenation, Eq. 5           (5)
+    z_i = BN(W_z Σ_j A_ij g_j) + x_i                                  block, Eq. 6                   (6)
+
+    j runs over the N positions that are left when φ and g are max-pooled.
+
+Place: after a residual block: five blocks in stages 3 and 4 of a video ResNet, one before the last block of stage 4 for
+    detection.
+Cost: no N × N matrix unless watched. (2), (3) 2N²C' multiplications, memory linear in N; (4) 2NC'² by associativity;
+    (5) N log N + NC' by sorting. Pooling divides N² by 4.
+Deviations: paper, Eq. 3, does not scale | official code divides the logits of (3) by √C' | default `scale=True`. Paper
+    pools φ and g | official code pools x before their convolutions, popular ports (AlexHex7, mmcv) after them |
+    `pool_first`. A side of length 1 is not pooled, where the official code fails. BN starts at 0, or W_z where there is
+    no BN, so that the block starts as the identity, as released.
+Errata: ports that multiply the logits by √C', scale by C in place of C', fix C' at 1 (a division of the reduction by
+    itself), or divide the rectified affinity in place, which cannot be trained, are not this mechanism.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.checks import positive
+from regard.core import Attention
+from regard.layers import Pointwise
+from regard.ops import affinity as pairs
+from regard.ops.precision import uncast, wide_linear, wide_norm, widened
+
+_AFFINITIES = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
+
+
+def _max_pool_1d(x: Tensor, size: Sequence[int]) -> Tensor:
+    """As a map one position wide, because `max_pool1d` fixes the length when exported."""
+    return F.max_pool2d(x[..., None], (*size, 1))[..., 0]
+
+
+_MAX_POOL: dict[int, Callable[..., Tensor]] = {1: _max_pool_1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+class NonLocal(Attention):
+    """Every position attends to every position of a sequence, an image or a video.
+
+    Args:
+        channels: C of the input.
+        hidden: C' of θ, φ and g; None takes C // 2, at least 1.
+        affinity: embedded_gaussian, gaussian, dot_product or concatenation.
+        dims: 1 for sequences, 2 for images, 3 for video.
+        pool: size of the max pooling of φ and g on every axis, or one for each axis; 2 leaves time alone, 1 is none.
+        pool_first: pool x before the convolutions (official) rather than their outputs (popular ports).
+        scale: divide the embedded-gaussian logits by √C'; `True` is the official code, `False` the paper.
+        norm: batch norm after W_z.
+
+    Shapes: x `B C T`, `B C H W` or `B C T H W`, returned alike. Maps: affinity `B Q K`, Q positions by K pooled ones;
+        its rows sum to 1 for the two gaussians.
+    Raises: ValueError for an unknown affinity, other dims, or a pool that does not fit them.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int | None = None,
+        affinity: str = "embedded_gaussian",
+        dims: int = 2,
+        pool: int | Sequence[int] = 2,
+        pool_first: bool = True,
+        scale: bool = True,
+        norm: bool = True,
+    ) -> None:
+        super().__init__()
+        positive("channels", channels)
+        hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
+        if affinity not in _AFFINITIES:
+            raise ValueError(f"affinity={affinity!r}: one of {', '.join(_AFFINITIES)} is needed")
+        if dims not in _MAX_POOL:
+            raise ValueError(f"dims={dims!r}: 1, 2 or 3 is needed")
+        sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else tuple(pool)
+        if len(sizes) != dims:
+            raise ValueError(f"pool={pool!r}: {dims} sizes are needed for dims={dims}, or a single one")
+        self.affinity = affinity
+        self.pool = tuple(positive("pool", size) for size in sizes)
+        self.pool_first = pool_first
+        self.scale = hidden**-0.5 if scale and affinity == "embedded_gaussian" else 1.0
+        embedded = affinity != "gaussian"
+        self.theta = Pointwise(channels, hidden) if embedded else None
+        self.phi = Pointwise(channels, hidden) if embedded else None
+        self.g = Pointwise(channels, hidden)
+        self.relate = Pointwise(2 * hidden, 1, bias=False) if affinity == "concatenation" else None
+        self.out = Pointwise(hidden, channels)
+        self.norm = nn.BatchNorm1d(channels) if norm else None
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for layer in (self.theta, self.phi, self.g, self.out):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=0.01)
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.out.weight if self.norm is None else self.norm.weight)
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """Max-pools every axis that is long enough: `B C *grid` -> `B C *smaller`."""
+        sizes = [min(size, length) for size, length in zip(self.pool, x.shape[2:], strict=True)]
+        return x if all(size == 1 for size in sizes) else _MAX_POOL[len(sizes)](x, sizes)
+
+    def embed(self, layer: Pointwise, x: Tensor, pooled: Tensor) -> Tensor:
+        """Projects and pools, from x `B C *grid` or its pooled positions `B C K` -> `B K C'`."""
+        if self.pool_first:
+            return layer.tokens(pooled)
+        return self.pooled(layer(x.flatten(2)).unflatten(-1, x.shape[2:])).flatten(2).mT
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 2 + len(self.pool):
+            raise ValueError(f"input of shape {tuple(x.shape)}: dims={len(self.pool)} takes {2 + len(self.pool)} axes")
+        n = x.flatten(2)
+        pooled = self.pooled(x).flatten(2) if self.pool_first or self.phi is None else n
+        theta = n.mT.contiguous() if self.theta is None else self.theta.tokens(n)  # [B, Q, C']
+        if self.phi is not None:
+            phi = self.embed(self.phi, x, pooled)  # [B, K, C']
+        else:
+            phi = theta if max(self.pool) == 1 else pooled.mT
+        g = self.embed(self.g, x, pooled)  # [B, K, C']
+        if "gaussian" in self.affinity:
+            z = self.out(self.attend(theta, phi, g, x).mT)  # [B, C, N]
+            z = z if self.norm is None else self.norm(z)
+            return z.unflatten(-1, x.shape[2:]) + x
+        with uncast(x):  # products that are not averaged leave half precision
+            y = self.attend(widened(theta), widened(phi), widened(g), x)  # [B, Q, C']
+            z = self.out(y.mT) if self.out.weight.dtype == y.dtype else wide_linear(self.out, y).mT  # type: ignore[arg-type]
+            z = z if self.norm is None else wide_norm(self.norm, z)
+            return (z.unflatten(-1, x.shape[2:]) + x).to(x.dtype)
+
+    def attend(self, theta: Tensor, phi: Tensor, g: Tensor, x: Tensor) -> Tensor:
+        """Σ_j A_ij g_j, through A only when somebody watches."""
+        if self.relate is not None:
+            w_theta, w_phi = widened(self.relate.weight[0]).chunk(2)
+            theta, phi = theta @ w_theta, phi @ w_phi  # [B, Q], [B, K]
+        if self.watched:
+            return self.see("affinity", self.weights(theta, phi), **self.grids(x)) @ g
+        if self.affinity == "dot_product":
+            return pairs.product_attend(theta, phi, g)
+        if self.affinity == "concatenation":
+            return pairs.sum_attend(theta, phi, g)
+        return pairs.softmax_attend(theta, phi, g, scale=self.scale)
+
+    def weights(self, theta: Tensor, phi: Tensor) -> Tensor:
+        """A of Eqs. 2 to 5: `B Q K`."""
+        if self.affinity == "dot_product":
+            return pairs.product_weights(theta, phi)
+        if self.affinity == "concatenation":
+            return pairs.sum_weights(theta, phi)
+        return pairs.softmax_weights(theta, phi, scale=self.scale)
+
+    def grids(self, x: Tensor) -> dict[str, tuple[int, ...]]:
+        """The grids that Q and K flatten."""
+        grid = tuple(x.shape[2:])
+        return {"Q": grid, "K": tuple(n // min(size, n) for size, n in zip(self.pool, grid, strict=True))}

@@ -1,0 +1,250 @@
+"""Every pixel attends to a handful of object regions, one for each class, instead of to every other pixel.
+
+Object-Contextual Representations for Semantic Segmentation. Yuan, Chen, Wang. ECCV 2020, arXiv:1909.11065.
+Official code: openseg-group/openseg.pytorch; HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR.
+
+    f_k = Σ_i m_ki x_i,  m_k = softmax_i(s p_ki)        region k of K, from coarse logits p           (1)
+    w_ik = softmax_k(φ(x_i) · ψ(f_k) / √D)              pixel i attends to regions                    (2)
+    y_i = ρ(Σ_k w_ik δ(f_k))                            object-contextual representation              (3)
+    z_i = g([y_i ; x_i])                                augmented representation                      (4)
+    loss = CE(classify(z)) + 0.4 CE(p)                  head; both logits brought to the labels' size (5)
+
+    φ, ψ: two 1×1 convolutions to D channels, δ, ρ, g: one; each with batch norm and ReLU. Since w sums to 1 over k, the
+    convolution of ρ may act on the K regions instead of on the N pixels, which costs less unless K is large.
+
+Place: as the head on the last map of a dilated backbone, or on the concatenated maps of an HRNet.
+Cost: 2NKC for (1) and (3), NKD for (2), NC(D + O) + ND² for φ and g with O outputs; memory O(NK). No N × N matrix.
+Deviations: paper, κ of the relation, does not divide by √D | both releases do | as released. The 1×1 convolutions
+    have no biases in HRNet's release | biases in openseg's | `bias`, off by default. The coarse logits come from
+    stage 3 through a 3×3 convolution in openseg's | from the map itself through a 1×1 convolution in HRNet's |
+    `aux_channels`. Openseg's brings both logits to the size of the image | HRNet's leaves that to the loss, as here.
+    A loss of labels that are all ignored is NaN in the releases | 0 here.
+Errata: ports that take the softmax of (1) over the classes, or that drop the loss on p, are not this mechanism.
+    mmsegmentation's attention fails for scales above 1, as it resizes without a size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.checks import check_norm_batch, positive
+from regard.core import Attention
+from regard.layers import Pointwise
+from regard.ops.precision import uncast, widened
+from regard.ops.tracing import exporting
+
+
+class SpatialGather(Attention):
+    """One vector for each class: the mean of the map, weighted by that class's logits.
+
+    Args:
+        scale: s, what the logits are multiplied by before their softmax.
+
+    Shapes: x `B C H W`, logits `B K H W` -> regions `B C K 1`. Maps: region `B K H W`, the weights m; sum to 1 over the
+        positions.
+    Raises: ValueError if map and logits are not of one size.
+    """
+
+    def __init__(self, *, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = scale
+
+    def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        if x.shape[2:] != logits.shape[2:]:
+            raise ValueError(f"map {tuple(x.shape)} and logits {tuple(logits.shape)}: one height and width are needed")
+        with uncast(x):  # in float16 the weights of a large map would lose their digits
+            p = widened(logits).flatten(2)
+            m = (p if self.scale == 1 else self.scale * p).softmax(2)  # [B, K, N]
+            self.see("region", m.unflatten(2, logits.shape[2:]))
+            n = widened(x).flatten(2)  # [B, C, N]
+            f = n @ m.mT if x.is_contiguous() else (m @ n.mT).mT  # whichever reads x as it lies
+            return f[..., None].to(x.dtype)
+
+
+class ObjectAttention(Attention):
+    """Every pixel attends to the object regions.
+
+    Args:
+        channels: C of the map and of the regions.
+        hidden: D, width of queries, keys and values; None takes C // 2, at least 1, as the releases choose it.
+        scale: by which the map is max-pooled before it attends; the result is resized back.
+        bias: biases in the 1×1 convolutions.
+
+    Shapes: x `B C H W`, regions `B C K 1` -> `B C H W`. Maps: affinity `B Q K`, Q positions of the pooled map; sums to
+        1 over the regions.
+    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
+    """
+
+    def __init__(self, channels: int, *, hidden: int | None = None, scale: int = 1, bias: bool = False) -> None:
+        super().__init__()
+        positive("channels", channels)
+        self.hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
+        self.scale = positive("scale", scale)
+        self.pixel = nn.Sequential(_embed(channels, self.hidden, bias), _embed(self.hidden, self.hidden, bias))
+        self.object = nn.Sequential(_embed(channels, self.hidden, bias), _embed(self.hidden, self.hidden, bias))
+        self.down = _embed(channels, self.hidden, bias)
+        self.up = _embed(self.hidden, channels, bias)
+
+    def forward(self, x: Tensor, regions: Tensor) -> Tensor:
+        grid = x.shape[2:]
+        if self.scale > 1:
+            x = F.max_pool2d(x, self.scale)
+        f = regions.flatten(2)  # [B, C, K]
+        q, k, v = self.pixel(x.flatten(2)), self.object(f), self.down(f)  # [B, D, N], [B, D, K], [B, D, K]
+        with uncast(x):
+            w = (widened(k).mT * self.hidden**-0.5 @ widened(q)).softmax(1).to(q.dtype)  # [B, K, N]
+        self.see("affinity", w.mT, Q=tuple(x.shape[2:]))
+        y = self.project(v, w).unflatten(2, x.shape[2:])
+        return y if self.scale == 1 else F.interpolate(y, grid, mode="bilinear", align_corners=True)
+
+    def project(self, v: Tensor, w: Tensor) -> Tensor:
+        """Equation (3), its convolution where it costs less: `B D K`, `B K N` -> `B C N`."""
+        out, width = self.up.conv.weight.shape
+        if exporting() or v.shape[2] * out <= (v.shape[2] + out) * width:
+            return self.up.activate(self.up.conv(v) @ w)
+        return self.up(v @ w)
+
+
+class ObjectContext(Attention):
+    """Object attention, merged with the map it came from.
+
+    Args:
+        channels: C of the map and of the regions.
+        hidden: D of the attention; None takes C // 2, at least 1.
+        out: width of the output; None takes C.
+        scale: by which the map is max-pooled before it attends.
+        dropout: probability that a whole channel of the output is dropped.
+        bias: biases in the 1×1 convolutions.
+
+    Shapes: x `B C H W`, regions `B C K 1` -> `B out H W`. Maps: affinity `B Q K`, as `ObjectAttention` shows it.
+    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int | None = None,
+        out: int | None = None,
+        scale: int = 1,
+        dropout: float = 0.1,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        out = channels if out is None else positive("out", out)
+        self.attention = ObjectAttention(channels, hidden=hidden, scale=scale, bias=bias)
+        self.merge = _embed(2 * channels, out, bias)
+        self.dropout = nn.Dropout2d(dropout)
+
+    def forward(self, x: Tensor, regions: Tensor) -> Tensor:
+        y = self.attention(x, regions).flatten(2)
+        conv, c = self.merge.conv, x.shape[1]
+        weight = conv.weight.expand(x.shape[0], -1, -1)
+        z = torch.baddbmm(weight[..., c:] @ x.flatten(2), weight[..., :c], y)  # of [y ; x], without forming it
+        z = z if conv.bias is None else z + conv.bias[:, None]
+        return self.dropout(self.merge.activate(z).unflatten(2, x.shape[2:]))
+
+
+class ObjectContextHead(Attention):
+    """Segmentation head: coarse logits, the regions they make, object context, and the final logits.
+
+    Args:
+        channels: C of the map.
+        classes: K, how many there are.
+        hidden: width of the representations.
+        key: D of the attention; None takes `hidden` // 2.
+        aux_channels: width of the earlier map that the coarse logits come from; None takes them from the map itself.
+        scale: by which the map is max-pooled before it attends.
+        dropout: probability that a whole channel is dropped.
+        bias: biases in the 1×1 convolutions of the attention.
+
+    Shapes: x `B C H W`, with `aux_channels` also the earlier map `B A H W` -> coarse logits and logits, each
+        `B K H W`. Maps: region `B K H W` and affinity `B Q K`, as the parts show them.
+    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        classes: int,
+        hidden: int = 512,
+        key: int | None = None,
+        aux_channels: int | None = None,
+        scale: int = 1,
+        dropout: float = 0.05,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        positive("channels", channels)
+        positive("classes", classes)
+        self.reduce = _Normed(nn.Conv2d(channels, positive("hidden", hidden), 3, padding=1))
+        self.aux_channels = aux_channels
+        self.coarse: nn.Module
+        if aux_channels is None:
+            self.coarse = nn.Sequential(_embed(channels, channels, True), Pointwise(channels, classes))
+        else:
+            conv = nn.Conv2d(positive("aux_channels", aux_channels), hidden, 3, padding=1)
+            self.coarse = nn.Sequential(_Normed(conv), nn.Dropout2d(dropout), nn.Conv2d(hidden, classes, 1))
+        self.gather = SpatialGather()
+        self.context = ObjectContext(hidden, hidden=key, scale=scale, dropout=dropout, bias=bias)
+        self.classify = Pointwise(hidden, classes)
+
+    def forward(self, x: Tensor, earlier: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        grid = x.shape[2:]
+        if (earlier is None) != (self.aux_channels is None):
+            found = "no earlier map was given" if earlier is None else f"one of shape {tuple(earlier.shape)} was given"
+            raise ValueError(f"aux_channels={self.aux_channels}, but {found}")
+        p = self.coarse(x.flatten(2)).unflatten(2, grid) if earlier is None else self.coarse(earlier)  # [B, K, H, W]
+        x = self.reduce(x)
+        z = self.context(x, self.gather(x, p))
+        return p, self.classify(z.flatten(2)).unflatten(2, grid)
+
+    @staticmethod
+    def loss(
+        outputs: Sequence[Tensor], labels: Tensor, *, aux: float = 0.4, ignore: int = -1, weight: Tensor | None = None
+    ) -> Tensor:
+        """Equation (5): both cross entropies, on logits that are resized to the labels.
+
+        Args:
+            outputs: coarse logits and logits, each `B K H W`.
+            labels: `B H' W'`, any size.
+            aux: weight of the coarse logits' part.
+            ignore: label of the pixels that do not count.
+            weight: of each class, `K`.
+        """
+        counted = labels != ignore
+        count = (counted if weight is None else weight[labels.where(counted, 0)] * counted).sum()
+        total, size = torch.zeros_like(count, dtype=torch.float32), labels.shape[1:]
+        for share, logits in zip((aux, 1.0), outputs, strict=True):
+            resized = F.interpolate(widened(logits), size, mode="bilinear", align_corners=True)
+            entropy = F.cross_entropy(resized, labels, weight, ignore_index=ignore, reduction="sum")
+            total = total + share * entropy / (count + (count == 0))
+        return total
+
+
+class _Normed(nn.Module):
+    """A convolution, batch norm and ReLU."""
+
+    def __init__(self, conv: Pointwise | nn.Conv2d) -> None:
+        super().__init__()
+        self.conv = conv
+        width = conv.weight.shape[0]
+        self.norm = nn.BatchNorm1d(width) if isinstance(conv, Pointwise) else nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activate(self.conv(x))
+
+    def activate(self, y: Tensor) -> Tensor:
+        """Batch norm and ReLU alone."""
+        check_norm_batch(self.norm, y)
+        return self.norm(y).relu_()
+
+
+def _embed(channels: int, out: int, bias: bool) -> _Normed:
+    """A 1×1 convolution of a flattened map, batch norm and ReLU."""
+    return _Normed(Pointwise(channels, out, bias=bias))

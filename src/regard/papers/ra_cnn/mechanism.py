@@ -1,0 +1,85 @@
+"""Looking closer: a square of the image, chosen by three numbers that can be learned, and enlarged.
+
+Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image Recognition. Fu,
+    Zheng, Mei. CVPR 2017, doi:10.1109/CVPR.2017.476.
+Official code: Jianlong-Fu/Recurrent-Attention-CNN (Caffe); known here through jeong-tae/RACNN-pytorch.
+
+    M(x, y) = [h(x - (t_x - t_l)) - h(x - (t_x + t_l))] [the same of y],     h(z) = 1 / (1 + e^(-kz))   Eq. 3-5 (1)
+    x_att   = x ⊙ M                                                                                     Eq. 6   (2)
+    y       = crop of x_att to the square, enlarged by bilinear interpolation                           Eq. 7   (3)
+    ∂L/∂t_x ← Σ n · (+1 in the last third of the columns, -1 in the first),     n = -Σ_c (∂L/∂y_c)²             (4)
+    ∂L/∂t_l ← Σ n · (+1 along the border, a third wide, -1 in the middle)                               Section 3.3
+
+Place: between two networks, the first of which proposes the square for the second (systems/ra_cnn.py).
+Cost: a multiplication for each pixel and four for each pixel of the result.
+Deviations: paper, fractional edges in (1), pixel i of (3) shows what is at i / λ | port, edges in whole pixels and
+    outermost pixels that stay outermost; its first coordinate is the row | as the port, x across; the paper's with
+    gradient="mask" and align_corners=False.
+Errata: (4) has the signs of the derivative of (1), and not its size; it is never zero where the loss has a gradient,
+    while that of (1) vanishes k⁻¹ pixels away from the edges. Under (4) no gradient reaches the image.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from regard.checks import positive
+from regard.core import Attention
+from regard.ops import zooming
+
+GRADIENTS = ("rule", "mask")
+
+
+class AttentionCrop(Attention):
+    """Looking closer: a square of the image, chosen by three numbers that can be learned, and enlarged.
+
+    Args:
+        size: side of the result in pixels.
+        gradient: of the square: `"rule"`, equation (4), or `"mask"`, the derivative of (1), and one of the image too.
+        least: smallest t_l, as a share of the image's shorter side; at most 1/2.
+        k: steepness of the mask's edges, for each pixel.
+        align_corners: outermost pixels of the square become the outermost of the result, rather than Eq. 7.
+
+    Shapes: x `B C H W`, square `B 3`: t_x across, t_y down, t_l half the side, in pixels -> `B C size size`.
+    Maps: mask `B 1 H W`, M; glimpse `B T 4`, the square: left, top, right, bottom, from -1 to 1 between the image's
+        edges.
+    Raises: ValueError for an argument out of range, or squares of another shape.
+    """
+
+    def __init__(
+        self,
+        *,
+        size: int = 224,
+        gradient: str = "rule",
+        least: float = 1 / 3,
+        k: float = 10.0,
+        align_corners: bool = True,
+    ) -> None:
+        super().__init__()
+        self.size = positive("size", size)
+        check_crop(least, k, gradient)
+        self.gradient, self.least, self.k, self.align_corners = gradient, least, k, align_corners
+
+    def forward(self, x: Tensor, square: Tensor) -> Tensor:
+        if x.ndim != 4 or square.shape != (x.shape[0], 3):
+            raise ValueError(
+                f"image and squares of shape {tuple(x.shape)} and {tuple(square.shape)}: B C H W and B 3 are needed"
+            )
+        crop, box = zooming.zoom(
+            x, square, self.size,
+            least=self.least, k=self.k, align_corners=self.align_corners, gradient=self.gradient,
+        )  # fmt: skip
+        if self.watched:
+            self.see("mask", zooming.mask(box, (x.shape[2], x.shape[3]), k=self.k))
+            self.see("glimpse", (2 * box / zooming.extent_of(x).repeat(2) - 1)[:, None])
+        return crop
+
+
+def check_crop(least: float, k: float, gradient: str) -> None:
+    """Raises: ValueError for what is no share of half an image, no steepness, or no gradient."""
+    if not 0 < least <= 0.5:
+        raise ValueError(f"least={least!r}: a share above 0 and up to 1/2 is needed")
+    if not 0 < k < float("inf"):
+        raise ValueError(f"k={k!r}: a number above 0 is needed")
+    if gradient not in GRADIENTS:
+        raise ValueError(f"gradient={gradient!r}: {' or '.join(GRADIENTS)} is needed")

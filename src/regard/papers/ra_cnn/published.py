@@ -1,0 +1,128 @@
+"""What RA-CNN's crop is made of, as it is ported and as the paper writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.ops import zooming
+from regard.ops.ranking import ranking
+from regard.published.reference import Reference, State
+
+
+def _port(in_size, out_size, k=10):
+    return {"size": out_size, "k": float(k), "gradient": "rule"}, {}
+
+
+def _mask(size, k=10.0):
+    return {"k": float(k), "gradient": "mask"}, {}
+
+
+def _amplify(out_size):
+    return {"align_corners": False}, {}
+
+
+class _Around(nn.Module):
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.module, self.args = module, args
+
+
+class _Rows(_Around):
+    """Squares whose first coordinate is the row."""
+
+    def forward(self, x: Tensor, at: Tensor) -> Tensor:
+        crop: Tensor = self.module(x, at[:, [1, 0, 2]])
+        return crop
+
+
+class _Masked(_Around):
+    """The whole image under the mask, and the mask."""
+
+    def forward(self, x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
+        mask = zooming.mask(zooming.edges(at), (x.shape[2], x.shape[3]), k=self.module.k)
+        return x * mask, mask
+
+
+class _Amplified(_Around):
+    """The whole image enlarged."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        whole = x.new_tensor([[0.0, 0.0, x.shape[3], x.shape[2]]]).expand(x.shape[0], 4)
+        size = self.args["out_size"]
+        heights = (size, size) if isinstance(size, int) else (size[0], size[1])
+        return zooming.enlarged(x, whole, heights, align_corners=self.module.align_corners)
+
+
+def _net(c, in_size, out_size, num_classes, apn_hidden):
+    names: dict[str, str] = {}
+    for i in range(3):
+        names |= {f"trunks.{i}.convolutions.{j}": f"b{i + 1}.features.{3 * j}" for j in (0, 1)}
+        names |= {f"trunks.{i}.norms.{j}": f"b{i + 1}.features.{3 * j + 1}" for j in (0, 1)}
+        names[f"classifiers.{i}"] = f"classifier{i + 1}"
+    names |= {f"proposals.{i}.{j}": f"apn{i + 1}.{j}" for i in (0, 1) for j in (0, 2)}
+    return {
+        "backbone": None,
+        "widths": (c // 2, c),
+        "image_size": in_size,
+        "crop_size": out_size,
+        "classes": num_classes,
+        "hidden": apn_hidden,
+    }, names
+
+
+def _across_first(state: State, args: Mapping[str, Any]) -> State:
+    """The port proposes row, column, half side."""
+    turned = {key for key in state if key.startswith("apn") and key.rpartition(".")[0].endswith(".2")}
+    return {key: value[[1, 0, 2]] if key in turned else value for key, value in state.items()}
+
+
+class _Views(nn.Module):
+    """Everything that the port returns, in its order."""
+
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        seen = self.module(x, views=True)
+        squares = tuple(square[:, [1, 0, 2]] for square in seen.squares)
+        return (*seen.scores, *seen.maps[:2], *squares, *seen.images[1:])
+
+
+def _loss(margin, scales):
+    small = {"backbone": None, "widths": (1,), "image_size": 2, "crop_size": 2, "hidden": 1}
+    return {**small, "classes": 2, "scales": scales}, {}
+
+
+class _Losses(nn.Module):
+    """The ranking loss in both readings, and the loss on classes; it has no parameters."""
+
+    def __init__(self, module: nn.Module, args: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.margin = args["margin"]
+
+    def forward(self, *scores: Tensor, target: Tensor) -> dict[str, Tensor]:
+        each = ranking(scores, target, margin=self.margin)
+        logits = ranking(scores, target, margin=self.margin, by="logits")
+        return {
+            "cls_sum_of_scales": torch.stack([F.cross_entropy(score, target) for score in scores]).sum(),
+            "rank_logit_mean": logits.mean(),
+            "rank_prob_per_sample": each,
+            "rank_prob_sum": each.sum(),
+        }
+
+
+REFERENCES = (
+    Reference(
+        "racnn_attention_crop/jeong-tae.RACNN-pytorch/AttentionCropFunction", "attention_crop", _port, adapt=_Rows
+    ),
+    Reference("racnn_attention_mask/paper", "attention_crop", _mask, adapt=_Masked),
+    Reference("racnn_amplify/paper", "attention_crop", _amplify, adapt=_Amplified),
+    Reference("racnn_net/jeong-tae.RACNN-pytorch/RACNN", "ra_cnn", _net, state=_across_first, adapt=_Views),
+    Reference("racnn_rank_loss/klrc.RACNN-pytorch/RACNN.rank_loss", "ra_cnn", _loss, host=_Losses),
+)

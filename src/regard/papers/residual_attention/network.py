@@ -1,0 +1,227 @@
+"""Classification network of residual units and residual attention modules: Attention-56 to Attention-452.
+
+Residual Attention Network for Image Classification. Wang, Jiang, Qian, Yang, Li, Zhang, Wang, Tang. CVPR 2017,
+    arXiv:1704.06904.
+Official code: fwang91/residual-attention-network (Caffe model definitions; no training code).
+
+    x_0 = pool relu(BN(W x))                                 7 × 7 with stride 2; CIFAR: 3 × 3 and no pool     (1)
+    x_s = A_s^{m_s}(change_s(x_{s-1}))                       s = 1, 2, 3: 4w, 8w, 16w channels, Table 2       (2)
+    x_4 = unit(unit(change_4(x_3)))                          32w channels                                     (3)
+    y   = W average(relu(BN x_4)) + b                                                                         (4)
+
+    A_s is `residual_attention` whose mask is halved 4 - s times, change_s a unit with a projection on its shortcut and
+    stride 1, 2, 2, 2. Depth is 20 + 12 (m_1 + m_2 + m_3) on the trunk: 56, 92, 128, 164, 236 and 452 for m = 1, 2, 3,
+    4, 6 and 12 in every stage; ImageNet's Attention-92 has 1, 2 and 3.
+
+Place: image classification, and as a backbone; every mask shows where a stage looks, for each channel.
+Cost: Attention-56 has 31.8M parameters and 6.2 · 10⁹ multiplications at 224 × 224, Attention-92 52.5M and 10.4 · 10⁹;
+    O(CN) memory.
+Deviations: paper, Table 2, counts 31.9M and 51.3M | the released definitions have 31,810,728 and 52,466,344 | as
+    released. The final map is averaged whole, where the definitions average 7 × 7. AttentionNeXt (unit="resnext"):
+    units end in a ReLU, so the norm of (4) falls away, as released. Paper names AttentionInception and gives no widths
+    | no code is released | the unit of `residual_attention`. CIFAR: the paper gives m alone; neither stem nor widths
+    are published, so stem="cifar" keeps the layout from 32 × 32 on, and width=16 is a choice.
+Errata: AttentionNeXt-92's definition feeds the classifier a layer that it lacks (ave_pool_gather); it means (4).
+    tengshaofeng's port of Attention-56 has 47.6M parameters and computes other masks; see `residual_attention`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import gcd
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import check_norm_batch, positive
+from regard.ops import pooling
+from regard.papers.residual_attention.mechanism import ResidualAttention
+
+_WIDTHS = {"preact": 4, "resnext": 2, "inception": 8}  # how many times narrower than its output a unit is inside
+_STEMS = ("imagenet", "cifar")
+_IMAGENET_92 = (1, 2, 3)
+
+
+def module_counts(depth: int, *, stem: str = "imagenet") -> tuple[int, int, int]:
+    """m_1, m_2 and m_3 of the network that the paper calls Attention-`depth`.
+
+    Raises: ValueError if no network of three equal stages has that depth.
+    """
+    if depth == 92 and stem == "imagenet":
+        return _IMAGENET_92
+    count, rest = divmod(positive("depth", depth) - 20, 36)
+    if rest or count < 1:
+        raise ValueError(f"depth={depth}: 20 + 36 m is needed, such as 56, 92, 128, 164, 236 or 452, or give modules=")
+    return count, count, count
+
+
+class _PreActivation(nn.Module):
+    """s + W₃ relu(BN(W₂ relu(BN(W₁ h)))), h = relu(BN x); s is x, or a projection of h."""
+
+    def __init__(self, channels: int, out: int, stride: int, project: bool) -> None:
+        super().__init__()
+        hidden = _inside("preact", out)
+        self.norm0 = nn.BatchNorm2d(channels)
+        self.conv1 = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(hidden)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, stride=stride, padding=1, bias=False)
+        self.norm2 = nn.BatchNorm2d(hidden)
+        self.conv3 = nn.Conv2d(hidden, out, 1, bias=False)
+        self.project = nn.Conv2d(channels, out, 1, stride=stride, bias=False) if project else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_norm_batch(self.norm0, x)
+        h = self.norm0(x).relu_()
+        shortcut = x if self.project is None else self.project(h)
+        h = self.conv2(self.norm1(self.conv1(h)).relu_())
+        check_norm_batch(self.norm2, h)
+        return self.conv3(self.norm2(h).relu_()) + shortcut
+
+
+class _ResNeXt(nn.Module):
+    """relu(s + BN(W₃ relu(BN(W₂ relu(BN(W₁ x)))))), W₂ in groups; s is x, or a projection of x with BN."""
+
+    def __init__(self, channels: int, out: int, stride: int, project: bool, groups: int | None) -> None:
+        super().__init__()
+        hidden = _inside("resnext", out)
+        groups = gcd(hidden, 32) if groups is None else positive("groups", groups)
+        if hidden % groups:
+            raise ValueError(f"groups={groups} does not divide the width {hidden} of a 3 × 3 convolution")
+        self.conv1 = nn.Conv2d(channels, hidden, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(hidden)
+        self.conv2 = nn.Conv2d(hidden, hidden, 3, stride=stride, padding=1, groups=groups, bias=False)
+        self.norm2 = nn.BatchNorm2d(hidden)
+        self.conv3 = nn.Conv2d(hidden, out, 1, bias=False)
+        self.norm3 = nn.BatchNorm2d(out)
+        self.project = nn.Conv2d(channels, out, 1, stride=stride, bias=False) if project else None
+        self.project_norm = nn.BatchNorm2d(out) if project else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        check_norm_batch(self.norm1, x)
+        h = self.conv2(self.norm1(self.conv1(x)).relu_())
+        check_norm_batch(self.norm2, h)
+        h = self.norm3(self.conv3(self.norm2(h).relu_()))
+        return h.add_(_shortcut(self, x)).relu_()
+
+
+class _Inception(nn.Module):
+    """relu(s + BN(W [1×1; 1×1, 3×3; 1×1, 3×3, 3×3] x)), every branch with BN and ReLU; s as in _ResNeXt."""
+
+    def __init__(self, channels: int, out: int, stride: int, project: bool) -> None:
+        super().__init__()
+        hidden = _inside("inception", out)
+
+        def branch(depth: int) -> nn.Sequential:
+            layers: list[nn.Module] = []
+            for i in range(depth + 1):
+                size, step = (3, 1) if i else (1, stride)
+                conv = nn.Conv2d(hidden if i else channels, hidden, size, step, padding=size // 2, bias=False)
+                layers += [conv, nn.BatchNorm2d(hidden), nn.ReLU()]
+            return nn.Sequential(*layers)
+
+        self.branches = nn.ModuleList(branch(depth) for depth in range(3))
+        self.merge = nn.Conv2d(3 * hidden, out, 1, bias=False)
+        self.norm = nn.BatchNorm2d(out)
+        self.project = nn.Conv2d(channels, out, 1, stride=stride, bias=False) if project else None
+        self.project_norm = nn.BatchNorm2d(out) if project else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = _shortcut(self, x)
+        h = torch.cat([branch(x) for branch in self.branches], 1)
+        return self.norm(self.merge(h)).add_(shortcut).relu_()
+
+
+def _inside(unit: str, out: int) -> int:
+    return max(out // _WIDTHS[unit], 1)
+
+
+def _shortcut(unit: _ResNeXt | _Inception, x: Tensor) -> Tensor:
+    if unit.project is None or unit.project_norm is None:
+        return x
+    x = unit.project(x)
+    check_norm_batch(unit.project_norm, x)
+    return unit.project_norm(x)
+
+
+class ResidualAttentionNetwork(nn.Module):
+    """Classification network of residual units and residual attention modules.
+
+    Args:
+        channels: of the image.
+        classes: of the answer.
+        depth: 56, 92, 128, 164, 236 or 452, the number in the paper's name of the network.
+        modules: m_1, m_2 and m_3, attention modules in each stage, in place of `depth`; 0 leaves a stage without.
+        unit: preact, resnext (AttentionNeXt) or inception (AttentionInception).
+        groups: of the 3 × 3 convolutions of resnext; None takes the largest number up to 32 that suits the width.
+        width: w, of the stem; the stages have 4, 8, 16 and 32 times as many channels. 64 on ImageNet.
+        stem: imagenet, which starts at a quarter of the size, or cifar, which keeps it.
+        mask: mixed, channel or spatial normalisation of the masks.
+        learning: residual, (1 + M) T, or naive, M T.
+
+    Shapes: x `B C H W` -> logits `B K`. Maps: spatial `B D H W` of every module, as in `residual_attention`.
+    Raises: ValueError for an unknown depth, unit, stem, mask or learning, fewer or more than three stages, and a
+        training batch that leaves a single value for each channel.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        *,
+        classes: int = 1000,
+        depth: int = 56,
+        modules: Sequence[int] | None = None,
+        unit: str = "preact",
+        groups: int | None = None,
+        width: int = 64,
+        stem: str = "imagenet",
+        mask: str = "mixed",
+        learning: str = "residual",
+    ) -> None:
+        super().__init__()
+        if stem not in _STEMS:
+            raise ValueError(f"stem={stem!r}: one of {', '.join(_STEMS)} is needed")
+        if unit not in _WIDTHS:
+            raise ValueError(f"unit={unit!r}: one of {', '.join(_WIDTHS)} is needed")
+        counts = module_counts(depth, stem=stem) if modules is None else tuple(modules)
+        if len(counts) != 3 or any(isinstance(m, bool) or not isinstance(m, int) or m < 0 for m in counts):
+            raise ValueError(f"modules={modules!r}: three whole numbers of at least 0 are needed, one for each stage")
+
+        def units(channels: int, out: int, stride: int, project: bool = True) -> nn.Module:
+            if unit == "resnext":
+                return _ResNeXt(channels, out, stride, project, groups)
+            return (_PreActivation if unit == "preact" else _Inception)(channels, out, stride, project)
+
+        size, stride = (7, 2) if stem == "imagenet" else (3, 1)
+        self.pooled = stem == "imagenet"
+        self.conv = nn.Conv2d(
+            positive("channels", channels), positive("width", width), size, stride, padding=size // 2, bias=False
+        )
+        self.norm = nn.BatchNorm2d(width)
+        self.changes = nn.ModuleList()
+        self.stages = nn.ModuleList()
+        before = width
+        for stage, count in enumerate(counts):
+            out = 4 * 2**stage * width
+            attention = (
+                ResidualAttention(out, depth=3 - stage, unit=unit, groups=groups, mask=mask, learning=learning)
+                for _ in range(count)
+            )
+            self.changes.append(units(before, out, 2 if stage else 1))
+            self.stages.append(nn.Sequential(*attention))
+            before = out
+        final = 2 * before
+        self.change = units(before, final, 2)
+        self.units = nn.Sequential(*(units(final, final, 1, project=False) for _ in range(2)))
+        self.final_norm = nn.BatchNorm2d(final) if unit == "preact" else None
+        self.classify = nn.Linear(final, positive("classes", classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(x)
+        check_norm_batch(self.norm, x)
+        x = self.norm(x).relu_()
+        x = pooling.halved_maximum(x, 3) if self.pooled else x
+        for change, stage in zip(self.changes, self.stages, strict=True):
+            x = stage(change(x))
+        x = self.units(self.change(x))
+        x = x if self.final_norm is None else self.final_norm(x).relu_()
+        return self.classify(pooling.average(x))

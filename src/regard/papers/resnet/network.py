@@ -1,0 +1,106 @@
+"""The classification networks of the attention papers by name: each mechanism where its paper puts it.
+
+Deep Residual Learning for Image Recognition. He, Zhang, Ren, Sun. CVPR 2016, arXiv:1512.03385, for most backbones; they
+    stand in `paper_backbones`, and the papers of the mechanisms in the mechanisms' files.
+Official code: hujie-frank/SENet, hujie-frank/GENet, implus/SKNet (Caffe); BangguWu/ECANet, Jongchan/attention-module,
+    cfzd/FcaNet, ZilinGao/Global-Second-order-Pooling-Convolutional-Networks, 13952522076/SPANet, xvjiarui/GCNet;
+    facebookresearch/video-nonlocal-net (Caffe2).
+
+    y = relu(a(F(x)) + s(x))       "branch", behind the last norm: SE, GE, ECA, CBAM, FcaNet, GSoP, GC, SPPSE    (1)
+    y = relu(F₂(a(F₁ x)) + s(x))   "conv", instead of the 3 × 3 convolution: SK                                  (2)
+    y = g(x) · F(x) + s(x)         "input", a gate from the block's input: PSE, CPSE, PSPPSE, CPSPPSE            (3)
+    y = a(block(x))                "behind" a block: BAM (the last of stages 1 to 3), Non-local                  (4)
+
+    F is conv-norm-relu twice (basic) or with 1 × 1 around (bottleneck); before activation: norm-relu-conv, and no relu
+    behind the sum; in MobileNetV2 1 × 1 to a wider map, 3 × 3 by channel, 1 × 1, and no relu either. s is the identity,
+    or a projection where the shape changes.
+
+Place: classification of images and of clips, and as backbones. `NETWORKS` is the table: backbone, mechanism, place,
+    published count and error.
+Cost: parameters as counted in `NETWORKS`; the backbone's multiplications and the mechanisms' own.
+Deviations: the final map is averaged whole, where the definitions average 7 × 7. The stride is in the first 1 × 1 of
+    Caffe's SE-ResNet and GE-ResNet, in the 3 × 3 of all others, as released; Caffe's stem pools round up, the
+    others pad, those for clips do neither. Official: se_resnet50, 101 and 152, se_resnext50 and 101, senet154;
+    moskomule's, whose gates have no biases: se_resnet18, 34, 20, 32, 56 and *_port; SPANet's, likewise: se_preresnet*,
+    se_resnext29, se_mobilenetv2. GE with an extent: in every block, as drawn in the release, which has no definition.
+    SK, paper: d = max(C/16, 32) | sknet101's definition has 16 in its second stage | as released. ECA, paper: kernel
+    size by a formula | chosen by stage | as released. GC and nonlocal_resnet* are published for detection, the latter
+    with one block before the last of res4; nonlocal5_resnet50 has the five of Kinetics, without kernels over time.
+    Clips: the paper's 32 frames; _8f, every fourth of them and no stride over time in the stem, as released.
+Errata: one ResNet for all papers is not what they measured: biases, strides, stems and pools differ as above. The
+    released non-local definition reaches 5 or 9 blocks in ResNet-101, and not 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from regard import catalog
+from regard.checks import positive
+from regard.networks import design
+from regard.networks.sites import Fitting
+from regard.ops import pooling
+
+
+class PaperNetwork(nn.Module):
+    """A classification network with a paper's mechanism where that paper puts it.
+
+    Args:
+        channels: of the image, or of the frames of a clip.
+        name: of the network; `regard.catalog.networks()` has them all.
+        classes: of the answer.
+        image_size: height and width of the images, or of both; only ge_resnet50_theta and _theta_plus depend on it.
+        width: of the first stage, in place of the paper's; everything else is narrowed alike.
+        blocks: how many in each stage, in place of the paper's; fewer stages than the paper's leave out the last.
+
+    Shapes: x `B C H W`, for a network with c2d or i3d in its name `B C T H W` -> logits `B K`.
+    Maps: those of the mechanism, by the name of each block.
+    Raises: LookupError for an unknown name; it names the nearest. ValueError for blocks that do not fit, and for an
+        image where a clip is needed.
+    """
+
+    def __init__(
+        self,
+        channels: int = 3,
+        *,
+        name: str = "se_resnet50",
+        classes: int = 1000,
+        image_size: int | tuple[int, int] = 224,
+        width: int | None = None,
+        blocks: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        network = design.find(name)
+        backbone = network.backbone
+        counts = backbone.blocks if blocks is None else tuple(positive("blocks", count) for count in blocks)
+        if not 0 < len(counts) <= len(backbone.widths):
+            raise ValueError(f"blocks={blocks!r}: a number for each of at most {len(backbone.widths)} stages is needed")
+        first = backbone.widths[0] if width is None else positive("width", width)
+
+        def narrowed(paper: int) -> int:
+            return max(paper * first // backbone.widths[0], 1)
+
+        body = backbone.build(
+            positive("channels", channels),
+            blocks=counts,
+            narrowed=narrowed,
+            size=(image_size, image_size) if isinstance(image_size, int) else image_size,
+            fitting=Fitting(at=network.mechanism, place=network.place),
+        )
+        self.stem, self.stages, features = body.stem, body.stages, body.channels
+        self.head: nn.Module | None = None
+        if network.head == "covariance":
+            hidden = narrowed(256)
+            self.head = catalog.create("isqrt_covariance", features, hidden=hidden, iterations=3, triangle="lower")
+            features = hidden * (hidden + 1) // 2
+        self.dropout = nn.Dropout(backbone.dropout)
+        self.classify = nn.Linear(features, positive("classes", classes))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        for stage in self.stages:
+            x = stage(x)
+        y = pooling.average(x.flatten(2, -2)) if self.head is None else self.head(x)
+        return self.classify(self.dropout(y))

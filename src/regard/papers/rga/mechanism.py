@@ -1,0 +1,155 @@
+"""Gates for positions and for channels, learned from each one's affinities with all others.
+
+Relation-Aware Global Attention for Person Re-identification. Zhang, Lan, Zeng, Jin, Chen. CVPR 2020, arXiv:1904.02998.
+Official code: microsoft/Relation-Aware-Global-Attention-Networks.
+
+    θ = relu(BN(W_θ x)),  φ = relu(BN(W_φ x)),  o = relu(BN(W_o x))       of each node                (1)
+    G_ij = θ_i · φ_j                                                      affinity, Eq. 1             (2)
+    r_i = relu(BN(W_r [G_i1 … G_in, G_1i … G_ni]))                        relation vector, Eq. 2      (3)
+    a_i = σ(BN(w₂ relu(BN(W₁ [mean(o_i), r_i]))))                         attention, Eq. 3            (4)
+    y_i = a_i x_i                                                                                     (5)
+
+    A node is a position, with its C channels as features, or a channel, with its N = HW positions. As G is a product,
+    W_r [G, Gᵀ] = (W_r' φᵀ) θ + (W_r'' θᵀ) φ, and nobody has to form G.
+
+Place: after each of the four stages of a ResNet-50, spatial first and channel then.
+Cost: for n nodes with F features, reduced to n/s and F/t: 3nF²/t + 4n²F/(st) multiplications, n²/s memory; n² with
+    the matrix G only when watched. Built for one size of the map.
+Deviations: none between paper and code. With `grid` a single number, any map of so many positions is taken, as
+    released.
+Errata: codes that apply a softmax to G, that keep only its rows or only its columns, or that leave out the node's own
+    feature, are not this mechanism.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.core import Attention
+from regard.layers import Pointwise
+from regard.ops.precision import uncast, wide_norm, widened
+
+
+class _Embedding(nn.Module):
+    """Eq. 1: `B F n` -> `B F/t n`."""
+
+    def __init__(self, features: int, out: int) -> None:
+        super().__init__()
+        self.project = Pointwise(features, out, bias=False)
+        self.norm = nn.BatchNorm1d(out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.project(x)).relu_()
+
+
+class _Relations(nn.Module):
+    """The gate of n nodes, from embeddings of width `inner` and relation vectors of width `relations`."""
+
+    def __init__(self, features: int, nodes: int, *, inner: int, relations: int, reduction: int) -> None:
+        super().__init__()
+        hidden = (1 + relations) // reduction
+        if hidden < 1:
+            raise ValueError(
+                f"gate_reduction={reduction} leaves nothing of the {1 + relations} channels of a gate over {nodes} "
+                f"nodes; use at most {1 + relations}"
+            )
+        self.theta = _Embedding(features, inner)
+        self.phi = _Embedding(features, inner)
+        self.own = _Embedding(features, inner)
+        self.relate = Pointwise(2 * nodes, relations, bias=False)
+        self.relate_norm = nn.BatchNorm1d(relations)
+        self.reduce = Pointwise(1 + relations, hidden, bias=False)
+        self.reduce_norm = nn.BatchNorm1d(hidden)
+        self.expand = Pointwise(hidden, 1, bias=False)
+        self.expand_norm = nn.BatchNorm1d(1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """`B F n` -> a `B 1 n`, θ and φ `B F/t n`; sums of products of features need float32."""
+        check_norm_batch(self.expand_norm, x[:, :1])
+        theta, phi, own = (widened(embed(x)) for embed in (self.theta, self.phi, self.own))
+        with uncast(x):
+            relate = widened(self.relate.weight)  # [n/s, 2n]
+            rows, columns = relate[:, : x.shape[2]], relate[:, x.shape[2] :]
+            r = torch.baddbmm((phi @ rows.T).mT @ theta, (theta @ columns.T).mT, phi)  # [B, n/s, n]
+            r = wide_norm(self.relate_norm, r).relu_()
+            first = widened(self.reduce.weight).expand(x.shape[0], -1, -1)
+            own = own.sum(1, keepdim=True) / own.shape[1]
+            a = torch.baddbmm(first[:, :, :1] * own, first[:, :, 1:], r)
+            a = wide_norm(self.reduce_norm, a).relu_()
+            a = wide_norm(self.expand_norm, widened(self.expand.weight).expand(x.shape[0], -1, -1) @ a)
+        return a.sigmoid().to(x.dtype), theta, phi
+
+
+class RelationAware(Attention):
+    """Gates for positions and for channels, from each one's affinities with all others.
+
+    Args:
+        channels: C of the input.
+        grid: (H, W) of the input, or N = HW alone.
+        spatial: whether there is a gate over positions.
+        channel: whether there is a gate over channels; it comes second.
+        channel_reduction: how many times fewer than the channels embeddings and relation vectors are; the paper uses 8.
+        spatial_reduction: the same for the positions.
+        gate_reduction: the same between the two layers of Eq. 4.
+
+    Shapes: x `B C H W` -> `B C H W`, with HW = N.
+    Maps: spatial `B 1 H W` and channel `B C 1 1`, in (0, 1); spatial_affinity `B Q K` and channel_affinity `B C C`, G.
+    Raises: ValueError for an input of another size, no gate at all, or a reduction that leaves nothing.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        grid: Sequence[int] | int,
+        spatial: bool = True,
+        channel: bool = True,
+        channel_reduction: int = 8,
+        spatial_reduction: int = 8,
+        gate_reduction: int = 8,
+    ) -> None:
+        super().__init__()
+        self.grid = (grid,) if isinstance(grid, int) else tuple(grid)
+        if len(self.grid) > 2 or not self.grid:
+            raise ValueError(f"grid={grid!r}: (H, W) is needed, or HW")
+        positions = math.prod(positive("grid", size) for size in self.grid)
+        if not (spatial or channel):
+            raise ValueError("spatial=False, channel=False: at least 1 of both gates is needed")
+        inner = bottleneck_width(channels, channel_reduction)
+        if positions < positive("spatial_reduction", spatial_reduction):
+            raise ValueError(
+                f"spatial_reduction={spatial_reduction} leaves nothing of the {positions} positions of grid={grid}; "
+                f"use at most {positions}"
+            )
+        positive("gate_reduction", gate_reduction)
+        fewer = positions // spatial_reduction
+        self.spatial = (
+            _Relations(channels, positions, inner=inner, relations=fewer, reduction=gate_reduction) if spatial else None
+        )
+        self.channel = (
+            _Relations(positions, channels, inner=fewer, relations=inner, reduction=gate_reduction) if channel else None
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = tuple(x.shape[2:])
+        if (grid if len(self.grid) == 2 else (math.prod(grid),)) != self.grid:
+            raise ValueError(f"input of size {grid}: this module is built for grid={self.grid} only")
+        n = x.flatten(2)  # [B, C, N]
+        if self.spatial is not None:
+            gate, theta, phi = self.spatial(n)
+            self.see("spatial", gate.unflatten(2, grid))
+            if self.watched:
+                self.see("spatial_affinity", theta.mT @ phi, Q=grid, K=grid)
+            n = n * gate
+        if self.channel is not None:
+            gate, theta, phi = self.channel(n.mT)
+            self.see("channel", gate.mT[..., None])
+            if self.watched:
+                self.see("channel_affinity", theta.mT @ phi)
+            n = n * gate.mT
+        return n.unflatten(2, grid)

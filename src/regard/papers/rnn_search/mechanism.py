@@ -1,0 +1,94 @@
+"""A decoder's state asks every annotation of the source how well it fits, and takes their weighted mean.
+
+Neural Machine Translation by Jointly Learning to Align and Translate. Bahdanau, Cho, Bengio. ICLR 2015,
+arXiv:1409.0473. Official code: lisa-groundhog/GroundHog (Theano).
+
+    e_j = vᵀ tanh(W s + U h_j)                                        alignment model, A.1.2         (1)
+    α_j = exp(e_j) / Σ_k exp(e_k),  over the T annotations that are no padding      Eq. 6            (2)
+    c   = Σ_j α_j h_j                                                 context, Eq. 5                 (3)
+
+Place: in a recurrent decoder at every step, from the state before it; the annotations are the states of a
+    bidirectional encoder. U h is the same at all steps: `project` it once and hand it over.
+Cost: C·n' multiplications for each annotation once, and at each step n'·(D + T) + C·T; T·n' memory.
+Deviations: none between paper and code. v starts at 0, so that the first context is the plain mean, W and U at normal
+    numbers of 0.001, as published.
+Errata: the official code's exponential without subtracting the maximum overflows; the function is the same. Luong's dot
+    product, ports with biases in W or U, or with the state concatenated to the annotations before one matrix, which is
+    the same function with [W U] as its halves, are often called Bahdanau attention.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import positive
+from regard.core import Attention
+from regard.ops.precision import widened
+
+
+class AdditiveAttention(Attention):
+    """Attention of one state over annotations, with additive scores.
+
+    Args:
+        channels: C of the annotations.
+        state_channels: D of the state; None takes C // 2, as annotations have two directions.
+        hidden: n', width of the alignment model; None takes D.
+        return_weights: returns α `B T` too.
+
+    Shapes: state `B D`, annotations `B T C`, visible `B T` of booleans, True where there is an annotation, and
+        projected `B T hidden` from `project`, both of them optional -> context `B C`. All hidden gives zeros.
+    Maps: temporal `B T`, sums to 1.
+    Raises: ValueError for widths that are not positive, inputs of other shapes, or a mask of another type.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        state_channels: int | None = None,
+        hidden: int | None = None,
+        return_weights: bool = False,
+    ) -> None:
+        super().__init__()
+        positive("channels", channels)
+        width = max(channels // 2, 1) if state_channels is None else positive("state_channels", state_channels)
+        hidden = width if hidden is None else positive("hidden", hidden)
+        self.state = nn.Linear(width, hidden, bias=False)
+        self.annotation = nn.Linear(channels, hidden, bias=False)
+        self.score = nn.Linear(hidden, 1, bias=False)
+        self.return_weights = return_weights
+        nn.init.normal_(self.state.weight, std=0.001)
+        nn.init.normal_(self.annotation.weight, std=0.001)
+        nn.init.zeros_(self.score.weight)
+
+    def project(self, annotations: Tensor) -> Tensor:
+        """U h, the part of the scores that every step shares: `B T C` -> `B T hidden`."""
+        projected: Tensor = self.annotation(annotations)
+        return projected
+
+    def forward(
+        self,
+        state: Tensor,
+        annotations: Tensor,
+        visible: Tensor | None = None,
+        projected: Tensor | None = None,
+    ) -> Tensor | tuple[Tensor, Tensor]:
+        if state.ndim != 2 or annotations.ndim != 3:
+            given = f"{tuple(state.shape)} and {tuple(annotations.shape)}"
+            raise ValueError(f"inputs of shape {given}: a state B D and annotations B T C are needed")
+        projected = self.project(annotations) if projected is None else projected
+        e = self.score((self.state(state).unsqueeze(1) + projected).tanh_()).squeeze(2)  # [B, T]
+        alpha = self.see("temporal", self.align(e, visible))  # [B, T]
+        c = torch.bmm(alpha.unsqueeze(1).to(annotations.dtype), annotations).squeeze(1)  # [B, C]
+        return (c, alpha) if self.return_weights else c
+
+    def align(self, e: Tensor, visible: Tensor | None) -> Tensor:
+        """Softmax over what is visible; zeros where nothing is."""
+        wide = widened(e)
+        if visible is None:
+            return wide.softmax(-1).to(e.dtype)
+        if visible.dtype is not torch.bool:
+            raise ValueError(f"a mask of {visible.dtype}: booleans, True where there is an annotation, are needed")
+        hidden = ~visible
+        return wide.masked_fill(hidden, torch.finfo(wide.dtype).min).softmax(-1).masked_fill(hidden, 0).to(e.dtype)

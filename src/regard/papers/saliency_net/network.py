@@ -1,0 +1,132 @@
+"""Saliency network of a timm backbone and a decoder with attention gates, for fixations and for salient objects.
+
+The decoder is that of Attention U-Net: Learning Where to Look for the Pancreas. Oktay, Schlemper, Le Folgoc, Lee,
+    Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert. MIDL 2018, arXiv:1804.03999.
+Official code: ozan-oktay/Attention-Gated-Networks for the gate; the network itself is this library's.
+
+    x_1 … x_L = backbone((image − μ) / σ)                             maps from fine to coarse              (1)
+    g_L = relu(BN(W_L x_L))                                                                                 (2)
+    g_l = relu(BN(W_l [α_l x_l; resize(g_{l+1})]))                    α_l of an attention gate, from x_l and g_{l+1} (3)
+    s   = resize(w g_1)                                               logits, of the size of the image      (4)
+    saliency = σ(s) | softmax_n(s)                                    a mask, or a density over positions   (5)
+
+Place: trained as it is: `regard train salient-objects`, `regard train fixations`.
+Cost: the backbone's, and 9 D (C_l + D) multiplications for each position of every map of it, D = `width`.
+Deviations: paper has a U-Net trained from nothing, gates at half resolution and no gate on the first skip connection |
+    ports gate every one, at full resolution, with batch norms and without the gate's last convolution | as the ports,
+    on a backbone; one 3×3 convolution a level instead of two. The result has the backbone's first resolution, and is
+    resized.
+Errata: a sigmoid or softmax inside the network makes the losses on logits wrong: what is returned are logits, only what
+    is shown is (5).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regard import catalog
+from regard.backbones import build, normalisation
+from regard.checks import check_norm_batch, positive
+from regard.core import Attention
+from regard.ops.tracing import exporting
+
+
+class _Join(nn.Module):
+    """Equation (3), or (2) where nothing comes from below."""
+
+    def __init__(self, channels: int, width: int, *, gated: bool) -> None:
+        super().__init__()
+        self.gate = (
+            catalog.create("attention_gate", channels, gate_channels=width, subsample=1, norm=True, transform=False)
+            if gated
+            else None
+        )
+        self.conv = nn.Conv2d(channels + width * gated, width, 3, padding=1, bias=False)
+        self.norm = nn.BatchNorm2d(width)
+
+    def forward(self, x: Tensor, below: Tensor | None) -> Tensor:
+        if self.gate is not None and below is not None:
+            x = torch.cat((self.gate(x, below), _resized(below, x)), 1)
+        y = self.conv(x)
+        check_norm_batch(self.norm, y)
+        return self.norm(y).relu_()
+
+
+class SaliencyNet(Attention):
+    """Saliency network of a timm backbone and a decoder with attention gates.
+
+    Args:
+        channels: of the image.
+        backbone: any network of timm's that gives maps of several resolutions.
+        width: D of the decoder.
+        density: what is shown is a density over positions, for fixations, rather than the probability of each position
+            to belong to an object.
+
+    Shapes: x `B C H W` in 0..1 -> logits `B 1 H W`.
+    Maps: saliency `B 1 H W`, and of each gate spatial `B 1 h w`, in (0, 1).
+    Raises: ValueError for a width below 1, a backbone that gives no maps of several resolutions, or images of another
+        shape; LookupError if timm has no such backbone.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, channels: int = 3, *, backbone: str = "resnet18", width: int = 64, density: bool = False
+    ) -> None:
+        super().__init__()
+        positive("channels", channels)
+        positive("width", width)
+        self.channels = channels
+        self.backbone = backbone
+        self.density = density
+        self.encoder = _encoder(backbone, channels, pretrained=False)
+        found: Any = self.encoder.feature_info
+        self.widths = tuple(found.channels())
+        if len(set(found.reduction())) < 2:
+            raise ValueError(f"backbone={backbone!r} gives maps of one resolution; one that gives several is needed")
+        self.channels_last = str(getattr(self.encoder, "output_fmt", "")).endswith("NHWC")
+        mean, std = normalisation(self.encoder)
+        self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
+        self.joins = nn.ModuleList(
+            _Join(c, width, gated=level + 1 < len(self.widths)) for level, c in enumerate(self.widths)
+        )
+        self.head = nn.Conv2d(width, 1, 1)
+
+    def start_from_published(self) -> None:
+        """Takes the published weights of the backbone.
+
+        Raises: OSError if they cannot be had.
+        """
+        self.encoder.load_state_dict(_encoder(self.backbone, self.channels, pretrained=True).state_dict())
+
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
+            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
+        levels = self.encoder((x - self.mean) / self.std)
+        below = None
+        for join, level in zip(reversed(self.joins), reversed(levels), strict=True):
+            below = join(level.permute(0, 3, 1, 2) if self.channels_last else level, below)
+        logits = _resized(self.head(below), x)
+        if self.watched:
+            shown = logits.flatten(1).softmax(1).view_as(logits) if self.density else logits.sigmoid()
+            self.see("saliency", shown)
+        return logits
+
+
+def _encoder(backbone: str, channels: int, *, pretrained: bool) -> nn.Module:
+    try:
+        return build(backbone, classes=1, in_chans=channels, pretrained=pretrained, features_only=True)
+    except (RuntimeError, AttributeError, NotImplementedError) as error:
+        raise ValueError(f"backbone={backbone!r} gives no maps of several resolutions: {error}") from error
+
+
+def _resized(x: Tensor, like: Tensor) -> Tensor:
+    if not exporting() and x.shape[2:] == like.shape[2:]:
+        return x
+    return functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=False)

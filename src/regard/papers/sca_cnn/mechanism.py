@@ -1,0 +1,127 @@
+"""A softmax over channels and a softmax over positions, both asked by the state of a decoder.
+
+SCA-CNN: Spatial and Channel-wise Attention in Convolutional Networks for Image Captioning. Chen, Zhang, Xiao, Nie,
+Shao, Liu, Chua. CVPR 2017, arXiv:1611.05594. Official code: zjuchenlong/sca-cnn.cvpr17 (Theano).
+
+    b_c = tanh(w_c v_c + b₁ + W_hc h),  v_c = 1/(HW) Σ_n x_cn          channel-wise attention           (1)
+    β   = softmax over the C channels of u_c · b_c + c₁                                                 (2)
+    a_n = tanh(W_s x_n + b₂ + W_hs h)                                  spatial attention                (3)
+    α   = softmax over the HW positions of u_s · a_n + c₂                                               (4)
+    y   = HW α_n · (C β_c · x_cn)                                                                       (5)
+
+    channel_spatial (C-S) forms α from C β x, spatial_channel (S-C) forms β from HW α x. h is the state of the decoder
+    before the word that is asked for.
+
+Place: on the last one or two convolutional maps of an image encoder, at each step of a recurrent decoder.
+Cost: k (C + N C) multiplications for N positions and (C + N) k hyperbolic tangents, whose values the gradient keeps;
+    two passes to write. S-C forms no map in between to pool.
+Deviations: paper multiplies by α and β alone, which leaves 1/(C HW) of the map | official code multiplies by C and HW
+    too | default `scale=True`. Paper has S-C beside C-S | official code C-S only | `order`. Without a decoder
+    (`state_channels=None`) the terms of h are left out, which the paper does not do. In the second of the two layers of
+    the official code c₂ is added to u_s and not to the product: a pair of brackets stands wrong.
+Errata: stevehuanghe/image_captioning writes what the first attention has weighed back over the features, so that
+    attention compounds from word to word.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import positive
+from regard.core import Attention
+from regard.ops import pooling
+from regard.ops.precision import widened
+
+_ORDERS = ("channel_spatial", "spatial_channel", "channel", "spatial")
+
+
+class _Scores(nn.Module):
+    """u · tanh(W f + b + W_h h) + c for each of several items with features f."""
+
+    def __init__(self, features: int, hidden: int, state: int | None) -> None:
+        super().__init__()
+        self.embed = nn.Linear(features, hidden)
+        self.state = None if state is None else nn.Linear(state, hidden, bias=False)
+        self.score = nn.Linear(hidden, 1)
+        for layer in (self.embed, self.state, self.score):
+            if layer is not None:
+                nn.init.normal_(layer.weight, std=0.01)
+        nn.init.zeros_(self.embed.bias)
+        nn.init.zeros_(self.score.bias)
+
+    def offset(self, state: Tensor | None) -> Tensor:
+        """What is the same for every item: `B 1 k`, or `1 1 k` without a state."""
+        if self.state is None:
+            return self.embed.bias[None, None]
+        return (self.embed.bias + self.state(state))[:, None]
+
+    def softmax(self, embedded: Tensor) -> Tensor:
+        """Over the items, in float32 at least: `B items k` -> `B items`."""
+        return widened(self.score(embedded.tanh())[..., 0]).softmax(-1)
+
+
+class SpatialChannel(Attention):
+    """A softmax over channels and a softmax over positions, both asked by the state of a decoder.
+
+    Args:
+        channels: C of the input.
+        hidden: k, the width in which scores are formed; the official code uses 512.
+        state_channels: width of the decoder's state h; None is attention without a decoder.
+        order: "channel_spatial" or "spatial_channel", the second looking at what the first attended to, or one alone,
+            "channel" or "spatial".
+        scale: multiply by C and HW, as in the official code, so that even attention is the identity.
+
+    Shapes: x `B C H W`, and h `B state_channels` where there is one -> `B C H W`.
+    Maps: channel `B C 1 1`, spatial `B 1 H W`; each sums to 1.
+    Raises: ValueError for an unknown order, and for a missing, unasked or differently wide state.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        hidden: int = 512,
+        state_channels: int | None = None,
+        order: str = "channel_spatial",
+        scale: bool = True,
+    ) -> None:
+        super().__init__()
+        positive("channels", channels)
+        positive("hidden", hidden)
+        self.width = None if state_channels is None else positive("state_channels", state_channels)
+        if order not in _ORDERS:
+            raise ValueError(f"order={order!r}: one of {', '.join(_ORDERS)} is needed")
+        self.order, self.scale = order, scale
+        self.channel = _Scores(1, hidden, state_channels) if "channel" in order else None
+        self.spatial = _Scores(channels, hidden, state_channels) if "spatial" in order else None
+
+    def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
+        if (None if state is None else state.shape[-1]) != self.width:
+            given = "none" if state is None else f"shape {tuple(state.shape)}"
+            raise ValueError(f"state: {given}, but the module is built for state_channels={self.width}")
+        alpha = self.over_positions(x, state) if self.order.startswith("spatial") else None  # [B, 1, HW]
+        if self.channel is not None:
+            x = x * self.over_channels(x, state, alpha)
+        if self.order == "channel_spatial":
+            alpha = self.over_positions(x, state)
+        return x if alpha is None else x * alpha.unflatten(-1, x.shape[2:])
+
+    def over_channels(self, x: Tensor, state: Tensor | None, alpha: Tensor | None) -> Tensor:
+        """C β of Eqs. 1 and 2, for the map that α has weighed, if it has: `B C H W` -> `B C 1 1`."""
+        assert self.channel is not None
+        n = x.shape[2] * x.shape[3]
+        v = pooling.average(x) if alpha is None else pooling.weighted(x, alpha) / n  # [B, C]
+        w = self.channel.embed.weight[:, 0]  # [k]
+        b = torch.addcmul(self.channel.offset(state), v[..., None], w)  # [B, C, k]
+        beta = self.see("channel", self.channel.softmax(b)[..., None, None])
+        return (beta * x.shape[1] if self.scale else beta).to(x.dtype)
+
+    def over_positions(self, x: Tensor, state: Tensor | None) -> Tensor:
+        """HW α of Eqs. 3 and 4: `B C H W` -> `B 1 HW`."""
+        assert self.spatial is not None
+        weight = self.spatial.embed.weight.T.expand(x.shape[0], -1, -1)  # [B, C, k]
+        a = torch.baddbmm(self.spatial.offset(state), x.flatten(2).mT, weight)  # [B, HW, k]
+        alpha = self.spatial.softmax(a)[:, None]  # [B, 1, HW]
+        self.see("spatial", alpha.unflatten(-1, x.shape[2:]))
+        return (alpha * alpha.shape[-1] if self.scale else alpha).to(x.dtype)

@@ -1,0 +1,33 @@
+"""Squeeze-and-excitation networks: ResNets, ResNeXts and SENet-154 of the authors, and those of a common port."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from regard.networks.design import Network, family, of
+from regard.networks.residual import BLOCKS, ResNet
+from regard.networks.trunks import CAFFE, RESNET, RESNEXT, SMALL
+from regard.papers.senet.mechanism import SqueezeExcite
+
+_SENET = ResNet(blocks=BLOCKS[152], stem="deep", inner=4, reduced=2, groups=64, projection=3, dropout=0.2)
+
+
+NETWORKS: Mapping[str, Network] = {
+    **family(
+        "se_resnet{}",
+        CAFFE,
+        of(SqueezeExcite),
+        {50: (28_088_024, 22.37), 101: (49_326_872, 21.75), 152: (66_821_848, 21.34)},
+    ),
+    **family("se_resnext{}", RESNEXT, of(SqueezeExcite), {50: (27_559_896, 20.97), 101: (48_955_416, 19.81)}),
+    "senet154": Network(backbone=_SENET, attention=of(SqueezeExcite), parameters=115_088_984, error=18.68),
+    **family("se_resnet{}", RESNET, of(SqueezeExcite, bias=False), {18: 11_776_552, 34: 21_954_856}),
+    **family("se_resnet{}_port", RESNET, of(SqueezeExcite, bias=False), {50: 28_071_976, 101: 49_292_328}),
+    **family(
+        "se_resnet{}",
+        SMALL,
+        of(SqueezeExcite, bias=False),
+        {20: 274_490, 32: 470_266, 56: 861_818},
+        classes=10,
+    ),
+}

@@ -1,0 +1,7 @@
+"""SE-ResNet-50 on a folder of images."""
+
+from functools import partial
+
+from regard.training import classification
+
+imagenet = partial(classification.imagenet, **classification.named("se_resnet50"))

@@ -1,0 +1,86 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="stn",
+        target="papers.stn.mechanism:SpatialTransformer",
+        paper=Paper(
+            "Spatial Transformer Networks",
+            "Jaderberg, Simonyan, Zisserman, Kavukcuoglu",
+            "NIPS",
+            2015,
+            arxiv="1506.02025",
+        ),
+        domains=("spatial",),
+        soft=True,
+        acts_on=("image", "features"),
+        grain=("position",),
+        kind="focus",
+        tasks=("classification",),
+        aliases=("spatial transformer network",),
+        maps={"theta": "B 2 3", "grid": "B H W 2"},
+        kwargs={"channels": 3},
+        options=(
+            Option({"transform": "attention"}),
+            Option({"transform": "spline", "points": 3}, maps={"points": "B K 2", "grid": "B H W 2"}),
+            Option({"size": (4, 3)}, outputs=("B C 4 3",), maps={"theta": "B 2 3", "grid": "B 4 3 2"}),
+            Option({"align_corners": True, "padding": "border"}),
+            Option({"localisation": "given", "interpolation": "bicubic"}, inputs=("B C H W", "B 2 3")),
+            Option(
+                {"localisation": "given", "transform": "attention", "size": 6},
+                inputs=("B C H W", "B 3"),
+                outputs=("B C 6 6",),
+                maps={"theta": "B 2 3", "grid": "B 6 6 2"},
+            ),
+            Option({"localisation": "flat", "grid": (19, 23), "hidden": 8}, sizes={"H": 19, "W": 23}),
+        ),
+        code="pytorch/tutorials",
+    ),
+    Entry(
+        name="stn_classifier",
+        target="papers.stn.network:TransformerClassifier",
+        paper=Paper(
+            "Spatial Transformer Networks",
+            "Jaderberg, Simonyan, Zisserman, Kavukcuoglu",
+            "NIPS",
+            2015,
+            arxiv="1506.02025",
+        ),
+        domains=("spatial",),
+        soft=True,
+        acts_on=("image",),
+        grain=("position",),
+        kind="focus",
+        tasks=("classification",),
+        maps={"theta": "B 2 3", "grid": "B H W 2"},
+        kwargs={"channels": 3, "classes": 3, "grid": (19, 23), "widths": (4, 5), "hidden": 8},
+        outputs=("B 3",),
+        options=(
+            Option({"transform": "spline", "align_corners": True}, maps={"points": "B K 2", "grid": "B H W 2"}),
+            Option({"transform": None, "dropout": 0.0}, maps={}),
+        ),
+        sizes={"H": 19, "W": 23},
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="stn-rotated",
+        target="papers.stn.recipe:rotated",
+        system="stn_classifier",
+        summary="digits turned by up to 90°, read through an affine spatial transformer",
+        data="MNIST's four idx files; none: embedded digits",
+        claim=Claim(measure="error", value=0.7, where="Table 1, R, ST-CNN Aff"),
+    ),
+    Listing(
+        name="stn-rotated-plain",
+        target="papers.stn.recipe:plain",
+        system="stn_classifier",
+        summary="digits turned by up to 90°, read by the same network without a transformer",
+        data="MNIST's four idx files; none: embedded digits",
+        claim=Claim(measure="error", value=1.2, where="Table 1, R, CNN"),
+    ),
+)

@@ -1,0 +1,5 @@
+"""The Transformer's parts as others publish them, a file for each part."""
+
+from regard.papers.transformer.published import layers, multi_head, positions
+
+REFERENCES = (*multi_head.REFERENCES, *positions.REFERENCES, *layers.REFERENCES)

@@ -1,0 +1,232 @@
+"""A recipe from its function to a run folder, and a trained network from its file to a score.
+
+phase-N-NAME/         checkpoint.pt and history.json of each phase
+model.safetensors     the trained weights, and what network they are of: see `regard.trained`
+result.json           scores, the paper's claim, the settings, the versions, what network it is
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save
+from torch import Generator, nn
+
+from regard.catalog.recipes import Listing
+from regard.saved import description as trained
+from regard.saved.description import Trained
+from regard.saved.files import write_whole
+from regard.training.loop import fit, mixed, predict
+from regard.training.recipe import Phase, Recipe
+
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+
+
+def train(
+    listing: Listing,
+    recipe: Recipe,
+    *,
+    out: Path,
+    device: str = "cpu",
+    seed: int = 0,
+    workers: int = 0,
+    changes: Mapping[str, Any] | None = None,
+    on_phase: Callable[[str], None] | None = None,
+    on_step: Callable[[int, int, float], None] | None = None,
+    on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
+) -> dict[str, Any]:
+    """Trains every phase, or goes on where an earlier call stopped; evaluates; writes the run folder.
+
+    Args:
+        listing, recipe: what to train.
+        out: the run folder.
+        device: `cpu`, `cuda`, `cuda:1`.
+        seed: of the initial weights and of everything that is drawn in training.
+        workers: processes that load images ahead.
+        changes: fields of `training.Plan` to change in every phase: `{"epochs": 3}`.
+        on_phase, on_step, on_epoch: told what happens, as by `training.fit`.
+
+    Returns: the content of result.json.
+    Raises: ValueError if the folder belongs to other settings; OSError if it cannot be written.
+    """
+    began = time.perf_counter()
+    network = describe(recipe, name=listing.name, changes=changes)  # what cannot be written fails before the training
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(mixed("recipe", listing.name, seed))
+        model = recipe.build()
+    if recipe.prepare is not None:
+        recipe.prepare(model, recipe.train)
+    history = {}
+    for number, phase in enumerate(recipe.phases, 1):
+        if on_phase is not None:
+            on_phase(phase.name)
+        plan = replace(phase.plan, **{"seed": seed, **(changes or {})})
+        with only(model, phase):
+            history[phase.name] = fit(
+                model,
+                phase.task,
+                recipe.train,
+                plan,
+                folder=out / f"phase-{number}-{phase.name}",
+                device=device,
+                workers=workers,
+                on_step=on_step,
+                on_epoch=on_epoch,
+            )
+    scores = evaluate(recipe, model, device=device)
+    result = {
+        "recipe": listing.name,
+        "system": listing.system,
+        "scores": scores,
+        "claim": None if listing.claim is None else vars(listing.claim),
+        "seed": seed,
+        "changes": dict(changes or {}),
+        "parameters": sum(parameter.numel() for parameter in model.parameters()),
+        "seconds": time.perf_counter() - began,
+        "history": history,
+        "facts": recipe.facts,
+        "network": None if network is None else network.facts(),
+        "versions": {name: version(name) for name in ("regard", "torch", "timm")}
+        | {"python": platform.python_version()},
+    }
+    together = torch.distributed.is_initialized()
+    # torchrun's own word, since `fit` has left the process group by now: one process writes.
+    if (torch.distributed.get_rank() if together else int(os.environ.get("RANK", 0))) == 0:
+        state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+        write_whole(out / trained.NAME, save(state, None if network is None else network.metadata()))
+        write_whole(out / "result.json", json.dumps(result, indent=1, default=str).encode())
+    return result
+
+
+def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, Any] | None = None) -> Trained | None:
+    """What the recipe's network is and how it is given images; None where `build` makes nothing of the catalogue.
+
+    Args:
+        recipe: with its images.
+        name: of the recipe.
+        changes: of its plans, as for `train`.
+
+    Raises: ValueError if JSON cannot hold an argument.
+    """
+    build = recipe.build.keywords[recipe.part] if recipe.part else recipe.build  # type: ignore[attr-defined]
+    made = trained.arguments(build)
+    if made is None:
+        return None
+    plan = replace(recipe.phases[-1].plan, **(changes or {}))
+    image = recipe.train[0][0]
+    if plan.augment is not None:
+        image = plan.augment(image, Generator().manual_seed(0))
+    return Trained(
+        entry=made[0],
+        arguments=made[1],
+        normalise=plan.normalise,
+        image=tuple(image.shape),
+        prefix=f"{recipe.part}." if recipe.part else "",
+        recipe=name,
+        tiny=recipe.tiny,
+    )
+
+
+def recorded(weights: Path) -> tuple[str, bool]:
+    """The recipe that trained the weights, and whether its twin.
+
+    Args:
+        weights: the file, or the run folder.
+
+    Raises: FileNotFoundError if there is none; ValueError if it does not say; what `trained.read` raises.
+    """
+    path = trained.located(weights)
+    found = trained.read(path)
+    if found is None or found.recipe is None:
+        raise ValueError(f"{path} does not say which recipe trained it; name it")
+    return found.recipe, found.tiny
+
+
+def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
+    """The scores of a trained network on the recipe's test images."""
+    model.to(device).eval()
+    if recipe.score is not None:
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(mixed("evaluate"))
+            return recipe.score(model, recipe.test, device)
+    last = recipe.phases[-1]
+    plan = last.plan
+    logits, labels = predict(
+        model,
+        recipe.test,
+        batch_size=plan.batch_size,
+        device=device,
+        normalise=plan.normalise,
+        precision=plan.precision,
+    )
+    return last.task.score(logits, labels)
+
+
+def load(recipe: Recipe, weights: Path) -> nn.Module:
+    """The recipe's network with trained weights.
+
+    Args:
+        recipe: which network.
+        weights: the file, or the run folder.
+
+    Raises: FileNotFoundError if there is no such file; ValueError if the weights are of another network, or it was
+        given images in another way; what `trained.read` raises.
+    """
+    weights = trained.located(weights)
+    found, own = trained.read(weights), describe(recipe)
+    if found is not None and own is not None:
+        theirs, ours = ({"entry": x.entry, **x.arguments, "normalise": x.normalise} for x in (found, own))
+        for name in {**theirs, **ours}:
+            was, now = (trained.plain(x.get(name)) for x in (theirs, ours))
+            if was != now:
+                raise ValueError(
+                    f"{weights} was trained with {name}={was!r}, the recipe has {name}={now!r} here: "
+                    "another recipe, other data, or with or without --tiny?"
+                )
+    model = recipe.build()
+    try:
+        model.load_state_dict(load_file(weights))
+    except Exception as error:  # the reader and torch raise several types, none of which names the file
+        first = " ".join(str(error).split())[:200]
+        raise ValueError(f"{weights} does not fit {type(model).__name__}: {first}") from error
+    return model
+
+
+@contextmanager
+def only(model: nn.Module, phase: Phase) -> Iterator[None]:
+    """Only the parameters that the phase names learn while the block runs; frozen batch norms keep their statistics.
+
+    Raises: ValueError if a pattern names no parameter.
+    """
+    names = dict(model.named_parameters())
+    for pattern in phase.trains:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ValueError(f"phase {phase.name!r}: trains={pattern!r} names no parameter of {type(model).__name__}")
+    before = {name: parameter.requires_grad for name, parameter in names.items()}
+    frozen = []
+    for name, parameter in names.items():
+        learns = any(fnmatchcase(name, pattern) for pattern in phase.trains)
+        parameter.requires_grad_(before[name] and learns)
+    for module in model.modules():
+        own = list(module.parameters(recurse=False))
+        if isinstance(module, BATCH_NORMS) and own and not any(parameter.requires_grad for parameter in own):
+            frozen.append((module, module.momentum))
+            module.momentum = 0.0
+    try:
+        yield
+    finally:
+        for name, parameter in names.items():
+            parameter.requires_grad_(before[name])
+        for module, momentum in frozen:
+            module.momentum = momentum

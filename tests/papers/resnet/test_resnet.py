@@ -1,0 +1,299 @@
+"""The papers' networks: published counts, where the mechanisms stand, wrong arguments, and their recipes."""
+
+from __future__ import annotations
+
+import runpy
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from regard import catalog, published, watch
+from regard.catalog import recipes
+from regard.core import Attention
+from regard.networks import design
+from regard.papers.resnet.network import PaperNetwork
+from regard.training import classification, running
+from regard.training.recipe import built
+
+NETWORKS = {name: design.find(name) for name in catalog.networks()}
+COUNTED = [name for name, network in NETWORKS.items() if network.parameters is not None]
+NETWORK_SIZES = [3, 5, 5, 7]
+CLIPS = "nonlocal/facebookresearch.video-nonlocal-net/resnet_video"
+LISTINGS = [
+    listing for listing in recipes.listings() if listing.system in ("paper_network", "residual_attention_network")
+]
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_as_many_parameters_as_published(name: str) -> None:
+    with torch.device("meta"):
+        network = PaperNetwork(name=name, classes=NETWORKS[name].classes)
+    assert sum(parameter.numel() for parameter in network.parameters()) == NETWORKS[name].parameters
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_network_answers_in_small(name: str) -> None:
+    network = PaperNetwork(1, name=name, classes=7, width=16, blocks=(1, 2, 2), image_size=(48, 32)).eval()
+    frames = (8,) if "T" in NETWORKS[name].backbone.axes else ()
+    with watch(network) as maps, torch.no_grad():
+        assert network(torch.randn(2, 1, *frames, 48, 32)).shape == (2, 7)
+    assert maps
+
+
+def test_every_network_has_a_place_that_its_backbone_offers() -> None:
+    assert {name for name, network in NETWORKS.items() if network.place not in network.backbone.places} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "counts"),
+    [
+        ("se_resnet50", {"se": 16}),
+        ("se_resnet20", {"se": 9}),
+        ("senet154", {"se": 50}),
+        ("sknet50", {"sk": 16}),
+        ("ge_resnet50_theta", {"ge": 16}),
+        ("eca_resnet101", {"eca": 33}),
+        ("cbam_resnet18", {"cbam": 8}),
+        ("bam_resnet50", {"bam": 3}),
+        ("fcanet34", {"fca": 16}),
+        ("gsop_net1", {"gsop": 4}),
+        ("gsop_net2", {"gsop": 3, "isqrt_covariance": 1}),
+        ("sppse_resnet18", {"spa": 8}),
+        ("cpsppse_resnet50", {"spa_pre": 16}),
+        ("gc_resnet50_r16", {"gc": 13}),
+        ("nonlocal_resnet50", {"nonlocal": 1}),
+        ("nonlocal5_resnet50", {"nonlocal": 5}),
+        ("nonlocal5_c2d_resnet50", {"nonlocal": 5}),
+        ("nonlocal5_i3d_resnet101_8f", {"nonlocal": 5}),
+        ("nonlocal10_i3d_resnet50", {"nonlocal": 10}),
+        ("cbam_resnet50_cifar", {"cbam": 16}),
+        ("bam_resnet101_cifar", {"bam": 3}),
+        ("eca_mobilenetv2", {"eca": 17}),
+        ("se_mobilenetv2", {"se": 17}),
+        ("psppse_resnext29", {"spa_pre": 9}),
+        ("ge_resnet50_theta_e8", {"ge": 16}),
+    ],
+)
+def test_as_many_mechanisms_as_in_the_paper(name: str, counts: dict[str, int]) -> None:
+    with torch.device("meta"):
+        network = PaperNetwork(name=name)
+    labels = catalog.labels_by_class()
+    parts = [part for part in network.modules() if isinstance(part, Attention)]
+    assert Counter(labels[type(part).__module__, type(part).__qualname__].name for part in parts) == counts
+
+
+@pytest.mark.parametrize(
+    ("name", "behind"),
+    [
+        ("nonlocal_resnet50", [[], [], [4], []]),
+        ("nonlocal5_resnet50", [[], [1, 3], [1, 3, 5], []]),
+        ("nonlocal5_c2d_resnet50", [[], [1, 3], [1, 3, 5], []]),
+        ("nonlocal5_i3d_resnet101", [[], [1, 3], [6, 13, 20], []]),
+        ("nonlocal10_c2d_resnet50_8f", [[], [0, 1, 2, 3], [0, 1, 2, 3, 4, 5], []]),
+    ],
+)
+def test_non_local_blocks_stand_behind_the_released_blocks(name: str, behind: list[list[int]]) -> None:
+    with torch.device("meta"):
+        stages = PaperNetwork(name=name).stages
+    places = [[i for i, part in enumerate(stage) if isinstance(part, Attention)] for stage in stages]
+    # those before count themselves
+    assert [[place - 1 - i for i, place in enumerate(stage)] for stage in places] == behind
+
+
+@pytest.mark.parametrize(("name", "frames"), [("nonlocal5_i3d_resnet50", 32), ("nonlocal5_c2d_resnet50_8f", 8)])
+def test_clips_shrink_as_in_the_released_definition(name: str, frames: int) -> None:
+    seen = []
+    with torch.device("meta"):
+        network = PaperNetwork(name=name, classes=400).eval()
+        for part in (network.stem, *network.stages):
+            part.register_forward_hook(lambda part, x, y: seen.append(tuple(y.shape[1:])))
+        assert network(torch.empty(1, 3, frames, 224, 224)).shape == (1, 400)
+    behind = [(64, 8, 55, 55), (256, 4, 55, 55), (512, 4, 28, 28), (1024, 4, 14, 14), (2048, 4, 7, 7)]
+    assert seen == behind
+
+
+@pytest.mark.parametrize(("name", "inflated"), [("c2d_resnet50", 0), ("i3d_resnet50", 10), ("i3d_resnet101", 19)])
+def test_only_i3d_has_kernels_over_time(name: str, inflated: int) -> None:
+    with torch.device("meta"):
+        network = PaperNetwork(name=f"nonlocal5_{name}")
+    convs = [part for part in network.modules() if isinstance(part, torch.nn.Conv3d)]
+    assert sum(conv.kernel_size[0] > 1 for conv in convs) == inflated
+
+
+def test_a_clip_of_one_small_frame_is_answered_and_an_image_is_refused() -> None:
+    network = PaperNetwork(2, name="nonlocal5_i3d_resnet50", classes=3, width=8, blocks=(1, 2)).eval()
+    assert network(torch.zeros(1, 2, 1, 2, 3)).shape == (1, 3)
+    with pytest.raises(ValueError, match=r"\(2, 9, 9, 9\).*B C T H W"):
+        network(torch.zeros(2, 9, 9, 9))
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "sides"),
+    [
+        ("eca_mobilenetv2", 224, [112, 112, 56, 28, 14, 14, 7, 7]),
+        ("se_mobilenetv2", 32, [32, 32, 32, 16, 8, 8, 4, 4]),
+        ("cbam_resnet18_cifar", 32, [32, 32, 16, 8, 4]),
+        ("se_resnext29", 32, [32, 32, 16, 8]),
+    ],
+)
+def test_maps_shrink_as_in_the_released_networks(name: str, size: int, sides: list[int]) -> None:
+    seen = []
+    with torch.device("meta"):
+        network = PaperNetwork(name=name).eval()
+        for part in (network.stem, *network.stages):
+            part.register_forward_hook(lambda part, x, y: seen.append(y.shape[-1]))
+        network(torch.empty(1, 3, size, size))
+    assert seen == sides
+
+
+@pytest.mark.parametrize("extent", [2, 4, 8])
+def test_an_extent_costs_a_convolution_and_a_norm_for_each_halving(extent: int) -> None:
+    with torch.device("meta"):
+        plain, free, learned = (
+            sum(parameter.numel() for parameter in PaperNetwork(name=f"ge_resnet50_{name}").parameters())
+            for name in ("theta_minus", f"theta_minus_e{extent}", f"theta_e{extent}")
+        )
+    channels = 3 * 256 + 4 * 512 + 6 * 1024 + 3 * 2048
+    assert free == plain
+    assert learned - plain == (9 + 2) * channels * {2: 1, 4: 2, 8: 3}[extent]
+
+
+def test_frequencies_are_those_of_maps_at_224() -> None:
+    with torch.device("meta"):
+        stages = PaperNetwork(name="fcanet50").stages
+    assert [stage[0].attention.size for stage in stages] == [(56, 56), (28, 28), (14, 14), (7, 7)]
+
+
+def test_a_gate_of_one_size_refuses_another() -> None:
+    network = PaperNetwork(name="ge_resnet50_theta", width=16, blocks=(1,), image_size=32).eval()
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
+    with pytest.raises(ValueError, match="8"):
+        network(torch.zeros(1, 3, 40, 40))
+
+
+def test_wrong_arguments_are_named() -> None:
+    with pytest.raises(LookupError, match=r"did you mean.*se_resnet50"):
+        PaperNetwork(name="se_resnet5")
+    with pytest.raises(ValueError, match=r"blocks=\(\).*4 stages"):
+        PaperNetwork(blocks=())
+    with pytest.raises(ValueError, match="blocks=0"):
+        PaperNetwork(blocks=(0, 1))
+    with pytest.raises(ValueError, match="width=0"):
+        PaperNetwork(width=0)
+
+
+@pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
+def test_every_recipe_has_a_twin_and_asks_for_its_data(listing: recipes.Listing) -> None:
+    recipe = built(listing, tiny=True)
+    assert recipe.build().eval()(recipe.train.images([0, 1])).shape == (2, 10)
+    with pytest.raises(ValueError, match="--tiny"):
+        built(listing)
+
+
+def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    listing = recipes.get("se-imagenet")
+    recipe = built(listing, tiny=True)
+    result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
+    assert result["scores"]["error"] < 15  # 90 by chance
+    again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})
+    assert again["scores"] == result["scores"]
+    assert running.evaluate(recipe, running.load(recipe, tmp_path / "model.safetensors")) == result["scores"]
+
+
+def test_a_folder_of_images_is_read_at_the_papers_size(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for label in ("one", "two", "three"):
+            (tmp_path / part / label).mkdir(parents=True)
+            for i in range(2):
+                Image.new("RGB", (40, 30), (60 * i, 100, 200)).save(tmp_path / part / label / f"{i}.png")
+    recipe = built(recipes.get("eca-imagenet"), tmp_path)
+    plan = recipe.phases[0].plan
+    assert recipe.train[0][0].shape == (3, 224, 224)
+    assert len(recipe.train) == len(recipe.test) == 6
+    assert (plan.epochs, plan.batch_size, plan.optimizer) == (100, 256, "sgd")
+    assert recipe.facts["classes"] == 3
+
+
+def test_a_crop_is_a_resized_part_and_depends_on_the_generator_alone() -> None:
+    image = torch.arange(48.0).view(1, 1, 48).expand(3, 32, 48) / 48
+    crops = [classification.resized_crop(image, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
+    assert crops[0].shape == image.shape
+    assert torch.equal(crops[0], crops[1])
+    assert not torch.equal(crops[0], crops[2])
+    assert all(crop.min() >= 0 and crop.max() <= 1 for crop in crops)
+    assert crops[0][0, 0].diff().sign().unique().numel() == 1  # in one direction, mirrored or not
+
+
+@pytest.mark.parametrize("reference", published.references("paper_network"), ids=lambda reference: reference.name)
+def test_every_published_network_names_all_that_is_in_ours(reference: published.Reference) -> None:
+    args = {"k_size": NETWORK_SIZES} if "eca_resnet50" in reference.name else {}
+    if "ResidualNet" in reference.name:
+        args = {"network_type": "CIFAR100", "depth": 50, "num_classes": 10, "att_type": "BAM"}
+    elif "eca_resnet" in reference.name and not args:
+        with pytest.raises(ValueError, match="k_size"):
+            reference.build()
+        return
+    arguments, names = reference.build(**args)
+    with torch.device("meta"):
+        network = PaperNetwork(**arguments)
+    for key in network.state_dict():
+        assert any(key == ours or key.startswith(f"{ours}.") for ours in names), key
+
+
+def test_published_networks_that_the_table_lacks_are_refused() -> None:
+    for name, args in (
+        ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "SVHN", "att_type": "CBAM"}),
+        ("cbam/Jongchan.attention-module/ResidualNet", {"network_type": "ImageNet", "att_type": "SE"}),
+    ):
+        with pytest.raises(ValueError, match="network_type, att_type"):
+            published.rebuild(name, {"depth": 50, "num_classes": 10, **args}, {})
+    with pytest.raises(ValueError, match="upto='conv2_1'"):
+        published.rebuild("sk/implus.SKNet/sknet50", {"upto": "conv2_1"}, {})
+    with pytest.raises(ValueError, match=r"width_mult=0\.5"):
+        published.rebuild("eca/BangguWu.ECANet/eca_mobilenet_v2", {"width_mult": 0.5}, {})
+    with pytest.raises(ValueError, match=r"LAYER_MOD=.*101, 3, 1"):
+        published.rebuild(CLIPS, {"DEPTH": 101, "VIDEO_ARC_CHOICE": 3, "LAYER_MOD": 1}, {})
+
+
+def test_blobs_of_caffe2_get_the_names_of_layers() -> None:
+    blobs = ("conv1_w", "conv1_w_momentum", "res_conv1_bn_s", "res_conv1_bn_b", "res_conv1_bn_rm", "res_conv1_bn_riv")
+    rewrite = published.get(CLIPS).state
+    assert rewrite is not None
+    layers = rewrite({name: torch.tensor(float(i)) for i, name in enumerate((*blobs, "pred_b", "lr"))}, {})
+    norm = {"weight": 2, "bias": 3, "running_mean": 4, "running_var": 5}
+    assert {name: int(value) for name, value in layers.items()} == {
+        "conv1.weight": 0,
+        **{f"res_conv1_bn.{name}": value for name, value in norm.items()},
+        "pred.bias": 6,
+    }
+
+
+@pytest.mark.parametrize(
+    ("settings", "behind"),
+    [
+        ({"LAYER_MOD": 2}, ["3_1", "3_3", "4_1", "4_3", "4_5"]),
+        ({"LAYER_MOD": 1, "VIDEO_ARC_CHOICE": 2}, [f"3_{i}" for i in range(4)] + [f"4_{i}" for i in range(6)]),
+        ({"DEPTH": 101, "VIDEO_ARC_CHOICE": 4}, ["3_1", "3_3", "4_6", "4_13", "4_20"]),
+    ],
+)
+def test_blobs_of_non_local_blocks_are_found_behind_their_blocks(settings: dict[str, int], behind: list[str]) -> None:
+    arguments, names = published.get(CLIPS).build(**settings)
+    with torch.device("meta"):
+        parts = dict(PaperNetwork(**arguments).named_modules())
+    found = [name for name, blob in names.items() if blob.startswith("nonlocal") and blob.endswith("theta")]
+    assert [names[name] for name in found] == [f"nonlocal_conv{block}_theta" for block in behind]
+    assert all(isinstance(parts[name.removesuffix(".theta")], Attention) for name in found)
+
+
+def test_the_page_has_every_network_and_its_count() -> None:
+    docs = Path(__file__).parents[3] / "docs"
+    page = (docs / "networks.md").read_text(encoding="utf-8")
+    row = runpy.run_path(str(docs / "networks.py"))["row"]
+    for name, network in NETWORKS.items():
+        if network.parameters is None:
+            assert f"| `{name}` | {network.place} |" in page
+        else:
+            assert row(name, network, f"{network.parameters:,}") in page
