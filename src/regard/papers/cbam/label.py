@@ -25,6 +25,8 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"spatial": False}, maps={"channel": "B C 1 1"}),
             Option({"kernel_size": 3}),
             Option({"norm": False}),
+            Option({"order": "spatial-channel"}),
+            Option({"order": "parallel"}),
         ),
         code="Jongchan/attention-module",
     ),

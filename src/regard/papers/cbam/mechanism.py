@@ -10,11 +10,17 @@ Official code: Jongchan/attention-module.
 
     p: avg, the mean; max; lp, √Σ x²; lse, log Σ exp x; each over all positions.
 
+The other arrangements that the paper compares (Section 4.1, Table 3):
+
+    spatial-channel    x' = M_s(x) · x,  y = M_c(x') · x'                                            (5)
+    parallel           y = M_c(x) · M_s(x) · x                                                       (6)
+
 Place: on the residual branch of every block, after its last batch norm and before the addition.
 Cost: three passes to read and one to write, 2C²/r + 2k²HW multiplications; O(C + HW) extra memory.
 Deviations: paper, Eq. 3, stacks [avg; max] and names no batch norm | official code stacks [max; mean] and normalises
     the one-channel result, scale starting at 0 so that every gate starts at 1/2 | here as released, `norm=False` for
-    the paper. The bias b₂ is added once for each pool, as released.
+    the paper. The bias b₂ is added once for each pool, as released. How the two maps meet in the parallel arrangement is
+    in neither: here both come from the same input and are multiplied on it.
 Errata: ports that add the input to the output, use a 49-wide kernel, leave out the max pool or the bottleneck, or take
     the sigmoid of each pool before the sum, are not this mechanism.
 """
@@ -30,6 +36,8 @@ from regard.checks import bottleneck_width, positive
 from regard.core import Attention
 from regard.ops import pooling
 
+ORDERS = ("channel-spatial", "spatial-channel", "parallel")
+
 
 class ConvBlockAttention(Attention):
     """Channel gate from several pools, then a spatial gate from two channel statistics.
@@ -42,9 +50,11 @@ class ConvBlockAttention(Attention):
         spatial: whether the spatial gate follows.
         kernel_size: k of the spatial gate's convolution, odd; the paper uses 7.
         norm: batch norm in the spatial gate, as in the official release.
+        order: `channel-spatial` as published, `spatial-channel`, or `parallel`: both gates from the same input.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: channel `B C 1 1` and spatial `B 1 H W`, both in (0, 1).
-    Raises: ValueError for no or an unknown pool, an even kernel, or a `reduction` that leaves no hidden channel.
+    Raises: ValueError for no or an unknown pool, an even kernel, a `reduction` that leaves no hidden channel, or an
+        unknown `order` or one without a spatial gate.
     """
 
     def __init__(
@@ -57,6 +67,7 @@ class ConvBlockAttention(Attention):
         spatial: bool = True,
         kernel_size: int = 7,
         norm: bool = True,
+        order: str = ORDERS[0],
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
@@ -64,7 +75,12 @@ class ConvBlockAttention(Attention):
             raise ValueError(f"pools={pools!r}: one or more of {', '.join(pooling.GLOBAL_POOLS)} are needed")
         if positive("kernel_size", kernel_size) % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size}: an odd number is needed to keep the map's size")
+        if order not in ORDERS:
+            raise ValueError(f"order={order!r}: one of {', '.join(ORDERS)} is needed")
+        if not spatial and order != ORDERS[0]:
+            raise ValueError(f"order={order!r}: spatial=False leaves one gate, which has no order")
         self.pools = tuple(pools)
+        self.order = order
         self.reduce = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False) if spatial else None
@@ -84,7 +100,12 @@ class ConvBlockAttention(Attention):
         return (logits if self.norm is None else self.norm(logits)).sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x * self.see("channel", self.channel_gate(x))
         if self.conv is None:
-            return x
+            return x * self.see("channel", self.channel_gate(x))
+        if self.order == "parallel":
+            return x * self.see("channel", self.channel_gate(x)) * self.see("spatial", self.spatial_gate(x))
+        if self.order == "spatial-channel":
+            x = x * self.see("spatial", self.spatial_gate(x))
+            return x * self.see("channel", self.channel_gate(x))
+        x = x * self.see("channel", self.channel_gate(x))
         return x * self.see("spatial", self.spatial_gate(x))

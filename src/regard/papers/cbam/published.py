@@ -1,4 +1,4 @@
-"""CBAM as others publish them."""
+"""Checkpoint mappings for CBAM."""
 
 from __future__ import annotations
 
