@@ -19,8 +19,8 @@ Place: on the residual branch of every block, after its last batch norm and befo
 Cost: three passes to read and one to write, 2C²/r + 2k²HW multiplications; O(C + HW) extra memory.
 Deviations: paper, Eq. 3, stacks [avg; max] and names no batch norm | official code stacks [max; mean] and normalises
     the one-channel result, scale starting at 0 so that every gate starts at 1/2 | here as released, `norm=False` for
-    the paper. The bias b₂ is added once for each pool, as released. How the two maps meet in the parallel arrangement is
-    in neither: here both come from the same input and are multiplied on it.
+    the paper. The bias b₂ is added once for each pool, as released. Neither says how the two maps meet in the parallel
+    arrangement: here both come from the same input and are multiplied on it.
 Errata: ports that add the input to the output, use a 49-wide kernel, leave out the max pool or the bottleneck, or take
     the sigmoid of each pool before the sum, are not this mechanism.
 """
