@@ -1,21 +1,20 @@
-"""The labels: what exists, who published it, what it takes, what it shows.
+"""The catalogue: what exists, who published it, what it takes and what it shows.
 
-    catalog.get("cbam")                           one entry; "CBAM" and "ConvBlockAttention" find it too
-    catalog.find(domain="channel", since=2019)    all that satisfy every condition
-    catalog.find("*eca*")                         all whose name fits a pattern
+    regard.catalog.get("cbam").paper.venue  # "ECCV"; "CBAM" and "ConvBlockAttention" find the same entry
+    regard.catalog.find(domain="channel", since=2019)  # every entry that satisfies all conditions
+    regard.catalog.find("*eca*")  # every entry whose name fits the pattern
+    regard.catalog.networks()["se_resnet50"]  # "senet", the folder of the network's paper
 
-A label stands in the folder of its paper, `papers/<paper>/label.py`, and is found by listing the folders: adding a
-paper edits no table. Standard library only, so that listing everything costs milliseconds and no torch. The labels are
-the one source that the README, the command line, the documentation, the tests and the benchmarks read.
+An entry stands in the label of its paper, `papers/<paper>/label.py`. Labels are found by listing the folders, so that
+adding a paper edits no table. The catalogue needs only the standard library and takes milliseconds to list. The README,
+the command line, the documentation, the tests and the benchmarks all read it.
 """
 
 from __future__ import annotations
 
 import ast
-import difflib
 import importlib
 import inspect
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -24,48 +23,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-DOMAINS = (
-    "channel",
-    "spatial",
-    "self",
-    "cross",
-    "category",
-    "temporal",
-    "frequency",
-    "global",
-    "second_order",
-    "scale",
-    "branch",
-    "sequence",
-)
-# The axes by which the surveys sort attention.
-ACTS_ON = ("image", "features")
-GRAINS = ("item", "position", "channel", "value")
-KINDS = ("weights", "focus")
-DRIVEN_BY = ("bottom-up", "task")
-REACHES = ("point to point", "point to region")
-TASKS = (
-    "classification",
-    "fine-grained classification",
-    "video classification",
-    "detection",
-    "segmentation",
-    "medical imaging",
-    "saliency",
-    "captioning",
-    "translation",
-    "re-identification",
-    "diagnosis prediction",
-    "transfer",
-)
-MIXED = "mixed"
+from regard.catalog.naming import hint, plain
+from regard.catalog.vocabulary import ACTS_ON, DOMAINS, DRIVEN_BY, GRAINS, KINDS, MIXED, REACHES, TASKS
 
 FOLDER = Path(__file__).parent.parent / "papers"
 
 
 @dataclass(frozen=True)
 class Paper:
-    """Where a mechanism was published."""
+    """The publication of a mechanism."""
 
     title: str
     authors: str
@@ -83,7 +49,7 @@ class Paper:
 
 @dataclass(frozen=True, eq=False)
 class Option:
-    """One non-default setting of an entry, and what it changes about the label.
+    """A non-default setting of an entry, and what it changes about the label.
 
     Args:
         kwargs: the constructor's arguments that differ from the default.
@@ -101,13 +67,13 @@ class Option:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Entry:
-    """The label of one mechanism or system; every fact in it is tested.
+    """A mechanism or system of the catalogue; tests hold every fact to the code.
 
     Args:
         name: what `create`, `attach` and the command line call it.
         target: `package.module:Class` below `regard`; also the import path.
         paper: where it was published.
-        domains: what the attention ranges over; one or more of `DOMAINS`.
+        domains: what the attention ranges over; one or more of `vocabulary.DOMAINS`.
         soft: differentiable weights (True), or a discrete choice learned by other means (False).
         acts_on: `image`, `features` or both: what is weighted or looked at.
         grain: what gets a weight of its own: an `item` (a word, frame, region, branch), a `position`, a `channel`, or a
@@ -115,7 +81,7 @@ class Entry:
         kind: `weights` on what is there, or a `focus`: a place or a window that is looked at.
         driven_by: `bottom-up`, by the image alone, or by the `task`.
         reach: `point to point` or `point to region`, of what relates each element to others; None of what does not.
-        tasks: for which the paper shows it; of `TASKS`.
+        tasks: the tasks for which the paper shows it; of `vocabulary.TASKS`.
         aliases: other spellings by which `get` finds it; class and folder names need not be among them.
         maps: name of each map shown -> its axes, for example `"B 1 H W"`.
         kwargs: the smallest instance that means something.
@@ -127,7 +93,7 @@ class Entry:
         sizes: letter -> size, where the arguments fix it; C is `channels` where there are any.
         exported: the smallest side of a map that a program exported for open sizes takes; more than 4 for what halves
             its map several times.
-        excused: law -> reason, where a law cannot hold; an excuse must really fail.
+        excused: law -> reason, for exemptions from laws that cannot hold; a test asks that the law really fails.
         code: the authors' published code, as `owner/repository`.
         parity: `exact`, recorded outputs of the authors' code are matched; `transcribed`, no such code is public.
     """
@@ -167,6 +133,11 @@ class Entry:
         return {"channel", "spatial"} <= set(self.domains)
 
     @property
+    def spellings(self) -> tuple[str, ...]:
+        """Every spelling that means this entry: its name, its class and its aliases."""
+        return (self.name, self.target.partition(":")[2], *self.aliases)
+
+    @property
     def weights(self) -> str:
         """`soft`, `hard`, or `both` where an option turns one into the other."""
         found = {setting.soft for setting in self.settings}
@@ -174,12 +145,12 @@ class Entry:
 
     @property
     def drop_in(self) -> bool:
-        """Takes one map and returns one of the same shape, so that it can be attached."""
+        """Whether it takes one map and returns one of the same shape, so that it can be attached."""
         return self.inputs == self.outputs == ("B C H W",)
 
     @property
     def system(self) -> bool:
-        """A full network rather than a part to put into one."""
+        """Whether it is a full network rather than a part of one."""
         return ".network:" in self.target
 
     @cached_property
@@ -205,6 +176,10 @@ class Entry:
         path = Path(__file__).parent.parent.joinpath(*self.target.partition(":")[0].split("."))
         return ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
 
+    @cached_property
+    def _classes(self) -> Mapping[str, ast.ClassDef]:
+        return {node.name: node for node in self._tree.body if isinstance(node, ast.ClassDef)}
+
     @property
     def header(self) -> str:
         """The header docstring of the file that implements it."""
@@ -213,9 +188,19 @@ class Entry:
     @property
     def summary(self) -> str:
         """The first line of the class's docstring, without its full stop."""
-        name = self.target.partition(":")[2]
-        cls = next(node for node in self._tree.body if isinstance(node, ast.ClassDef) and node.name == name)
-        return (ast.get_docstring(cls) or "").partition("\n")[0].rstrip(".")
+        docstring = ast.get_docstring(self._classes[self.target.partition(":")[2]]) or ""
+        return docstring.partition("\n")[0].rstrip(".")
+
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """Names of the constructor's arguments, read without importing the class."""
+        cls = self._classes[self.target.partition(":")[2]]
+        while True:
+            for node in cls.body:
+                if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+                    return tuple(one.arg for one in (*node.args.args[1:], *node.args.kwonlyargs))
+            bases = (base.id for base in cls.bases if isinstance(base, ast.Name))
+            cls = next(self._classes[name] for name in bases if name in self._classes)
 
     def section(self, title: str) -> str:
         """The text under `title:` in the header ("Place", "Deviations", "Errata", "Cost"), or an empty string."""
@@ -275,19 +260,19 @@ def find(
 ) -> tuple[Entry, ...]:
     """The entries that satisfy every given condition, oldest paper first.
 
-        catalog.find("*eca*")
-        catalog.find(domain="channel+spatial", soft=True, since=2018)
+        [entry.name for entry in regard.find("*eca*")]
+        regard.find(domain="channel+spatial", soft=True, since=2018, attachable=True)
 
     Args:
-        pattern: of the entry's name, its folder's or an alias, with the wildcards `*` and `?`; capitals do not count.
-        domain: one of `DOMAINS` or `"mixed"` (channel and spatial); several, joined by `+` or in a sequence, have all
-            to be there.
-        soft: there is a setting with differentiable (True) or discrete (False) weights.
+        pattern: has to fit the entry's name, its paper's folder, an alias or its class; `*` and `?` are wildcards,
+            capitals do not count, and without a wildcard the whole name has to be the same.
+        domain: one of `vocabulary.DOMAINS` or `"mixed"` (channel and spatial); of several, joined by `+` or in a
+            sequence, all have to hold.
+        soft: whether a setting has differentiable (True) or discrete (False) weights.
         since, until: first and last year of publication, inclusive.
-        mixed: channel and spatial together, or not.
-        attachable: takes one map and returns another of the same shape, so that `regard.attach` takes it; or not.
-        acts_on, grain, kind, driven_by, reach, task: one word of `ACTS_ON`, `GRAINS`, `KINDS`, `DRIVEN_BY`, `REACHES`
-            and `TASKS`.
+        mixed: whether it is channel and spatial attention together.
+        attachable: whether `regard.attach` takes it.
+        acts_on, grain, kind, driven_by, reach, task: a word of the tuples in `regard.catalog.vocabulary`.
 
     Raises:
         LookupError: a word is none of these; the message names the nearest.
@@ -326,8 +311,7 @@ def find(
 
 
 def _matches(entry: Entry, pattern: str) -> bool:
-    """A pattern without wildcards has to be the whole name."""
-    return any(fnmatchcase(name.lower(), pattern.lower()) for name in (entry.name, entry.folder, *entry.aliases))
+    return any(fnmatchcase(name.lower(), pattern.lower()) for name in (entry.folder, *entry.spellings))
 
 
 def _known(axis: str, word: str, known: tuple[str, ...]) -> None:
@@ -336,20 +320,30 @@ def _known(axis: str, word: str, known: tuple[str, ...]) -> None:
 
 
 def get(name: str) -> Entry:
-    """The entry called `name`: by its name, its class, an alias, or the paper's folder where that holds one mechanism.
+    """The entry called `name`.
 
-        catalog.get("se") is catalog.get("SE-Net") is catalog.get("SqueezeExcite") is catalog.get("senet")
+        regard.get("se") is regard.get("SE-Net") is regard.get("SqueezeExcite") is regard.get("senet")
+
+    Args:
+        name: the entry's name, an alias or the class; or the paper's folder, where it holds a single entry or a single
+            mechanism. Capitals, spaces and punctuation do not count.
 
     Raises:
-        LookupError: there is none; the message names the nearest.
+        LookupError: there is none, or a folder holds several; the message names the nearest, or those of the folder.
     """
-    exact = next((entry for entry in entries() if entry.name == name), None)
-    if exact is not None:
-        return exact
-    key = _plain(name)
-    if key in _spellings():
-        return _spellings()[key]
-    inside = [entry for entry in entries() if _plain(entry.folder) == key]
+    entry = _named(name)
+    if entry is not None:
+        return entry
+    if name in networks():
+        raise LookupError(f"{name!r} is a network of {networks()[name]}: regard.create({name!r}) builds it")
+    raise LookupError(f"no entry {name!r}; {hint(name, _offered())}")
+
+
+def _named(name: str) -> Entry | None:
+    key = plain(name)
+    if key in _spelled():
+        return _spelled()[key]
+    inside = [entry for entry in entries() if plain(entry.folder) == key]
     mechanisms = [entry for entry in inside if not entry.system]
     for choice in (inside, mechanisms):
         if len(choice) == 1:
@@ -357,51 +351,68 @@ def get(name: str) -> Entry:
     if inside:
         names = ", ".join(entry.name for entry in inside)
         raise LookupError(f"{name!r} is a paper with several entries: name one of {names}")
-    raise LookupError(f"no entry {name!r}; {nearest(name, tuple(entry.name for entry in entries()))}")
+    return None
 
 
 @cache
-def _spellings() -> Mapping[str, Entry]:
-    """Plain spelling -> entry; a name counts before a class, a class before an alias."""
-    found: dict[str, Entry] = {}
-    for names in (
-        lambda entry: [entry.name],
-        lambda entry: [entry.target.partition(":")[2]],
-        lambda entry: entry.aliases,
-    ):
-        for entry in entries():
-            for name in names(entry):
-                found.setdefault(_plain(name), entry)
-    return found
+def _spelled() -> Mapping[str, Entry]:
+    """Plain spelling -> entry; a test asks that no two entries share one."""
+    return {plain(spelling): entry for entry in entries() for spelling in entry.spellings}
 
 
-def _plain(name: str) -> str:
-    """A name without what people spell in several ways: capitals, hyphens, spaces."""
-    return re.sub(r"[^a-z0-9]", "", name.lower().replace("²", "2"))
+def _offered() -> dict[str, str]:
+    return {spelling: entry.name for entry in entries() for spelling in entry.spellings}
 
 
 def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
-    """Builds an entry, or a network known by name.
+    """Builds a mechanism or system of the catalogue, or a network known by name.
 
-        create("cbam", channels=64)
-        create("se_resnet50", classes=10)
+        gate = regard.create("cbam", channels=64)
+        classifier = regard.create("se_resnet50", classes=10)
+
+    Args:
+        name: as for `get`, or one of `catalog.networks()`.
+        args, kwargs: the constructor's arguments; `regard show NAME` lists them.
 
     Raises:
         LookupError: there is no such entry; the message names the nearest.
-        TypeError: it does not take these arguments; the message lists those that it takes.
-        ValueError: an argument's value is refused.
+        TypeError: it does not take these arguments; the message names the nearest and lists all that it takes.
+        ValueError: the value of an argument is refused.
     """
     if name in networks():
         entry, kwargs = get("paper_network"), {"name": name, **kwargs}
     else:
-        entry = get(name)
+        named = _named(name)
+        if named is None:
+            offered = _offered() | {network: network for network in networks()}
+            raise LookupError(f"no entry {name!r}; {hint(name, offered)}")
+        entry = named
+    check_arguments(entry, kwargs, name)
     factory = entry.load()
-    signature = inspect.signature(factory)
     try:
-        signature.bind(*args, **kwargs)
+        inspect.signature(factory).bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name}: {error}; it takes {', '.join(signature.parameters)}") from None
+        raise TypeError(f"{name}: {error}; it takes {', '.join(entry.parameters)}") from None
     return factory(*args, **kwargs)
+
+
+def check_arguments(entry: Entry, names: Iterable[str], name: str | None = None) -> None:
+    """Checks names of arguments against the entry's constructor, without importing it.
+
+    Args:
+        entry: the entry that is to be built.
+        names: of the arguments.
+        name: how the user calls the entry, for the message.
+
+    Raises:
+        TypeError: it has no such argument; the message names the nearest and lists all.
+    """
+    for argument in names:
+        if argument not in entry.parameters:
+            taken = f" It takes {', '.join(entry.parameters)}." if len(entry.parameters) > 3 else ""
+            raise TypeError(
+                f"{name or entry.name}: no argument {argument!r}; {nearest(argument, entry.parameters)}{taken}"
+            )
 
 
 @cache
@@ -411,6 +422,5 @@ def labels_by_class() -> Mapping[tuple[str, str], Entry]:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """What to say about a name that is not known: the nearest three."""
-    near = difflib.get_close_matches(name.lower(), tuple(known), n=3, cutoff=0.0)
-    return f"did you mean {', '.join(near[:-1])} or {near[-1]}?" if len(near) > 1 else f"did you mean {near[0]}?"
+    """A question that offers the three of the `known` names nearest to `name`, for an error message."""
+    return hint(name, {one: one for one in known})

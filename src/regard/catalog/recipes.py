@@ -1,10 +1,7 @@
-"""The recipes: which systems can be trained, with which data, and what the paper reports.
+"""The recipes: which systems can be trained, on which data, and what the papers report.
 
-    recipe = built(recipes.get("ram-mnist"), data=Path("mnist"))
-    result = running.train(recipe, out=Path("run"))
-
-A recipe is a function in `papers/<paper>/recipe.py`, called with the folder of its data set; its listing stands in the
-paper's label, which imports no torch, so that a command line can list all at once. Every recipe has a tiny variant,
+A recipe is a function in `papers/<paper>/recipe.py`, called with the folder of its dataset; its listing stands in the
+paper's label, which imports no torch, so that the command line can list all recipes at once. Every recipe has a tiny variant,
 which trains in seconds on embedded data.
 """
 
@@ -12,12 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
 
 from regard import catalog
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ ENTRIES: tuple[Entry, ...] = (
         soft=True,
         acts_on=("features",),
         grain=("channel", "position"),
+        reach="point to point",
         tasks=("classification",),
         aliases=("GSoP-Net", "global second-order pooling"),
         maps={"channel": "B C 1 1", "covariance": "B D D"},

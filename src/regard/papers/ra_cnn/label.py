@@ -21,7 +21,6 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("position",),
         kind="focus",
         tasks=("fine-grained classification",),
-        aliases=("attention proposal network", "APN"),
         maps={"mask": "B 1 H W", "glimpse": "B T 4"},
         kwargs={"size": 6},
         inputs=("B C H W", "B 3"),

@@ -47,7 +47,7 @@ ENTRIES: tuple[Entry, ...] = (
         acts_on=("features",),
         grain=("value",),
         tasks=("classification",),
-        aliases=("RAN", "Attention-56", "Attention-92"),
+        aliases=("RAN", "Attention-56"),
         maps={"spatial": "B D H/4 W/4"},
         # one module only: a whole Attention-56 is minutes of compiling
         kwargs={"channels": 2, "classes": 5, "modules": (0, 0, 1), "width": 2, "stem": "cifar"},

@@ -15,7 +15,7 @@ ENTRIES: tuple[Entry, ...] = (
             year=2018,
             arxiv="1804.03999",
         ),
-        domains=("spatial", "cross"),
+        domains=("spatial",),
         soft=True,
         acts_on=("features",),
         grain=("position",),

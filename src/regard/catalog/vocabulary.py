@@ -1,0 +1,62 @@
+"""The words that a label may use, one tuple for each of its axes."""
+
+DOMAINS = (
+    "channel",
+    "spatial",
+    "self",
+    "cross",
+    "category",
+    "temporal",
+    "frequency",
+    "global",
+    "second_order",
+    "scale",
+    "branch",
+    "sequence",
+)
+MIXED = "mixed"  # channel and spatial together
+# The axes by which the surveys sort attention.
+ACTS_ON = ("image", "features")
+GRAINS = ("item", "position", "channel", "value")
+KINDS = ("weights", "focus")
+DRIVEN_BY = ("bottom-up", "task")
+REACHES = ("point to point", "point to region")
+TASKS = (
+    "classification",
+    "fine-grained classification",
+    "video classification",
+    "detection",
+    "segmentation",
+    "medical imaging",
+    "saliency",
+    "captioning",
+    "translation",
+    "re-identification",
+    "diagnosis prediction",
+    "transfer",
+)
+PARITIES = ("exact", "transcribed")
+# The laws of `regard.laws`, which imports torch; `regard check --law` and the exemptions of a label name them.
+LAWS = (
+    "shapes",
+    "finite",
+    "leaves_inputs_alone",
+    "batch_independent",
+    "deterministic",
+    "changes_no_parameter",
+    "watched_equals_unwatched",
+    "shows_declared_maps",
+    "gradients_reach",
+    "gradcheck",
+    "trains_on_one",
+    "low_precision",
+    "keeps_state",
+    "builds_on_meta",
+    "channels_last",
+    "compiles",
+    "exports",
+    "exports_to_onnx",
+    "rejects",
+    "takes_widths",
+    "attaches",
+)
