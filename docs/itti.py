@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from PIL import Image
 from skimage import data
 
-from regard.looking.photographs import look_at
+from regard.looking.photographs import look
 
 
 def pictures(folder: Path) -> None:
@@ -22,7 +22,7 @@ def pictures(folder: Path) -> None:
         for name in ("coffee", "chelsea", "astronaut"):
             photographs.append(Path(place) / f"{name}.png")
             Image.fromarray(getattr(data, name)()).save(photographs[-1])
-        looks = look_at(photographs, "itti", out=Path(place) / "sheets")
+        looks = look(photographs, "itti", out=Path(place) / "sheets")
         for photograph, sheet in zip(photographs, looks.pictures, strict=True):
             Image.open(sheet).convert("RGB").save(folder / f"itti-{photograph.stem}.jpg", quality=80, optimize=True)
 

@@ -1,39 +1,73 @@
-"""Visual attention: every mechanism of the field, faithful, attachable, watchable, compared and fast.
+"""Visual attention for PyTorch: mechanisms and systems, attached, watched and compared.
 
-The public names load on first use, so that `import regard` and the whole catalogue cost no torch.
+    import regard
+
+    regard.attach(model, "cbam")
+    with regard.watch(model) as maps:
+        model(images)
+
+The public names load on first use, so that `import regard` and the catalogue need no torch.
 """
 
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from regard import catalog, published
-    from regard.attaching import attach, detach
-    from regard.catalog import create
-    from regard.core import watch
+    from regard.attaching import attach, detach, fold, sites
+    from regard.catalog import create, find, get
+    from regard.comparing import compare
+    from regard.core import Attention, watch
     from regard.laws import check
+    from regard.looking.photographs import look
+    from regard.viewing import draw
 
 __version__ = "0.1.0"
-__all__ = ["attach", "catalog", "check", "create", "detach", "published", "watch"]
+__all__ = [
+    "Attention",
+    "__version__",
+    "attach",
+    "catalog",
+    "check",
+    "compare",
+    "create",
+    "detach",
+    "draw",
+    "find",
+    "fold",
+    "get",
+    "look",
+    "published",
+    "sites",
+    "watch",
+]
 
 _HOMES = {
+    "Attention": "regard.core:Attention",
     "attach": "regard.attaching:attach",
     "catalog": "regard.catalog:",
     "check": "regard.laws:check",
+    "compare": "regard.comparing:compare",
     "create": "regard.catalog:create",
     "detach": "regard.attaching:detach",
+    "draw": "regard.viewing:draw",
+    "find": "regard.catalog:find",
+    "fold": "regard.attaching:fold",
+    "get": "regard.catalog:get",
+    "look": "regard.looking.photographs:look",
     "published": "regard.published:",
+    "sites": "regard.attaching:sites",
     "watch": "regard.core:watch",
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOMES:
         raise AttributeError(f"module 'regard' has no attribute {name!r}")
     module, _, attribute = _HOMES[name].partition(":")
-    value = importlib.import_module(module)
+    value: object = importlib.import_module(module)
     if attribute:
         value = getattr(value, attribute)
     globals()[name] = value
@@ -41,4 +75,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return sorted(__all__)

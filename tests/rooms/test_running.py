@@ -20,7 +20,7 @@ from regard import catalog, cli, comparing
 from regard import data as embedded
 from regard.catalog import recipes
 from regard.comparing import building, trial
-from regard.looking.photographs import look_at
+from regard.looking.photographs import look
 from regard.papers.attention_transfer.network import WideResNet
 from regard.papers.ram.network import RecurrentAttention
 from regard.saved import description as trained
@@ -154,7 +154,7 @@ def test_the_drawing_is_on_the_photograph_and_not_on_what_the_network_saw(
     drawn: list[Tensor] = []
     draw = looking.draw
     monkeypatch.setattr(looking, "draw", lambda maps, image: (drawn.append(image), draw(maps, image))[1])
-    look_at([photograph], weights=trained_once("ram-translated"), out=tmp_path)
+    look([photograph], weights=trained_once("ram-translated"), out=tmp_path)
     with Image.open(photograph) as picture:
         assert torch.equal((255 * drawn[0]).round().byte(), torch.from_numpy(np.array(picture)).permute(2, 0, 1))
 
@@ -165,7 +165,7 @@ def test_without_its_normalisation_a_network_sees_something_else(
     folder = trained_once("ram-translated")
     with spied(RecurrentAttention) as given:
         for weights in (folder, described(folder, tmp_path / "raw.safetensors", normalise=None)):
-            look_at([photograph], weights=weights, out=tmp_path)
+            look([photograph], weights=weights, out=tmp_path)
     normal, raw = given
     torch.testing.assert_close(normal, (raw - 0.1307) / 0.3081, rtol=1e-6, atol=1e-6)
     assert raw.min() >= 0 and normal.min() < 0 and normal.max() > 1.5
@@ -173,7 +173,7 @@ def test_without_its_normalisation_a_network_sees_something_else(
 
 def test_a_size_may_be_asked_for(trained_once: Any, photograph: Path, tmp_path: Path) -> None:
     with spied(RecurrentAttention) as given:
-        look_at([photograph], weights=trained_once("ram-translated"), image_size=45, out=tmp_path)
+        look([photograph], weights=trained_once("ram-translated"), image_size=45, out=tmp_path)
     assert given[0].shape == (1, 1, 30, 45)
     torch.testing.assert_close(given[0], brought(photograph, [1, 30, 45], [[0.1307], [0.3081]]))
 

@@ -1,8 +1,8 @@
 """The recipes: which systems can be trained, on which data, and what the papers report.
 
 A recipe is a function in `papers/<paper>/recipe.py`, called with the folder of its dataset; its listing stands in the
-paper's label, which imports no torch, so that the command line can list all recipes at once. Every recipe has a tiny variant,
-which trains in seconds on embedded data.
+paper's label, which imports no torch, so that the command line can list all recipes at once. Every recipe has a tiny
+variant, which trains in seconds on the embedded data.
 """
 
 from __future__ import annotations

@@ -122,9 +122,9 @@ def look(
     --on resnet18 --weights trained.safetensors`; or, without anything to train, `regard look photo.jpg --with itti`
     """
     from regard.cli.loading import json_object
-    from regard.looking.photographs import look_at
+    from regard.looking.photographs import look
 
-    looks = look_at(
+    looks = look(
         images, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
         image_size=image_size, out=folder, kwargs=json_object("--kwargs", kwargs),
     )  # fmt: skip

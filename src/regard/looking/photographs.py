@@ -1,4 +1,4 @@
-"""One look at photographs: every attention map of a network, drawn over each of them."""
+"""The attention maps of a network, drawn over photographs."""
 
 from __future__ import annotations
 
@@ -19,55 +19,67 @@ LONGEST = 800  # pixels, beyond which a system sees a photograph reduced
 
 @dataclass(frozen=True)
 class Looks:
-    """What was written, whether the attention in it had learned anything, and what is not as it was trained."""
+    """The result of `look`.
+
+    Args:
+        pictures: the files that were written.
+        trained: whether the attention had trained weights, or has nothing to train.
+        changed: arguments that differ from those of the training, in words.
+    """
 
     pictures: tuple[Path, ...]
     trained: bool
     changed: tuple[str, ...] = ()
 
 
-def look_at(
-    photographs: Sequence[Path],
+def look(
+    photographs: str | Path | Sequence[str | Path],
     mechanism: str | None = None,
     *,
     backbone: str | None = None,
-    weights: Path | None = None,
+    weights: str | Path | None = None,
     pretrained: bool = False,
-    after: Sequence[str] | None = None,
+    after: str | Sequence[str] | None = None,
     image_size: int | None = None,
-    out: Path = Path("regard-look"),
+    out: str | Path = "regard-look",
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Looks:
-    """Draws every attention map of `mechanism` on `backbone`, or of a system, over every photograph.
+    """Draws every attention map of a network over photographs, as one picture file for each photograph.
+
+        looks = regard.look("photo.jpg", "cbam", backbone="resnet18", weights="trained.safetensors")
+        print(looks.pictures, looks.trained)
 
     Args:
-        photographs: image files.
-        mechanism, backbone, weights, pretrained, after: as for `open_network`.
+        photographs: one image file or several.
+        mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`.
         image_size: side in pixels of the middle square; None takes the backbone's own. A system sees the whole
             photograph, and this is its longer side; None stretches it to the size that the system was trained on,
             where the weights say that, or else takes the photograph's own, up to 800.
-        out: folder for one contact sheet a photograph; made if needed, a name that is taken gets a number.
-        kwargs, more: options of the mechanism or system; in `kwargs` also those whose name is taken here.
+        out: folder of the pictures, made where needed; a file name that is taken gets a number.
+        kwargs, more: arguments of the mechanism or system; `kwargs` also holds those that share a name with an argument
+            of this function.
 
-    Raises: as `open_network`; ValueError for a photograph that cannot be read.
+    Raises:
+        LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read.
     """
-    photographs = [Path(path) for path in photographs]
+    paths = [Path(path) for path in ([photographs] if isinstance(photographs, str | Path) else photographs)]
+    out = Path(out)
     network = open_network(
         mechanism,
         backbone=backbone,
-        weights=weights,
+        weights=None if weights is None else Path(weights),
         pretrained=pretrained,
-        after=after,
+        after=[after] if isinstance(after, str) else after,
         image_size=image_size,
         kwargs={**(kwargs or {}), **more},
     )
     with images.quiet():
-        read = [_read(path, network, image_size) for path in photographs]
+        read = [_read(path, network, image_size) for path in paths]
     untrained = "untrained" if network.entry.system else "untrained attention"
     state = ", ".join([network.name, *([] if network.trained else [untrained]), *network.changed])
     written = []
-    for path, (shown, seen) in zip(photographs, read, strict=True):
+    for path, (shown, seen) in zip(paths, read, strict=True):
         try:
             maps = network.look(seen)
         except ValueError as error:  # too small for the network

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regard import published, watch
 from regard.cli import main
-from regard.looking.photographs import look_at
+from regard.looking.photographs import look
 from regard.ops import saliency_pyramid as steps
 from regard.ops.winner_take_all import compete, repeated_maxima
 from regard.papers.itti.network import Itti
@@ -348,11 +348,11 @@ def test_look_refuses_what_a_system_has_no_use_for(tmp_path: Path) -> None:
         ({"weights": tmp_path / "none.safetensors"}, "none.safetensors"),
     ):  # fmt: skip
         with pytest.raises((ValueError, FileNotFoundError), match=word):
-            look_at([tmp_path / "coffee.png"], "itti", out=tmp_path / "o", **given)
+            look([tmp_path / "coffee.png"], "itti", out=tmp_path / "o", **given)
     with pytest.raises(ValueError, match="at least 32 × 32"):
-        look_at([tmp_path / "tiny.png"], "itti", out=tmp_path / "o")
+        look([tmp_path / "tiny.png"], "itti", out=tmp_path / "o")
     assert not (tmp_path / "o").exists()
-    looks = look_at([tmp_path / "tiny.png"], "itti", image_size=64, out=tmp_path / "o")
+    looks = look([tmp_path / "tiny.png"], "itti", image_size=64, out=tmp_path / "o")
     assert looks.trained and looks.pictures[0].is_file()
 
 
@@ -368,7 +368,7 @@ def test_look_takes_every_kind_of_picture(tmp_path: Path, kind: str) -> None:
         "16 bits": Image.fromarray(data.camera()[::4, ::4].astype(np.uint16) * 257),
     }[kind]
     picture.save(tmp_path / "picture.png")
-    looks = look_at([tmp_path / "picture.png"], "itti", out=tmp_path / "o", fixations=1)
+    looks = look([tmp_path / "picture.png"], "itti", out=tmp_path / "o", fixations=1)
     with Image.open(looks.pictures[0]) as sheet:
         assert sheet.width > 900
 
