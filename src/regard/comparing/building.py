@@ -20,7 +20,7 @@ from regard.attaching.siting import Site
 from regard.comparing import ALL, NONE, PLAIN, Comparison
 from regard.comparing.plain import PlainBottleneck, widths
 from regard.data import ImageSet
-from regard.training.loop import mixed
+from regard.ops.seeds import mixed
 
 LEAST_GRID = 5  # positions on a side: below that a heat map hardly says where
 

@@ -23,7 +23,7 @@ from regard.comparing.building import Blueprint
 from regard.comparing.folder import Folder
 from regard.comparing.workers import Event, Failed, Finished, Started, Stepped, Work
 from regard.data import ImageSet
-from regard.data.batches import normalised
+from regard.data.batches import Batch, normalised
 from regard.tasks.classify import Classify
 
 LATENCY_BATCHES = (1, 32)
@@ -207,7 +207,7 @@ def _costs(
     bare = building.build(settings, NONE, 0, images, blueprint).to(device)
     shown = list(islice(cycle(range(len(images.test))), max(LATENCY_BATCHES)))
     batch = normalised(images.test.images(shown).to(device), backbones.normalisation(bare))
-    labels = torch.tensor([images.test.labels[i] for i in shown], device=device)
+    samples = Batch(image=batch, label=torch.tensor([images.test.labels[i] for i in shown], device=device))
     costs = {}
     for name in settings.attention:
         progress.phase(f"measuring what {name} costs")
@@ -221,6 +221,6 @@ def _costs(
                 else measuring.SAME
                 for size in LATENCY_BATCHES
             },
-            "peak_memory": measuring.peak_memory(model, batch, lambda model: task.loss(model, batch, labels)),
+            "peak_memory": measuring.peak_memory(model, batch, lambda model: task.loss(model, samples)[0]),
         }
     return costs

@@ -22,7 +22,9 @@ from regard.data import ImageSet, Split
 from regard.data.batches import Normalisation
 from regard.saved import description as trained
 from regard.tasks.classify import Classify
-from regard.training.loop import Plan, fit, predict
+from regard.training.evaluate import batches, evaluating
+from regard.training.loop import fit
+from regard.training.plan import Plan
 
 SHOWN = 8  # images in the gallery
 
@@ -81,13 +83,20 @@ def run(
         evaluate=images.test,
         on_step=lambda done, total, loss: on_step(done, total),
     )
-    logits, labels = predict(model, images.test, batch_size=settings.batch_size, device=device, normalise=normalise)
+    metric, answers = task.metric(), []
+    with evaluating(model, device):
+        for batch in batches(
+            images.test, range(len(images.test)), batch_size=settings.batch_size, device=device, normalise=normalise
+        ):
+            answers.append(task.logits(model, batch).cpu())
+            metric.update(answers[-1], batch["label"])
+    logits, labels = torch.cat(answers), torch.tensor(images.test.labels)
     model.eval()
     view = (blueprint, normalise, device)
     shown = gallery_choice(images.test)
     shown_images = images.test.images(shown)
     located, chance = looking.locate(model, images.test, *view)
-    found = task.score(logits, labels)
+    found = metric.compute()
     means = {name: float(values.mean()) for name, values in located.items()}
     line = {
         "mechanism": trial.mechanism,

@@ -68,6 +68,10 @@ class Split(Dataset[tuple[Tensor, int]]):
         i = self._index(i)
         return self._stored(i).float().div_(255), self.labels[i]
 
+    def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
+        """Several at once: torch's `DataLoader` asks for batches in this way."""
+        return [(image, self.labels[i]) for image, i in zip(self.images(indices), indices, strict=True)]
+
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_kept": {}, "_kept_bytes": 0}
 

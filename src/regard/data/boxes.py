@@ -8,7 +8,7 @@ name, is to test on.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def _scenes(folder: Path) -> list[Scene]:
     return scenes
 
 
-class Boxed(Dataset[tuple[Tensor, Tensor]]):
+class Boxed(Dataset[Mapping[str, Tensor]]):
     """Images stretched to one size, with the boxes of their objects.
 
     Args:
@@ -99,12 +99,12 @@ class Boxed(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.scenes)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
-        """Shapes: image `3 S S` in 0..1, boxes `M 4` in its pixels; where it has fewer, rows of NaN."""
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        """`image` `3 S S` in 0..1, `boxes` `M 4` in its pixels; where it has fewer, rows of NaN."""
         scene = self.scenes[i]
         with quiet():
             pixels = whole(scene.path, (self.size, self.size)).pixels
         scale = np.array([self.size / scene.width, self.size / scene.height] * 2)
         boxes = torch.full((self.most, 4), torch.nan)
         boxes[: len(scene.boxes)] = torch.from_numpy(scene.boxes * scale).float()
-        return pixels.float().div_(255), boxes
+        return {"image": pixels.float().div_(255), "boxes": boxes}

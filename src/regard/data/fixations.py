@@ -280,8 +280,8 @@ def _of_map(marked: NDArray[np.bool_], path: Path, image: Path | None) -> Array:
     return np.stack((x, y), 1).astype(np.float64) + 0.5
 
 
-class Fixated(Dataset[tuple[Tensor, Tensor]]):
-    """Images stretched to one size, with density and counts of the fixations as the label.
+class Fixated(Dataset[Mapping[str, Tensor]]):
+    """Images stretched to one size, with density and counts of the fixations.
 
     Args:
         viewed: the images.
@@ -297,11 +297,11 @@ class Fixated(Dataset[tuple[Tensor, Tensor]]):
     def __len__(self) -> int:
         return len(self.viewed)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
-        """Shapes: image `3 S S` in 0..1, label `2 S S`: density, counts."""
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        """`image` `3 S S` in 0..1, `human` `2 S S`: density, counts."""
         one = self.viewed[i]
         with quiet():
             pixels = whole(one.path, (self.size, self.size)).pixels
         counts = counted(one.points * (self.size / one.width, self.size / one.height), self.size, self.size)
         human = density(counts, self.sigma * self.size) if counts.any() else counts
-        return pixels.float().div_(255), torch.from_numpy(np.stack((human, counts))).float()
+        return {"image": pixels.float().div_(255), "human": torch.from_numpy(np.stack((human, counts))).float()}

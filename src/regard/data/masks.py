@@ -11,13 +11,16 @@ those above 128 are the object.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
 from regard.data import Split
+from regard.data.batches import collate
 from regard.data.dividing import every_fifth
 from regard.data.images import SUFFIXES, quiet, shown, whole
 
@@ -72,31 +75,35 @@ def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
     }
 
 
-class Masked(Dataset[tuple[Tensor, Tensor]]):
+class Masked(Dataset[Mapping[str, Tensor]]):
     """Images and masks stretched to one size.
 
     Args:
         pairs: image and mask files.
         size: height and width to come out, in pixels.
+        own: whether a sample has the mask in its own size as well, as scores need it.
     """
 
-    def __init__(self, pairs: Sequence[Pair], size: int) -> None:
+    collate_fn = staticmethod(partial(collate, listed=("truth",)))
+
+    def __init__(self, pairs: Sequence[Pair], size: int, *, own: bool = False) -> None:
         self.pairs = list(pairs)
         self.size = size
+        self.own = own
 
     def __len__(self) -> int:
         return len(self.pairs)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
-        """Shapes: image `3 S S` in 0..1, mask `1 S S`, 0 or 1. Raises: ValueError for a mask of 0 and 1."""
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
+        """`image` `3 S S` in 0..1, `mask` `1 S S`, 0 or 1, and `truth`, bool `H W`.
+
+        Raises: ValueError for a mask of 0 and 1.
+        """
         size = (self.size, self.size)
         with quiet():
             image = whole(self.pairs[i][0], size).pixels
-        return image.float().div_(255), _marked(self.pairs[i][1], size)[None].float()
-
-    def truth(self, i: int) -> Tensor:
-        """The mask in its own size: bool `H W`. Raises: ValueError for a mask of 0 and 1."""
-        return _marked(self.pairs[i][1])
+        sample = {"image": image.float().div_(255), "mask": _marked(self.pairs[i][1], size)[None].float()}
+        return {**sample, "truth": _marked(self.pairs[i][1])} if self.own else sample
 
 
 def _marked(path: Path, size: tuple[int, int] | None = None) -> Tensor:
@@ -107,29 +114,50 @@ def _marked(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     return greys > THRESHOLD
 
 
-class Regions(Dataset[tuple[Tensor, Tensor]]):
-    """Labelled images whose label is the region of their object, or what is made of it.
+class Regions(Dataset[Mapping[str, Tensor]]):
+    """Labelled images with the region of their object, or what is made of it, in place of their class.
 
     Args:
         split: images whose regions are known.
-        made: region bool `H W` and position -> label; None takes the region itself, `1 H W`.
+        made: region bool `H W` and position -> the field; None takes the region itself as a mask, `1 H W`.
+        field: the name under which it stands in a sample.
     """
 
-    def __init__(self, split: Split, made: Callable[[Tensor, int], Tensor] | None = None) -> None:
+    def __init__(
+        self, split: Split, made: Callable[[Tensor, int], Tensor] | None = None, *, field: str = "mask"
+    ) -> None:
         self.split = split
         self.made = made
+        self.field = field
 
     def __len__(self) -> int:
         return len(self.split)
 
-    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+    def __getitem__(self, i: int) -> dict[str, Tensor]:
         """Raises: ValueError if the region is unknown."""
-        region, (image, _) = self.truth(i), self.split[i]
-        return image, region[None].float() if self.made is None else self.made(region, i)
-
-    def truth(self, i: int) -> Tensor:
-        """The region: bool `H W`. Raises: ValueError if it is unknown."""
-        region = self.split.region(i)
+        region, (image, _) = self.split.region(i), self.split[i]
         if region is None:
             raise ValueError(f"{self.split.name(i)}: where the object is is not known")
-        return region
+        return {"image": image, self.field: region[None].float() if self.made is None else self.made(region, i)}
+
+
+class Located(Dataset[Mapping[str, Tensor | int]]):
+    """Labelled images with the region of their object beside their class.
+
+    Args:
+        split: images, of which some regions may be unknown.
+    """
+
+    def __init__(self, split: Split) -> None:
+        self.split = split
+        self.labels = split.labels
+
+    def __len__(self) -> int:
+        return len(self.split)
+
+    def __getitem__(self, i: int) -> dict[str, Tensor | int]:
+        """`image`, `label`, and `region`, bool `H W`, which is all false where it is not known."""
+        (image, label), region = self.split[i], self.split.region(i)
+        if region is None:
+            region = torch.zeros(image.shape[1:], dtype=torch.bool)
+        return {"image": image, "label": label, "region": region}

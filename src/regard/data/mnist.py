@@ -13,12 +13,14 @@ from __future__ import annotations
 import gzip
 import math
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
+from torch.utils.data import Dataset
 
 from regard.data import ImageSet, Split
 from regard.data.digits import handwritten
@@ -111,11 +113,11 @@ class Placed(Split):
 
     Args:
         images: on their own.
-        place: puts them there.
+        place: puts them there, as `Place` does.
         seed: of the places.
     """
 
-    def __init__(self, images: Greys, place: Place, *, seed: int) -> None:
+    def __init__(self, images: Greys, place: Callable[[Tensor, Generator], Tensor], *, seed: int) -> None:
         super().__init__(images.labels)
         self.own, self.place, self.seed = images, place, seed
 
@@ -128,11 +130,11 @@ class Placed(Split):
         return self.own.name(i)
 
 
-class Pairs(Split):
+class Pairs(Dataset[tuple[Tensor, Tensor]]):
     """Two images on one canvas, each somewhere in its half: the first left, the second right.
 
     Every image is the first of one pair, and what else there is of it is a function of (seed, position). The label is
-    the first's times ten, plus the second's.
+    that of both: int64 `2`.
 
     Args:
         images: on their own.
@@ -147,13 +149,14 @@ class Pairs(Split):
             raise ValueError(f"two images of {images.greys.shape[2]} pixels do not fit on a canvas of {canvas}")
         random = np.random.default_rng([seed, len(images)])
         self.partners = random.integers(len(images), size=len(images)).tolist()
-        super().__init__([10 * images.labels[i] + images.labels[j] for i, j in enumerate(self.partners)])
+        self.labels = [(images.labels[i], images.labels[j]) for i, j in enumerate(self.partners)]
         self.own, self.canvas = images, canvas
         height, width = images.greys.shape[1:]
         rooms = np.array([canvas - height, canvas // 2 - width]) + 1
         self.corners = (random.random((len(images), 2, 2)) * rooms).astype(int)  # which, row and column
 
     def pixels(self, i: int) -> Tensor:
+        """Image `i`: uint8 `1 H W`."""
         canvas = torch.zeros(1, self.canvas, self.canvas, dtype=torch.uint8)
         for side, which in enumerate((i, self.partners[i])):
             grey = self.own.pixels(which)
@@ -163,10 +166,25 @@ class Pairs(Split):
         return canvas
 
     def name(self, i: int) -> str:
-        return f"digits {self.labels[i]:02}, image {i}"
+        """The two digits, and which image it is."""
+        return f"digits {''.join(map(str, self.labels[i]))}, image {i}"
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
+        return self.pixels(i).float() / 255, torch.tensor(self.labels[i])
 
 
-def load(folder: Path) -> ImageSet:
+@dataclass(frozen=True)
+class Digits(ImageSet):
+    """Digits to train and test on, in memory."""
+
+    train: Greys
+    test: Greys
+
+
+def load(folder: Path) -> Digits:
     """The digits in a folder of idx files, 28×28 and grey; `MNIST/raw` below it will do as well.
 
     Raises: OSError if there is no such folder or file; ValueError if a file is not what its name says.
@@ -181,16 +199,16 @@ def load(folder: Path) -> ImageSet:
         if labels.max() >= len(CLASSES):
             raise ValueError(f"{folder}: {stem} has the label {labels.max()}; the digits are 0 to 9")
         splits[part] = Greys(greys, labels)
-    return ImageSet(str(folder), CLASSES, splits["train"], splits["test"])
+    return Digits(str(folder), CLASSES, splits["train"], splits["test"])
 
 
-def embedded() -> ImageSet:
+def embedded() -> Digits:
     """Scikit-learn's 1,797 digits, twice as large: 16×16 and grey; 70 % to train on."""
     greys, digits = handwritten()
     large = np.kron(greys, np.ones((EMBEDDED_SIZE // greys.shape[1],) * 2, np.uint8))
     pixels, labels = torch.from_numpy(large), torch.from_numpy(digits)
     train, test = (torch.tensor(part) for part in divide(digits.tolist(), 0.3, seed=0))
-    return ImageSet("embedded digits", CLASSES, Greys(pixels[train], labels[train]), Greys(pixels[test], labels[test]))
+    return Digits("embedded digits", CLASSES, Greys(pixels[train], labels[train]), Greys(pixels[test], labels[test]))
 
 
 def read(path: Path) -> Tensor:

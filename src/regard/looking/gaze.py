@@ -33,8 +33,8 @@ from regard.data import fixations as recorded
 from regard.data import images
 from regard.data.fixations import SIGMA, Viewed, counted, density
 from regard.looking.photographs import scaled
+from regard.metrics import fixations as scores
 from regard.saved.opening import Network, open_network
-from regard.tasks import fixations as scores
 from regard.viewing import spatial
 
 MEASURES = {"nss": "NSS", "auc_judd": "AUC", "auc_shuffled": "sAUC", "cc": "CC", "sim": "SIM", "kl": "KL", "ig": "IG"}

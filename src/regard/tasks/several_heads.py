@@ -9,33 +9,58 @@ Analysis 2019, arXiv:1808.08114: scores from each of three maps.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regard.data.batches import Batch
+from regard.metrics.classification import Classification, Confusion
+from regard.metrics.metric import Measure
 from regard.ops.precision import widened
-from regard.tasks.classify import Classify
+from regard.tasks.classify import ACCURACY, fitting
 
 
 @dataclass(frozen=True)
-class SeveralHeads(Classify):
-    """One of K classes for each image, from each of several heads."""
+class SeveralHeads:
+    """One of K classes for each image, from each of several heads; batches have `image` and `label`.
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    Args:
+        classes: K, at least 2.
+    """
+
+    classes: int
+
+    def __post_init__(self) -> None:
+        Classification(self.classes)
+
+    @property
+    def measure(self) -> Measure:
+        return ACCURACY
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (1): the sum over the heads of the mean over the images.
 
-        Shapes: images `B C H W`, labels `B`; the model returns several of `B K`.
+        Shapes: image `B C H W`, label `B`; the model returns several of `B K`.
         Raises: ValueError if it returns anything else.
         """
-        answers = model(images)
+        losses = [functional.cross_entropy(head, batch["label"]) for head in self._heads(model, batch)]
+        return torch.stack(losses).sum(), {}
+
+    def metric(self) -> Confusion:
+        return Confusion(self.classes)
+
+    def answers(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Mean scores and labels. Raises: ValueError if the model returns anything but several of `B K`."""
+        return together(self._heads(model, batch)), batch["label"]
+
+    def _heads(self, model: nn.Module, batch: Batch) -> list[Tensor]:
+        answers = model(batch["image"])
         if not isinstance(answers, tuple | list) or not answers:
             raise ValueError(f"the model returns {type(answers).__name__}; scores of several heads are needed")
-        heads = [self._fitting(answer, len(labels)) for answer in answers]
-        losses = [functional.cross_entropy(head, labels, label_smoothing=self.label_smoothing) for head in heads]
-        return torch.stack(losses).sum()
+        return [fitting(answer, batch.size, self.classes) for answer in answers]
 
 
 def together(answers: Sequence[Tensor]) -> Tensor:

@@ -1,18 +1,18 @@
-"""What a recipe is made of: the network, the data, the phases of training."""
+"""What a recipe is made of: the network, the datasets, the phases of training."""
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from torch import nn
 
 from regard.catalog.recipes import Listing
-from regard.data.batches import Images
-from regard.training.loop import Plan, Task
+from regard.data.batches import Data
+from regard.training.plan import Plan, Task
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,24 +40,23 @@ class Recipe:
     Args:
         build: makes the untrained network: a class of the catalogue or a partial of one, whose arguments are written
             beside the weights, so that they can be opened without naming them again.
-        train, test: the images.
-        phases: run one after the other.
-        score: model, test images and device -> numbers; by default what the last phase's task scores.
-        prepare: model and training images -> None, called once before the first phase; for statistics that the network
-            needs from the data.
-        facts: what else result.json says.
+        train, test: the datasets.
+        phases: run one after the other; the task of the last one scores the network.
+        task: scores the network in its place.
+        prepare: called with the model once before the first phase: for published weights to start from.
+        facts: what else result.json says; JSON's types.
         part: name of the part that is scored and looked at, where the network holds others too, as a student beside
             its teacher; `build` is then a partial with what makes that part under the same name.
         tiny: whether it is the twin; `built` sets it.
     """
 
     build: Callable[[], nn.Module]
-    train: Images
-    test: Images
+    train: Data
+    test: Data
     phases: tuple[Phase, ...]
-    score: Callable[[nn.Module, Images, Any], dict[str, float]] | None = None
-    prepare: Callable[[nn.Module, Images], None] | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+    task: Task | None = None
+    prepare: Callable[[nn.Module], None] | None = None
+    facts: Mapping[str, object] = field(default_factory=dict)
     part: str = ""
     tiny: bool = False
 

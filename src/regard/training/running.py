@@ -1,7 +1,7 @@
 """A recipe from its function to a run folder, and a trained network from its file to a score.
 
 phase-N-NAME/         checkpoint.pt and history.json of each phase
-model.safetensors     the trained weights, and what network they are of: see `regard.trained`
+model.safetensors     the trained weights, and what network they are of: see `regard.saved.description`
 result.json           scores, the paper's claim, the settings, the versions, what network it is
 """
 
@@ -24,10 +24,13 @@ from safetensors.torch import load_file, save
 from torch import Generator, nn
 
 from regard.catalog.recipes import Listing
+from regard.data.batches import as_sample
+from regard.ops.seeds import mixed
 from regard.saved import description as trained
 from regard.saved.description import Trained
 from regard.saved.files import write_whole
-from regard.training.loop import fit, mixed, predict
+from regard.training.evaluate import evaluate as scored
+from regard.training.loop import fit
 from regard.training.recipe import Phase, Recipe
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -54,8 +57,8 @@ def train(
         device: `cpu`, `cuda`, `cuda:1`.
         seed: of the initial weights and of everything that is drawn in training.
         workers: processes that load images ahead.
-        changes: fields of `training.Plan` to change in every phase: `{"epochs": 3}`.
-        on_phase, on_step, on_epoch: told what happens, as by `training.fit`.
+        changes: fields of `training.plan.Plan` to change in every phase: `{"epochs": 3}`.
+        on_phase, on_step, on_epoch: told what happens, as by `training.loop.fit`.
 
     Returns: the content of result.json.
     Raises: ValueError if the folder belongs to other settings; OSError if it cannot be written.
@@ -66,7 +69,7 @@ def train(
         torch.manual_seed(mixed("recipe", listing.name, seed))
         model = recipe.build()
     if recipe.prepare is not None:
-        recipe.prepare(model, recipe.train)
+        recipe.prepare(model)
     history = {}
     for number, phase in enumerate(recipe.phases, 1):
         if on_phase is not None:
@@ -124,14 +127,14 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
     if made is None:
         return None
     plan = replace(recipe.phases[-1].plan, **(changes or {}))
-    image = recipe.train[0][0]
+    sample = as_sample(recipe.train[0])
     if plan.augment is not None:
-        image = plan.augment(image, Generator().manual_seed(0))
+        sample = plan.augment(sample, Generator().manual_seed(0))
     return Trained(
         entry=made[0],
         arguments=made[1],
         normalise=plan.normalise,
-        image=tuple(image.shape),
+        image=tuple(sample["image"].shape),
         prefix=f"{recipe.part}." if recipe.part else "",
         recipe=name,
         tiny=recipe.tiny,
@@ -154,23 +157,18 @@ def recorded(weights: Path) -> tuple[str, bool]:
 
 
 def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
-    """The scores of a trained network on the recipe's test images."""
-    model.to(device).eval()
-    if recipe.score is not None:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(mixed("evaluate"))
-            return recipe.score(model, recipe.test, device)
+    """The scores of a trained network on the recipe's test samples."""
     last = recipe.phases[-1]
-    plan = last.plan
-    logits, labels = predict(
+    model.eval()
+    return scored(
         model,
+        recipe.task or last.task,
         recipe.test,
-        batch_size=plan.batch_size,
+        batch_size=last.plan.batch_size,
         device=device,
-        normalise=plan.normalise,
-        precision=plan.precision,
+        normalise=last.plan.normalise,
+        precision=last.plan.precision,
     )
-    return last.task.score(logits, labels)
 
 
 def load(recipe: Recipe, weights: Path) -> nn.Module:

@@ -17,17 +17,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from regard.data import cifar
+from regard.data import ImageSet, cifar
 from regard.data import mnist as digits
-from regard.data.batches import Images, gathered, normalised
+from regard.data.augmenting import OfImage
+from regard.data.batches import Augment, Normalisation
 from regard.papers.attention_transfer.network import WideResNet
 from regard.papers.attention_transfer.task import Pair, Teach, Transfer
-from regard.training.loop import Plan
+from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 GROUPS = ("groups.0", "groups.1", "groups.2")
 CANVAS, PIECES = 24, 2
-AT_ONCE = 500
 
 
 def plain(data: Path | None = None, *, tiny: bool = False) -> Recipe:
@@ -62,11 +62,11 @@ def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
     if not own:
         shapes, epochs = ((16, 1.0), (16, 2.0)), (200, 200)
     if data is None or tiny:
-        train, test, name, augment, normalise = _digits(plain=tiny)
+        found, augment, normalise = _digits(plain=tiny)
     else:
-        train, test, name, augment, normalise = _cifar(data)
+        found, augment, normalise = _cifar(data)
     student, teacher = (
-        partial(WideResNet, train[0][0].shape[0], classes=10, depth=depth, width=width) for depth, width in shapes
+        partial(WideResNet, found.train[0][0].shape[0], classes=10, depth=depth, width=width) for depth, width in shapes
     )
     plan = partial(
         Plan,
@@ -80,16 +80,15 @@ def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
     return Recipe(
         build=partial(_pair, student=student, teacher=teacher),
         part="student",
-        train=train,
-        test=test,
+        train=found.train,
+        test=found.test,
         phases=(
             Phase(name="teacher", task=Teach(10), plan=plan(epochs=epochs[1]), trains=("teacher.*",)),
             Phase(
                 name="student", task=Transfer(classes=10, **ways), plan=plan(epochs=epochs[0]), trains=("student.*",)
             ),
         ),
-        score=partial(_score, normalise=normalise),
-        facts={"data": name, "student": shapes[0], "teacher": shapes[1], **ways},
+        facts={"data": found.name, "student": shapes[0], "teacher": shapes[1], **ways},
     )
 
 
@@ -97,34 +96,23 @@ def _pair(*, student: Callable[[], nn.Module], teacher: Callable[[], nn.Module])
     return Pair(student(), teacher())
 
 
-def _digits(*, plain: bool) -> tuple[Any, Any, str, Any, Any]:
+def _digits(*, plain: bool) -> tuple[ImageSet, Augment | None, Normalisation]:
     """Digits anywhere on a canvas, among pieces of others.
 
     Those to train on lie elsewhere in every epoch, those to test on at four places each. Plain ones stay as they are.
     """
     found = digits.embedded()
-    train: Any = found.train
-    test: Any = found.test
     if plain:
-        return train, test, found.name, None, ((0.3,), (0.37,))
+        return found, None, ((0.3,), (0.37,))
+    train, test = found.train, found.test
     often = digits.Greys(test.greys.repeat(4, 1, 1), torch.tensor(test.labels).repeat(4))
     still = digits.Placed(often, digits.Place(CANVAS, PIECES, test.greys), seed=0)
-    return train, still, found.name, digits.Place(CANVAS, PIECES, train.greys), ((0.16,), (0.29,))
+    placed = ImageSet(found.name, found.classes, train, still)
+    return placed, OfImage(digits.Place(CANVAS, PIECES, train.greys)), ((0.16,), (0.29,))
 
 
-def _cifar(folder: Path) -> tuple[Any, Any, str, Any, Any]:
+def _cifar(folder: Path) -> tuple[ImageSet, Augment | None, Normalisation]:
     found = cifar.load(folder)
     if len(found.classes) != 10:
         raise ValueError(f"{folder} holds CIFAR-{len(found.classes)}; CIFAR-10 is needed")
-    return found.train, found.test, found.name, cifar.shifted, cifar.NORMALISE[10]
-
-
-def _score(model: nn.Module, test: Images, device: Any, *, normalise: Any) -> dict[str, float]:
-    """Errors of the student and of its teacher, in percent."""
-    wrong = {"error": 0, "teacher_error": 0}
-    for start in range(0, len(test), AT_ONCE):
-        images, labels = gathered(test, range(start, min(start + AT_ONCE, len(test))))
-        images, labels = normalised(images.to(device), normalise), labels.to(device)
-        for name, logits in (("error", model(images)), ("teacher_error", model(images, teacher=True))):
-            wrong[name] += int((logits.argmax(1) != labels).sum())
-    return {name: 100 * count / len(test) for name, count in wrong.items()}
+    return found, OfImage(cifar.shifted), cifar.NORMALISE[10]

@@ -13,7 +13,7 @@ The network that is trained is a `Pair`, which answers as its student. Its teach
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,8 +22,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regard import catalog
+from regard.data.batches import Batch
+from regard.metrics.classification import Errors
+from regard.metrics.metric import Measure
 from regard.papers.attention_transfer.mechanism import AttentionTransfer, GradientTransfer, sensitivity
-from regard.tasks.classify import Classify
+from regard.tasks.classify import ERROR, Classify, fitting
 
 
 class Pair(nn.Module):
@@ -48,10 +51,9 @@ class Pair(nn.Module):
 class Teach(Classify):
     """The teacher of a `Pair` learns to classify."""
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """Mean cross-entropy of the teacher."""
-        logits = self._fitting(model(images, teacher=True), len(labels))
-        return functional.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+    def logits(self, model: nn.Module, batch: Batch) -> Tensor:
+        """What the teacher answers: `B K`."""
+        return fitting(model(batch["image"], teacher=True), batch.size, self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,13 +91,18 @@ class Transfer:
         if bool(self.beta) != bool(self.layers):
             raise ValueError(f"beta={self.beta!r}, layers={self.layers!r}: both are needed, or neither")
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    @property
+    def measure(self) -> Measure:
+        return ERROR
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equations (1) to (3), the mean over the images.
 
-        Shapes: images `B C H W`, labels `B`.
+        Shapes: image `B C H W`, label `B`.
         Raises: ValueError if the model is no `Pair`, has no module of a name in `layers` or none that runs, or returns
             another shape.
         """
+        images, labels = batch["image"], batch["label"]
         pair = getattr(model, "module", model)  # of several processes, each has it wrapped
         if not isinstance(pair, Pair):
             raise ValueError(f"{type(pair).__name__}: a Pair of student and teacher is needed")
@@ -103,13 +110,13 @@ class Transfer:
         if self.gamma:
             images = images.detach().requires_grad_()
         with _outputs(pair.student, [ours for ours, _ in names]) as mine:
-            logits = Classify(self.classes)._fitting(model(images), len(labels))
+            logits = fitting(model(images), len(labels), self.classes)
         loss: Tensor
         if not (self.alpha or self.beta or self.gamma):
-            return functional.cross_entropy(logits, labels)
+            return functional.cross_entropy(logits, labels), {}
         pair.teacher.eval()
         with torch.set_grad_enabled(bool(self.gamma)), _outputs(pair.teacher, [theirs for _, theirs in names]) as its:
-            wanted = Classify(self.classes)._fitting(pair.teacher(images), len(labels))
+            wanted = fitting(pair.teacher(images), len(labels), self.classes)
         distilled = catalog.create("distillation", temperature=self.temperature, alpha=self.alpha)
         loss = distilled(logits, wanted.detach(), labels)
         if self.beta:
@@ -119,11 +126,15 @@ class Transfer:
                 sensitivity(functional.cross_entropy(z, labels, reduction="sum"), images) for z in (logits, wanted)
             )
             loss = loss + GradientTransfer(beta=self.gamma)(ours, theirs.detach()) / len(images)
-        return loss
+        return loss, {}
 
-    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """As of `Classify`."""
-        return Classify(self.classes).score(logits, labels)
+    def metric(self) -> Errors:
+        return Errors()
+
+    def answers(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
+        """Logits of the student, for `error`, and of its teacher, for `teacher_error`; labels."""
+        student, teacher = model(batch["image"]), model(batch["image"], teacher=True)
+        return {"error": student, "teacher_error": teacher}, batch["label"]
 
 
 @contextmanager

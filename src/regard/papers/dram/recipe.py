@@ -16,12 +16,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from regard.data import ImageSet
 from regard.data import mnist as digits
 from regard.data.mnist import NORMALISE
 from regard.papers.dram.network import DeepRecurrentAttention
 from regard.papers.dram.task import Read
-from regard.training.loop import Plan
+from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 CANVAS = 100
@@ -97,13 +96,11 @@ def _phase(
     )
 
 
-def _recipe(found: ImageSet, canvas: int, sizes: dict[str, Any], phases: tuple[Phase, ...]) -> Recipe:
-    train: Any = found.train
-    test: Any = found.test
+def _recipe(found: digits.Digits, canvas: int, sizes: dict[str, Any], phases: tuple[Phase, ...]) -> Recipe:
     return Recipe(
         build=partial(DeepRecurrentAttention, targets=2, **sizes),
-        train=digits.Pairs(train, canvas, seed=0),
-        test=digits.Pairs(test, canvas, seed=1),
+        train=digits.Pairs(found.train, canvas, seed=0),
+        test=digits.Pairs(found.test, canvas, seed=1),
         phases=phases,
         facts={"data": found.name, "canvas": canvas, **sizes},
     )

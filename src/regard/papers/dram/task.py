@@ -9,22 +9,60 @@ Multiple Object Recognition with Visual Attention. Ba, Mnih, Kavukcuoglu. ICLR 2
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.checks import positive
+from regard.data.batches import Batch
+from regard.metrics.classification import Classification
+from regard.metrics.metric import Measure
 from regard.ops.reinforce import reinforce
-from regard.tasks.classify import Classify
+from regard.tasks.classify import ERROR
+
+
+class ReadingErrors:
+    """Percentages: `error`, images with anything wrong, and `single_error`, wrong classes; `loss` of one class.
+
+    `update` takes log-probabilities `N S K` and labels `N S`.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self.images = self.classes = self.wrong_images = self.wrong_classes = 0
+        self.loss = 0.0
+
+    def update(self, log_probs: Tensor, labels: Tensor) -> None:
+        """Shapes: log_probs `N S K`, labels `N S`."""
+        wrong = log_probs.argmax(-1) != labels
+        self.images, self.classes = self.images + len(labels), self.classes + labels.numel()
+        self.wrong_images += int(wrong.any(1).sum())
+        self.wrong_classes += int(wrong.sum())
+        self.loss += F.cross_entropy(log_probs.flatten(0, 1).double(), labels.flatten(), reduction="sum").item()
+
+    def merge_state(self, incoming_state: ReadingErrors) -> None:
+        """Takes up the images of another metric."""
+        for name in ("images", "classes", "wrong_images", "wrong_classes", "loss"):
+            setattr(self, name, getattr(self, name) + getattr(incoming_state, name))
+
+    def compute(self) -> dict[str, float]:
+        if not self.images:
+            raise ValueError("no image to score")
+        return {
+            "error": 100 * self.wrong_images / self.images,
+            "single_error": 100 * self.wrong_classes / self.classes,
+            "loss": self.loss / self.classes,
+        }
 
 
 @dataclass(frozen=True)
 class Read:
-    """S classes for each image, one after the other, by glimpses at places that the network chooses at random.
-
-    A label is one number, whose S digits to the base K are the classes.
+    """S classes for each image, by glimpses at places chosen at random; batches have `image` and `label`, `B S`.
 
     Args:
         classes: K, at least 2.
@@ -42,47 +80,48 @@ class Read:
     spread: float = 1.0
 
     def __post_init__(self) -> None:
-        Classify(self.classes)
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight={self.weight!r}: a number of at least 0 is needed")
+        Classification(self.classes)
         positive("targets", self.targets)
+        if not 0 <= self.weight < float("inf"):
+            raise ValueError(f"weight={self.weight!r}: a number of at least 0 is accepted")
         if not 0 < self.spread < float("inf"):
-            raise ValueError(f"spread={self.spread!r}: a number above 0 is needed")
+            raise ValueError(f"spread={self.spread!r}: a number above 0 is accepted")
         if self.spread != 1 and self.weight:
             found = f"spread={self.spread!r} with weight={self.weight!r}"
             raise ValueError(f"{found}: the policy learns from its own draws alone, so weight=0 is needed")
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        """The loss, the mean over the images, whose noise torch's random numbers give.
+    @property
+    def measure(self) -> Measure:
+        return ERROR
 
-        Shapes: images `B C H W`, labels `B`; the model, called with `episode=True`, returns log-probabilities `B S K`,
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """Equation (1), the mean over the images, whose noise torch's random numbers give.
+
+        Shapes: image `B C H W`, label `B S`; the model, called with `episode=True`, returns log-probabilities `B S K`,
             and under those names log_policy `B SN` and baseline `B SN`. With another `spread` than 1 that is handed
             on.
         """
-        episode = model(images, episode=True, **({} if self.spread == 1 else {"spread": self.spread}))
-        wanted = self._fitting(episode.log_probs, labels)
-        right = (episode.log_probs.argmax(-1) == wanted).to(episode.baseline.dtype)
+        episode = model(batch["image"], episode=True, **({} if self.spread == 1 else {"spread": self.spread}))
+        labels = self._fitting(episode.log_probs, batch["label"])
+        right = (episode.log_probs.argmax(-1) == labels).to(episode.baseline.dtype)
         reward = right.cumsum(1).repeat_interleave(episode.baseline.shape[1] // self.targets, 1)
         chosen = reinforce(episode.log_policy, reward, episode.baseline)
-        told = F.nll_loss(episode.log_probs.flatten(0, 1), wanted.flatten()) * self.targets
-        return told + F.mse_loss(episode.baseline, reward) + self.weight * chosen
+        told = F.nll_loss(episode.log_probs.flatten(0, 1), labels.flatten()) * self.targets
+        return told + F.mse_loss(episode.baseline, reward) + self.weight * chosen, {"reward": right.mean()}
 
-    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        """In percent: `error`, images with anything wrong, and `single_error`, wrong classes; `loss` of one class.
+    def metric(self) -> ReadingErrors:
+        return ReadingErrors()
 
-        Shapes: logits `N S K`, labels `N`.
-        """
-        wanted = self._fitting(logits, labels)
-        right = logits.argmax(-1) == wanted
-        return {
-            "error": 100 * (1 - right.all(1).double().mean().item()),
-            "single_error": 100 * (1 - right.double().mean().item()),
-            "loss": F.cross_entropy(logits.flatten(0, 1), wanted.flatten()).item(),
-        }
+    def answers(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Log-probabilities and labels."""
+        log_probs = model(batch["image"])
+        return log_probs, self._fitting(log_probs, batch["label"])
 
-    def _fitting(self, logits: Tensor, labels: Tensor) -> Tensor:
-        if logits.shape != (len(labels), self.targets, self.classes):
-            wanted = f"{len(labels)} × {self.targets} × {self.classes}"
-            raise ValueError(f"the model returns {tuple(logits.shape)}; {wanted} is needed")
-        powers = self.classes ** torch.arange(self.targets - 1, -1, -1, device=labels.device)
-        return labels[:, None] // powers % self.classes
+    def _fitting(self, log_probs: Tensor, labels: Tensor) -> Tensor:
+        wanted = (len(labels), self.targets, self.classes)
+        if labels.shape != wanted[:2] or log_probs.shape != wanted:
+            raise ValueError(
+                f"the model returns {tuple(log_probs.shape)} for labels {tuple(labels.shape)}; "
+                f"{' × '.join(map(str, wanted))} and B × {self.targets} are needed"
+            )
+        return labels

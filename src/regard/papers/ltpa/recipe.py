@@ -2,22 +2,21 @@
 
 Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391, Section 5.1.
 
-The folder holds CIFAR-100 or CIFAR-10. The tiny twin reads the embedded digits, anywhere on 32×32.
+The folder holds CIFAR-100 or CIFAR-10. The tiny variant reads the embedded digits, anywhere on 32×32.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from torch import nn
-
-from regard.data import cifar
+from regard.data import ImageSet, cifar
 from regard.data import mnist as digits
+from regard.data.augmenting import OfImage
+from regard.data.batches import Normalisation
 from regard.papers.ltpa.network import WIDTHS, AttentionVGG
 from regard.tasks.classify import Classify
-from regard.training.loop import Plan, predict
+from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 
@@ -37,21 +36,16 @@ def plain(data: Path | None = None, *, tiny: bool = False) -> Recipe:
 
 
 def _recipe(data: Path | None, tiny: bool, attend: str | None) -> Recipe:
-    train: Any
-    test: Any
-    augment: Any
-    normalise: Any
     if tiny:
-        found = digits.embedded()
-        train, test, widths, augment = found.train, found.test, tuple(width // 16 for width in WIDTHS), None
-        augment = digits.Place(32)
-        test, normalise, channels = digits.Placed(test, augment, seed=0), ((0.1,), (0.25,)), 1
+        small, place = digits.embedded(), digits.Place(32)
+        found = ImageSet(small.name, small.classes, small.train, digits.Placed(small.test, place, seed=0))
+        widths, augment = tuple(width // 16 for width in WIDTHS), OfImage(place)
+        normalise: Normalisation = ((0.1,), (0.25,))
     elif data is None:
         raise ValueError(f"no folder of CIFAR is given; it should hold {cifar.WANTED}")
     else:
         found = cifar.load(data)
-        train, test, widths, augment = found.train, found.test, WIDTHS, cifar.shifted
-        normalise, channels = cifar.NORMALISE[len(found.classes)], 3
+        widths, augment, normalise = WIDTHS, OfImage(cifar.shifted), cifar.NORMALISE[len(found.classes)]
     plan = Plan(
         epochs=3 if tiny else 300,
         batch_size=32 if tiny else 128,
@@ -64,16 +58,9 @@ def _recipe(data: Path | None, tiny: bool, attend: str | None) -> Recipe:
     )
     classes = len(found.classes)
     return Recipe(
-        build=partial(AttentionVGG, channels, classes=classes, widths=widths, attend=attend),
-        train=train,
-        test=test,
-        phases=(Phase(name="all", task=Classify(classes), plan=plan),),
-        score=partial(_score, normalise=normalise),
+        build=partial(AttentionVGG, 1 if tiny else 3, classes=classes, widths=widths, attend=attend),
+        train=found.train,
+        test=found.test,
+        phases=(Phase(name="all", task=Classify(classes, errors=True), plan=plan),),
         facts={"data": found.name, "attend": attend},
     )
-
-
-def _score(model: nn.Module, test: Any, device: Any, *, normalise: Any) -> dict[str, float]:
-    """Error in percent."""
-    logits, labels = predict(model, test, batch_size=250, device=device, normalise=normalise)
-    return {"error": 100 * (logits.argmax(1) != labels).double().mean().item()}

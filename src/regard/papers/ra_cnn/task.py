@@ -7,19 +7,24 @@ Look Closer to See Better: Recurrent Attention Convolutional Neural Network for 
     L_rank = Σ_{s<S} max(0, p_s - p_{s+1} + m),     p_s of the right class           `Rank`     Eq. 9        (2)
     L_apn  = Σ_{s<S} huber(t_s, [argmax F̄_s, l]),     F̄_s = mean_c F_s              `Propose`  Section 3.4  (3)
 
-The model, called with `views=True`, returns scores, maps and squares as `systems.ra_cnn.Views` has them.
+The model, called with `views=True`, returns scores, maps and squares as `network.Views` has them.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.data.batches import Batch
+from regard.metrics.classification import Classification, Errors
+from regard.metrics.metric import Measure
 from regard.ops.ranking import BY, ranking
-from regard.tasks.classify import Classify
+from regard.papers.ra_cnn.network import Views
+from regard.tasks.classify import ERROR, fitting
 
 
 def strongest(found: Tensor, half: float) -> Tensor:
@@ -30,39 +35,134 @@ def strongest(found: Tensor, half: float) -> Tensor:
     return torch.cat((at, torch.full_like(at[:, :1], half)), 1)
 
 
-@dataclass(frozen=True)
-class Scales(Classify):
-    """One of K classes for each image, at every scale."""
+class CropScores:
+    """Percentages: errors of all scales together and of each; and how the crops lie to the regions that are known.
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    `error` is that of all scales, `error_s` that of scale s. `region_in_crop_s` is the share of a region that the crop
+    of scale s holds, `crop_s_area` that of the image, means over the images. `update` takes scores `N K` of each scale
+    and of all, crops `N S-1 4` from -1 to 1, labels `N`, and regions `N H W`, all false where they are not known, or
+    None.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self.errors = Errors()
+        self.sums: dict[str, tuple[float, int]] = {}
+
+    def update(self, scores: tuple[Tensor, ...], crops: Tensor, labels: Tensor, regions: Tensor | None) -> None:
+        """Shapes: scores `N K` each, crops `N S-1 4`, labels `N`, regions bool `N H W`."""
+        *each, fused = scores
+        self.errors.update({"error": fused, **{f"error_{s}": one for s, one in enumerate(each, 1)}}, labels)
+        for i, boxes in enumerate(crops.cpu()):
+            for scale, box in enumerate(boxes, 2):
+                self._add(f"crop_{scale}_area", _area(box), 1)
+                if regions is not None and regions[i].any():
+                    self._add(f"region_in_crop_{scale}", _share(regions[i].cpu(), box), 1)
+
+    def _add(self, name: str, value: float, count: int) -> None:
+        total, images = self.sums.get(name, (0.0, 0))
+        self.sums[name] = total + value, images + count
+
+    def merge_state(self, incoming_state: CropScores) -> None:
+        """Takes up the images of another metric."""
+        self.errors.merge_state(incoming_state.errors)
+        for name, (total, images) in incoming_state.sums.items():
+            self._add(name, total, images)
+
+    def compute(self) -> dict[str, float]:
+        return self.errors.compute() | {name: 100 * total / n for name, (total, n) in sorted(self.sums.items())}
+
+
+def _area(box: Tensor) -> float:
+    left, top, right, bottom = box.tolist()
+    return float((right - left) * (bottom - top) / 4)
+
+
+def _share(region: Tensor, box: Tensor) -> float:
+    """How much of a region `H W` lies in a box from -1 to 1 between its edges."""
+    rows, columns = (torch.arange(length) * 2 + 1 for length in region.shape)
+    left, top, right, bottom = box.tolist()
+    across = (columns / region.shape[1] - 1 > left) & (columns / region.shape[1] - 1 < right)
+    down = (rows / region.shape[0] - 1 > top) & (rows / region.shape[0] - 1 < bottom)
+    return float((region & down[:, None] & across).sum() / region.sum())
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What the four have in common: K classes, batches with `image` and `label`, scores of every scale."""
+
+    classes: int
+
+    def __post_init__(self) -> None:
+        Classification(self.classes)
+
+    @property
+    def measure(self) -> Measure:
+        return ERROR
+
+    def metric(self) -> CropScores:
+        return CropScores()
+
+    def answers(self, model: nn.Module, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor | None]:
+        """Scores, crops, labels and, where the batch has them, regions.
+
+        Raises: ValueError if the model fuses nothing.
+        """
+        seen: Views = model(batch["image"], views=True)
+        _fused(seen)
+        return seen.scores, seen.boxes, batch["label"], batch.get("region")
+
+    def _scores(self, seen: Views, batch: Batch) -> list[Tensor]:
+        """Those of the scales: `B K` each."""
+        return [fitting(score, batch.size, self.classes) for score in seen.scores[: len(seen.maps)]]
+
+
+def _fused(seen: Views) -> Tensor:
+    if len(seen.scores) == len(seen.maps):
+        raise ValueError(f"the model returns scores of {len(seen.maps)} scales and none of all together: fused=True")
+    return seen.scores[-1]
+
+
+@dataclass(frozen=True)
+class Scales(_Task):
+    """One of K classes for each image, at every scale.
+
+    Args:
+        classes: K, at least 2.
+    """
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The sum of equation (1), the mean over the images."""
-        seen = model(images, views=True)
-        scores = [self._fitting(score, len(labels)) for score in seen.scores[: len(seen.maps)]]
-        return torch.stack([F.cross_entropy(score, labels) for score in scores]).sum()
+        scores = self._scores(model(batch["image"], views=True), batch)
+        return torch.stack([F.cross_entropy(score, batch["label"]) for score in scores]).sum(), {}
 
 
 @dataclass(frozen=True)
-class Fuse(Classify):
-    """One of K classes for each image, from all scales together."""
+class Fuse(_Task):
+    """One of K classes for each image, from all scales together.
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    Args:
+        classes: K, at least 2.
+    """
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Cross-entropy of the scores behind those of the scales, the mean over the images.
 
         Raises: ValueError if the model fuses nothing.
         """
-        seen = model(images, views=True)
-        if len(seen.scores) == len(seen.maps):
-            raise ValueError(
-                f"the model returns scores of {len(seen.maps)} scales and none of all together: fused=True"
-            )
-        return F.cross_entropy(self._fitting(seen.scores[-1], len(labels)), labels)
+        fused = _fused(model(batch["image"], views=True))
+        return F.cross_entropy(fitting(fused, batch.size, self.classes), batch["label"]), {}
 
 
 @dataclass(frozen=True)
-class Propose(Classify):
+class Propose(_Task):
     """Squares are proposed around the strongest response, half as wide as the image, before anything better is known.
 
     Args:
+        classes: K, at least 2.
         half: l, half a square's side as a share of the image's; the paper's squares are half as wide as the image.
     """
 
@@ -71,20 +171,21 @@ class Propose(Classify):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.half <= 0.5:
-            raise ValueError(f"half={self.half!r}: a share above 0 and up to 1/2 is needed")
+            raise ValueError(f"half={self.half!r}: a share above 0 and up to 1/2 is accepted")
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (3), the mean over images and coordinates."""
-        seen = model(images, views=True)
+        seen = model(batch["image"], views=True)
         told = [strongest(found.detach(), self.half) for found in seen.maps[: len(seen.squares)]]
-        return torch.stack([F.smooth_l1_loss(a, b) for a, b in zip(seen.squares, told, strict=True)]).sum()
+        return torch.stack([F.smooth_l1_loss(a, b) for a, b in zip(seen.squares, told, strict=True)]).sum(), {}
 
 
 @dataclass(frozen=True)
-class Rank(Classify):
+class Rank(_Task):
     """Every scale is to be surer of the right class than the one before.
 
     Args:
+        classes: K, at least 2.
         margin: m.
         by: `"probabilities"` or `"logits"`.
     """
@@ -95,10 +196,9 @@ class Rank(Classify):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.by not in BY:
-            raise ValueError(f"by={self.by!r}: {' or '.join(BY)} is needed")
+            raise ValueError(f"by={self.by!r}: {' or '.join(BY)} is accepted")
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (2), the mean over the images."""
-        seen = model(images, views=True)
-        scores = [self._fitting(score, len(labels)) for score in seen.scores[: len(seen.maps)]]
-        return ranking(scores, labels, margin=self.margin, by=self.by).mean()
+        scores = self._scores(model(batch["image"], views=True), batch)
+        return ranking(scores, batch["label"], margin=self.margin, by=self.by).mean(), {}

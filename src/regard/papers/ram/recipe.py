@@ -14,20 +14,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
-from regard.data import ImageSet
 from regard.data import mnist as digits
-from regard.data.batches import Images, gathered, normalised
+from regard.data.augmenting import OfImage
+from regard.data.batches import Data
 from regard.data.mnist import NORMALISE
 from regard.papers.ram.network import RecurrentAttention
 from regard.papers.ram.task import Glimpse
-from regard.training.loop import Plan
+from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 STD = 0.17  # of the policy, as in the settings beside the published checkpoint
 EPISODES = 10
-AT_ONCE = 500
 
 
 def mnist(data: Path | None = None, *, tiny: bool = False) -> Recipe:
@@ -67,43 +64,28 @@ def _tiny(*, canvas: int | None = None, pieces: int = 0) -> Recipe:
 
 
 def _recipe(
-    found: ImageSet,
+    found: digits.Digits,
     *,
     canvas: int | None = None,
     pieces: int = 0,
     plan: Mapping[str, Any] | None = None,
     **sizes: Any,
 ) -> Recipe:
-    train: Any = found.train
-    test: Any = found.test
+    test: Data = found.test
     augment = None
     if canvas is not None:
-        augment = digits.Place(canvas, pieces, train.greys)
-        test = digits.Placed(test, digits.Place(canvas, pieces, test.greys), seed=0)
+        augment = OfImage(digits.Place(canvas, pieces, found.train.greys))
+        test = digits.Placed(found.test, digits.Place(canvas, pieces, found.test.greys), seed=0)
     fixed = {"weight_decay": 0.0, "clip": 5.0, "augment": augment, "normalise": NORMALISE}
     phase = Phase(
         name="all",
-        task=Glimpse(len(found.classes)),
+        task=Glimpse(len(found.classes), averaged=EPISODES),
         plan=Plan(**{"epochs": 30, "batch_size": 128, "lr": 1e-3, **fixed, **(plan or {})}),
     )
     return Recipe(
         build=partial(RecurrentAttention, std=STD, **sizes),
-        train=train,
+        train=found.train,
         test=test,
         phases=(phase,),
-        score=_score,
         facts={"data": found.name, "episodes": EPISODES, "std": STD, **sizes},
     )
-
-
-def _score(model: nn.Module, test: Images, device: Any) -> dict[str, float]:
-    """Errors in percent by the mean of ten episodes, by one episode, and by following the policy's means."""
-    looks: Any = model
-    wrong = dict.fromkeys(("error", "single_error", "mean_error"), 0)
-    for start in range(0, len(test), AT_ONCE):
-        images, labels = gathered(test, range(start, min(start + AT_ONCE, len(test))))
-        images, labels = normalised(images.to(device), NORMALISE), labels.to(device)
-        answers = (looks.monte_carlo(images, episodes=EPISODES), looks.monte_carlo(images, episodes=1), looks(images))
-        for name, answer in zip(wrong, answers, strict=True):
-            wrong[name] += int((answer.argmax(1) != labels).sum())
-    return {name: 100 * count / len(test) for name, count in wrong.items()}

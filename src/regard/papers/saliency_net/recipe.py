@@ -3,8 +3,8 @@
 The network starts from its backbone's published weights and is trained as a whole; images are stretched to a square and
 mirrored at random. Masks are scored at their own size, as the public evaluations do.
 
-The twins learn on cluttered digits: the box of the digit is the object, and the fixations are made up, most of them
-around its middle and some anywhere.
+The tiny variants learn on cluttered digits: the box of the digit is the object, and the fixations are made up, most of
+them around its middle and some anywhere.
 """
 
 from __future__ import annotations
@@ -16,42 +16,41 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from regard import data as embedded
 from regard.data import fixations as recorded
 from regard.data import masks
-from regard.data.batches import Images, gathered
+from regard.data.augmenting import Mirror
+from regard.data.batches import Data
 from regard.data.dividing import every_fifth
 from regard.papers.saliency_net.network import SaliencyNet
 from regard.tasks.fixations import Fixations
-from regard.tasks.salient_objects import SalientObjects, averaged, measures
-from regard.training.loop import Plan
+from regard.tasks.salient_objects import SalientObjects
+from regard.training.plan import Plan, Task
 from regard.training.recipe import Phase, Recipe
 
 SIZE = 224
 TINY_TRAIN, TINY_TEST = 160, 40
-AT_ONCE = 16
 
 
 def objects(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     """Masks, in the layout of DUTS, ECSSD or `images` and `masks`."""
     if tiny:
         digits = embedded.load("digits", train_size=TINY_TRAIN, test_size=TINY_TEST)
-        train: Any = masks.Regions(digits.train)
-        test: Any = masks.Regions(digits.test)
+        train: Data = masks.Regions(digits.train)
+        test: Data = masks.Regions(digits.test)
     else:
         pairs = masks.read(_given(data, "DUTS-TR and DUTS-TE, or images and masks"))
-        train, test = (masks.Masked(part, SIZE) for part in pairs)
-    return _recipe(SalientObjects(flip=True), train, test, tiny=tiny, density=False, score=_score)
+        train, test = masks.Masked(pairs[0], SIZE), masks.Masked(pairs[1], SIZE, own=True)
+    return _recipe(SalientObjects(), train, test, tiny=tiny, density=False)
 
 
 def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     """Fixations, in a format of `regard.data.fixations`; without parts, every fifth image is to test on."""
     if tiny:
         digits = embedded.load("digits", train_size=TINY_TRAIN, test_size=TINY_TEST)
-        train: Any = masks.Regions(digits.train, made_up)
-        test: Any = masks.Regions(digits.test, made_up)
+        train: Data = masks.Regions(digits.train, made_up, field="human")
+        test: Data = masks.Regions(digits.test, made_up, field="human")
     else:
         folder = _given(data, "images with fixations: SALICON, MIT1003, OSIE, or fixations.csv")
         if recorded.parts(folder):
@@ -59,7 +58,7 @@ def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         else:
             viewed = list(every_fifth(recorded.read(folder)))
         train, test = (recorded.Fixated(part, SIZE) for part in viewed)
-    return _recipe(Fixations(flip=True), train, test, tiny=tiny, density=True)
+    return _recipe(Fixations(), train, test, tiny=tiny, density=True)
 
 
 def made_up(region: Tensor, i: int) -> Tensor:
@@ -80,36 +79,21 @@ def _given(data: Path | None, wanted: str) -> Path:
     return Path(data)
 
 
-def _recipe(task: Any, train: Any, test: Any, *, tiny: bool, density: bool, score: Any = None) -> Recipe:
+def _recipe(task: Task, train: Data, test: Data, *, tiny: bool, density: bool) -> Recipe:
     sizes: dict[str, Any] = {"backbone": "test_efficientnet", "width": 16} if tiny else {}
 
-    def prepare(model: nn.Module, images: Images) -> None:
+    def prepare(model: nn.Module) -> None:
         if isinstance(model, SaliencyNet):
             model.start_from_published()
 
     epochs, lr, batch_size = (8, 4e-3, 16) if tiny else (20, 3e-4, 16)
-    plan = Plan(epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=1e-4, clip=5.0)
+    plan = Plan(epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=1e-4, clip=5.0, augment=Mirror())
     facts = {"train": len(train), "test": len(test), "backbone": "test_efficientnet" if tiny else "resnet18"}
     return Recipe(
         build=partial(SaliencyNet, density=density, **sizes),
         train=train,
         test=test,
         phases=(Phase(name="all", task=task, plan=plan),),
-        score=score,
         prepare=None if tiny else prepare,
         facts=facts,
     )
-
-
-def _score(model: nn.Module, test: Images, device: Any) -> dict[str, float]:
-    """The measures of salient objects, on masks of their own size."""
-    truths: Any = test
-    found = []
-    for start in range(0, len(test), AT_ONCE):
-        indices = range(start, min(start + AT_ONCE, len(test)))
-        logits = model(gathered(test, indices)[0].to(device)).double().cpu()
-        for i, one in zip(indices, logits, strict=True):
-            truth = truths.truth(i)
-            p = functional.interpolate(one[None], truth.shape, mode="bilinear", align_corners=False)[0, 0].sigmoid()
-            found.append(measures(p, truth))
-    return averaged(found).scores()

@@ -1,0 +1,226 @@
+"""Augmentations of whole samples: an image together with its masks, densities and boxes.
+
+An augmentation is `(sample, generator) -> sample` and draws from the generator alone. Which fields go along with the
+image is told by their names:
+
+    image            `C H W`, interpolated bilinearly; filled with `fill` where nothing is
+    DENSITIES        `* H W`, likewise; filled with 0
+    LABEL_MAPS       `* H W`, of labels: the nearest label, filled with `void`
+    boxes            `M 4`, left, top, right, bottom in pixels; a row of NaN for a box that lies outside
+
+Names that stand in none of these rows stay as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+
+from regard.checks import positive
+from regard.data.batches import Augment, Sample
+
+DENSITIES = ("human",)
+LABEL_MAPS = ("mask", "region")
+VOID = 255
+
+
+@dataclass(frozen=True)
+class OfImage:
+    """An augmentation of the image alone, as one of samples.
+
+    Args:
+        function: `(image, generator) -> image`.
+    """
+
+    function: Callable[[Tensor, Generator], Tensor]
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        return {**sample, "image": self.function(sample["image"], generator)}
+
+
+@dataclass(frozen=True, init=False)
+class InTurn:
+    """Several augmentations, one after the other."""
+
+    steps: tuple[Augment, ...]
+
+    def __init__(self, *steps: Augment) -> None:
+        object.__setattr__(self, "steps", steps)
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        for step in self.steps:
+            sample = step(sample, generator)
+        return sample
+
+
+@dataclass(frozen=True)
+class Mirror:
+    """Left for right.
+
+    Args:
+        share: of the samples.
+
+    Raises: ValueError for a share outside 0..1.
+    """
+
+    share: float = 0.5
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share={self.share!r}: a share from 0 to 1 is accepted")
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        if torch.rand((), generator=generator) >= self.share:
+            return sample
+        width = sample["image"].shape[-1]
+        mirrored = {**sample, "image": sample["image"].flip(-1)}
+        for name in _along(sample):
+            mirrored[name] = sample[name].flip(-1)
+        if "boxes" in sample:
+            left, top, right, bottom = sample["boxes"].unbind(-1)
+            mirrored["boxes"] = torch.stack((width - right, top, width - left, bottom), -1)
+        return mirrored
+
+
+@dataclass(frozen=True)
+class Rescale:
+    """Another size, the same in both directions.
+
+    Args:
+        low, high: between which the factor is drawn, evenly.
+
+    Raises: ValueError if they are not positive or not in order.
+    """
+
+    low: float = 0.5
+    high: float = 2.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.low <= self.high < math.inf:
+            raise ValueError(f"low={self.low!r}, high={self.high!r}: two factors above 0, in order, are accepted")
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        factor = self.low + (self.high - self.low) * torch.rand((), generator=generator).item()
+        height, width = (max(1, round(side * factor)) for side in sample["image"].shape[-2:])
+        return resized(sample, height, width)
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A window of one size at a random place; where the image is smaller, what is missing is filled.
+
+    Args:
+        height, width: of the window, in pixels.
+        fill: of the image, before it is normalised.
+        void: the label of what is not there.
+
+    Raises: ValueError if a side is not positive.
+    """
+
+    height: int
+    width: int
+    fill: float = 0.0
+    void: int = VOID
+
+    def __post_init__(self) -> None:
+        positive("height", self.height)
+        positive("width", self.width)
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        height, width = sample["image"].shape[-2:]
+        rooms = (height - self.height, width - self.width)
+        draws = torch.rand(2, generator=generator).tolist()
+        top, left = (math.floor(draw * (max(room, 0) + 1)) for draw, room in zip(draws, rooms, strict=True))
+        below, behind = (max(-room, 0) for room in rooms)
+
+        def window(values: Tensor, fill: float) -> Tensor:
+            cut = values[..., top : top + self.height, left : left + self.width]
+            return functional.pad(cut, (0, behind, 0, below), value=fill) if below or behind else cut
+
+        cut = {**sample, "image": window(sample["image"], self.fill)}
+        for name in _along(sample):
+            cut[name] = window(sample[name], _fill(sample[name], name, self.void))
+        if "boxes" in sample:
+            cut["boxes"] = _within(sample["boxes"] - torch.tensor([left, top, left, top]), self.height, self.width)
+        return cut
+
+
+@dataclass(frozen=True)
+class ResizedCrop:
+    """A random window of the image, resized to the image's own size.
+
+    Going Deeper with Convolutions. Szegedy et al. CVPR 2015, arXiv:1409.4842, Section 6.
+
+    Args:
+        least: share of the image's area that the smallest window has.
+        stretch: largest ratio of the window's sides.
+
+    Raises: ValueError for a share outside 0..1 or a ratio below 1.
+    """
+
+    least: float = 0.08
+    stretch: float = 4 / 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.least <= 1 or not 1 <= self.stretch < math.inf:
+            raise ValueError(f"least={self.least!r}, stretch={self.stretch!r}: a share and a ratio are accepted")
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        area, ratio, down, right = torch.rand(4, generator=generator).tolist()
+        height, width = sample["image"].shape[-2:]
+        share, stretch = self.least + (1 - self.least) * area, self.stretch ** (2 * ratio - 1)
+        tall = max(1, min(height, round(height * (share / stretch) ** 0.5)))
+        wide = max(1, min(width, round(width * (share * stretch) ** 0.5)))
+        top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
+        cut = {**sample, "image": sample["image"][..., top : top + tall, left : left + wide]}
+        for name in _along(sample):
+            cut[name] = sample[name][..., top : top + tall, left : left + wide]
+        if "boxes" in sample:
+            cut["boxes"] = _within(sample["boxes"] - torch.tensor([left, top, left, top]), tall, wide)
+        return resized(cut, height, width)
+
+
+def resized(sample: Sample, height: int, width: int) -> Sample:
+    """The sample with its image, and what goes along with it, of another size."""
+    old_height, old_width = sample["image"].shape[-2:]
+    changed = {**sample, "image": _bilinear(sample["image"], height, width)}
+    for name in _along(sample):
+        values = sample[name]
+        changed[name] = _nearest(values, height, width) if name in LABEL_MAPS else _bilinear(values, height, width)
+    if "boxes" in sample:
+        changed["boxes"] = sample["boxes"] * torch.tensor([width / old_width, height / old_height] * 2)
+    return changed
+
+
+def _along(sample: Sample) -> list[str]:
+    return [name for name in (*DENSITIES, *LABEL_MAPS) if name in sample]
+
+
+def _fill(values: Tensor, name: str, void: int) -> float:
+    """Masks of two values have nothing outside; label maps have void."""
+    return void if name in LABEL_MAPS and values.dtype in (torch.uint8, torch.int64) else 0
+
+
+def _bilinear(values: Tensor, height: int, width: int) -> Tensor:
+    return functional.interpolate(values[None], (height, width), mode="bilinear", antialias=True)[0]
+
+
+def _nearest(values: Tensor, height: int, width: int) -> Tensor:
+    flat = values.reshape(1, -1, *values.shape[-2:])
+    found = functional.interpolate(flat.double(), (height, width), mode="nearest-exact")
+    return found.to(values.dtype).reshape(*values.shape[:-2], height, width)
+
+
+def _within(boxes: Tensor, height: int, width: int) -> Tensor:
+    """The boxes cut to a window of this size; NaN where nothing is left of one."""
+    cut = boxes.clone()
+    cut[:, 0::2] = cut[:, 0::2].clamp(0, width)
+    cut[:, 1::2] = cut[:, 1::2].clamp(0, height)
+    gone = (cut[:, 2] <= cut[:, 0]) | (cut[:, 3] <= cut[:, 1])
+    cut[gone] = torch.nan
+    return cut

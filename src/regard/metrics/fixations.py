@@ -1,0 +1,353 @@
+"""Where people look: seven scores of a saliency map against fixations.
+
+What Do Different Evaluation Metrics Tell Us About Saliency Models? Bylinskii, Judd, Oliva, Torralba, Durand. TPAMI
+2019, arXiv:1604.03605. Saliency Benchmarking Made Easy. Kümmerer, Wallis, Bethge. ECCV 2018, arXiv:1704.08615.
+Information gain: Kümmerer, Wallis, Bethge, PNAS 2015, doi:10.1073/pnas.1510393112.
+Official code: cvzoya/saliency (MATLAB, `"mit"`), matthias-k/pysaliency (`"pysaliency"`).
+
+With a map s over N pixels, fixated pixels F (n of them), p and q the map and the human density, each summing to 1:
+
+    NSS = 1/n Σ_F (s − mean s) / std s                                                              (1)
+    CC  = cov(s, d) / (std s · std d)                                                               (2)
+    SIM = Σ min(p, q)                                                                               (3)
+    KL  = Σ q log(ε + q / (p + ε))                                                                  (4)
+    IG  = 1/n Σ_F log₂(ε + p) − log₂(ε + b)          b: a baseline, usually the centre bias         (5)
+    AUC = P(s_fixated > s_other) + ½ P(s_fixated = s_other)                                         (6)
+
+                    `"mit"` (the default)                             `"pysaliency"`
+    fixations       a pixel counts once                               every fixation counts
+    NSS             std of N − 1                                      std of N
+    SIM, IG         maps stretched to 0..1 before they are divided    divided by their sum
+    KL              ε = 2⁻⁵², as `"benchmark"`, which rounds it to    1e-20 added to both maps, ε = 0
+                    2.2204e-16
+    AUC (Judd)      one threshold a fixation, others without F; ties  (6), the others are all pixels
+                    count against the map unless jittered
+    shuffled AUC    thresholds every `step` of the stretched map      (6)
+
+Defined here, where the codes give NaN: a constant map says nothing about where, and gets what chance gives (NSS and CC
+0, AUC 0.5; SIM, KL and IG as the uniform density). A map with negative values is shifted to start at 0 before it is
+divided by its sum, as pysaliency does. No fixation at all is a ValueError.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from regard.ops.arrays import as_array
+
+CONVENTIONS = ("mit", "pysaliency")
+EPS = float(np.finfo(np.float64).eps)
+ROUNDED_EPS = 2.2204e-16
+
+Array = NDArray[np.float64]
+
+
+def nss(saliency: ArrayLike, fixations: ArrayLike, *, convention: str = "mit") -> float:
+    """Normalised scanpath saliency, equation (1): 0 is chance, higher is better.
+
+    Shapes: saliency `H W`, fixations `H W` (how many on each pixel).
+    Raises: ValueError for other shapes, values that are not finite, no fixation, counts that are not whole, an unknown
+        convention.
+    """
+    _known(convention)
+    s, counts = _pair(saliency, fixations)
+    if _constant(s):
+        return 0.0
+    return float((_at(s, counts, convention).mean() - s.mean()) / s.std(ddof=int(convention == "mit")))
+
+
+def cc(saliency: ArrayLike, human: ArrayLike) -> float:
+    """Pearson correlation of two maps, equation (2): from -1 to 1.
+
+    Shapes: saliency, human `H W`.
+    Raises: ValueError for other shapes or values that are not finite.
+    """
+    s, d = _map("saliency", saliency), _map("human", human)
+    _alike(s, d)
+    if _constant(s) or _constant(d):
+        return 0.0
+    s, d = s - s.mean(), d - d.mean()
+    return float((s * d).sum() / np.sqrt((s * s).sum() * (d * d).sum()))
+
+
+def similarity(saliency: ArrayLike, human: ArrayLike, *, convention: str = "mit") -> float:
+    """What two densities have in common, equation (3): from 0 to 1.
+
+    Shapes: saliency, human `H W`.
+    Raises: ValueError for other shapes, values that are not finite, an unknown convention.
+    """
+    _known(convention)
+    s, d = _map("saliency", saliency), _map("human", human)
+    _alike(s, d)
+    return float(np.minimum(_shares(s, convention), _shares(d, convention)).sum())
+
+
+def kl(saliency: ArrayLike, human: ArrayLike, *, convention: str = "mit") -> float:
+    """Kullback-Leibler divergence of the map from the human density, equation (4), in nats: 0 is perfect.
+
+    Args:
+        saliency, human: the maps.
+        convention: `"mit"`, `"benchmark"` (the MIT/Tübingen benchmark's rounded ε) or `"pysaliency"`.
+
+    Shapes: saliency, human `H W`.
+    Raises: ValueError for other shapes, values that are not finite, an unknown convention.
+    """
+    _known(convention, (*CONVENTIONS, "benchmark"))
+    s, d = _map("saliency", saliency), _map("human", human)
+    _alike(s, d)
+    if convention == "pysaliency":
+        p, q = (_divided(_from_zero(x) + 1e-20) for x in (s, d))
+        return float((q * (np.log(q) - np.log(p))).sum())
+    eps = EPS if convention == "mit" else ROUNDED_EPS
+    p, q = _divided(_from_zero(s)), _divided(_from_zero(d))
+    return float((q * np.log(eps + q / (p + eps))).sum())
+
+
+def information_gain(
+    saliency: ArrayLike, fixations: ArrayLike, baseline: ArrayLike, *, convention: str = "mit"
+) -> float:
+    """What the map says about fixations beyond a baseline, equation (5), in bits a fixation: 0 is the baseline's.
+
+    Shapes: saliency, fixations, baseline `H W`.
+    Raises: ValueError for other shapes, values that are not finite, no fixation, an unknown convention.
+    """
+    _known(convention)
+    s, counts = _pair(saliency, fixations)
+    b = _map("baseline", baseline)
+    _alike(s, b)
+    p, q = (_at(_shares(x, convention), counts, convention) for x in (s, b))
+    return float((np.log2(EPS + p) - np.log2(EPS + q)).mean())
+
+
+def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
+    """Probability that a positive is larger than a negative, ties counting half: equation (6).
+
+    Shapes: positives `n`, negatives `m`.
+    Raises: ValueError if one of them is empty or holds a NaN.
+    """
+    high, low = (np.sort(np.asarray(x, np.float64).ravel()) for x in (positives, negatives))
+    if not high.size or not low.size or np.isnan(high).any() or np.isnan(low).any():
+        raise ValueError(f"{high.size} positives and {low.size} negatives: at least one number of each is needed")
+    below, up_to = np.searchsorted(high, low, "left"), np.searchsorted(high, low, "right")
+    return float((high.size - (below + up_to) / 2).mean() / high.size)
+
+
+def auc_judd(
+    saliency: ArrayLike, fixations: ArrayLike, *, convention: str = "mit", jitter: float = 0.0, seed: int = 0
+) -> float:
+    """Area under the ROC curve that tells fixated pixels from the others: 0.5 is chance.
+
+    Args:
+        saliency: the map.
+        fixations: how many on each pixel.
+        convention: `"mit"` is AUC-Judd, `"pysaliency"` its uniform AUC.
+        jitter: largest of the random numbers that are added to the map to break ties; MIT's code adds up to 1e-7.
+        seed: of these numbers.
+
+    Shapes: saliency, fixations `H W`.
+    Raises: ValueError for other shapes, values that are not finite, no fixation, a fixation on every pixel, an unknown
+        convention.
+    """
+    _known(convention)
+    s, counts = _pair(saliency, fixations)
+    if not 0 <= jitter < np.inf:
+        raise ValueError(f"jitter={jitter!r}: a number of at least 0 is needed")
+    if _constant(s):
+        return 0.5
+    if jitter:
+        s = s + jitter * np.random.default_rng(seed).random(s.shape)
+    if convention == "pysaliency":
+        return auc(_at(s, counts, convention), s)
+    true, false = judd_curve(s, counts)
+    return _area(true, false)
+
+
+def judd_curve(saliency: ArrayLike, fixations: ArrayLike) -> tuple[Array, Array]:
+    """The ROC curve of AUC-Judd: true and false positive rates, one threshold at the value of each fixated pixel.
+
+    Shapes: saliency, fixations `H W` -> `n + 2` each, from 0 to 1.
+    Raises: ValueError as `auc_judd`.
+    """
+    s, counts = _pair(saliency, fixations)
+    s, fixated = _stretched(s), counts > 0
+    n, pixels = int(fixated.sum()), s.size
+    if n == pixels:
+        raise ValueError("every pixel is fixated: there is nothing to tell fixations from")
+    thresholds = np.sort(s[fixated])[::-1]
+    above = pixels - np.searchsorted(np.sort(s, axis=None), thresholds, "left")
+    ranks = np.arange(1, n + 1)
+    return np.r_[0, ranks / n, 1], np.r_[0, (above - ranks) / (pixels - n), 1]
+
+
+def auc_shuffled(
+    saliency: ArrayLike,
+    fixations: ArrayLike,
+    others: ArrayLike,
+    *,
+    convention: str = "mit",
+    step: float = 0.1,
+    splits: int = 100,
+    seed: int = 0,
+) -> float:
+    """The same against pixels that were fixated in other images, so that a centre bias earns nothing.
+
+    Args:
+        saliency: the map.
+        fixations: how many on each pixel.
+        others: the same of other images.
+        convention: which code's.
+        step: `"mit"`: distance of the thresholds on the map stretched to 0..1.
+        splits, seed: `"mit"`: where the others are more than the fixations, so many random choices of as many.
+
+    Shapes: saliency, fixations, others `H W`.
+    Raises: ValueError for other shapes, values that are not finite, no fixation in one of them, an unknown convention.
+    """
+    _known(convention)
+    s, counts = _pair(saliency, fixations)
+    elsewhere = _fixations(others, "others")
+    _alike(s, elsewhere)
+    if not 0 < step <= 1 or splits < 1:
+        raise ValueError(f"step={step!r}, splits={splits!r}: a step in (0, 1] and at least one split are needed")
+    if _constant(s):
+        return 0.5
+    positives, negatives = _at(s, counts, convention), _at(s, elsewhere, convention)
+    if convention == "pysaliency":
+        return auc(positives, negatives)
+    s = _stretched(s)
+    positives, negatives = _at(s, counts, convention), _at(s, elsewhere, convention)
+    chosen = min(len(positives), len(negatives))
+    if chosen == len(negatives):  # every choice is the same set
+        return _stepped(positives, negatives, step)
+    draw = np.random.default_rng(seed)
+    areas = [_stepped(positives, draw.permutation(negatives)[:chosen], step) for _ in range(splits)]
+    return float(np.mean(areas))
+
+
+def _stepped(positives: Array, negatives: Array, step: float) -> float:
+    top = max(positives.max(), negatives.max())
+    # Multiples of the step, as the language of the code counts: a last one that only rounding keeps below is in.
+    thresholds = (step * np.arange(int(np.floor(top / step * (1 + 3 * EPS))) + 1))[::-1]
+    rates = []
+    for values in (positives, negatives):
+        ordered = np.sort(values)
+        rates.append(np.r_[0, (len(values) - np.searchsorted(ordered, np.minimum(thresholds, top))) / len(values), 1])
+    true, false = rates
+    return _area(true, false)
+
+
+def _area(true: Array, false: Array) -> float:
+    return float(((false[1:] - false[:-1]) * (true[1:] + true[:-1])).sum() / 2)
+
+
+def _map(name: str, values: Any) -> Array:
+    array = np.asarray(as_array(values), np.float64)
+    if array.ndim != 2 or not array.size:
+        raise ValueError(f"{name} has shape {array.shape}: a map H W is needed")
+    if not np.isfinite(array).all():
+        raise ValueError(f"{name} holds values that are not finite")
+    return array
+
+
+def _fixations(values: Any, name: str = "fixations") -> Array:
+    counts = _map(name, values)
+    if counts.min() < 0:
+        raise ValueError(f"{name} holds {counts.min():g}: counts are at least 0")
+    broken = counts[counts != np.rint(counts)]
+    if broken.size:
+        raise ValueError(f"{name} holds {broken[0]:g}: counts are whole numbers; a density is none")
+    if not counts.any():
+        raise ValueError(f"{name} are empty: there is no fixation to score against")
+    return counts
+
+
+def _pair(saliency: Any, fixations: Any) -> tuple[Array, Array]:
+    s, counts = _map("saliency", saliency), _fixations(fixations)
+    _alike(s, counts)
+    return s, counts
+
+
+def _alike(first: Array, second: Array) -> None:
+    if first.shape != second.shape:
+        raise ValueError(f"maps of {first.shape} and {second.shape}: they have to be of one size")
+
+
+def _known(convention: str, allowed: tuple[str, ...] = CONVENTIONS) -> None:
+    if convention not in allowed:
+        raise ValueError(f"convention={convention!r}: {' or '.join(map(repr, allowed))} is needed")
+
+
+def _constant(s: Array) -> bool:
+    return bool(s.max() == s.min())
+
+
+def _stretched(s: Array) -> Array:
+    """From 0 to 1; a constant map stays constant."""
+    return s if _constant(s) else (s - s.min()) / (s.max() - s.min())
+
+
+def _from_zero(s: Array) -> Array:
+    return s - s.min() if s.min() < 0 else s
+
+
+def _divided(s: Array) -> Array:
+    total = s.sum()
+    return s / total if total > 0 else np.full_like(s, 1 / s.size)
+
+
+def _shares(s: Array, convention: str) -> Array:
+    if _constant(s):
+        return np.full_like(s, 1 / s.size)
+    return _divided(_stretched(s) if convention == "mit" else _from_zero(s))
+
+
+def _at(s: Array, counts: Array, convention: str) -> Array:
+    """The values at the fixations: once a pixel, or once a fixation."""
+    if convention == "mit":
+        return s[counts > 0]
+    return np.repeat(s.ravel(), np.rint(counts.ravel()).astype(np.int64))
+
+
+class FixationScores:
+    """Means over images of `nss`, `auc_judd`, `cc`, `sim` and `kl`, which need no other image.
+
+    `update` takes saliency maps `N H W`, human densities `N H W` and how many fixations each pixel has `N H W`; images
+    without a fixation are left out.
+
+    Raises: ValueError, by `compute`, if no image has a fixation.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Forgets all images."""
+        self.sums: dict[str, float] = dict.fromkeys(("nss", "auc_judd", "cc", "sim", "kl"), 0.0)
+        self.scored = self.seen = 0
+
+    def update(self, maps: ArrayLike, human: ArrayLike, counts: ArrayLike) -> None:
+        """Shapes: maps, human, counts `N H W`."""
+        for p, density, fixated in zip(*(as_array(values) for values in (maps, human, counts)), strict=True):
+            self.seen += 1
+            if not fixated.any():
+                continue
+            self.scored += 1
+            self.sums["nss"] += nss(p, fixated)
+            self.sums["auc_judd"] += auc_judd(p, fixated)
+            self.sums["cc"] += cc(p, density)
+            self.sums["sim"] += similarity(p, density)
+            self.sums["kl"] += kl(p, density)
+
+    def merge_state(self, incoming_state: FixationScores) -> None:
+        """Takes up the images of another metric."""
+        for name, value in incoming_state.sums.items():
+            self.sums[name] += value
+        self.scored += incoming_state.scored
+        self.seen += incoming_state.seen
+
+    def compute(self) -> dict[str, float]:
+        if not self.scored:
+            raise ValueError(f"none of the {self.seen} images has a fixation to score against")
+        return {name: value / self.scored for name, value in self.sums.items()}

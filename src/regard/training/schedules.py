@@ -1,0 +1,154 @@
+"""Learning rates over a training, as factors of the plan's highest rate.
+
+linear warm-up in the first w steps of T, then, with u = (t - w) / (T - w) from 0 to 1,
+cosine    (1 + cos πu) / 2          SGDR. Loshchilov, Hutter. ICLR 2017, arXiv:1608.03983, Eq. 5               (1)
+poly      (1 - u)^p                 DeepLab. Chen et al. TPAMI 2018, arXiv:1606.00915, Section 4.1             (2)
+steps     γ^(number of milestones behind)                                                                      (3)
+noam      d^-½ min(n^-½, n w^-³⸍²), n = t + 1, with a warm-up of its own
+                                    Attention Is All You Need. Vaswani et al. 2017, arXiv:1706.03762, Eq. 3    (4)
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from regard.checks import positive
+
+EVERY = ("step", "epoch")
+
+
+class Schedule(Protocol):
+    """A learning rate over a training."""
+
+    @property
+    def every(self) -> str:
+        """`step`, or `epoch`: then the rate of an epoch's first step holds for the whole epoch."""
+        ...
+
+    @property
+    def warms_up(self) -> bool:
+        """Whether the plan's linear warm-up comes before it; otherwise it has one of its own, or none."""
+        ...
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        """The factor of the highest rate.
+
+        Args:
+            done: share of the training behind the warm-up that is done, from 0 to below 1.
+            step: of the whole training, from 0.
+            epochs: that are behind, warm-up included; fractions count.
+        """
+        ...
+
+
+def _check_every(every: str) -> None:
+    if every not in EVERY:
+        raise ValueError(f"every={every!r}: {' or '.join(EVERY)} is accepted")
+
+
+@dataclass(frozen=True)
+class Constant:
+    """Always the highest rate."""
+
+    every: str = "step"
+    warms_up: bool = True
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        return 1.0
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """Half a cosine down to zero, equation (1).
+
+    Args:
+        every: step or epoch.
+    """
+
+    every: str = "step"
+    warms_up: bool = True
+
+    def __post_init__(self) -> None:
+        _check_every(self.every)
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        return (1 + math.cos(math.pi * done)) / 2
+
+
+@dataclass(frozen=True)
+class Poly:
+    """A power of what is left, equation (2).
+
+    Args:
+        power: p; 0.9 in segmentation.
+        every: step or epoch.
+
+    Raises: ValueError if the power is not above 0.
+    """
+
+    power: float = 0.9
+    every: str = "step"
+    warms_up: bool = True
+
+    def __post_init__(self) -> None:
+        _check_every(self.every)
+        if not 0 < self.power < math.inf:
+            raise ValueError(f"power={self.power!r}: a number above 0 is accepted")
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        return (1 - done) ** self.power
+
+
+@dataclass(frozen=True)
+class Steps:
+    """A constant rate that is multiplied at certain epochs, equation (3).
+
+    Args:
+        at: the epochs after which it is multiplied, rising.
+        by: γ.
+
+    Raises: ValueError if the epochs do not rise, or γ is not above 0.
+    """
+
+    at: tuple[float, ...]
+    by: float = 0.1
+    every: str = "step"
+    warms_up: bool = True
+
+    def __post_init__(self) -> None:
+        _check_every(self.every)
+        if not self.at or list(self.at) != sorted(set(self.at)) or self.at[0] <= 0:
+            raise ValueError(f"at={self.at!r}: epochs above 0 that rise are accepted")
+        if not 0 < self.by < math.inf:
+            raise ValueError(f"by={self.by!r}: a number above 0 is accepted")
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        return self.by ** sum(epochs >= epoch for epoch in self.at)
+
+
+@dataclass(frozen=True)
+class Noam:
+    """A linear rise, then a fall with the root of the step, equation (4); the plan's rate is a factor, usually 1.
+
+    Args:
+        width: d, of the model.
+        warmup: w, steps.
+
+    Raises: ValueError if an argument is not positive.
+    """
+
+    width: int = 512
+    warmup: int = 4000
+    every: str = "step"
+    warms_up: bool = False
+
+    def __post_init__(self) -> None:
+        positive("width", self.width)
+        positive("warmup", self.warmup)
+        _check_every(self.every)
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        n = step + 1
+        return float(self.width**-0.5 * min(n**-0.5, n * self.warmup**-1.5))
