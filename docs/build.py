@@ -1,18 +1,25 @@
-"""Writes everything that is generated from the catalogue: the README table and one page for each entry.
+"""Writes everything that is generated from the catalogue: the README's tables, a page for each entry, and the costs.
 
 python docs/build.py            write
 python docs/build.py --check    exit with 1 and name what is stale
+
+The costs, `src/regard/papers/<paper>/costs.json`, are measured anew each time, on the meta device or on small inputs:
+ten seconds for all entries. `regard show` reads them.
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from regard import catalog, published
-from regard.catalog import Entry
-from regard.cli.tables import usage
+from regard.catalog import Entry, costs
+from regard.catalog.costs import Cost
+from regard.cli.listing import described, usage
+from regard.laws.costs import standard_cost
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "entries"
@@ -28,8 +35,8 @@ def table() -> str:
         [
             f"### {len(mechanisms)} mechanisms",
             "",
-            f"{attachable} of them make one map of another and can be attached (•); the others take several inputs, or"
-            " are heads and losses.",
+            f"{attachable} of them take one map, return one of the same shape and can be attached (•); the others take"
+            " several inputs, or are heads and losses.",
             "",
             *rows(mechanisms),
             "",
@@ -53,7 +60,7 @@ def rows(entries: list[Entry]) -> list[str]:
     return lines
 
 
-def page(entry: Entry) -> str:
+def page(entry: Entry, cost: Cost) -> str:
     """The page of one entry."""
     paper, cls = entry.paper, entry.target.partition(":")[2]
     citation, _, rest = entry.header.partition("\n\n")[2].partition("\n\n    ")
@@ -73,7 +80,11 @@ def page(entry: Entry) -> str:
         *example(entry),
         "```",
         "",
-        f"Class: `regard.{entry.target.replace(':', '.')}`. Weights: {'soft' if entry.soft else 'hard'}.",
+        f"Class: `regard.{entry.target.replace(':', '.')}`. The default has {cost}.",
+        "",
+        "| | |",
+        "|---|---|",
+        *(f"| {title} | {words} |" for title, words in described(entry) if title != "arguments"),
         "",
         "| map | axes |",
         "|---|---|",
@@ -90,10 +101,11 @@ def page(entry: Entry) -> str:
             lines.pop()
     lines = spaced(lines)
     doc = [line.strip() for line in entry.load().__doc__.split("\n")]
-    lines += ["", "## Arguments", "", *arguments(doc), "", "Tried by the tests, besides the default:"]
+    lines += ["", "## Arguments", "", *arguments(doc), "", "The tests cover the default and these options:"]
     for option in entry.options:
         settings = ", ".join(f"{key}={value!r}" for key, value in option.kwargs.items())
-        lines.append(f"- `{cls}(channels, {settings})`")
+        first = "channels, " if "channels" in set(entry.parameters) - set(option.kwargs) else ""
+        lines.append(f"- `{cls}({first}{settings})`")
     if not entry.options:
         lines[-1] = "It has no options."
     known = published.references(entry.name)
@@ -104,7 +116,7 @@ def page(entry: Entry) -> str:
 
 
 def example(entry: Entry) -> list[str]:
-    """How it is used: attached where that is possible, by itself elsewhere."""
+    """An example of its use: attached where that is possible, by itself elsewhere."""
     if entry.drop_in:
         return [
             f"module = {usage(entry)}",
@@ -118,7 +130,7 @@ def example(entry: Entry) -> list[str]:
 
 
 def everything_shown(entry: Entry) -> dict[str, str]:
-    """The maps over all options."""
+    """Every map under any option, with its axes."""
     return {name: axes for setting in reversed(entry.settings) for name, axes in (setting.maps or {}).items()}
 
 
@@ -145,19 +157,32 @@ def arguments(doc: list[str]) -> Iterator[str]:
             yield f"  {line}"
 
 
+def measured() -> dict[str, dict[str, Cost]]:
+    """Folder of each paper -> entry -> its cost."""
+    found: dict[str, dict[str, Cost]] = {}
+    for entry in catalog.entries():
+        found.setdefault(entry.folder, {})[entry.name] = standard_cost(entry)
+    return found
+
+
 def generated() -> dict[Path, str]:
     """Every generated file and what it should hold."""
+    figures = measured()
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     before, _, rest = readme.partition(START)
     _, _, after = rest.partition(END)
-    files = {PAGES / f"{entry.name}.md": page(entry) for entry in catalog.entries()}
+    files = {PAGES / f"{entry.name}.md": page(entry, figures[entry.folder][entry.name]) for entry in catalog.entries()}
+    for folder, costs_of in figures.items():
+        written = {name: asdict(cost) for name, cost in costs_of.items()}
+        files[costs.path(folder)] = json.dumps(written, indent=1, ensure_ascii=False) + "\n"
     return {ROOT / "README.md": f"{before}{START}\n{table()}\n{END}{after}", **files}
 
 
 def main() -> int:
     wanted = generated()
     stale = [path for path, text in wanted.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
-    left = [path for path in PAGES.glob("*.md") if path not in wanted]
+    there = [*PAGES.glob("*.md"), *catalog.FOLDER.glob(f"*/{costs.NAME}")]
+    left = [path for path in there if path not in wanted]
     if "--check" in sys.argv[1:]:
         for path in (*stale, *left):
             print(f"{path.relative_to(ROOT)} is stale: run `make docs`")

@@ -1,19 +1,20 @@
-"""The command line: parse and call, no logic. Torch is imported by the commands that need it, not by `--help`."""
+"""The command line: parse, check and call.
+
+Torch and timm are imported by the commands that need them, after their arguments have been checked.
+"""
 
 from __future__ import annotations
 
-import json
 import os
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from regard import __version__, catalog, comparing
-from regard.cli import tables
+from regard import __version__, comparing
+from regard.cli import arguments, browsing, completion, holding, looking, tables
 from regard.cli.progress import Bars, Steps
 
 out = Console()
@@ -21,22 +22,12 @@ err = Console(stderr=True)
 
 app = typer.Typer(
     name="regard",
-    help="Visual attention: list it, attach it, see it, compare it on your own images.",
+    help="Visual attention: list it, attach it, watch it, compare it on your own images.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-published_app = typer.Typer(
-    help="Authors' checkpoints: what is known, and conversion to our names.", no_args_is_help=True
-)
-app.add_typer(published_app, name="published")
-
-
-Mechanism = Annotated[
-    str | None, typer.Option("--with", help="A name that `regard list` prints; trained runs say it themselves.")
-]
-Weights = Annotated[Path | None, typer.Option(help="Trained weights of the network, or the folder of a run of ours.")]
 
 
 def _version(asked: bool) -> None:
@@ -52,188 +43,19 @@ def start(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Visual attention: list it, attach it, see it, compare it on your own images.
+    """Visual attention: list it, attach it, watch it, compare it on your own images.
 
-    Example: `regard compare digits --attention se,eca,cbam,gc --out regard-report`
+    Example: `regard compare digits --attention se,eca,cbam,gc --out regard-report`; `regard --install-completion`
+    makes the shell complete commands, options and names.
     """
 
 
-@app.command("list")
-def list_entries(
-    domain: Annotated[str | None, typer.Option(help="channel, spatial, self, mixed …")] = None,
-    soft: Annotated[
-        bool | None, typer.Option("--soft/--hard", help="Differentiable weights, or a discrete choice.")
-    ] = None,
-    since: Annotated[int | None, typer.Option(help="First year of publication.")] = None,
-    until: Annotated[int | None, typer.Option(help="Last year of publication.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """What exists: every mechanism, oldest paper first.
-
-    Example: `regard list --domain channel --since 2019`
-    """
-    found = catalog.find(domain=domain, soft=soft, since=since, until=until)
-    if as_json:
-        print(json.dumps([tables.facts(entry) for entry in found], indent=2, ensure_ascii=False))
-    elif found:
-        out.print(tables.entries(found))
-    else:
-        out.print("Nothing in the catalogue fits all of these conditions.")
-
-
-@app.command()
-def show(
-    name: Annotated[str, typer.Argument(help="A name that `regard list` prints.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """One mechanism: paper, equations, where it goes, its maps and what it costs.
-
-    Example: `regard show cbam`
-    """
-    entry = catalog.get(name)
-    from regard.laws.costs import standard_cost
-
-    cost = standard_cost(entry)
-    if as_json:
-        print(json.dumps({**tables.facts(entry), "header": entry.header, "cost": cost}, indent=2, ensure_ascii=False))
-    else:
-        tables.show(out, entry, cost)
-
-
-@app.command()
-def look(
-    images: Annotated[list[Path], typer.Argument(help="One photograph or several.")],
-    mechanism: Mechanism = None,
-    backbone: Annotated[
-        str | None, typer.Option("--on", help="Any backbone of timm, resnet18 by default; a system needs none.")
-    ] = None,
-    weights: Weights = None,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Load the published backbone weights.")] = False,
-    after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
-    kwargs: Annotated[str, typer.Option(help="Arguments of the mechanism, as JSON.")] = "{}",
-    image_size: Annotated[
-        int | None, typer.Option(help="Side in pixels, by default the network's own; of a system the longer side.")
-    ] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Where the pictures go.")] = Path("regard-look"),
-) -> None:
-    """See attention maps over real photographs.
-
-    Example: `regard look photo.jpg --weights run/`, where `regard train` wrote; `regard look photo.jpg --with cbam
-    --on resnet18 --weights trained.safetensors`; or, without anything to train, `regard look photo.jpg --with itti`
-    """
-    from regard.cli.loading import json_object
-    from regard.looking.photographs import look
-
-    looks = look(
-        images, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        image_size=image_size, out=folder, kwargs=json_object("--kwargs", kwargs),
-    )  # fmt: skip
-    for written in looks.pictures:
-        out.print(f"{written}", highlight=False, soft_wrap=True)
-    tables.trained(out, looks.trained, looks.changed)
-
-
-@app.command()
-def gaze(
-    folder: Annotated[Path, typer.Argument(help="Images with fixations: OSIE-, SALICON-, MIT1003-like, or a CSV.")],
-    mechanism: Mechanism = None,
-    backbone: Annotated[
-        str | None, typer.Option("--on", help="Any backbone of timm, by default resnet18; a system needs none.")
-    ] = None,
-    weights: Weights = None,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Load the published backbone weights.")] = False,
-    after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
-    kwargs: Annotated[str, typer.Option(help="Arguments of the mechanism, as JSON.")] = "{}",
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels; None is the network's own.")] = None,
-    part: Annotated[str | None, typer.Option(help="train or val, where the folder tells them apart.")] = None,
-    limit: Annotated[int | None, typer.Option(help="At most so many images.")] = None,
-    blur: Annotated[float, typer.Option(help="Of the maps, as a share of the longer side.")] = 0.0,
-    convention: Annotated[str, typer.Option(help="Whose measures: mit or pysaliency.")] = "mit",
-    as_json: Annotated[bool, typer.Option("--json", help="For programs, with the values of every image.")] = False,
-) -> None:
-    """Does a network look where people look? Its maps against human fixations, centre bias and other viewers.
-
-    Example: `regard gaze osie/ --with cbam --on resnet18 --weights trained.safetensors`
-    """
-    from regard.cli.loading import json_object
-    from regard.looking.gaze import gaze as scored
-
-    arguments = json_object("--kwargs", kwargs)
-    with Steps(err) as progress:
-        found = scored(
-            folder, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-            image_size=image_size, part=part, limit=limit, blur=blur, convention=convention,
-            on_image=progress.image, kwargs=arguments,
-        )  # fmt: skip
-    if as_json:
-        print(found.json())
-        return
-    out.print(tables.gazed(found))
-    if found.skipped:
-        out.print(f"without a place, so not scored: {', '.join(found.skipped)}", highlight=False)
-    tables.trained(out, found.trained, found.changed)
-
-
-@app.command()
-def check(
-    target: Annotated[str, typer.Argument(help="A catalogue name, or PATH.py:CLASS.")],
-    kwargs: Annotated[str, typer.Option(help="Arguments of the class, as JSON.")] = "{}",
-    channels: Annotated[int | None, typer.Option(help="Channels of the input, where they cannot be seen.")] = None,
-    inputs: Annotated[list[str] | None, typer.Option(help="Axes of an input, once for each.")] = None,
-    law: Annotated[list[str] | None, typer.Option(help="Only this law; may be repeated.")] = None,
-) -> None:
-    """Hold a module, yours or ours, to the contract.
-
-    Example: `regard check my_module.py:MyAttention --kwargs '{"channels": 64}'`
-    """
-    from regard import laws
-    from regard.cli.loading import class_at, json_object
-
-    arguments = json_object("--kwargs", kwargs)
-    subject: Any = class_at(target) if ":" in target else target
-    report = laws.check(
-        subject, kwargs=arguments, channels=channels, inputs=tuple(inputs or ("B C H W",)), laws=law
-    )  # fmt: skip
-    out.print(str(report), highlight=False, markup=False, soft_wrap=True)
-    if not report.ok:
-        raise typer.Exit(1)
-
-
-@published_app.command("list")
-def published_list(
-    entry: Annotated[str | None, typer.Argument(help="Only those of one mechanism.")] = None,
-) -> None:
-    """Every published module whose weights can be loaded, with its own arguments.
-
-    Example: `regard published list nonlocal`
-    """
-    from regard import published
-
-    if entry is not None:
-        catalog.get(entry)
-    for reference in published.references(entry):
-        out.print(f"{reference.name} {reference.signature} -> {reference.entry}", highlight=False, soft_wrap=True)
-
-
-@published_app.command("convert")
-def published_convert(
-    source: Annotated[Path, typer.Argument(help="The authors' .pth, .pt, .bin or .safetensors file.")],
-    target: Annotated[Path, typer.Argument(help="The .safetensors file to write; never overwritten.")],
-    reference: Annotated[str, typer.Option(help="A name that `regard published list` prints.")],
-    args: Annotated[str, typer.Option(help="The published constructor's arguments, as JSON.")] = "{}",
-    prefix: Annotated[str, typer.Option(help="Take only the keys under this prefix.")] = "",
-) -> None:
-    """Rewrite an authors' checkpoint under our names; no code in the file is run.
-
-    Example: `regard published convert se.pth se.safetensors --reference se/moskomule.senet.pytorch/SELayer
-    --args '{"channel": 64}' --prefix layer1.0.se.`
-    """
-    from regard import published
-    from regard.cli.loading import json_object
-
-    module = published.convert(source, target, reference=reference, args=json_object("--args", args), prefix=prefix)
-    told = f"{target}: {type(module).__name__}, {len(module.state_dict())} tensors"
-    out.print(told, highlight=False, soft_wrap=True)
+app.command("list")(browsing.list_entries)
+app.command()(browsing.show)
+app.command()(looking.look)
+app.command()(looking.gaze)
+app.command()(holding.check)
+app.add_typer(holding.published_app, name="published")
 
 
 @app.command()
@@ -303,20 +125,7 @@ def compare(
     out.print(f"\n{page}", highlight=False, soft_wrap=True)
 
 
-@app.command("recipes")
-def list_recipes(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
-    """What can be trained: the systems of the papers, with the paper's numbers.
-
-    Example: `regard recipes`
-    """
-    from regard.catalog import recipes
-
-    if as_json:
-        print(json.dumps([asdict(listing) for listing in recipes.listings()], indent=2, ensure_ascii=False))
-    else:
-        out.print(tables.recipes(recipes.listings()))
+app.command("recipes")(browsing.list_recipes)
 
 
 @app.command()
@@ -368,29 +177,41 @@ def train(
 
 @app.command("eval")
 def evaluate(
-    weights: Annotated[Path, typer.Option(help="The folder of a trained run, or its model.safetensors.")],
-    name: Annotated[str | None, typer.Argument(help="Another recipe than the one that trained it.")] = None,
-    data: Annotated[Path | None, typer.Option(help="The folder of the data set, where the recipe needs one.")] = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help="The small twin; without NAME the weights say it.")] = False,
+    weights: Annotated[Path, typer.Option(help="A run folder of `regard train`, or its model.safetensors.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Another recipe than the one that trained the weights.", autocompletion=completion.named_recipes
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The folder of the dataset, where the recipe needs one.")] = None,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="The tiny variant; without NAME the weights tell which it is.")
+    ] = False,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
-    """Score trained weights of a recipe on its test images.
+    """Score trained weights of a recipe on its test data.
 
     Example: `regard eval --weights run/ --data mnist/`
     """
     from regard.catalog import recipes
+
+    arguments.there(weights)
+    arguments.there(data)
+    arguments.device(device)
+    listing = None if name is None else recipes.get(name)
     from regard.training import running
     from regard.training.recipe import built
 
-    if name is None:
-        name, tiny = running.recorded(weights)
-    listing = recipes.get(name)
+    if listing is None:
+        known, tiny = running.recorded(weights)
+        listing = recipes.get(known)
     recipe = built(listing, data, tiny=tiny)
     tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Runs the command line; every error is one line and a non-zero exit code, with a traceback only for `--debug`."""
+    """Runs the command line. An error is one line and a non-zero exit code; `--debug` adds the traceback."""
     given = sys.argv[1:] if arguments is None else arguments
     # --debug may stand anywhere on the line, which is where people add it after an error
     debug = "--debug" in given

@@ -1,28 +1,14 @@
-"""What a user names on the command line: a class in a file, a JSON object."""
+"""A class in a user's file."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from regard.catalog import nearest
-
-
-def json_object(option: str, text: str) -> dict[str, Any]:
-    """The JSON object in `text`.
-
-    Raises: ValueError naming the option and the place of the mistake.
-    """
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{option} {text!r} is not JSON ({error}); for example '{{\"channels\": 64}}'") from None
-    if not isinstance(value, dict):
-        raise ValueError(f"{option} {text!r} has to be a JSON object, for example '{{\"channels\": 64}}'")
-    return value
 
 
 def class_at(target: str) -> Any:
@@ -31,12 +17,19 @@ def class_at(target: str) -> Any:
     Raises:
         FileNotFoundError: there is no such file.
         LookupError: it has no such class; the message names the nearest.
-        ValueError: the file cannot be imported.
+        ValueError: the file is not Python, or cannot be imported.
     """
     place, _, name = target.rpartition(":")
     path = Path(place)
     if not path.is_file():
         raise FileNotFoundError(f"no file {place!r}; the form is PATH.py:CLASS")
+    try:
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+    except (SyntaxError, UnicodeDecodeError) as error:
+        raise ValueError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
+    written = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    if name not in path.read_text(encoding="utf-8"):  # seen before torch is imported, as files of attention do
+        raise LookupError(f"{place} has no class {name!r}; {nearest(name, written)}")
     spec = importlib.util.spec_from_file_location(f"user_file_{path.stem}", path)  # a name that shadows no package
     if spec is None or spec.loader is None:
         raise ValueError(f"{place!r} is not a Python file; the form is PATH.py:CLASS")

@@ -1,24 +1,24 @@
-"""What an entry costs at a standard size: parameters, and the floating point operations of one forward pass."""
+"""Measuring what an entry costs at a standard size; `regard.catalog.costs` reads what was measured."""
 
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from regard.catalog import Entry
+from regard.catalog.costs import Cost
 from regard.laws.subject import SIZES, default_arguments, size_of
 
 IMAGE = {"B": 1, "H": 224, "W": 224}
 STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8, "Q": 8, "K": 8, "S": 8, "N": 8}
 
 
-def standard_cost(entry: Entry) -> dict[str, Any]:
-    """Parameters and floating point operations of an entry's default at 256 × 56 × 56, or 8 frames or tokens of it.
+def standard_cost(entry: Entry) -> Cost:
+    """The cost of an entry's default at 256 × 56 × 56, or at 8 frames or tokens of 256 channels.
 
-    A full system gets one image of 224 × 224, or of the only size that it takes.
+    A system gets one image of 224 × 224, or of the only size that it takes.
     """
     factory = entry.load()
     device = "meta" if entry.system else "cpu"  # shapes tell, and systems are large
@@ -44,8 +44,8 @@ def standard_cost(entry: Entry) -> dict[str, Any]:
     ]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*inputs)
-    return {
-        "input": ", ".join(" × ".join(map(str, shape)) for shape in shapes),
-        "parameters": sum(parameter.numel() for parameter in module.parameters()),
-        "flops": counter.get_total_flops(),
-    }
+    return Cost(
+        input=", ".join(" × ".join(map(str, shape)) for shape in shapes),
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        flops=counter.get_total_flops(),
+    )

@@ -1,0 +1,87 @@
+"""Checks of arguments that need neither torch nor timm, so that a mistake is answered at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from regard import catalog
+from regard.catalog import vocabulary
+
+
+def json_object(option: str, text: str) -> dict[str, Any]:
+    """The JSON object in `text`.
+
+    Raises: ValueError naming the option and the place of the mistake.
+    """
+    example = "for example '{\"channels\": 64}'"
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{option} {text!r} is not JSON ({error}); a JSON object is accepted, {example}") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{option} {text!r}: a JSON object is accepted, {example}")
+    return value
+
+
+def at_least(option: str, value: int | None, least: int) -> None:
+    """Raises: ValueError if the number is smaller."""
+    if value is not None and value < least:
+        raise ValueError(f"{option}={value}: a whole number of at least {least} is accepted")
+
+
+def one_of(option: str, value: str | None, known: tuple[str, ...]) -> None:
+    """Raises: ValueError if the word is none of the known ones."""
+    if value is not None and value not in known:
+        raise ValueError(f"{option}={value!r}: {' or '.join(known)} is accepted")
+
+
+def device(text: str) -> None:
+    """Raises: ValueError if the text is no device."""
+    if not re.fullmatch(r"cpu|cuda(:\d+)?", text):
+        raise ValueError(f"--device={text!r}: cpu, cuda or cuda:N is accepted")
+
+
+def there(path: Path | None) -> None:
+    """Raises: FileNotFoundError if there is no such file or folder."""
+    if path is not None and not path.exists():
+        raise FileNotFoundError(f"no file or folder {str(path)!r}")
+
+
+def axes(inputs: list[str]) -> None:
+    """Raises: ValueError if a text is not the axes of an input."""
+    for text in inputs:
+        parts = text.split(" ")
+        typed = parts[0] == "bool" or "<" in parts[0]
+        if not parts[typed:] or not all(re.fullmatch(r"\d+|\d*[A-Za-z](/\d+)?", part) for part in parts[typed:]):
+            raise ValueError(f"--inputs={text!r}: axes with a space between them are accepted, for example 'B C H W'")
+
+
+def laws(names: list[str]) -> None:
+    """Raises: LookupError if one is not the name of a law."""
+    for name in names:
+        if name not in vocabulary.LAWS:
+            raise LookupError(f"no law {name!r}; {catalog.nearest(name, vocabulary.LAWS)}")
+
+
+def network(mechanism: str | None, weights: Path | None, kwargs: Mapping[str, Any], image_size: int | None) -> None:
+    """Checks how the network of `regard look` and `regard gaze` is named.
+
+    Raises:
+        LookupError: there is no such mechanism.
+        FileNotFoundError: there are no such weights.
+        TypeError: the mechanism has no such argument.
+        ValueError: neither names the network; the size is not positive.
+    """
+    at_least("--image-size", image_size, 1)
+    if mechanism is None and weights is None:
+        raise ValueError(
+            "no network is named: give --with and a name that `regard list` prints, or --weights of `regard train`"
+        )
+    if mechanism is not None:
+        entry = catalog.get(mechanism)
+        catalog.check_arguments(entry, kwargs, f"--with {mechanism}")
+    there(weights)
