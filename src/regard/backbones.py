@@ -70,7 +70,8 @@ def build(
                 model(torch.zeros(1, in_chans, *size))
         except Exception as error:
             raise ValueError(f"{name!r} takes no image of {size[0]} x {size[1]}: {_first_line(error)}") from error
-    return model
+    network: nn.Module = model
+    return network
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:

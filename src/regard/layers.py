@@ -37,7 +37,8 @@ class Pointwise(nn.Module):
     def tokens(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and x.is_contiguous() and not torch.compiler.is_compiling():
             # the gradient of x then lies as x does; to add up gradients that do not takes three times as long
-            return self(x).mT.contiguous()
+            tokens: Tensor = self(x).mT.contiguous()
+            return tokens
         weight = self.weight.T.expand(x.shape[0], -1, -1)
         return x.mT @ weight if self.bias is None else torch.baddbmm(self.bias, x.mT, weight)
 
@@ -88,8 +89,13 @@ class Heads(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def split(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        q, k, v = self.query(q), self.key(k), self.value(v)
-        return tuple(x.unflatten(-1, (self.heads, -1)).transpose(1, 2) for x in (q, k, v))
+        return self._heads(self.query(q)), self._heads(self.key(k)), self._heads(self.value(v))
+
+    def _heads(self, x: Tensor) -> Tensor:
+        """`B T hD` -> `B h T D`."""
+        heads: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return heads
 
     def merge(self, y: Tensor) -> Tensor:
-        return self.out(y.transpose(1, 2).flatten(2))
+        merged: Tensor = self.out(y.transpose(1, 2).flatten(2))
+        return merged

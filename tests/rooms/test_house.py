@@ -31,7 +31,7 @@ FLOORS = {
     "attaching": 2,
     "metrics": 3,
     "networks": 3,
-    "published": 3,
+    "published": 4,
     "insight": 3,
     "backbones": 3,
     "laws": 4,

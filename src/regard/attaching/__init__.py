@@ -16,7 +16,8 @@ import torch
 from torch import Tensor, nn
 
 from regard import catalog
-from regard.attaching.siting import Layout, Site, survey
+from regard.attaching.layouts import Layout
+from regard.attaching.siting import Site, survey
 from regard.attaching.tracing import evaluating, in_words
 
 CHILD = "attention"
@@ -54,7 +55,8 @@ class AttentionHook:
             alpha = site.attention_alpha.to(output.dtype)
         else:
             alpha = output.new_full((1,), self.alpha)
-        return output + alpha * (attended - output)
+        gated: Tensor = output + alpha * (attended - output)
+        return gated
 
 
 def attach(

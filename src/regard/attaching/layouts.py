@@ -32,7 +32,8 @@ class Layout:
             return output
         if self.axes == "B H W C":
             return output.permute(0, 3, 1, 2)
-        return output[:, self.prefix :].transpose(1, 2).unflatten(2, self._positions(output.shape[1]))
+        maps: Tensor = output[:, self.prefix :].transpose(1, 2).unflatten(2, self._positions(output.shape[1]))
+        return maps
 
     def put_back(self, maps: Tensor, output: Tensor) -> Tensor:
         """`output` with `maps` B C H W in the place of its map."""

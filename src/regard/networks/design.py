@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -22,6 +22,7 @@ from regard.networks.sites import Backbone, Site
 
 Make = Callable[[Site], nn.Module]
 Where = Callable[[Site], bool]
+Key = TypeVar("Key", int, str)  # by which a trunk is known: its depth, or its name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +35,9 @@ class Network:
         place: branch, conv, input or behind, as in equations (1) to (4).
         where: which sites have one; None means all.
         head: average, or covariance (GSoP-Net2).
-        classes: what the authors told apart: 1000 of ImageNet, 400 of Kinetics, 100 or 10 of CIFAR.
+        classes: number of classes: 1000 of ImageNet, 400 of Kinetics, 100 or 10 of CIFAR.
         parameters: the count of the released definition or code with as many classes; None where there is none.
-        error: what the authors report, top-1 in percent, where they do.
+        error: top-1 error in percent that the authors report; None where they report none.
     """
 
     backbone: Backbone
@@ -49,24 +50,57 @@ class Network:
     error: float | None = None
 
     def mechanism(self, site: Site) -> nn.Module | None:
+        """The mechanism at a site, or None where the paper has none."""
         return self.attention(site) if self.where is None or self.where(site) else None
 
 
 def family(
     name: str,
-    backbones: Mapping[Any, Backbone],
+    trunks: Mapping[Key, Backbone],
     attention: Make,
-    published: Mapping[Any, tuple[int, float] | int | None],
-    **others: Any,
+    published: Mapping[Key, tuple[int, float] | int | None],
+    *,
+    place: str = "branch",
+    where: Where | None = None,
+    classes: int = 1000,
 ) -> dict[str, Network]:
-    """Networks that differ in their backbone; of each the published count, and the error where there is one."""
+    """Networks that differ in their trunk alone.
+
+    Args:
+        name: of each network; its `{}` is replaced by the key of the trunk.
+        trunks: key -> trunk; only those in `published` are taken.
+        attention: site -> mechanism.
+        published: key -> the published count of parameters, or count and error, or None.
+        place, where, classes: as in `Network`.
+    """
     networks = {}
     for key, fact in published.items():
         parameters, error = fact if isinstance(fact, tuple) else (fact, None)
         networks[name.format(key)] = Network(
-            backbone=backbones[key], attention=attention, parameters=parameters, error=error, **others
+            backbone=trunks[key],
+            attention=attention,
+            place=place,
+            where=where,
+            classes=classes,
+            parameters=parameters,
+            error=error,
         )
     return networks
+
+
+def of(mechanism: Callable[..., nn.Module], **options: Any) -> Make:
+    """Site -> a mechanism that needs only the number of channels, and `options`."""
+    return lambda site: mechanism(site.channels, **options)
+
+
+def ends_stage(site: Site) -> bool:
+    """Whether the block is the last of its stage."""
+    return site.block == site.blocks - 1
+
+
+def ends_stage_1_to_3(site: Site) -> bool:
+    """Whether the block is the last of stage 1, 2 or 3."""
+    return ends_stage(site) and site.stage < 3
 
 
 def find(name: str) -> Network:
@@ -80,39 +114,3 @@ def find(name: str) -> Network:
         raise LookupError(f"no network {name!r}; {catalog.nearest(name, catalog.networks())}")
     found: Network = importlib.import_module(f"regard.papers.{folder}.network").NETWORKS[name]
     return found
-
-
-def of(mechanism: Callable[..., nn.Module], **options: Any) -> Make:
-    """One that needs nothing but its channels."""
-    return lambda site: mechanism(site.channels, **options)
-
-
-def ends_stage(site: Site) -> bool:
-    return site.block == site.blocks - 1
-
-
-def ends_stage_1_to_3(site: Site) -> bool:
-    return ends_stage(site) and site.stage < 3
-
-
-def from_stage_2(site: Site) -> bool:
-    return site.stage > 0
-
-
-def before_the_end_of_stage_3(site: Site) -> bool:
-    return site.stage == 2 and site.block == site.blocks - 2
-
-
-def stages_2_and_3(site: Site) -> bool:
-    """Ten blocks of ResNet-50."""
-    return site.stage in (1, 2)
-
-
-def every_second(site: Site) -> bool:
-    """Five of those."""
-    return stages_2_and_3(site) and site.block % 2 == 1
-
-
-def every_second_then_seventh(site: Site) -> bool:
-    """Five blocks of ResNet-101."""
-    return every_second(site) if site.stage == 1 else site.stage == 2 and site.block % 7 == 6

@@ -42,7 +42,7 @@ class Fitting:
 
     Args:
         at: site -> mechanism, or None where there is to be none.
-        place: branch, conv, input or behind, as in the equations of `paper_networks`.
+        place: branch, conv, input or behind, as in the equations of `regard.networks.design`.
     """
 
     at: Callable[[Site], nn.Module | None]

@@ -93,10 +93,11 @@ class _Stem(nn.Sequential):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 5:  # four axes would be taken for a clip without a batch
-            raise ValueError(f"input of shape {tuple(x.shape)}: a clip B C T H W is needed")
-        y: Tensor = super().forward(x)
-        return y
+        if x.ndim != 5:  # torch would take four axes for a clip without a batch
+            raise ValueError(f"x={tuple(x.shape)}: a batch of clips B C T H W is needed")
+        for layer in self:
+            x = layer(x)
+        return x
 
 
 class _Pool(nn.Module):

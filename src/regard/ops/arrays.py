@@ -14,5 +14,6 @@ def as_array(values: Any) -> NDArray[Any]:
     """The same numbers as an array; of tensors also on another device, in a graph, or in bfloat16, unknown to numpy."""
     if isinstance(values, Tensor):
         values = values.float() if values.dtype == torch.bfloat16 else values
-        return values.numpy(force=True)
+        array: NDArray[Any] = values.numpy(force=True)
+        return array
     return np.asarray(values)

@@ -19,12 +19,14 @@ def convolved(conv: nn.Module, x: Tensor) -> Tensor:
     twice as long.
     """
     if not isinstance(conv, _CONVS) or not _faster(conv, x):
-        return conv(x)
+        y: Tensor = conv(x)
+        return y
     grid = [length // size for length, size in zip(x.shape[2:], conv.kernel_size, strict=True)]
     windows = _windows(x, conv.kernel_size, grid)  # [B, C s…, N]
     weight = conv.weight.flatten(1).expand(x.shape[0], -1, -1)
     y = weight @ windows if conv.bias is None else torch.baddbmm(conv.bias[:, None], weight, windows)
-    return y.unflatten(-1, grid)
+    maps: Tensor = y.unflatten(-1, grid)
+    return maps
 
 
 def _faster(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:

@@ -75,4 +75,5 @@ def edge_glimpse(x: Tensor, at: Tensor, *, size: tuple[int, int]) -> Tensor:
     rows, columns = starts
     place = rows[:, :, None] * x.shape[3] + columns[:, None]  # [B, h, w]
     read = x.flatten(2).gather(2, place.flatten(1)[:, None].expand(-1, x.shape[1], -1))
-    return read.unflatten(2, size)
+    patch: Tensor = read.unflatten(2, size)
+    return patch

@@ -43,7 +43,8 @@ def maximum(x: Tensor) -> Tensor:
 def power(x: Tensor) -> Tensor:
     """Power average of order 2 without the 1/N, √Σ x²: `B C H W` -> `B C`; its gradient at an all-zero map is zero."""
     wide = torch.promote_types(x.dtype, torch.float32)
-    return torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide).to(x.dtype)
+    pooled: Tensor = torch.linalg.vector_norm(x, dim=(2, 3), dtype=wide).to(x.dtype)
+    return pooled
 
 
 def log_sum_exp(x: Tensor) -> Tensor:
@@ -72,7 +73,8 @@ def adaptive_average(x: Tensor, size: tuple[int, int]) -> Tensor:
     rows, columns = bin_weights(h, height, like=x), bin_weights(w, width, like=x)
     with uncast(x):
         if not exporting() and h * w * height * width <= 2**14:
-            return (x.flatten(2) @ torch.kron(rows, columns).mT).unflatten(-1, (h, w))
+            pooled: Tensor = (x.flatten(2) @ torch.kron(rows, columns).mT).unflatten(-1, (h, w))
+            return pooled
         return rows @ x @ columns.mT
 
 

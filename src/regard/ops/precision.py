@@ -39,10 +39,9 @@ def wide_linear(layer: nn.Linear, x: Tensor) -> Tensor:
 def wide_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
     """`norm(x)` of a float32 x, whatever the precision of the norm, under autocast too."""
     with uncast(x):
-        if norm.weight.dtype == x.dtype:
-            return norm(x)
-        if norm.training:
-            return norm(x.to(norm.weight.dtype)).to(x.dtype)
+        if norm.training or norm.weight.dtype == x.dtype:
+            y: Tensor = norm(x.to(norm.weight.dtype)).to(x.dtype)
+            return y
         assert norm.running_mean is not None and norm.running_var is not None
         mean, variance = widened(norm.running_mean), widened(norm.running_var)
         return F.batch_norm(x, mean, variance, widened(norm.weight), widened(norm.bias), eps=norm.eps)

@@ -86,7 +86,8 @@ def _shared(x: Tensor, length: int, axis: int) -> Tensor:
 def _mean(x: Tensor, axis: int) -> Tensor:
     if x.shape[axis] == 3:
         a, b, c = x.split(1, axis)
-        return (a + b + b + c) / 4
+        mean: Tensor = (a + b + b + c) / 4
+        return mean
     return x.mean(axis, keepdim=True)
 
 
@@ -210,7 +211,8 @@ def oriented(x: Tensor, filters: Gabors, size: tuple[int, int], *, exact: bool =
             responses = responses * torch.where(inner, factors[top][:, None], 1.0)  # [B, h, w, 2A]
     else:
         responses = patches.flatten(3) @ bank.flatten(1).T
-    return responses.unflatten(-1, (-1, 2)).abs().sum(-1).permute(0, 3, 1, 2)
+    maps: Tensor = responses.unflatten(-1, (-1, 2)).abs().sum(-1).permute(0, 3, 1, 2)
+    return maps
 
 
 def attenuated(x: Tensor, border: int) -> Tensor:

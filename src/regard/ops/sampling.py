@@ -40,7 +40,8 @@ def affine_grid(theta: Tensor, size: tuple[int, int], *, align_corners: bool) ->
             return F.affine_grid(theta, [theta.shape[0], 1, *size], align_corners)
         points = plane(size, align_corners=align_corners, like=theta)
         moved = torch.baddbmm(theta[:, None, :, 2], points.expand(theta.shape[0], -1, -1), theta[:, :, :2].mT)
-    return moved.unflatten(1, size)
+    grid: Tensor = moved.unflatten(1, size)
+    return grid
 
 
 def sample(x: Tensor, grid: Tensor, *, mode: str = "bilinear", padding: str = "zeros", align_corners: bool) -> Tensor:

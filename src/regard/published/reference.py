@@ -1,4 +1,4 @@
-"""What is known of one published module."""
+"""References: what is known about a published module, and the blocks that modules are published in."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from typing import Any
 
 from torch import Tensor, nn
 
-Build = Callable[..., tuple[dict[str, Any], dict[str, str]]]
+Given = Mapping[str, Any]  # the published constructor's arguments
+Names = dict[str, str]  # our parameter prefix -> the published one
+Build = Callable[..., tuple[dict[str, Any], Names]]
+Host = Callable[[nn.Module, Given], nn.Module]
 State = dict[str, Tensor]
 
 
@@ -19,51 +22,54 @@ class Reference:
 
     Args:
         name: `mechanism/owner.repository/Class`.
-        entry: the catalogue's name for it.
+        entry: name of the catalogue entry.
         build: takes the published constructor's arguments under their own names; returns our arguments (and, as
             "part.attribute", what is set after building), and for each of our parameter prefixes the published one.
         state: rewrites the published state where renaming is not enough: a transposed matrix, a fused projection. It
             is linear in the tensors, so that gradients can travel the same way.
         host: puts our module into the block that it is published in, whose parameters are in the state as well; `build`
             then names all of them, below the block.
-        adapt: wraps our module so that it is called as the published one is; all three take the published arguments.
+        adapt: wraps our module so that it is called as the published one is. Like `state` and `host` it takes the
+            published arguments as its second argument.
         maps: the published code's name of an attention map -> the name under which `watch` shows it.
     """
 
     name: str
     entry: str
     build: Build
-    state: Callable[[State, Mapping[str, Any]], State] | None = None
-    host: Callable[[nn.Module, Mapping[str, Any]], nn.Module] | None = None
-    adapt: Callable[[Any, Mapping[str, Any]], nn.Module] | None = None
+    state: Callable[[State, Given], State] | None = None
+    host: Host | None = None
+    adapt: Callable[[Any, Given], nn.Module] | None = None  # each takes the class of its own entry
     maps: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def signature(self) -> str:
         """The published constructor's arguments with their defaults."""
-        return str(inspect.signature(self.build)).partition(" ->")[0].replace("'", "")
+        parameters = inspect.signature(self.build).parameters.values()
+        return str(inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in parameters]))
 
 
 def unsupported(what: str, value: object, known: str) -> ValueError:
-    """The error for an argument whose value asks for what the paper lacks."""
+    """The error for an argument's value that asks for something the published mechanism lacks."""
     return ValueError(f"{what}={value!r} is not part of the published mechanism; {known}")
 
 
 class Probabilities(nn.Module):
-    """The softmax over classes of what a network answers, as a definition that ends in one has it."""
+    """A network with a softmax over its classes behind it, in which Caffe's definitions end."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.module(x).softmax(1)
+        probabilities: Tensor = self.module(x).softmax(1)
+        return probabilities
 
 
 class ResidualBlock(nn.Module):
-    """The residual block that mechanisms are published in, behind its last norm, under torchvision's names.
+    """A residual block with a mechanism behind its last norm; its layers have torchvision's names.
 
-    Two 3 × 3 convolutions (basic), or a bottleneck four times as wide at its end.
+    It has two 3 × 3 convolutions (basic), or a bottleneck four times as wide at its end.
     """
 
     def __init__(
@@ -89,12 +95,11 @@ class ResidualBlock(nn.Module):
         for i in range(1, self.convolutions + 1):
             y = self.get_submodule(f"bn{i}")(self.get_submodule(f"conv{i}")(y))
             y = y if i == self.convolutions else y.relu()
-        return (self.attention(y) + self.downsample(x)).relu()
+        total: Tensor = (self.attention(y) + self.downsample(x)).relu()
+        return total
 
 
-def in_residual_block(
-    build: Callable[..., tuple[dict[str, Any], dict[str, str]]], attribute: str, *, basic: bool
-) -> tuple[Build, Callable[[nn.Module, Mapping[str, Any]], nn.Module]]:
+def in_residual_block(build: Build, attribute: str, *, basic: bool) -> tuple[Build, Host]:
     """`build` and `host` of a mechanism that is published as `attribute` of a residual block.
 
     Args:
@@ -103,10 +108,12 @@ def in_residual_block(
         basic: two 3 × 3 convolutions rather than a bottleneck.
     """
 
-    def projects(args: Mapping[str, Any]) -> bool:
+    def projects(args: Given) -> bool:
         return bool(args.get("downsample")) or args.get("stride", 1) != 1 or args["inplanes"] != _out(args, basic)
 
-    def published(inplanes, planes, stride=1, downsample=None, **options):
+    def published(
+        inplanes: int, planes: int, stride: int = 1, downsample: object = None, **options: Any
+    ) -> tuple[dict[str, Any], Names]:
         args = {"inplanes": inplanes, "planes": planes, "stride": stride, "downsample": downsample}
         arguments, names = build(_out(args, basic), **options)
         layers = [f"{layer}{i}" for i in (1, 2, 3)[: 2 if basic else 3] for layer in ("conv", "bn")]
@@ -114,7 +121,7 @@ def in_residual_block(
         inside = {f"attention.{ours}".rstrip("."): f"{attribute}.{theirs}" for ours, theirs in names.items()}
         return arguments, {**{layer: layer for layer in layers}, **inside}
 
-    def host(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+    def host(module: nn.Module, args: Given) -> nn.Module:
         return ResidualBlock(
             module, args["inplanes"], args["planes"], args.get("stride", 1), basic=basic, project=projects(args)
         )
@@ -122,6 +129,7 @@ def in_residual_block(
     return published, host
 
 
-def _out(args: Mapping[str, Any], basic: bool) -> int:
+def _out(args: Given, basic: bool) -> int:
+    """Channels of a residual block's output."""
     width: int = args["planes"]
     return width if basic else 4 * width

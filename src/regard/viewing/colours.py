@@ -26,7 +26,8 @@ _CONES_TO_RGB = np.array(
 
 
 def _linear_rgb(lab: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (lab @ _LAB_TO_CONES.T) ** 3 @ _CONES_TO_RGB.T
+    rgb: NDArray[np.float64] = (lab @ _LAB_TO_CONES.T) ** 3 @ _CONES_TO_RGB.T
+    return rgb
 
 
 def _path(steps: int) -> NDArray[np.float64]:

@@ -85,7 +85,10 @@ class DoubleAttention(Attention):
         if self.narrow:
             z = (self.project(n) @ b.mT) @ v  # [B, m, N]
             z = z if self.expand is None else self.expand(z)
-            return (z + n if self.residual else z).unflatten(2, grid)
-        g = self.project(n @ b.mT)  # [B, m, G]
-        g = g if self.expand is None else self.expand(g)
-        return (torch.baddbmm(n, g, v) if self.residual else g @ v).unflatten(2, grid)
+            y = z + n if self.residual else z
+        else:
+            g = self.project(n @ b.mT)  # [B, m, G]
+            g = g if self.expand is None else self.expand(g)
+            y = torch.baddbmm(n, g, v) if self.residual else g @ v
+        maps: Tensor = y.unflatten(2, grid)
+        return maps

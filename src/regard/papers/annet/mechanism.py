@@ -47,7 +47,8 @@ class _Embedding(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         check_norm_batch(self.norm, x)
-        return self.norm(self.project(x.flatten(2)).unflatten(-1, x.shape[2:])).relu_()
+        y: Tensor = self.norm(self.project(x.flatten(2)).unflatten(-1, x.shape[2:])).relu_()
+        return y
 
 
 class _Stage(nn.Module):
@@ -55,14 +56,13 @@ class _Stage(nn.Module):
 
     def __init__(self, channels: int, low: int, hidden: int, value_hidden: int, out: int, shared: bool) -> None:
         super().__init__()
-        # the official code passes every batch twice through a shared norm
-        self.key = _Embedding(low, hidden, momentum=0.19 if shared else 0.1)
+        self.key = _Embedding(low, hidden, momentum=0.19 if shared else 0.1)  # each batch passes a shared one twice
         self.query = None if shared else _Embedding(channels, hidden)
         self.value = Pointwise(low, value_hidden)
         self.out = Pointwise(value_hidden, out)
         self.scale = hidden**-0.5
-        nn.init.zeros_(self.out.weight)
-        nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+        for parameter in self.out.parameters():
+            nn.init.zeros_(parameter)
 
     def weights(self, low: Tensor, x: Tensor, sizes: Sequence[int]) -> Tensor:
         key = self.key(low)
@@ -90,9 +90,8 @@ class _Block(nn.Module):
         if not sizes:
             raise ValueError(f"sizes={sizes!r}: at least one size is needed, as in (1, 3, 6, 8)")
         self.sizes = tuple(positive("sizes", size) for size in sizes)
-        self.stages = nn.ModuleList(
-            _Stage(channels, low_channels, hidden, value_hidden, out, shared) for _ in range(positive("stages", stages))
-        )
+        widths = (channels, low_channels, hidden, value_hidden, out)
+        self.stages = nn.ModuleList(_Stage(*widths, shared) for _ in range(positive("stages", stages)))
         self.fuse = Pointwise(out + channels, out)
         self.norm = nn.BatchNorm2d(out)
 
@@ -108,7 +107,8 @@ class _Block(nn.Module):
         y = torch.baddbmm(bias, of_x.expand(x.shape[0], -1, -1), x.flatten(2))  # [B, C', N]
         for c, a in terms:
             y = y.baddbmm_(c, a)
-        return self.norm(y.unflatten(-1, x.shape[2:]))
+        fused: Tensor = self.norm(y.unflatten(-1, x.shape[2:]))
+        return fused
 
 
 def _pyramid(x: Tensor, sizes: Sequence[int]) -> Tensor:
@@ -143,13 +143,13 @@ class PyramidNonLocal(Attention):
         dropout: float = 0.05,
     ) -> None:
         super().__init__()
-        self.block = _Block(
-            positive("channels", channels), channels, hidden, value_hidden, channels, sizes, stages, shared
-        )
+        positive("channels", channels)
+        self.block = _Block(channels, channels, hidden, value_hidden, channels, sizes, stages, shared)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.dropout(self.block(x, x, self.see).relu_())
+        y: Tensor = self.dropout(self.block(x, x, self.see).relu_())
+        return y
 
 
 class FusionNonLocal(Attention):
@@ -185,7 +185,8 @@ class FusionNonLocal(Attention):
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, low: Tensor, x: Tensor) -> Tensor:
-        return self.dropout(self.block(low, x, self.see))
+        y: Tensor = self.dropout(self.block(low, x, self.see))
+        return y
 
 
 class AsymmetricNonLocalHead(Attention):
@@ -220,14 +221,13 @@ class AsymmetricNonLocalHead(Attention):
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        positive("classes", classes)
         low = max(positive("channels", channels) // 2, 1) if low_channels is None else low_channels
         width = max(channels // 4, 1) if width is None else positive("width", width)
         hidden = max(channels // 8, 1) if hidden is None else hidden
         self.fusion = FusionNonLocal(channels, low_channels=low, hidden=hidden, sizes=sizes, dropout=dropout)
         self.reduce = _convolved(channels, width)
         self.context = PyramidNonLocal(width, hidden=hidden, sizes=sizes, dropout=dropout)
-        self.classify = nn.Conv2d(width, classes, 1)
+        self.classify = nn.Conv2d(width, positive("classes", classes), 1)
         auxiliary = max(low // 2, 1) if auxiliary is None else auxiliary and positive("auxiliary", auxiliary)
         self.auxiliary = None if auxiliary == 0 else _classifier(low, auxiliary, classes, dropout)
         self.size = None if size is None else tuple(positive("size", side) for side in size)

@@ -76,7 +76,8 @@ class AttentionTransfer(Attention):
 
     def distances(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Eq. 4 of each sample, without β: `B`."""
-        return torch.linalg.vector_norm(self.difference(student, teacher), dim=1) / 2
+        lengths: Tensor = torch.linalg.vector_norm(self.difference(student, teacher), dim=1) / 2
+        return lengths
 
     def difference(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Q_S - Q_T: `B N`."""

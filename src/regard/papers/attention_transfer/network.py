@@ -51,7 +51,8 @@ class _Block(nn.Module):
         y = self.conv1(o)
         check_norm_batch(self.norm2, y)
         y = self.conv2(self.norm2(y).relu())
-        return y + (x if self.project is None else self.project(o))
+        total: Tensor = y + (x if self.project is None else self.project(o))
+        return total
 
 
 class WideResNet(Attention):
@@ -105,4 +106,5 @@ class WideResNet(Attention):
             if self.watched:
                 self.see("activation", widened(y).square().mean(1, keepdim=True))
         check_norm_batch(self.norm, y)
-        return self.classify(pooling.average(self.norm(y).relu()))
+        scores: Tensor = self.classify(pooling.average(self.norm(y).relu()))
+        return scores

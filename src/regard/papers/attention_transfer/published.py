@@ -1,8 +1,7 @@
-"""Attention transfer as its authors publish it; what they only describe is written down after the paper."""
+"""Checkpoint mappings for attention transfer: its losses, from the code and from the paper, and the Wide ResNet."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -10,7 +9,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.papers.attention_transfer.mechanism import sensitivity
-from regard.published.reference import Reference, State
+from regard.published.reference import Given, Reference, State
+
+_AUTHORS = "attention_transfer/szagoruyko.attention-transfer"
 
 
 def _at():
@@ -26,7 +27,9 @@ def _loss(p=2, beta=1.0):
 
 
 class _Around(nn.Module):
-    def __init__(self, module: nn.Module, args: Mapping[str, Any]) -> None:
+    """Our loss, called as the published function is."""
+
+    def __init__(self, module: nn.Module, args: Given) -> None:
         super().__init__()
         self.module: Any = module
 
@@ -52,21 +55,23 @@ class _Distances(_Around):
         return self.module.beta * self.module.distances(student, teacher)
 
 
-def _network(cin: int, width: int, classes: int) -> nn.Sequential:
+def _classifier(cin: int, width: int, classes: int) -> nn.Sequential:
+    """The recorded student or teacher, in which a second derivative exists everywhere."""
     pool = nn.AdaptiveAvgPool2d(1)
     return nn.Sequential(nn.Conv2d(cin, width, 3, padding=1), nn.Tanh(), pool, nn.Flatten(), nn.Linear(width, classes))
 
 
 def _gradient(cin, student_width, teacher_width, classes, beta=1.0, symmetric=False):
-    arguments = {"beta": beta, "symmetric": symmetric, ".learner": _network(cin, student_width, classes)}
+    arguments = {"beta": beta, "symmetric": symmetric, ".learner": _classifier(cin, student_width, classes)}
     names = {"learner": "student"}
     if not symmetric:
-        arguments[".example"] = _network(cin, teacher_width, classes)
+        arguments[".example"] = _classifier(cin, teacher_width, classes)
         names["example"] = "teacher"
     return arguments, names
 
 
-def _without_teacher(state: State, args: Mapping[str, Any]) -> State:
+def _without_teacher(state: State, args: Given) -> State:
+    """The state without a teacher where the loss is symmetric and uses none."""
     return {key: value for key, value in state.items() if not args.get("symmetric") or not key.startswith("teacher.")}
 
 
@@ -86,16 +91,13 @@ class _Gradients(_Around):
         return (loss, student) if self.module.symmetric else (loss, student, second)
 
 
-_AUTHORS = "attention_transfer/szagoruyko.attention-transfer"
-
-
 def _wide(depth, width, num_classes):
     names = {"stem.weight": "conv0", "norm": "bn", "classify": "fc"}
     for group in range(3):
         for block in range((depth - 4) // 6):
             ours, theirs = f"groups.{group}.{block}", f"group{group}.block{block}"
             names |= {f"{ours}.norm1": f"{theirs}.bn0", f"{ours}.norm2": f"{theirs}.bn1"}
-            # their convolutions are bare tensors
+            # Their convolutions are tensors without a layer.
             names |= {f"{ours}.conv1.weight": f"{theirs}.conv0", f"{ours}.conv2.weight": f"{theirs}.conv1"}
             names[f"{ours}.project.weight"] = f"{theirs}.convdim"
     return {"classes": num_classes, "depth": depth, "width": width}, names
@@ -113,7 +115,5 @@ REFERENCES = (
         state=_without_teacher,
         adapt=_Gradients,
     ),
-    Reference(
-        "attention_transfer/szagoruyko.attention-transfer/resnet", "wide_resnet", _wide, maps={"group2": "activation"}
-    ),
+    Reference(f"{_AUTHORS}/resnet", "wide_resnet", _wide, maps={"group2": "activation"}),
 )

@@ -153,7 +153,8 @@ def _normed(norm: nn.Module | None, x: Tensor) -> Tensor:
     if norm is None:
         return x
     check_norm_batch(norm, x)
-    return norm(x)
+    y: Tensor = norm(x)
+    return y
 
 
 class MultiAttentionGate(Attention):

@@ -98,4 +98,5 @@ def _gate_of_product(m_c: Tensor, m_s: Tensor, x: Tensor) -> Tensor:
     """σ(M_c · M_s) in the layout of x. As a matrix product, its gradients are sums that need no map of products."""
     c, s = m_c.flatten(2), m_s.flatten(2)  # [B, C, 1], [B, 1, N]
     m = (c @ s).sigmoid_() if x.is_contiguous() else (s.mT @ c.mT).sigmoid_().mT
-    return m.unflatten(2, m_s.shape[2:])
+    spread: Tensor = m.unflatten(2, m_s.shape[2:])
+    return spread

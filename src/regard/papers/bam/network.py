@@ -1,4 +1,8 @@
-"""ResNets with BAM behind their stages, for ImageNet and for CIFAR."""
+"""ResNets with BAM behind stages 1, 2 and 3, for ImageNet and for CIFAR.
+
+BAM: Bottleneck Attention Module. Park, Woo, Lee, Kweon. BMVC 2018, arXiv:1807.06514.
+Official code: Jongchan/attention-module (PyTorch).
+"""
 
 from __future__ import annotations
 

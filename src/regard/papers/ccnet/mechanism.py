@@ -78,7 +78,8 @@ class CrissCrossAttention(Attention):
         gamma = self.gamma.to(x.dtype)
         weight = (gamma * self.value.weight.to(x.dtype)).expand(x.shape[0], -1, -1)
         bias = gamma * self.value.bias.to(x.dtype)  # type: ignore[union-attr]
-        return torch.baddbmm(n, weight, z.mT).add_(bias[:, None]).unflatten(2, grid)
+        y: Tensor = torch.baddbmm(n, weight, z.mT).add_(bias[:, None]).unflatten(2, grid)
+        return y
 
     def stacked(self, name: str, dtype: torch.dtype) -> Tensor:
         """Weight or bias of q and k together, so that x is read once."""
@@ -131,7 +132,8 @@ class CrissCrossHead(Attention):
         y = F.leaky_relu_(self.before(x), self.slope)
         y = F.leaky_relu_(self.after(self.attention(y)), self.slope)
         y = F.leaky_relu_(self.merge(torch.cat([x, y], 1)), self.slope)
-        return self.classify(self.dropout(y))
+        logits: Tensor = self.classify(self.dropout(y))
+        return logits
 
 
 class _ConvNorm(nn.Module):
@@ -145,4 +147,5 @@ class _ConvNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv(x)
         check_norm_batch(self.norm, y)
-        return self.norm(y)
+        normed: Tensor = self.norm(y)
+        return normed

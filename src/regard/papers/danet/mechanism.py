@@ -73,7 +73,8 @@ class PositionAttention(Attention):
             s = self.see("affinity", pairs.softmax_weights(q, k), Q=grid, K=grid) @ n.mT.to(q.dtype)
         else:
             s = pairs.softmax_attend(q, k, n.mT.to(q.dtype))  # [B, N, C]
-        return torch.addcmul(n, self.gamma, self.value(s.mT)).unflatten(-1, grid)
+        y: Tensor = torch.addcmul(n, self.gamma, self.value(s.mT)).unflatten(-1, grid)
+        return y
 
 
 class ChannelAttention(Attention):
@@ -105,7 +106,8 @@ class ChannelAttention(Attention):
             # no sum feels a weight of exp(-60), but numbers below the normal ones slow its products twentyfold
             a = (e - e.detach().amax(-1, keepdim=True)).clamp(min=-60).softmax(-1)
             a = self.see("channel_affinity", a.to(x.dtype))
-            return torch.baddbmm(n, (self.gamma * a).to(x.dtype), n).unflatten(-1, x.shape[2:])
+            y: Tensor = torch.baddbmm(n, (self.gamma * a).to(x.dtype), n).unflatten(-1, x.shape[2:])
+            return y
 
 
 class DualAttentionHead(Attention):

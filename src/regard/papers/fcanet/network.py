@@ -1,4 +1,8 @@
-"""Frequency channel attention networks."""
+"""FcaNets: ResNets with frequency channel attention in every block.
+
+FcaNet: Frequency Channel Attention Networks. Qin, Zhang, Wu, Li. ICCV 2021, arXiv:2012.11879.
+Official code: cfzd/FcaNet (PyTorch).
+"""
 
 from __future__ import annotations
 
@@ -12,16 +16,14 @@ from regard.networks.trunks import RESNET
 from regard.papers.fcanet.mechanism import FrequencyChannel
 
 
-def _fca(site: Site) -> nn.Module:
-    """Frequency channel attention, for maps of an image of 224 × 224."""
+def frequency(site: Site) -> nn.Module:
+    """Frequency channel attention, for the map's size in an image of 224 × 224 pixels."""
     return FrequencyChannel(site.channels, size=56 // 2**site.stage)
 
 
-NETWORKS: Mapping[str, Network] = {
-    **family(
-        "fcanet{}",
-        RESNET,
-        _fca,
-        {34: (21_954_856, 24.93), 50: (28_071_976, 21.48), 101: (49_292_328, 20.36), 152: (66_770_984, 19.92)},
-    ),
-}
+NETWORKS: Mapping[str, Network] = family(
+    "fcanet{}",
+    RESNET,
+    frequency,
+    {34: (21_954_856, 24.93), 50: (28_071_976, 21.48), 101: (49_292_328, 20.36), 152: (66_770_984, 19.92)},
+)

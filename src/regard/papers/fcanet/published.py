@@ -1,9 +1,10 @@
-"""Frequency channel attention as others publish it."""
+"""Checkpoint mappings for frequency channel attention: the layer and the networks."""
 
 from __future__ import annotations
 
-from regard.published.naming import BLOCKS, network, torch_names
-from regard.published.reference import Build, Reference
+from regard.networks.residual import BLOCKS
+from regard.published.naming import network, torch_names
+from regard.published.reference import Build, Given, Reference, State
 
 
 def _fca(channel, dct_h, dct_w, reduction=16, freq_sel_method="top16"):
@@ -16,7 +17,8 @@ def _fca(channel, dct_h, dct_w, reduction=16, freq_sel_method="top16"):
     return arguments, {"": "dct_layer", "reduce": "fc.0", "expand": "fc.2"}
 
 
-def _renamed(state, args):
+def _renamed(state: State, args: Given) -> State:
+    """The state with the filters, a tensor without a layer, under our name."""
     return {"dct_layer.filters" if key == "dct_layer.weight" else key: value for key, value in state.items()}
 
 

@@ -1,12 +1,26 @@
-"""ResNets with global context blocks."""
+"""ResNets with global context blocks from stage 2 on.
+
+GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. Cao, Xu, Lin, Wei, Hu. ICCV Workshops 2019,
+    arXiv:1904.11492.
+Official code: xvjiarui/GCNet (PyTorch).
+
+Deviations: published for detection, without a count of parameters or an error on ImageNet.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regard.networks.design import Network, family, from_stage_2, of
+from regard.networks.design import Network, family, of
+from regard.networks.sites import Site
 from regard.networks.trunks import RESNET
 from regard.papers.gcnet.mechanism import GlobalContext
+
+
+def from_stage_2(site: Site) -> bool:
+    """Whether the block stands behind the first stage."""
+    return site.stage > 0
+
 
 NETWORKS: Mapping[str, Network] = {
     **family("gc_resnet{}_r4", RESNET, of(GlobalContext, reduction=4), {50: None, 101: None}, where=from_stage_2),

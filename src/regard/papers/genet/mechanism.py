@@ -119,7 +119,8 @@ class GatherExcite(Attention):
                 raise ValueError(f"input of size {tuple(x.shape[2:])}: this module was built for grid={self.grid}")
             g = pooling.filtered(x, self.kernel)[:, :, None, None]
             check_norm_batch(self.norms[0], g)
-            return self.norms[0](g)
+            gathered: Tensor = self.norms[0](g)
+            return gathered
         if self.extent is None:
             return pooling.average(x)[:, :, None, None]
         if not self.convs:

@@ -169,4 +169,5 @@ class SecondOrderPooling(Attention):
         if self.fusion == "max":
             return torch.maximum(x * by_channel, positive_part * by_position)
         concat = self.channel_concat(x * by_channel) + self.position_concat(positive_part * by_position)
-        return self.concat_norm(concat)
+        normed: Tensor = self.concat_norm(concat)
+        return normed

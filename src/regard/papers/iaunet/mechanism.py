@@ -192,7 +192,8 @@ class InteractionUpdate(Attention):
         self.spatial = SpatialInteraction(channels, hidden=hidden, parts=parts, dims=dims, return_mask=return_mask)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        return self.spatial(self.channel(x))
+        y: Tensor | tuple[Tensor, Tensor] = self.spatial(self.channel(x))
+        return y
 
 
 def _checked(dims: int) -> int:

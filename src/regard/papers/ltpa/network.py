@@ -140,7 +140,8 @@ class AttentionVGG(Attention):
             taps.append(full if self.attend == "before" else x)
         g = self.join(self.last(x)).flatten(1)  # [B, C]
         if self.attend is None:
-            return self.classify(g)
+            logits: Tensor | tuple[Tensor, ...] = self.classify(g)
+            return logits
         looks = [attention(tap, g) for attention, tap in zip(self.attentions, taps, strict=True)]
         scores = self.classify(torch.cat([attended for _, attended in looks], 1))
         return (scores, *(c for c, _ in looks)) if self.return_compatibility else scores

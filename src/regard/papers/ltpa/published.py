@@ -1,8 +1,14 @@
-"""Learn To Pay Attention as others publish it."""
+"""Checkpoint mappings for Learn To Pay Attention: its attention blocks, and the VGG that contains three of them."""
 
 from __future__ import annotations
 
 from regard.published.reference import Build, Reference, unsupported
+
+_PORT = "learn_to_pay_attention/SaoYan.LearnToPayAttention"
+_CONVOLUTIONS = (2, 2, 3, 3, 3, 2)  # in each stage of the VGG
+_WIDTHS = (64, 128, 256, 512, 512, 512)
+_INITS = ("kaimingNormal", "kaimingUniform", "xavierNormal", "xavierUniform")
+_MAPS = {f"attention{i + 1}": f"attentions.{i}/attention" for i in range(3)}
 
 
 def _normalise(normalize_attn):
@@ -26,19 +32,15 @@ def _grid(in_features_l, in_features_g, attn_features, up_factor, normalize_attn
 
 def _paper(compatibility="dp", normalize_attn=True):
     if compatibility != "dp":
-        raise unsupported("compatibility", compatibility, "dp is; the port publishes the parametrised one")
+        raise unsupported("compatibility", compatibility, "dp is accepted; the port publishes the parametrised one")
     # Without parameters, the dot product takes any width.
     return {"channels": 1, "compatibility": "dot", **_normalise(normalize_attn)}, {}
-
-
-_CONVOLUTIONS = (2, 2, 3, 3, 3, 2)
-_INITS = ("kaimingNormal", "kaimingUniform", "xavierNormal", "xavierUniform")
 
 
 def _vgg(place: str) -> Build:
     def build(im_size, num_classes, attention=True, normalize_attn=True, init="xavierUniform", width_divisor=1):
         if init not in _INITS:
-            raise ValueError(f"init={init!r}: one of {', '.join(_INITS)} is needed; the weights are replaced")
+            raise ValueError(f"init={init!r}: one of {', '.join(_INITS)} is needed")
         names = {"join": "dense", "classify": "classify"}
         stages = ["early.0", "early.1", "early.2", "middle", "late", "last"]
         for i, (stage, count) in enumerate(zip(stages, _CONVOLUTIONS, strict=True)):
@@ -52,7 +54,7 @@ def _vgg(place: str) -> Build:
         return {
             "classes": num_classes,
             "grid": (im_size, im_size),
-            "widths": tuple(width // width_divisor for width in (64, 128, 256, 512, 512, 512)),
+            "widths": tuple(width // width_divisor for width in _WIDTHS),
             "attend": place if attention else None,
             "normalise": "softmax" if normalize_attn else "sigmoid",
             "return_compatibility": bool(attention),
@@ -61,18 +63,10 @@ def _vgg(place: str) -> Build:
     return build
 
 
-_OFFICIAL = "learn_to_pay_attention/SaoYan.LearnToPayAttention"
-_MAPS = {f"attention{i + 1}": f"attentions.{i}/attention" for i in range(3)}
-
 REFERENCES = (
-    Reference("learn_to_pay_attention/SaoYan.LearnToPayAttention/LinearAttentionBlock", "ltpa", _linear),
-    Reference(
-        "learn_to_pay_attention/SaoYan.LearnToPayAttention/ProjectorBlock-LinearAttentionBlock", "ltpa", _projected
-    ),
-    Reference("learn_to_pay_attention/SaoYan.LearnToPayAttention/GridAttentionBlock", "ltpa", _grid),
+    Reference(f"{_PORT}/LinearAttentionBlock", "ltpa", _linear),
+    Reference(f"{_PORT}/ProjectorBlock-LinearAttentionBlock", "ltpa", _projected),
+    Reference(f"{_PORT}/GridAttentionBlock", "ltpa", _grid),
     Reference("learn_to_pay_attention/paper", "ltpa", _paper, maps={"attention_softmax": "attention"}),
-    *(
-        Reference(f"{_OFFICIAL}/AttnVGG_{place}", "attention_vgg", _vgg(place), maps=_MAPS)
-        for place in ("before", "after")
-    ),
+    *(Reference(f"{_PORT}/AttnVGG_{place}", "attention_vgg", _vgg(place), maps=_MAPS) for place in ("before", "after")),
 )

@@ -133,12 +133,14 @@ class NonLocal(Attention):
         if "gaussian" in self.affinity:
             z = self.out(self.attend(theta, phi, g, x).mT)  # [B, C, N]
             z = z if self.norm is None else self.norm(z)
-            return z.unflatten(-1, x.shape[2:]) + x
+            total: Tensor = z.unflatten(-1, x.shape[2:]) + x
+            return total
         with uncast(x):  # products that are not averaged leave half precision
             y = self.attend(widened(theta), widened(phi), widened(g), x)  # [B, Q, C']
             z = self.out(y.mT) if self.out.weight.dtype == y.dtype else wide_linear(self.out, y).mT  # type: ignore[arg-type]
             z = z if self.norm is None else wide_norm(self.norm, z)
-            return (z.unflatten(-1, x.shape[2:]) + x).to(x.dtype)
+            wide: Tensor = z.unflatten(-1, x.shape[2:]) + x
+            return wide.to(x.dtype)
 
     def attend(self, theta: Tensor, phi: Tensor, g: Tensor, x: Tensor) -> Tensor:
         """Σ_j A_ij g_j, through A only when somebody watches."""

@@ -1,20 +1,54 @@
-"""ResNets with non-local blocks, for images and for clips."""
+"""ResNets with non-local blocks, for images and for clips.
+
+Non-local Neural Networks. Wang, Girshick, Gupta, He. CVPR 2018, arXiv:1711.07971.
+Official code: facebookresearch/video-nonlocal-net (Caffe2).
+
+Deviations: nonlocal_resnet50 and 101 are published for detection, with one block before the last of res4.
+    nonlocal5_resnet50 has the five blocks of Kinetics, without kernels over time. Clips have the paper's 32 frames; the
+    networks whose names end in _8f take every fourth of them, without a stride over time in the stem, as released.
+Errata: the released definition puts 5 or 9 blocks into ResNet-101, and not 10.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regard.networks.design import (
-    Network,
-    before_the_end_of_stage_3,
-    every_second,
-    every_second_then_seventh,
-    family,
-    of,
-    stages_2_and_3,
-)
-from regard.networks.trunks import RESNET, VIDEO
+from regard.networks.design import Network, family, of
+from regard.networks.residual import BLOCKS
+from regard.networks.sites import Site
+from regard.networks.trunks import RESNET
+from regard.networks.video import VideoResNet
 from regard.papers.non_local.mechanism import NonLocal
+
+VIDEO = {
+    f"{kind}_resnet{depth}{frames}": VideoResNet(
+        blocks=BLOCKS[depth], inflated=kind == "i3d", stride=1 if frames else 2
+    )
+    for kind in ("c2d", "i3d")
+    for depth in (50, 101)
+    for frames in ("", "_8f")
+}
+
+
+def before_the_end_of_stage_3(site: Site) -> bool:
+    """Whether the block is the last but one of stage 3."""
+    return site.stage == 2 and site.block == site.blocks - 2
+
+
+def stages_2_and_3(site: Site) -> bool:
+    """Whether the block is in stage 2 or 3: ten blocks of ResNet-50."""
+    return site.stage in (1, 2)
+
+
+def every_second(site: Site) -> bool:
+    """Whether it is every second block of stages 2 and 3: five blocks of ResNet-50."""
+    return stages_2_and_3(site) and site.block % 2 == 1
+
+
+def every_second_then_seventh(site: Site) -> bool:
+    """Whether it is every second block of stage 2, or every seventh of stage 3: five blocks of ResNet-101."""
+    return every_second(site) if site.stage == 1 else site.stage == 2 and site.block % 7 == 6
+
 
 NETWORKS: Mapping[str, Network] = {
     **family(

@@ -1,15 +1,22 @@
-"""Non-local blocks as others publish them."""
+"""Checkpoint mappings for non-local neural networks: blocks, and the networks for clips."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from regard.networks.residual import BLOCKS
+from regard.published.reference import Build, Given, Reference, State, unsupported
 
-from regard.published.naming import BLOCKS
-from regard.published.reference import Build, Reference, State, unsupported
+_MAPS = {"affinity": "affinity"}
+_CAFFE2 = {  # ends of the tensors' names in Caffe2 -> in PyTorch
+    "_bn_s": "_bn.weight",
+    "_bn_b": "_bn.bias",
+    "_bn_rm": "_bn.running_mean",
+    "_bn_riv": "_bn.running_var",
+    "_w": ".weight",
+    "_b": ".bias",
+}
 
 
-def _nonlocal_port(affinity: str, dims: int) -> Build:
+def _port(affinity: str, dims: int) -> Build:
     def build(
         in_channels,
         inter_channels=None,
@@ -41,7 +48,7 @@ def _nonlocal_port(affinity: str, dims: int) -> Build:
     return build
 
 
-def _nonlocal_mmcv(dims: int) -> Build:
+def _mmcv(dims: int) -> Build:
     def build(
         in_channels,
         reduction=2,
@@ -53,7 +60,7 @@ def _nonlocal_mmcv(dims: int) -> Build:
         zeros_init=True,
     ):
         if norm_cfg is not None and norm_cfg.get("type") not in ("BN", "BN1d", "BN2d", "BN3d", "SyncBN"):
-            raise unsupported("norm_cfg", norm_cfg, "batch norm (type BN) is")
+            raise unsupported("norm_cfg", norm_cfg, "batch norm (type BN) is accepted")
         pooled = ".0" if sub_sample else ""
         names = {"g": f"g{pooled}.conv", "out": "conv_out.conv"}
         if mode != "gaussian":
@@ -76,7 +83,7 @@ def _nonlocal_mmcv(dims: int) -> Build:
     return build
 
 
-def _nonlocal_slowfast(
+def _slowfast(
     dim,
     dim_inner,
     pool_size=None,
@@ -89,7 +96,7 @@ def _nonlocal_slowfast(
 ):
     affinities = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
     if instantiation not in affinities:
-        raise unsupported("instantiation", instantiation, f"{' or '.join(affinities)} is")
+        raise unsupported("instantiation", instantiation, f"{' or '.join(affinities)} is accepted")
     ours = {"theta": "conv_theta", "phi": "conv_phi", "g": "conv_g", "out": "conv_out", "norm": "bn"}
     return {
         "channels": dim,
@@ -102,15 +109,8 @@ def _nonlocal_slowfast(
     }, ours
 
 
-_MAPS = {"affinity": "affinity"}
-
-
-_CAFFE2 = {"_bn_s": "_bn.weight", "_bn_b": "_bn.bias", "_bn_rm": "_bn.running_mean", "_bn_riv": "_bn.running_var"}
-_CAFFE2 |= {"_w": ".weight", "_b": ".bias"}
-
-
-def _blobs(state: State, args: Mapping[str, Any]) -> State:
-    """The tensors under names that PyTorch's layers would have; what an optimizer keeps of them is left out."""
+def _blobs(state: State, args: Given) -> State:
+    """The parameters under the names of PyTorch's layers, without the state of an optimizer."""
     named: State = {}
     for key, value in state.items():
         end = next((end for end in _CAFFE2 if key.endswith(end)), None)
@@ -119,14 +119,14 @@ def _blobs(state: State, args: Mapping[str, Any]) -> State:
     return named
 
 
-def _non_local(MODEL_NAME="resnet_video", DEPTH=50, VIDEO_ARC_CHOICE=1, LAYER_MOD=2, NUM_CLASSES=400):
+def _network(MODEL_NAME="resnet_video", DEPTH=50, VIDEO_ARC_CHOICE=1, LAYER_MOD=2, NUM_CLASSES=400):
     frames = {"resnet_video": "_8f", "resnet_video_org": ""}.get(MODEL_NAME)
     kind = {(50, 1): "c2d", (50, 2): "i3d", (101, 3): "c2d", (101, 4): "i3d"}.get((DEPTH, VIDEO_ARC_CHOICE))
     number = {(50, 2): 5, (50, 1): 10, (101, 2): 5}.get((DEPTH, LAYER_MOD))
     if frames is None or kind is None or number is None:
         given = (MODEL_NAME, DEPTH, VIDEO_ARC_CHOICE, LAYER_MOD)
-        known_ones = "resnet_video and resnet_video_org with DEPTH 50 or 101 are"
-        raise unsupported("MODEL_NAME, DEPTH, VIDEO_ARC_CHOICE, LAYER_MOD", given, known_ones)
+        known = "resnet_video and resnet_video_org with DEPTH 50 or 101 are accepted"
+        raise unsupported("MODEL_NAME, DEPTH, VIDEO_ARC_CHOICE, LAYER_MOD", given, known)
     names = {"stem.0": "conv1", "stem.1": "res_conv1_bn", "classify": "pred"}
     every = {1: LAYER_MOD, 2: LAYER_MOD if DEPTH == 50 else 4 * LAYER_MOD - 1}
     parts = {"theta": "theta", "phi": "phi", "g": "g", "out": "out", "norm": "bn"}
@@ -150,16 +150,16 @@ REFERENCES = (
         Reference(
             f"nonlocal/AlexHex7.Non-local_pytorch/{affinity}.NONLocalBlock{dims}D",
             "nonlocal",
-            _nonlocal_port(affinity, dims),
+            _port(affinity, dims),
             maps=_MAPS,
         )
         for affinity in ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
         for dims in (1, 2, 3)
     ),
     *(
-        Reference(f"nonlocal/open-mmlab.mmcv/NonLocal{dims}d", "nonlocal", _nonlocal_mmcv(dims), maps=_MAPS)
+        Reference(f"nonlocal/open-mmlab.mmcv/NonLocal{dims}d", "nonlocal", _mmcv(dims), maps=_MAPS)
         for dims in (1, 2, 3)
     ),
-    Reference("nonlocal/facebookresearch.SlowFast/Nonlocal", "nonlocal", _nonlocal_slowfast, maps=_MAPS),
-    Reference("nonlocal/facebookresearch.video-nonlocal-net/resnet_video", "paper_network", _non_local, state=_blobs),
+    Reference("nonlocal/facebookresearch.SlowFast/Nonlocal", "nonlocal", _slowfast, maps=_MAPS),
+    Reference("nonlocal/facebookresearch.video-nonlocal-net/resnet_video", "paper_network", _network, state=_blobs),
 )

@@ -44,8 +44,7 @@ class SpatialGather(Attention):
     Args:
         scale: s, what the logits are multiplied by before their softmax.
 
-    Shapes: x `B C H W`, logits `B K H W` -> regions `B C K 1`. Maps: region `B K H W`, the weights m; sum to 1 over the
-        positions.
+    Shapes: x `B C H W`, logits `B K H W` -> regions `B C K 1`. Maps: region `B K H W`, m; sums to 1 over positions.
     Raises: ValueError if map and logits are not of one size.
     """
 
@@ -74,8 +73,7 @@ class ObjectAttention(Attention):
         scale: by which the map is max-pooled before it attends; the result is resized back.
         bias: biases in the 1×1 convolutions.
 
-    Shapes: x `B C H W`, regions `B C K 1` -> `B C H W`. Maps: affinity `B Q K`, Q positions of the pooled map; sums to
-        1 over the regions.
+    Shapes: x `B C H W`, regions `B C K 1` -> `B C H W`. Maps: affinity `B Q K`, Q positions pooled; sums to 1 over K.
     Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
     """
 
@@ -106,7 +104,8 @@ class ObjectAttention(Attention):
         out, width = self.up.conv.weight.shape
         if exporting() or v.shape[2] * out <= (v.shape[2] + out) * width:
             return self.up.activate(self.up.conv(v) @ w)
-        return self.up(v @ w)
+        y: Tensor = self.up(v @ w)
+        return y
 
 
 class ObjectContext(Attention):
@@ -146,7 +145,8 @@ class ObjectContext(Attention):
         weight = conv.weight.expand(x.shape[0], -1, -1)
         z = torch.baddbmm(weight[..., c:] @ x.flatten(2), weight[..., :c], y)  # of [y ; x], without forming it
         z = z if conv.bias is None else z + conv.bias[:, None]
-        return self.dropout(self.merge.activate(z).unflatten(2, x.shape[2:]))
+        merged: Tensor = self.dropout(self.merge.activate(z).unflatten(2, x.shape[2:]))
+        return merged
 
 
 class ObjectContextHead(Attention):
@@ -233,8 +233,8 @@ class _Normed(nn.Module):
     def __init__(self, conv: Pointwise | nn.Conv2d) -> None:
         super().__init__()
         self.conv = conv
-        width = conv.weight.shape[0]
-        self.norm = nn.BatchNorm1d(width) if isinstance(conv, Pointwise) else nn.BatchNorm2d(width)
+        norm = nn.BatchNorm1d if isinstance(conv, Pointwise) else nn.BatchNorm2d
+        self.norm = norm(conv.weight.shape[0])
 
     def forward(self, x: Tensor) -> Tensor:
         return self.activate(self.conv(x))
@@ -242,7 +242,8 @@ class _Normed(nn.Module):
     def activate(self, y: Tensor) -> Tensor:
         """Batch norm and ReLU alone."""
         check_norm_batch(self.norm, y)
-        return self.norm(y).relu_()
+        normed: Tensor = self.norm(y)
+        return normed.relu_()
 
 
 def _embed(channels: int, out: int, bias: bool) -> _Normed:

@@ -59,7 +59,8 @@ def _normed(layer: nn.Module, x: Tensor) -> Tensor:
     conv, norm = layer.children()
     y = conv(x)
     check_norm_batch(norm, y)
-    return norm(y)
+    normed: Tensor = norm(y)
+    return normed
 
 
 def _averaged(layer: nn.Module, x: Tensor) -> Tensor:
@@ -82,7 +83,8 @@ class _Double(nn.Module):
             y = y[:, :, torch.arange(height, device=x.device)][..., torch.arange(width, device=x.device)]
         else:
             y = y[:, :, :height, :width]
-        return self.norm(y)
+        normed: Tensor = self.norm(y)
+        return normed
 
 
 class FeaturePyramidAttention(Attention):
@@ -208,7 +210,8 @@ class GlobalAttentionUpsample(Attention):
             wanted = tuple(-(-n // factor) for n in x.shape[2:])
             if g.shape[2:] != wanted:
                 raise ValueError(f"g of {tuple(g.shape[2:])} beside x of {tuple(x.shape[2:])}: {wanted} is needed")
-        return self.project(g) if self.deconvolve is None else self.deconvolve(g, x)
+        y: Tensor = self.project(g) if self.deconvolve is None else self.deconvolve(g, x)
+        return y
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
         fine = _normed(self.fine, x)

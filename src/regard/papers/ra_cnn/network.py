@@ -154,7 +154,8 @@ class RecurrentAttentionCNN(Attention):
             raise ValueError(
                 f"images of shape {tuple(x.shape)}: B {self.channels} {self.grid[0]} {self.grid[1]} is needed"
             )
-        whole = x.new_tensor([-1.0, -1.0, 1.0, 1.0], dtype=widened(x[:0]).dtype).expand(x.shape[0], 4)
+        corner = widened(x[:0]).new_ones(x.shape[0], 2)
+        whole = torch.cat([-corner, corner], 1)  # made where the images are: copying it there would wait for a GPU
         images, boxes = [x], [whole]
         maps: list[Tensor] = []
         squares: list[Tensor] = []

@@ -1,8 +1,7 @@
-"""What RA-CNN's crop is made of, as it is ported and as the paper writes it."""
+"""Checkpoint mappings for RA-CNN: its crop, its network and its losses, as ported and as the paper writes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -11,7 +10,7 @@ from torch.nn import functional as F
 
 from regard.ops import zooming
 from regard.ops.ranking import ranking
-from regard.published.reference import Reference, State
+from regard.published.reference import Given, Reference, State
 
 
 def _port(in_size, out_size, k=10):
@@ -27,13 +26,15 @@ def _amplify(out_size):
 
 
 class _Around(nn.Module):
-    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
+    """Our module, called as the published one is."""
+
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module, self.args = module, args
 
 
 class _Rows(_Around):
-    """Squares whose first coordinate is the row."""
+    """The crop of squares whose first coordinate is the row."""
 
     def forward(self, x: Tensor, at: Tensor) -> Tensor:
         crop: Tensor = self.module(x, at[:, [1, 0, 2]])
@@ -41,7 +42,7 @@ class _Rows(_Around):
 
 
 class _Masked(_Around):
-    """The whole image under the mask, and the mask."""
+    """The whole image multiplied by the mask, and the mask."""
 
     def forward(self, x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         mask = zooming.mask(zooming.edges(at), (x.shape[2], x.shape[3]), k=self.module.k)
@@ -75,18 +76,14 @@ def _net(c, in_size, out_size, num_classes, apn_hidden):
     }, names
 
 
-def _across_first(state: State, args: Mapping[str, Any]) -> State:
-    """The port proposes row, column, half side."""
+def _across_first(state: State, args: Given) -> State:
+    """The proposals' last layers with x before y; the port proposes row, column, half side."""
     turned = {key for key in state if key.startswith("apn") and key.rpartition(".")[0].endswith(".2")}
     return {key: value[[1, 0, 2]] if key in turned else value for key, value in state.items()}
 
 
-class _Views(nn.Module):
-    """Everything that the port returns, in its order."""
-
-    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
-        super().__init__()
-        self.module = module
+class _Views(_Around):
+    """The outputs of the port, in its order."""
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         seen = self.module(x, views=True)
@@ -100,9 +97,9 @@ def _loss(margin, scales):
 
 
 class _Losses(nn.Module):
-    """The ranking loss in both readings, and the loss on classes; it has no parameters."""
+    """The ranking loss by probabilities and by logits, and the loss on classes; it has no parameters."""
 
-    def __init__(self, module: nn.Module, args: Mapping[str, Any]) -> None:
+    def __init__(self, module: nn.Module, args: Given) -> None:
         super().__init__()
         self.margin = args["margin"]
 

@@ -208,7 +208,8 @@ class RecurrentAttention(Attention):
         many = x.repeat(positive("episodes", episodes), 1, 1, 1)
         start, noise = self._drawn(many)
         log_probs: Tensor = self(many, start=start, noise=noise)
-        return log_probs.unflatten(0, (episodes, -1)).mean(0)
+        mean: Tensor = log_probs.unflatten(0, (episodes, -1)).mean(0)
+        return mean
 
     def _placed(self, x: Tensor, start: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
         if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:

@@ -55,7 +55,8 @@ class _PreActivation(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(self.norm0(x).relu_())
         h = self.conv2(self.norm1(h).relu_())
-        return self.conv3(self.norm2(h).relu_()) + x
+        y: Tensor = self.conv3(self.norm2(h).relu_()) + x
+        return y
 
 
 class _ResNeXt(nn.Module):
@@ -73,7 +74,8 @@ class _ResNeXt(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.norm1(self.conv1(x)).relu_()
         h = self.norm2(self.conv2(h)).relu_()
-        return (self.norm3(self.conv3(h)) + x).relu_()
+        y: Tensor = (self.norm3(self.conv3(h)) + x).relu_()
+        return y
 
 
 class _Inception(nn.Module):
@@ -94,7 +96,8 @@ class _Inception(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         h = torch.cat([branch(x) for branch in self.branches], 1)
-        return (self.norm(self.project(h)) + x).relu_()
+        y: Tensor = (self.norm(self.project(h)) + x).relu_()
+        return y
 
 
 def _channel_mask(logits: Tensor) -> Tensor:
@@ -200,14 +203,16 @@ class ResidualAttention(Attention):
             u = self.up[level](self.skip[level](d) + _resized(u, d))
         u = _resized(u, x)
         u = u if self.norm0 is None else self.norm0(u).relu_()
-        return self.conv2(self.norm1(self.conv1(u)).relu_())
+        y: Tensor = self.conv2(self.norm1(self.conv1(u)).relu_())
+        return y
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.pre(x)
         mask = self.see("spatial", _MASKS[self.mask](self.logits(x)))  # [B, C, H, W]
         trunk = self.trunk(x)
         y = mask * trunk
-        return self.post(y.add_(trunk) if self.residual else y)
+        output: Tensor = self.post(y.add_(trunk) if self.residual else y)
+        return output
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

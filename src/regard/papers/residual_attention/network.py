@@ -75,7 +75,8 @@ class _PreActivation(nn.Module):
         shortcut = x if self.project is None else self.project(h)
         h = self.conv2(self.norm1(self.conv1(h)).relu_())
         check_norm_batch(self.norm2, h)
-        return self.conv3(self.norm2(h).relu_()) + shortcut
+        y: Tensor = self.conv3(self.norm2(h).relu_()) + shortcut
+        return y
 
 
 class _ResNeXt(nn.Module):
@@ -101,7 +102,8 @@ class _ResNeXt(nn.Module):
         h = self.conv2(self.norm1(self.conv1(x)).relu_())
         check_norm_batch(self.norm2, h)
         h = self.norm3(self.conv3(self.norm2(h).relu_()))
-        return h.add_(_shortcut(self, x)).relu_()
+        y: Tensor = h.add_(_shortcut(self, x)).relu_()
+        return y
 
 
 class _Inception(nn.Module):
@@ -128,7 +130,8 @@ class _Inception(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         shortcut = _shortcut(self, x)
         h = torch.cat([branch(x) for branch in self.branches], 1)
-        return self.norm(self.merge(h)).add_(shortcut).relu_()
+        y: Tensor = self.norm(self.merge(h)).add_(shortcut).relu_()
+        return y
 
 
 def _inside(unit: str, out: int) -> int:
@@ -140,7 +143,8 @@ def _shortcut(unit: _ResNeXt | _Inception, x: Tensor) -> Tensor:
         return x
     x = unit.project(x)
     check_norm_batch(unit.project_norm, x)
-    return unit.project_norm(x)
+    shortcut: Tensor = unit.project_norm(x)
+    return shortcut
 
 
 class ResidualAttentionNetwork(nn.Module):
@@ -224,4 +228,5 @@ class ResidualAttentionNetwork(nn.Module):
             x = stage(change(x))
         x = self.units(self.change(x))
         x = x if self.final_norm is None else self.final_norm(x).relu_()
-        return self.classify(pooling.average(x))
+        logits: Tensor = self.classify(pooling.average(x))
+        return logits

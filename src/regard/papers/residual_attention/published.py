@@ -1,13 +1,18 @@
-"""Residual attention modules as others publish them."""
+"""Checkpoint mappings for residual attention: single modules, and the networks made of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from regard.published.reference import Build, Probabilities, Reference, unsupported
+from regard.published.naming import probabilities
+from regard.published.reference import Build, Reference, unsupported
+
+_OFFICIAL = "residual_attention/fwang91.residual-attention-network"
 
 _MASKS = {"f1": "mixed", "f2": "channel", "f3": "spatial"}
 _LEARNING = {"arl": "residual", "nal": "naive"}
+_CONVS = {"conv1": "conv1_1x1", "conv2": "conv2_3x3", "conv3": "conv3_1x1"}
+_COUNTS = {56: (1, 1, 1), 92: (1, 2, 3)}  # depth -> modules in each stage
 
 
 def _module(channels, depth, p=1, t=2, r=1, activation="f1", learning="arl"):
@@ -25,12 +30,6 @@ def _module(channels, depth, p=1, t=2, r=1, activation="f1", learning="arl"):
     return arguments, names
 
 
-# The modules of the two definitions made of pre-activation units: as many in a stage as the network's name says.
-
-
-_CONVS = {"conv1": "conv1_1x1", "conv2": "conv2_3x3", "conv3": "conv3_1x1"}
-
-
 def _network(counts: tuple[int, int, int], unit: str) -> Build:
     def build(width_divisor=1, input_size=224, classes=1000, upto=None):
         if upto is not None:
@@ -44,7 +43,10 @@ def _network(counts: tuple[int, int, int], unit: str) -> Build:
 
 
 def _names(counts: tuple[int, int, int], preact: bool) -> Iterator[tuple[str, str]]:
-    """Ours and theirs of every layer that has parameters; `before` is the layer whose output comes in."""
+    """Our and the published name of every layer that has parameters.
+
+    `before` is the layer whose output a unit takes: in the definition a unit's first norm bears that layer's name.
+    """
     down, up = ("down_sample", "up_sample") if preact else ("down", "up")
 
     def unit(ours: str, theirs: str, before: str, project: str = "") -> Iterator[tuple[str, str]]:
@@ -101,21 +103,21 @@ def _names(counts: tuple[int, int, int], preact: bool) -> Iterator[tuple[str, st
 REFERENCES = (
     *(
         Reference(
-            f"residual_attention/fwang91.residual-attention-network/Attention-{network}-deploy-Attention{stage}_{i}",
+            f"{_OFFICIAL}/Attention-{depth}-deploy-Attention{stage}_{i}",
             "residual_attention",
             _module,
             maps={"mask": "spatial"},
         )
-        for network, counts in ((56, (1, 1, 1)), (92, (1, 2, 3)))
+        for depth, counts in _COUNTS.items()
         for stage, count in zip("ABC", counts, strict=True)
         for i in range(1, count + 1)
     ),
     *(
         Reference(
-            f"residual_attention/fwang91.residual-attention-network/{name}-{depth}-deploy",
+            f"{_OFFICIAL}/{name}-{depth}-deploy",
             "residual_attention_network",
             _network(counts, unit),
-            adapt=lambda module, args: Probabilities(module),
+            adapt=probabilities,
             maps={
                 f"Attention{letter}_{i + 1}_mask": f"stages.{stage}.{i}/spatial"
                 for stage, (letter, count) in enumerate(zip("ABC", counts, strict=True))
@@ -123,6 +125,6 @@ REFERENCES = (
             },
         )
         for name, unit in (("Attention", "preact"), ("AttentionNeXt", "resnext"))
-        for depth, counts in ((56, (1, 1, 1)), (92, (1, 2, 3)))
+        for depth, counts in _COUNTS.items()
     ),
 )

@@ -1,7 +1,7 @@
 """The classification networks of the attention papers by name: each mechanism where its paper puts it.
 
 Deep Residual Learning for Image Recognition. He, Zhang, Ren, Sun. CVPR 2016, arXiv:1512.03385, for most backbones; they
-    stand in `paper_backbones`, and the papers of the mechanisms in the mechanisms' files.
+    stand in `regard.networks`, and each paper's networks in the `network.py` of its folder.
 Official code: hujie-frank/SENet, hujie-frank/GENet, implus/SKNet (Caffe); BangguWu/ECANet, Jongchan/attention-module,
     cfzd/FcaNet, ZilinGao/Global-Second-order-Pooling-Convolutional-Networks, 13952522076/SPANet, xvjiarui/GCNet;
     facebookresearch/video-nonlocal-net (Caffe2).
@@ -15,20 +15,13 @@ Official code: hujie-frank/SENet, hujie-frank/GENet, implus/SKNet (Caffe); Bangg
     behind the sum; in MobileNetV2 1 × 1 to a wider map, 3 × 3 by channel, 1 × 1, and no relu either. s is the identity,
     or a projection where the shape changes.
 
-Place: classification of images and of clips, and as backbones. `NETWORKS` is the table: backbone, mechanism, place,
-    published count and error.
+Place: classification of images and of clips, and as backbones. A table `NETWORKS` in each paper's `network.py` has the
+    backbone, mechanism and place of every network, its published count of parameters and its error.
 Cost: parameters as counted in `NETWORKS`; the backbone's multiplications and the mechanisms' own.
 Deviations: the final map is averaged whole, where the definitions average 7 × 7. The stride is in the first 1 × 1 of
     Caffe's SE-ResNet and GE-ResNet, in the 3 × 3 of all others, as released; Caffe's stem pools round up, the
-    others pad, those for clips do neither. Official: se_resnet50, 101 and 152, se_resnext50 and 101, senet154;
-    moskomule's, whose gates have no biases: se_resnet18, 34, 20, 32, 56 and *_port; SPANet's, likewise: se_preresnet*,
-    se_resnext29, se_mobilenetv2. GE with an extent: in every block, as drawn in the release, which has no definition.
-    SK, paper: d = max(C/16, 32) | sknet101's definition has 16 in its second stage | as released. ECA, paper: kernel
-    size by a formula | chosen by stage | as released. GC and nonlocal_resnet* are published for detection, the latter
-    with one block before the last of res4; nonlocal5_resnet50 has the five of Kinetics, without kernels over time.
-    Clips: the paper's 32 frames; _8f, every fourth of them and no stride over time in the stem, as released.
-Errata: one ResNet for all papers is not what they measured: biases, strides, stems and pools differ as above. The
-    released non-local definition reaches 5 or 9 blocks in ResNet-101, and not 10.
+    others pad, those for clips do neither. What concerns the networks of one paper stands in its `network.py`.
+Errata: one ResNet for all papers is not what they measured: biases, strides, stems and pools differ as above.
 """
 
 from __future__ import annotations
@@ -103,4 +96,5 @@ class PaperNetwork(nn.Module):
         for stage in self.stages:
             x = stage(x)
         y = pooling.average(x.flatten(2, -2)) if self.head is None else self.head(x)
-        return self.classify(self.dropout(y))
+        logits: Tensor = self.classify(self.dropout(y))
+        return logits

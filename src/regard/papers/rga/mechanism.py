@@ -44,7 +44,8 @@ class _Embedding(nn.Module):
         self.norm = nn.BatchNorm1d(out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.project(x)).relu_()
+        y: Tensor = self.norm(self.project(x)).relu_()
+        return y
 
 
 class _Relations(nn.Module):
@@ -152,4 +153,5 @@ class RelationAware(Attention):
             if self.watched:
                 self.see("channel_affinity", theta.mT @ phi)
             n = n * gate.mT
-        return n.unflatten(2, grid)
+        y: Tensor = n.unflatten(2, grid)
+        return y

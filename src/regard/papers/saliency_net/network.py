@@ -53,7 +53,8 @@ class _Join(nn.Module):
             x = torch.cat((self.gate(x, below), _resized(below, x)), 1)
         y = self.conv(x)
         check_norm_batch(self.norm, y)
-        return self.norm(y).relu_()
+        joined: Tensor = self.norm(y).relu_()
+        return joined
 
 
 class SaliencyNet(Attention):

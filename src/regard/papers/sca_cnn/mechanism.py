@@ -54,7 +54,8 @@ class _Scores(nn.Module):
         """What is the same for every item: `B 1 k`, or `1 1 k` without a state."""
         if self.state is None:
             return self.embed.bias[None, None]
-        return (self.embed.bias + self.state(state))[:, None]
+        term: Tensor = (self.embed.bias + self.state(state))[:, None]
+        return term
 
     def softmax(self, embedded: Tensor) -> Tensor:
         """Over the items, in float32 at least: `B items k` -> `B items`."""

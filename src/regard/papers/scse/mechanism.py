@@ -36,7 +36,8 @@ class _ChannelGate(nn.Module):
         self.expand = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.expand(self.reduce(pooling.average(x)).relu()).sigmoid()[:, :, None, None]
+        gate: Tensor = self.expand(self.reduce(pooling.average(x)).relu()).sigmoid()[:, :, None, None]
+        return gate
 
 
 class _SpatialGate(nn.Module):

@@ -1,12 +1,18 @@
-"""Selective kernels as others publish them."""
+"""Checkpoint mappings for selective kernels: layers and networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from regard.published.naming import caffe, caffe_maps
+from regard.published.reference import Given, Reference, State
 
-from regard.published.naming import caffe, seen
-from regard.published.reference import Reference, State
+_MAPS = {"branch_weights": "branch"}
+_OFFICIAL_PARTS = {
+    "reduce": "B_fc1",
+    "norm": "B_fc1_bn",
+    **{f"convs.{i}": f"3x3g32{end}" for i, end in enumerate(("", "d2"))},
+    **{f"norms.{i}": f"3x3g32{end}_bn" for i, end in enumerate(("", "d2"))},
+    **{f"selects.{i}": f"B_fc2_{i}" for i in (0, 1)},
+}
 
 
 def _names(branches, conv, norm):
@@ -37,8 +43,8 @@ def _sk_port(features, WH, M, G, r, stride=1, L=32):
     return arguments, {**names, "reduce": "fc"}
 
 
-def _divided(state, args):
-    """One matrix A for each branch in place of a joint one."""
+def _divided(state: State, args: Given) -> State:
+    """timm's joint matrix of the branches, divided into one for each."""
     joint = state["attn.fc_select.weight"]
     parts = joint.chunk(sum(key.endswith("conv.weight") for key in state))
     rest = {key: value for key, value in state.items() if key != "attn.fc_select.weight"}
@@ -65,23 +71,14 @@ def _sk_timm(in_channels, out_channels=None, kernel_size=None, stride=1, dilatio
     names = {"reduce": "attn.fc_reduce", "norm": "attn.bn", "selects": "attn.fc_select"}
     for i, size in enumerate(sizes):
         names |= {f"convs.{i}": f"paths.{i}.conv", f"norms.{i}": f"paths.{i}.bn"}
-        if stride > 2:  # timm widens the padding with the stride
+        if stride > 2:  # timm's padding grows with the stride
             reach = dilation * (size - 1) if not keep_3x3 else 2 * dilation * ((size - 1) // 2)
             arguments[f"convs.{i}.padding"] = ((stride - 1 + reach) // 2,) * 2
     return arguments, names
 
 
-_MAPS = {"branch_weights": "branch"}
-
-
-_SK = {"reduce": "B_fc1", "norm": "B_fc1_bn"}
-_SK |= {f"convs.{i}": f"3x3g32{end}" for i, end in enumerate(("", "d2"))}
-_SK |= {f"norms.{i}": f"3x3g32{end}_bn" for i, end in enumerate(("", "d2"))}
-_SK |= {f"selects.{i}": f"B_fc2_{i}" for i in (0, 1)}
-
-
-def _selects(state: State, args: Mapping[str, Any]) -> State:
-    """The selecting convolutions of both branches are one."""
+def _selects(state: State, args: Given) -> State:
+    """The official joint convolution of both branches, divided into one for each."""
     split: State = {}
     for key, value in state.items():
         if key.endswith("_B_fc2.weight"):
@@ -101,9 +98,9 @@ REFERENCES = (
         Reference(
             f"sk/implus.SKNet/sknet{depth}",
             "paper_network",
-            caffe(f"sknet{depth}", depth, _SK, middle=""),
+            caffe(f"sknet{depth}", depth, _OFFICIAL_PARTS, middle=""),
             state=_selects,
-            maps=seen(depth, "B_softmax", "convs.1/branch"),
+            maps=caffe_maps(depth, "B_softmax", "convs.1/branch"),
         )
         for depth in (50, 101)
     ),

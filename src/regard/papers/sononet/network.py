@@ -119,4 +119,5 @@ class GatedSononet(Attention):
         for i, stage in enumerate(self.stages):
             x = stage(x if i == 0 else _halved(x))
             maps.append(x)
-        return self.aggregate(maps[2], maps[3], maps[4])
+        scores: Tensor | tuple[Tensor, ...] = self.aggregate(maps[2], maps[3], maps[4])
+        return scores

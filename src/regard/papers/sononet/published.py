@@ -1,14 +1,11 @@
-"""Sononet's attention gates and their aggregation as others publish them."""
+"""Checkpoint mappings for gated Sononet: its gates, their aggregation, and the network."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from regard.published.reference import Build, Given, Names, Reference, State, unsupported
 
-from torch import Tensor
-
-from regard.published.reference import Build, Reference, State, unsupported
-
+_OFFICIAL = "attention_gate/ozan-oktay.Attention-Gated-Networks"
+_MASK = {"attention": "spatial"}
 _MODES = {
     "concatenation_softmax": "softmax",
     "concatenation_sigmoid": "sigmoid",
@@ -21,11 +18,23 @@ _AGGREGATIONS = {"concat": "concat", "mean": "separate", "deep_sup": "deep_super
 
 def _normalization(mode: str) -> str:
     if mode not in _MODES:
-        raise unsupported("mode", mode, f"{', '.join(_MODES)} are; the authors' default cannot be run")
+        raise unsupported("mode", mode, f"{', '.join(_MODES)} are accepted; the authors' default cannot be run")
     return _MODES[mode]
 
 
-def _torr(dims: int) -> Build:
+def _aggregation(mode: str) -> str:
+    if mode not in _AGGREGATIONS:
+        raise unsupported("aggregation_mode", mode, f"{', '.join(_AGGREGATIONS)} are accepted")
+    return _AGGREGATIONS[mode]
+
+
+def _aggregation_names(prefix: str) -> Names:
+    names = {f"{prefix}gates.{i}": f"compatibility_score{i + 1}" for i in range(2)}
+    names |= {f"{prefix}separate.{i}": f"classifier{i + 1}" for i in range(3)}
+    return {**names, f"{prefix}classify": "classifier"}
+
+
+def _gate(dims: int) -> Build:
     def build(
         in_channels,
         gating_channels,
@@ -74,26 +83,19 @@ def _aggregate(
     nonlocal_mode="concatenation",
     aggregation_mode="concat",
 ):
-    if aggregation_mode not in _AGGREGATIONS:
-        raise unsupported("aggregation_mode", aggregation_mode, f"{', '.join(_AGGREGATIONS)} are")
     fine, coarse = int(256 / feature_scale), int(512 / feature_scale)
-    names = {f"gates.{i}": f"compatibility_score{i + 1}" for i in range(2)}
-    names |= {f"separate.{i}": f"classifier{i + 1}" for i in range(3)}
     return {
         "channels": coarse,
         "level_channels": (fine, coarse),
         "classes": n_classes,
         "normalization": _normalization(nonlocal_mode),
-        "aggregation": _AGGREGATIONS[aggregation_mode],
-    }, {**names, "classify": "classifier"}
+        "aggregation": _aggregation(aggregation_mode),
+    }, _aggregation_names("")
 
 
-def _without_trunk(state: Mapping[str, Tensor], args: Mapping[str, Any]) -> State:
+def _without_trunk(state: State, args: Given) -> State:
+    """The parameters of the gates and classifiers alone."""
     return {key: value for key, value in state.items() if key.startswith(("compatibility_score", "classifier"))}
-
-
-_OFFICIAL = "attention_gate/ozan-oktay.Attention-Gated-Networks"
-_MASK = {"attention": "spatial"}
 
 
 def _sononet(
@@ -105,12 +107,8 @@ def _sononet(
     nonlocal_mode="concatenation",
     aggregation_mode="concat",
 ):
-    if aggregation_mode not in _AGGREGATIONS:
-        raise unsupported("aggregation_mode", aggregation_mode, f"{', '.join(_AGGREGATIONS)} are")
     convolutions = tuple(n_convs or (3, 3, 3, 2, 2))
-    names = {f"aggregate.gates.{i}": f"compatibility_score{i + 1}" for i in range(2)}
-    names |= {f"aggregate.separate.{i}": f"classifier{i + 1}" for i in range(3)}
-    names["aggregate.classify"] = "classifier"
+    names = _aggregation_names("aggregate.")
     for i, count in enumerate(convolutions):
         for j in range(count):
             names[f"stages.{i}.convolutions.{j}"] = f"conv{i + 1}.conv{j + 1}.0"
@@ -122,13 +120,13 @@ def _sononet(
         "convolutions": convolutions,
         "norm": is_batchnorm,
         "normalization": _normalization(nonlocal_mode),
-        "aggregation": _AGGREGATIONS[aggregation_mode],
+        "aggregation": _aggregation(aggregation_mode),
     }, names
 
 
 REFERENCES = (
-    Reference(f"{_OFFICIAL}/GridAttentionBlock2D_TORR", "sononet_gate", _torr(2), maps=_MASK),
-    Reference(f"{_OFFICIAL}/GridAttentionBlock3D_TORR", "sononet_gate", _torr(3), maps=_MASK),
+    Reference(f"{_OFFICIAL}/GridAttentionBlock2D_TORR", "sononet_gate", _gate(2), maps=_MASK),
+    Reference(f"{_OFFICIAL}/GridAttentionBlock3D_TORR", "sononet_gate", _gate(3), maps=_MASK),
     Reference(
         f"{_OFFICIAL}/sononet_grid_attention.aggregate",
         "sononet_aggregation",

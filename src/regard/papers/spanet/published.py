@@ -1,16 +1,18 @@
-"""Spatial pyramid attention as others publish it."""
+"""Checkpoint mappings for spatial pyramid attention: layers, residual blocks and networks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor, nn
 
-from regard.published.naming import BLOCKS, MOBILE_LAST, mobile_blocks, network, torch_names
-from regard.published.reference import Build, Reference
+from regard.networks.residual import BLOCKS
+from regard.published.naming import MOBILE_LAST, mobile_blocks, network, torch_names
+from regard.published.reference import Build, Given, Reference
 
+_OFFICIAL = "spanet/13952522076.SPANet"
 _NAMES = {"gate.reduce": "fc.0", "gate.expand": "fc.2"}
+_LAYERS = {"conv": "conv1.0", "norm": "conv1.1"}  # of the gates that convolve their input
+_SE_NAMES = {"reduce": "fc.0", "expand": "fc.2"}
+_MAPS = {"channel_gate": "channel"}
 
 
 def _own(channel, reduction=16):
@@ -32,8 +34,7 @@ def _pre_one_level(in_channel, channel, reduction=16):
 
 def _convolved(in_channel, channel, reduction=16):
     arguments, names = _pre(in_channel, channel, reduction)
-    layers = {"conv": "conv1.0", "norm": "conv1.1"} if in_channel != channel else {}
-    return {**arguments, "convolve": True}, {**names, **layers}
+    return {**arguments, "convolve": True}, {**names, **(_LAYERS if in_channel != channel else {})}
 
 
 def _convolved_one_level(in_channel, channel, reduction=16):
@@ -46,7 +47,7 @@ def _survey(channel, reduction=16):
 
 
 class _Block(nn.Module):
-    """The pre-activation block that they are published in: a gate on the branch, from its end or from the input."""
+    """A pre-activation block with a gate on its branch, computed from the branch's end or from the block's input."""
 
     def __init__(
         self, attention: nn.Module, inplanes: int, planes: int, stride: int, *, basic: bool, pre: bool
@@ -82,56 +83,55 @@ def _block(kind, end, make, *, pre):
             names |= {f"convs.{i}": f"conv{i + 1}", f"norms.{i}": f"bn{i + 1}"}
         return arguments, {**names, "shortcut": "shortcut.0"}
 
-    def host(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+    def host(module: nn.Module, args: Given) -> nn.Module:
         return _Block(module, args["in_planes"], args["planes"], args.get("stride", 1), basic=basic, pre=pre)
 
     entry = "spa_pre" if pre else "spa"
     maps = {"channel_gate": "attention/channel"}
-    return Reference(f"spanet/13952522076.SPANet/{kind}{end}", entry, build, host=host, maps=maps)
+    return Reference(f"{_OFFICIAL}/{kind}{end}", entry, build, host=host, maps=maps)
 
 
-_BLOCKS = tuple(
-    _block(kind, end, make, pre=pre)
-    for end in ("PreActBlock", "PreActBootleneck")
-    for kind, make, pre in (
-        ("SPPSE", _own, False),
-        ("SE", _own_one_level, False),
-        ("PSPPSE", _pre, True),
-        ("PSE", _pre_one_level, True),
-        ("CPSPPSE", _convolved, True),
-        ("CPSE", _convolved_one_level, True),
-    )
+_KINDS = (  # published name, what builds its gate, and whether the gate is computed from the block's input
+    ("SPPSE", _own, False),
+    ("SE", _own_one_level, False),
+    ("PSPPSE", _pre, True),
+    ("PSE", _pre_one_level, True),
+    ("CPSPPSE", _convolved, True),
+    ("CPSE", _convolved_one_level, True),
 )
-_MAPS = {"channel_gate": "channel"}
 
 
-_SPA = {"gate.reduce": "fc.0", "gate.expand": "fc.2", "conv": "conv1.0", "norm": "conv1.1"}
+def _parts(kind: str) -> dict[str, str]:
+    """The mechanism's parts in a network: in those called SE it is our squeeze-and-excitation."""
+    return _SE_NAMES if kind == "SE" else _NAMES | _LAYERS
 
-_SPA_SE = {"reduce": "fc.0", "expand": "fc.2"}
 
-
-def _spa(kind: str, depth: int) -> Build:
+def _resnet(kind: str, depth: int) -> Build:
     def build(num_classes=10):
         name = f"se_preresnet{depth}" if kind == "SE" else f"{kind.lower()}_resnet{depth}"
-        gate = _SPA_SE if kind == "SE" else _SPA
         names = torch_names(
-            BLOCKS[depth], gate, "se.", bottleneck=depth > 34, preactivation=True, head="linear", shortcut="shortcut.0"
+            BLOCKS[depth],
+            _parts(kind),
+            "se.",
+            bottleneck=depth > 34,
+            preactivation=True,
+            head="linear",
+            shortcut="shortcut.0",
         )
         return {"name": name, "classes": num_classes}, names
 
     return build
 
 
-def _spa_resnext(kind: str) -> Build:
+def _resnext(kind: str) -> Build:
     def build(num_classes=100):
-        gate = _SPA_SE if kind == "SE" else _SPA
-        names = torch_names((3, 3, 3), gate, "se.", bottleneck=True, head="linear", shortcut="shortcut")
+        names = torch_names((3, 3, 3), _parts(kind), "se.", bottleneck=True, head="linear", shortcut="shortcut")
         return {"name": f"{kind.lower()}_resnext29", "classes": num_classes}, names
 
     return build
 
 
-def _spa_mobile(kind: str) -> Build:
+def _mobile(kind: str) -> Build:
     def build(num_classes=10):
         names = {"stem.0": "conv1", "stem.1": "bn1", "classify": "linear"}
         names |= {f"{MOBILE_LAST}.0": "conv2", f"{MOBILE_LAST}.1": "bn2"}
@@ -143,30 +143,27 @@ def _spa_mobile(kind: str) -> Build:
                     f"{ours}.layers.{i}.1": f"{theirs}.bn{i + 1}",
                 }
             names[f"{ours}.project"] = f"{theirs}.shortcut"
-            gate = _SPA_SE if kind == "SE" else _SPA
-            names |= {f"{ours}.attention.{part}": f"{theirs}.se.{layer}" for part, layer in gate.items()}
+            names |= {f"{ours}.attention.{part}": f"{theirs}.se.{layer}" for part, layer in _parts(kind).items()}
         return {"name": f"{kind.lower()}_mobilenetv2", "classes": num_classes}, names
 
     return build
 
 
 REFERENCES = (
-    *_BLOCKS,
-    Reference("spanet/13952522076.SPANet/SPPSELayer", "spa", _own, maps=_MAPS),
-    Reference("spanet/13952522076.SPANet/SELayer", "spa", _own_one_level, maps=_MAPS),
-    Reference("spanet/13952522076.SPANet/PSPPSELayer", "spa_pre", _pre, maps=_MAPS),
-    Reference("spanet/13952522076.SPANet/PSELayer", "spa_pre", _pre_one_level, maps=_MAPS),
-    Reference("spanet/13952522076.SPANet/CPSPPSELayer", "spa_pre", _convolved, maps=_MAPS),
-    Reference("spanet/13952522076.SPANet/CPSELayer", "spa_pre", _convolved_one_level, maps=_MAPS),
+    *(_block(kind, end, make, pre=pre) for end in ("PreActBlock", "PreActBootleneck") for kind, make, pre in _KINDS),
+    *(
+        Reference(f"{_OFFICIAL}/{kind}Layer", "spa_pre" if pre else "spa", make, maps=_MAPS)
+        for kind, make, pre in _KINDS
+    ),
     Reference("spanet/survey", "spa_pre", _survey, maps=_MAPS),
     *(
-        network(f"spanet/13952522076.SPANet/{kind}ResNet{depth}", _spa(kind, depth))
+        network(f"{_OFFICIAL}/{kind}ResNet{depth}", _resnet(kind, depth))
         for kind in ("SE", "PSE", "CPSE", "SPPSE", "PSPPSE", "CPSPPSE")
         for depth in (18, 50, 101)
     ),
     *(
-        network(f"spanet/13952522076.SPANet/{kind}{trunk}", build(kind))
+        network(f"{_OFFICIAL}/{kind}{trunk}", build(kind))
         for kind in ("SE", "SPPSE", "PSPPSE", "CPSPPSE")
-        for trunk, build in (("ResNeXt29", _spa_resnext), ("MobileNetV2", _spa_mobile))
+        for trunk, build in (("ResNeXt29", _resnext), ("MobileNetV2", _mobile))
     ),
 )

@@ -59,7 +59,8 @@ class _PooledLocalisation(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         features = self.second(self.first(x).relu()).relu()
-        return self.embed(self.norm(pooling.adaptive_average(features, (4, 4)).flatten(1))).tanh()
+        y: Tensor = self.embed(self.norm(pooling.adaptive_average(features, (4, 4)).flatten(1))).tanh()
+        return y
 
 
 def _flat_localisation(channels: int, hidden: int, grid: tuple[int, int]) -> nn.Sequential:
@@ -180,7 +181,8 @@ class SpatialTransformer(Attention):
         features = self.localise(x)  # [B, hidden]
         if features.ndim != 2 or features.shape[1] != self.hidden:
             raise ValueError(f"localisation returns shape {tuple(features.shape)}: B × hidden={self.hidden} is needed")
-        return self.regress(features)
+        y: Tensor = self.regress(features)
+        return y
 
     def warp(self, theta: Tensor, size: tuple[int, int]) -> Tensor:
         """Eqs. 2, 3 or 5: `B P` -> the point that each output pixel shows, `B H W 2`."""
@@ -190,7 +192,8 @@ class SpatialTransformer(Attention):
             at = sampling.plane(size, align_corners=self.align_corners, like=wide)
             inverse = torch.tensor(self.inverse, dtype=wide.dtype, device=wide.device)
             with uncast(wide):
-                return (sampling.spline_weights(self.points, at, inverse) @ wide).unflatten(1, size)
+                y: Tensor = (sampling.spline_weights(self.points, at, inverse) @ wide).unflatten(1, size)
+                return y
         if self.transform == "attention":
             s, t, none = theta[:, :1], theta[:, 1:], torch.zeros_like(theta[:, :1])
             theta = torch.cat([s, none, t[:, :1], none, s, t[:, 1:]], 1)

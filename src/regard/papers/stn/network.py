@@ -92,4 +92,5 @@ class TransformerClassifier(Attention):
             x = self.transform(x)
         y = self.pool(self.first(x)).relu()
         y = self.pool(self.drop_maps(self.second(y))).relu()
-        return self.classify(self.drop(self.embed(y.flatten(1)).relu()))
+        scores: Tensor = self.classify(self.drop(self.embed(y.flatten(1)).relu()))
+        return scores

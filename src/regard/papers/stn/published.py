@@ -1,14 +1,22 @@
-"""Spatial transformers as others publish them."""
+"""Checkpoint mappings for spatial transformers: the transformer, and the tutorial's classifier around one."""
 
 from __future__ import annotations
 
 from torch import nn
 
-from regard.published.reference import Reference
+from regard.published.reference import Given, Reference
+
+_LOCALISATION = {
+    "localise.0": "localization.0",
+    "localise.3": "localization.3",
+    "localise.7": "fc_loc.0",
+    "regress": "fc_loc.2",
+}
+_MAPS = {"grid": "grid", "theta": "theta"}
 
 
 def _torch(out_size=None, align_corners=False, padding_mode="zeros", mode="bilinear"):
-    """`affine_grid` and `grid_sample` by a given θ, whatever the channels."""
+    """`affine_grid` and `grid_sample` by a given θ; they work with any number of channels."""
     return {
         "channels": 1,
         "localisation": "given",
@@ -26,33 +34,18 @@ def _attention(out_size=None, align_corners=True, params="input.1=(s,tx,ty)", pa
 
 def _tutorial(in_channels=1, size=28, align_corners=False):
     grid = (size, size) if isinstance(size, int) else tuple(size)
-    names = {
-        "localise.0": "localization.0",
-        "localise.3": "localization.3",
-        "localise.7": "fc_loc.0",
-        "regress": "fc_loc.2",
-    }
-    return {"channels": in_channels, "localisation": "flat", "grid": grid, "align_corners": align_corners}, names
-
-
-_MAPS = {"grid": "grid", "theta": "theta"}
+    arguments = {"channels": in_channels, "localisation": "flat", "grid": grid, "align_corners": align_corners}
+    return arguments, _LOCALISATION
 
 
 def _tutorial_classifier(align_corners=False):
-    names = {
-        "transform.localise.0": "localization.0",
-        "transform.localise.3": "localization.3",
-        "transform.localise.7": "fc_loc.0",
-        "transform.regress": "fc_loc.2",
-        "first": "conv1",
-        "second": "conv2",
-        "embed": "fc1",
-        "classify": "fc2",
-    }
+    names = {f"transform.{ours}": theirs for ours, theirs in _LOCALISATION.items()}
+    names |= {"first": "conv1", "second": "conv2", "embed": "fc1", "classify": "fc2"}
     return {"align_corners": align_corners}, names
 
 
-def _log_probabilities(module, args):
+def _log_probabilities(module: nn.Module, args: Given) -> nn.Module:
+    """Our network with the log-softmax in which the tutorial's ends."""
     return nn.Sequential(module, nn.LogSoftmax(1))
 
 

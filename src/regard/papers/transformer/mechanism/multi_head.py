@@ -201,4 +201,5 @@ class GridMultiHead(Attention):
             see=partial(self.see, "affinity", Q=grid, K=grid) if self.watched else None,
         )
         y = self.heads.merge(y).mT.unflatten(-1, grid)  # [B, C, H, W]
-        return x + y if self.residual else y
+        z: Tensor = x + y if self.residual else y
+        return z

@@ -59,4 +59,5 @@ class Sinusoidal(Attention):
             table = positions.grid(x, x.shape[2], x.shape[3], self.channels, halves=self.halves)
         else:
             table = positions.sequence(x, x.shape[1], self.channels, halves=self.halves)
-        return self.dropout(x + table)
+        y: Tensor = self.dropout(x + table)
+        return y
