@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from regard import published
-from regard.published.naming import BLOCKS, network, torch_names
+from regard.networks.residual import BLOCKS
+from regard.published.naming import network, torch_names
 from regard.published.reference import Reference, unsupported
 
 
