@@ -1,11 +1,10 @@
-"""Losses on maps: lists, hand-made values, the second derivative, distillation."""
+"""Losses on maps: lists, values by hand, the second derivative, and wrong arguments."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional as F
 
 import regard
 from regard.papers.attention_transfer.mechanism import sensitivity
@@ -84,17 +83,7 @@ def test_a_mirrored_network_is_symmetric() -> None:
     assert loss == 0
 
 
-def test_distillation() -> None:
-    student, teacher, labels = torch.randn(5, 7), torch.randn(5, 7), torch.randint(7, (5,))
-    module = regard.create("distillation", temperature=3.0, alpha=0.25)
-    soft = F.kl_div((student / 3).log_softmax(1), (teacher / 3).softmax(1), reduction="batchmean") * 9
-    hard = F.cross_entropy(student, labels)
-    torch.testing.assert_close(module(student, teacher, labels), 0.25 * soft + 0.75 * hard)
-    torch.testing.assert_close(module(student, teacher, F.one_hot(labels, 7).float()), 0.25 * soft + 0.75 * hard)
-    torch.testing.assert_close(module(student, teacher), soft)
-    torch.testing.assert_close(module(student, student + 2), torch.tensor(0.0))
-    for kwargs, message in (({"temperature": 0}, "temperature=0"), ({"alpha": 1.5}, "alpha=1.5")):
-        with pytest.raises(ValueError, match=message):
-            regard.create("distillation", **kwargs)
-    with pytest.raises(ValueError, match="must agree"):
-        module(student, teacher[:, :5], labels)
+@pytest.mark.parametrize(("wrong", "says"), [({"depth": 12}, r"6 n \+ 4"), ({"width": 0.01}, "1/16")])
+def test_wrong_arguments_of_the_network_are_named(wrong: dict[str, float], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        regard.create("wide_resnet", **wrong)

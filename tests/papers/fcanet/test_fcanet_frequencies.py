@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 from regard import attach, data
 from regard.papers.fcanet.frequencies import FREQUENCIES, Ranking, rank_frequencies
 from regard.papers.fcanet.mechanism import FrequencyChannel, cosine, frequency_set
+from regard.papers.resnet.network import PaperNetwork
 from regard.tasks.classify import Classify
 from regard.training.loop import Plan, fit
 
@@ -148,3 +149,9 @@ def test_ranking_on_the_embedded_digits() -> None:
     assert ranking.together[1] == next(iter(ranking.scores.values()))  # the best alone, trained once more
     assert len(set(ranking.scores.values())) > 1, "frequencies make no difference"
     assert rank() == ranking
+
+
+def test_frequencies_are_those_of_maps_at_224() -> None:
+    with torch.device("meta"):
+        stages = PaperNetwork(name="fcanet50").stages
+    assert [stage[0].attention.size for stage in stages] == [(56, 56), (28, 28), (14, 14), (7, 7)]

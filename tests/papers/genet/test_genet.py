@@ -9,6 +9,7 @@ import torch
 
 from regard import attach, watch
 from regard.papers.genet.mechanism import GatherExcite
+from regard.papers.resnet.network import PaperNetwork
 
 
 @pytest.mark.parametrize("extent", [2, 4, 8])
@@ -54,3 +55,22 @@ def test_a_kernel_for_the_whole_map_wants_its_size() -> None:
 def test_extents_are_powers_of_two(extent: int) -> None:
     with pytest.raises(ValueError, match=f"extent={extent}"):
         GatherExcite(6, extent=extent)
+
+
+@pytest.mark.parametrize("extent", [2, 4, 8])
+def test_an_extent_costs_a_convolution_and_a_norm_for_each_halving(extent: int) -> None:
+    with torch.device("meta"):
+        plain, free, learned = (
+            sum(parameter.numel() for parameter in PaperNetwork(name=f"ge_resnet50_{name}").parameters())
+            for name in ("theta_minus", f"theta_minus_e{extent}", f"theta_e{extent}")
+        )
+    channels = 3 * 256 + 4 * 512 + 6 * 1024 + 3 * 2048
+    assert free == plain
+    assert learned - plain == (9 + 2) * channels * {2: 1, 4: 2, 8: 3}[extent]
+
+
+def test_a_gate_of_one_size_refuses_another() -> None:
+    network = PaperNetwork(name="ge_resnet50_theta", width=16, blocks=(1,), image_size=32).eval()
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 1000)
+    with pytest.raises(ValueError, match="8"):
+        network(torch.zeros(1, 3, 40, 40))

@@ -1,4 +1,4 @@
-"""Which parts hear of which, and how near positions weigh."""
+"""Interaction-aggregation-update: which parts hear of which, one frame and many rows, and wrong arguments."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import torch
 
 import regard
 from regard import watch
-from regard.papers.ianet.mechanism import nearness
 
 
 def relation(frames: int, parts: int) -> torch.Tensor:
@@ -64,16 +63,3 @@ def test_says_what_does_not_fit() -> None:
         regard.create("iau", channels=6, dims=1)
     with pytest.raises(ValueError, match="dims=3 takes 5 axes"):
         regard.create("iau", channels=6, dims=3)(torch.randn(2, 6, 7, 5))
-    with pytest.raises(ValueError, match="widths"):
-        regard.create("ia", channels=6, widths=(0.0, 1.0))
-    with pytest.raises(ValueError, match="at least one unit"):
-        regard.create("ia", channels=6, spatial=False, channel=False)
-
-
-def test_nearness_of_a_plane_is_the_product_of_its_sides() -> None:
-    height, width, (a, b) = 5, 3, (4.0, 2.0)
-    one = torch.ones((), dtype=torch.double)
-    y, x = torch.arange(height).repeat_interleave(width), torch.arange(width).repeat(height)
-    apart = (y[:, None] - y) ** 2 / (2 * a**2) + (x[:, None] - x) ** 2 / (2 * b**2)
-    product = torch.kron(nearness(height, a, like=one), nearness(width, b, like=one))
-    torch.testing.assert_close(product, (-apart.double()).softmax(-1))
