@@ -209,7 +209,7 @@ def test_every_word_of_a_label_is_in_the_vocabulary(entry: catalog.Entry) -> Non
     assert entry.driven_by in vocabulary.DRIVEN_BY
     assert entry.reach is None or entry.reach in vocabulary.REACHES
     assert entry.parity in vocabulary.PARITIES
-    assert set(entry.excused) <= set(vocabulary.LAWS)
+    assert set(entry.exempt) <= set(vocabulary.LAWS)
 
 
 def test_what_relates_pairs_says_so() -> None:

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import re
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 import torch
 import typer
 from PIL import Image
+from rich.console import Console
 from safetensors.torch import save_file
 
-from regard import catalog, cli
+from regard import catalog, cli, published
+from regard.catalog import costs, recipes
+from regard.cli import browsing, holding
 
 OWN = """
 import torch
@@ -72,13 +78,34 @@ def test_the_commands() -> None:
 @pytest.mark.parametrize("words", commands(), ids=" ".join)
 def test_every_help_has_an_example(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
     assert run(*words, "--help") == 0
-    text = " ".join(capsys.readouterr().out.split())
-    assert f"Example: regard {' '.join(words)}" in text
+    text = capsys.readouterr().out
+    assert f"Example: regard {' '.join(words)}" in " ".join(text.split())
+    assert run(*words, "-h") == 0
+    assert capsys.readouterr().out == text
+
+
+@pytest.mark.parametrize("words", [(), ("published",)], ids=" ".join)
+def test_groups_have_help_in_both_spellings(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    for option in ("-h", "--help"):
+        assert run(*words, option) == 0
+        assert "Usage: regard" in capsys.readouterr().out
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("--version") == 0
     assert capsys.readouterr().out == "regard 0.1.0\n"
+
+
+def terminal(monkeypatch: pytest.MonkeyPatch, width: int) -> io.StringIO:
+    """What `regard list` and its like print on a terminal of that width."""
+    text = io.StringIO()
+    console = Console(file=text, force_terminal=True, width=width, color_system=None)
+    monkeypatch.setattr(browsing, "out", console)
+    return text
+
+
+def names_of(text: str) -> list[str]:
+    return [line.split()[0] for line in text.splitlines()]
 
 
 def test_list_as_json_has_every_entry_and_fact(capsys: pytest.CaptureFixture[str]) -> None:
@@ -87,42 +114,160 @@ def test_list_as_json_has_every_entry_and_fact(capsys: pytest.CaptureFixture[str
     assert [row["name"] for row in rows] == [entry.name for entry in catalog.entries()]
     se = next(row for row in rows if row["name"] == "se")
     assert se["url"] == "https://arxiv.org/abs/1709.01507"
-    assert se["maps"] == {"channel": "B C 1 1"} and se["inputs"] == ["B C H W"] and se["drop_in"] is True
+    assert se["maps"] == {"channel": "B C 1 1"} and se["inputs"] == ["B C H W"] and se["attachable"] is True
+    assert se["import"] == "regard.papers.senet.mechanism.SqueezeExcite"
+    assert se["parameters"] == ["channels", "reduction", "hidden", "bias"]
+    told = {field.name for field in fields(catalog.Entry)} - {"paper", "target", "kwargs", "sizes", "exported"}
+    assert told <= se.keys()
+    assert {field.name for field in fields(catalog.Paper)} - {"arxiv", "doi"} <= se.keys()
+
+
+def test_list_is_one_line_an_entry_and_whole_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("list") == 0
+    text = capsys.readouterr().out
+    assert names_of(text) == [entry.name for entry in catalog.entries()]
+    for line, entry in zip(text.splitlines(), catalog.entries(), strict=True):
+        assert line.endswith(entry.summary)
+        assert f" {entry.paper.year} {'•' if entry.drop_in else ' '} {'+'.join(entry.domains)} " in line
+    assert "\x1b" not in text and "[" not in text.replace("[max", "")
+
+
+def test_list_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = terminal(monkeypatch, 80)
+    assert run("list") == 0
+    *lines, empty, remark = text.getvalue().splitlines()
+    assert names_of("\n".join(lines)) == [entry.name for entry in catalog.entries()]
+    assert max(map(len, lines)) <= 80 and sum(line.endswith("…") for line in lines) > 20
+    assert "se                   2018 • channel" in "\n".join(lines)
+    assert not empty and remark.startswith("• can be attached")
 
 
 def test_list_narrows(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("list", "--domain", "self", "--soft", "--since", "2018", "--json") == 0
-    assert "nonlocal" in {row["name"] for row in json.loads(capsys.readouterr().out)}
-    assert run("list", "--domain", "channel") == 0
-    text = capsys.readouterr().out
-    assert "cbam" in text
-    assert "nonlocal" not in text
+    ways: dict[tuple[str, ...], dict[str, object]] = {
+        ("*eca*",): {"pattern": "*eca*"},
+        ("--domain", "self", "--soft", "--since", "2018"): {"domain": "self", "soft": True, "since": 2018},
+        ("--hard", "--until", "2016"): {"soft": False, "until": 2016},
+        ("--domain", "channel+spatial"): {"domain": ("channel", "spatial")},
+        ("--domain", "channel", "--domain", "spatial"): {"domain": "mixed"},
+        ("--domain", "mixed", "--attachable"): {"mixed": True, "attachable": True},
+        ("--not-attachable", "--task", "segmentation"): {"attachable": False, "task": "segmentation"},
+        ("--acts-on", "image", "--kind", "focus"): {"acts_on": "image", "kind": "focus"},
+        ("--grain", "value"): {"grain": "value"},
+        ("--driven-by", "bottom-up"): {"driven_by": "bottom-up"},
+        ("--reach", "point to region"): {"reach": "point to region"},
+    }
+    for words, conditions in ways.items():
+        assert run("list", *words) == 0
+        found = [entry.name for entry in catalog.find(**conditions)]  # type: ignore[arg-type]
+        assert found
+        assert names_of(capsys.readouterr().out) == found, words
     assert run("list", "--since", "2999") == 0
     assert "Nothing" in capsys.readouterr().out
 
 
+def test_list_of_networks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("list", "--networks") == 0
+    text = capsys.readouterr().out
+    assert names_of(text) == list(catalog.networks()) and len(names_of(text)) == 97
+    assert [line.split()[1] for line in text.splitlines()] == list(catalog.networks().values())
+    assert "se_resnet50" in text and "senet" in text and "Squeeze-and-Excitation Networks" in text
+    assert run("list", "--networks", "fcanet*") == 0
+    assert names_of(capsys.readouterr().out) == ["fcanet34", "fcanet50", "fcanet101", "fcanet152"]
+    assert run("list", "--networks", "--domain", "branch", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [
+        {"name": name, "folder": "sknet", "title": "Selective Kernel Networks"} for name in ("sknet50", "sknet101")
+    ]
+    assert run("list", "--networks", "nothing*") == 0
+    assert "No network" in capsys.readouterr().out
+    narrow = terminal(monkeypatch, 50)
+    assert run("list", "--networks") == 0
+    assert max(map(len, narrow.getvalue().splitlines())) == 50
+
+
 def test_list_with_a_wrong_domain(capsys: pytest.CaptureFixture[str]) -> None:
-    assert fails(capsys, "list", "--domain", "chanel") == "regard: no domain 'chanel'; did you mean channel or scale?"
+    assert fails(capsys, "list", "--domain", "chanel") == (
+        "regard: no domain 'chanel'; did you mean channel, scale or category?"
+    )
 
 
 def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", "cbam") == 0
     text = capsys.readouterr().out
-    for part in ("arXiv:1807.06521", "M_c = σ(", "Deviations:", "B 1 H W", "parameters"):
+    for part in ("arXiv:1807.06521", "M_c = σ(", "Deviations:", "B 1 H W", "8,564 parameters; 647 kFLOP", "Place:"):
         assert part in text
+    assert "cbam_resnet50_cifar" in text
     assert run("show", "se", "--json") == 0
     # two 1x1 convolutions with biases and the default reduction of 16
-    assert json.loads(capsys.readouterr().out)["cost"]["parameters"] == 256 * 16 + 16 + 16 * 256 + 256
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["cost"]["parameters"] == 256 * 16 + 16 + 16 * 256 + 256
+    assert facts["cost"]["flops"] == 2 * (256 * 16 + 16 * 256)
+    assert facts["header"].startswith("Channel gate") and facts["tasks"] == ["classification", "detection"]
+    assert run("show", "SE-Net") == 0
+    assert capsys.readouterr().out.startswith("se  Channel gate")
+
+
+def test_show_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = terminal(monkeypatch, 80)
+    assert run("show", "itti") == 0
+    lines = text.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    header = catalog.get("itti").header
+    assert all(word in text.getvalue() for word in header.partition("\n\n")[2].split()), "nothing is lost"
+    equations = [
+        line for line in header.partition("\nPlace:")[0].splitlines() if line[:4].isspace() and len(line) <= 80
+    ]
+    assert equations and set(equations) <= set(lines), "equations that fit stay as they are"
+
+
+@pytest.mark.parametrize(
+    ("flops", "text"),
+    [
+        (0, "0 FLOP"), (7, "7 FLOP"), (999, "999 FLOP"), (1000, "1 kFLOP"), (45_416, "45.4 kFLOP"),
+        (999_499, "999 kFLOP"), (999_500, "1 MFLOP"), (6_178_471_936, "6.18 GFLOP"), (5 * 10**15, "5 PFLOP"),
+    ],
+)  # fmt: skip
+def test_operations_have_a_unit_by_their_size(flops: int, text: str) -> None:
+    assert costs.in_units(flops) == text
+
+
+def test_a_cost_without_operations_says_so() -> None:
+    cost = costs.Cost(input="1 × 3", parameters=0, flops=0)
+    assert str(cost) == "no parameters; no convolutions and matrix products, for 1 × 3"
 
 
 @pytest.mark.parametrize("entry", [entry.name for entry in catalog.entries()])
 def test_show_knows_every_entry(entry: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("show", entry) == 0
-    assert entry in capsys.readouterr().out
+    text = capsys.readouterr().out
+    assert text.startswith(f"{entry}  ")
+    assert re.search(r"^cost +(no|[\d,]+) parameters; .* for [\d, ×]+$", text, flags=re.MULTILINE)
+    assert not re.search(r"\b0\.?0* .?FLOP", text)
 
 
 def test_show_with_a_wrong_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert fails(capsys, "show", "cbamm").startswith("regard: no entry 'cbamm'; did you mean cbam")
+
+
+def test_recipes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    listings = recipes.listings()
+    assert run("recipes") == 0
+    text = capsys.readouterr().out
+    assert names_of(text) == [listing.name for listing in listings]
+    for line, listing in zip(text.splitlines(), listings, strict=True):
+        assert listing.summary in line and f" {listing.system} " in line and listing.data in line
+        assert listing.claim is None or listing.claim.where in line
+    assert run("recipes", "ram-*", "--json") == 0
+    assert [row["name"] for row in json.loads(capsys.readouterr().out)] == [
+        "ram-mnist", "ram-translated", "ram-cluttered",
+    ]  # fmt: skip
+    assert run("recipes", "ram-mnist") == 0
+    assert "paper   error 1.12 (Table 1a" in capsys.readouterr().out
+    assert fails(capsys, "recipes", "ram-mnits").startswith("regard: no recipe 'ram-mnits'; did you mean ram-mnist")
+    assert run("recipes", "nothing*") == 0
+    assert "No recipe" in capsys.readouterr().out
+    narrow = terminal(monkeypatch, 80)
+    assert run("recipes") == 0
+    assert max(map(len, narrow.getvalue().splitlines())) <= 80
 
 
 @pytest.fixture
@@ -174,6 +319,10 @@ def test_an_argument_of_a_system_may_have_the_name_of_an_option(
 def test_look_with_wrong_input(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["look", photograph, "--with", "se", "--out", tmp_path / "o"]
     assert "did you mean" in fails(capsys, *words, "--on", "resnet1888")
+    assert "--with se: no argument 'redution'; did you mean reduction" in fails(
+        capsys, *words, "--kwargs", '{"redution": 4}'
+    )
+    assert "no network is named" in fails(capsys, "look", photograph)
     assert "no entry 'see'" in fails(capsys, "look", photograph, "--with", "see", "--on", "test_resnet")
     (tmp_path / "text.png").write_text("not an image")
     assert "text.png" in fails(capsys, "look", tmp_path / "text.png", "--with", "se", "--on", "test_resnet")
@@ -200,18 +349,25 @@ def test_check_with_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "no class 'Sonud'; did you mean Sound" in fails(capsys, "check", f"{tmp_path / 'own_module.py'}:Sonud")
     assert "no file" in fails(capsys, "check", f"{tmp_path / 'absent.py'}:Sound")
     assert "is not JSON" in fails(capsys, "check", "se", "--kwargs", "{channels: 3}")
-    assert "has to be a JSON object" in fails(capsys, "check", "se", "--kwargs", "[3]")
+    assert "a JSON object is accepted" in fails(capsys, "check", "se", "--kwargs", "[3]")
     assert "no law 'shape'; did you mean shapes" in fails(capsys, "check", "se", "--law", "shape")
-    (tmp_path / "broken_module.py").write_text("import no_such_package")
+    (tmp_path / "broken_module.py").write_text("import no_such_package\nclass X: pass")
     assert "cannot be imported: ModuleNotFoundError" in fails(capsys, "check", f"{tmp_path / 'broken_module.py'}:X")
 
 
-def test_published(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_published(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("published", "list") == 0
     everything = capsys.readouterr().out
     assert "se/moskomule.senet.pytorch/SELayer (channel, reduction=16) -> se" in everything
     assert run("published", "list", "cbam") == 0
     assert set(re.findall(r"-> (\w+)", capsys.readouterr().out)) == {"cbam"}
+    assert len(everything.splitlines()) == len(published.references())
+    text = io.StringIO()
+    monkeypatch.setattr(holding, "out", Console(file=text, force_terminal=True, width=80, color_system=None))
+    assert run("published", "list") == 0
+    lines = text.getvalue().splitlines()
+    assert len(lines) == len(published.references()) and max(map(len, lines)) <= 80
+    monkeypatch.undo()
     torch.save({"se.fc.0.weight": torch.zeros(2, 8), "se.fc.2.weight": torch.zeros(8, 2)}, tmp_path / "a.pth")
     words = ["published", "convert", tmp_path / "a.pth", tmp_path / "b.safetensors", "--prefix", "se.",
              "--args", '{"channel": 8, "reduction": 4}']  # fmt: skip
@@ -281,3 +437,113 @@ def test_an_error_is_one_line_and_debug_shows_the_traceback() -> None:
 def test_a_wrong_option_is_told_by_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list", "--domian", "channel") == 2
     assert "--domian" in capsys.readouterr().err
+
+
+MISTAKES = {
+    "list --domain chanel": "did you mean channel",
+    "list --grain pixel": "no grain 'pixel'; did you mean item, channel or position?",
+    "list --networks --task segment": "did you mean segmentation",
+    "show cbamm": "did you mean cbam",
+    "recipes ram-mnits": "did you mean ram-mnist",
+    "look absent.png --with se": "no file or folder 'absent.png'",
+    "look photo.png": "no network is named",
+    "look photo.png --with see": "no entry 'see'",
+    "look photo.png --with cbam --kwargs {channels:3}": "is not JSON",
+    'look photo.png --with cbam --kwargs {"kernel":3}': "did you mean kernel_size",
+    "look photo.png --with cbam --weights absent": "no file or folder 'absent'",
+    "look photo.png --with cbam --image-size 0": "--image-size=0: a whole number of at least 1 is accepted",
+    "gaze absent --with cbam": "no file or folder 'absent'",
+    "gaze . --with cbam --limit 1": "--limit=1: a whole number of at least 2",
+    "gaze . --with cbam --blur 1": "--blur=1: a share",
+    "gaze . --with cbam --part test": "--part='test': train or val is accepted",
+    "gaze . --with cbam --convention mine": "--convention='mine': mit or pysaliency",
+    "check sse2": "no entry 'sse2'; did you mean sse",
+    "check absent.py:Own": "no file 'absent.py'",
+    "check own.py:Sonud": "no class 'Sonud'; did you mean Sound",
+    "check se --law shape": "no law 'shape'; did you mean shapes",
+    "check se --channels 0": "--channels=0",
+    "check se --inputs B,C": "--inputs='B,C': axes",
+    "check se --kwargs [3]": "a JSON object is accepted",
+    "published list sse2": "no entry 'sse2'",
+    "published convert absent.pth new.safetensors --reference se/a/B": "no file or folder 'absent.pth'",
+    "published convert photo.png own.py --reference se/a/B": "own.py exists",
+    "published convert photo.png new.safetensors --reference se": "no published module 'se'",
+    "published convert photo.png new.safetensors --reference se/a/B --args {": "is not JSON",
+    "eval --weights absent": "no file or folder 'absent'",
+    "eval --weights . --data absent": "no file or folder 'absent'",
+    "eval --weights . --device gpu": "--device='gpu'",
+    "eval --weights . ram-mnits": "did you mean ram-mnist",
+}
+
+PROBE = """
+import json, sys
+from regard import cli
+from regard.cli import browsing, holding, looking
+for words in json.loads(sys.stdin.read()):
+    try:
+        cli.main(words)
+    except SystemExit as end:
+        assert end.code not in (0, None), words
+    heavy = [name for name in ("torch", "timm", "numpy", "scipy", "sklearn") if name in sys.modules]
+    assert not heavy, f"{words} loads {heavy}"
+    print("done", file=sys.stderr)
+"""
+
+
+def test_mistakes_are_answered_before_torch_is_loaded(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    Image.new("RGB", (3, 2)).save(tmp_path / "photo.png")
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        input=json.dumps([line.split(" ") for line in MISTAKES]),
+        cwd=tmp_path, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    answers = result.stderr.strip().removesuffix("done").split("done\n")
+    for (words, message), answer in zip(MISTAKES.items(), answers, strict=True):
+        assert answer.startswith("regard: ") and message in answer, (words, answer)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own.py", "photo.png"]
+
+
+@pytest.mark.parametrize(
+    "words", ["list", "list --json", "list --networks", "show se", "recipes", "--version", "train -h"]
+)
+def test_what_needs_no_torch_loads_none(words: str) -> None:
+    probe = f"import sys; from regard import cli\ntry: cli.main({words.split()})\nexcept SystemExit as end:\n"
+    probe += "    assert not end.code\nassert not {'torch', 'timm', 'numpy'} & set(sys.modules), sorted(sys.modules)"
+    result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
+    assert result.returncode == 0 and result.stdout, result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("regard sh", {"show"}),
+        ("regard show cb", {"cbam"}),
+        ("regard list --domain channel+sp", {"channel+spatial"}),
+        ("regard list --grain v", {"value"}),
+        ("regard list --task medical", {"medical imaging"}),
+        ("regard look x.png --with ec", {"eca", "eca_ns"}),
+        ("regard check se --law exp", {"exports", "exports_to_onnx"}),
+        ("regard recipes ram-m", {"ram-mnist"}),
+        ("regard eval ltpa-n", {"ltpa-none"}),
+        ("regard published list gau", {"gau"}),
+    ],
+)
+def test_the_shell_completes(line: str, offered: set[str]) -> None:
+    words = line.split(" ")
+    environment = {
+        **os.environ, "_REGARD_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1),
+    }  # fmt: skip
+    result = subprocess.run(
+        [sys.executable, "-m", "regard"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert set(result.stdout.splitlines()) == offered, result.stderr
+
+
+def test_completion_can_be_shown() -> None:
+    environment = {**os.environ, "_REGARD_COMPLETE": "source_bash"}
+    result = subprocess.run(
+        [sys.executable, "-m", "regard"], env=environment, capture_output=True, text=True, check=False
+    )
+    assert "complete -o default -F _regard_completion regard" in result.stdout

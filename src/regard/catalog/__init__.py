@@ -87,13 +87,15 @@ class Entry:
         kwargs: the smallest instance that means something.
         inputs, outputs: axes of each positional input, and of each output: letters, whole numbers, multiples (`2H`)
             and quotients, rounded up (`H/2`). An input that starts with `bool` is a mask, true where something is
-            seen. A letter of an output that no input has may be of any size; no axes at all are a single number.
+            seen; one that starts with `word<V>` holds whole numbers below V, a number or a letter of `sizes` (then
+            `kwargs` name the same number). A letter of an output that no input has may be of any size; no axes at all
+            are a single number.
         options: every non-default setting, once.
-        least: the smallest sizes of the last axes of the first input that are accepted.
+        least: the smallest accepted sizes of the last axes of the first input, batch and channels not counted.
         sizes: letter -> size, where the arguments fix it; C is `channels` where there are any.
         exported: the smallest side of a map that a program exported for open sizes takes; more than 4 for what halves
             its map several times.
-        excused: law -> reason, for exemptions from laws that cannot hold; a test asks that the law really fails.
+        exempt: law -> reason, for exemptions from laws that cannot hold; a test asks that the law really fails.
         code: the authors' published code, as `owner/repository`.
         parity: `exact`, recorded outputs of the authors' code are matched; `transcribed`, no such code is public.
     """
@@ -118,7 +120,7 @@ class Entry:
     least: tuple[int, ...] = (1, 1)
     sizes: Mapping[str, int] = field(default_factory=dict)
     exported: int = 4
-    excused: Mapping[str, str] = field(default_factory=dict)
+    exempt: Mapping[str, str] = field(default_factory=dict)
     code: str | None = None
     parity: str = "exact"
 
@@ -170,20 +172,15 @@ class Entry:
             for option in (default, *self.options)
         )
 
-    @cached_property
-    def _tree(self) -> ast.Module:
-        """The file that implements it, read without importing it."""
-        path = Path(__file__).parent.parent.joinpath(*self.target.partition(":")[0].split("."))
-        return ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
-
-    @cached_property
+    @property
     def _classes(self) -> Mapping[str, ast.ClassDef]:
-        return {node.name: node for node in self._tree.body if isinstance(node, ast.ClassDef)}
+        body = _parsed(self.target.partition(":")[0]).body
+        return {node.name: node for node in body if isinstance(node, ast.ClassDef)}
 
     @property
     def header(self) -> str:
         """The header docstring of the file that implements it."""
-        return ast.get_docstring(self._tree) or ""
+        return ast.get_docstring(_parsed(self.target.partition(":")[0])) or ""
 
     @property
     def summary(self) -> str:
@@ -220,6 +217,13 @@ class Entry:
         """The class; this is what imports torch."""
         module, _, name = self.target.partition(":")
         return getattr(importlib.import_module(f"regard.{module}"), name)
+
+
+@cache
+def _parsed(module: str) -> ast.Module:
+    """The file of a class, read without importing it."""
+    path = FOLDER.parent.joinpath(*module.split("."))
+    return ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
 
 
 @cache

@@ -39,7 +39,7 @@ class Cost:
 
 def in_units(flops: int) -> str:
     """A number of operations in the unit that leaves one to three digits before the point."""
-    units = ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP")
+    units = ("FLOP", "kFLOP", "MFLOP", "GFLOP", "TFLOP", "PFLOP")
     power = 0
     while power < len(units) - 1 and flops >= 999.5 * 1000**power:
         power += 1

@@ -49,7 +49,7 @@ def facts(entry: Entry) -> dict[str, Any]:
         "inputs": list(entry.inputs),
         "outputs": list(entry.outputs),
         "least": list(entry.least),
-        "excused": dict(entry.excused),
+        "exempt": dict(entry.exempt),
         "title": paper.title,
         "authors": paper.authors,
         "venue": paper.venue,
@@ -110,7 +110,7 @@ def shown(entry: Entry, cost: Cost | None, width: int | None) -> Iterator[str]:
 
 
 def _wrapped(text: str, width: int | None) -> Iterator[str]:
-    """A header: its paragraphs and sections filled to the width, its equations as they are."""
+    """A header: its paragraphs and sections filled to the width, its equations as they are where they fit."""
     if width is None:
         yield from (*text.strip().splitlines(), "")
         return
@@ -123,7 +123,8 @@ def _wrapped(text: str, width: int | None) -> Iterator[str]:
             yield from _filled(" ".join(paragraph), width, "    " if section else "")
             paragraph, section = [], starts
         if not line or (indented and not section):
-            yield line if len(line) <= width else "    " + re.sub(" {3,}", "  ", line.strip())
+            close = "    " + re.sub(" {3,}", "  ", line.strip())  # what stood in columns, closer together
+            yield from [line] if len(line) <= width else _filled(close, width, "        ")
         else:
             paragraph.append(line.strip())
 

@@ -67,7 +67,7 @@ ENTRIES: tuple[Entry, ...] = (
         kwargs={"channels": 3, "classes": 4, "depth": 10, "width": 0.25},
         outputs=("B 4",),
         options=(Option({"depth": 22, "width": 1.0, "stem_stride": 2}),),
-        excused={"low_precision": "the residual sums of large images, or of many layers, leave the range of float16"},
+        exempt={"low_precision": "the residual sums of large images, or of many layers, leave the range of float16"},
         exported=16,
         code="szagoruyko/attention-transfer",
     ),

@@ -36,7 +36,7 @@ ENTRIES: tuple[Entry, ...] = (
             ),
         ),
         least=(2, 2),
-        excused={
+        exempt={
             "exports": "how many scales there are follows from the size",
             "exports_to_onnx": "how many scales there are follows from the size",
         },

@@ -25,7 +25,7 @@ ENTRIES: tuple[Entry, ...] = (
         kwargs={"channels": 2, "hidden": 5},
         outputs=("B N 5",),
         options=(Option({"shown": 3}),),
-        excused={
+        exempt={
             "exports": "which windows there are follows from the size",
             "exports_to_onnx": "which windows there are follows from the size",
         },

@@ -93,7 +93,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"convolutions": (1, 2, 1, 1, 1), "aggregation": "deep_supervision"}, outputs=("B 3",) * 4),
             Option({"norm": False, "normalization": "softmax", "aggregation": "separate"}, outputs=("B 3",) * 3),
         ),
-        excused={"gradients_reach": "a gate on the single position that is left of a small image has nothing to weigh"},
+        exempt={"gradients_reach": "a gate on the single position that is left of a small image has nothing to weigh"},
         exported=32,
         code="ozan-oktay/Attention-Gated-Networks",
     ),
