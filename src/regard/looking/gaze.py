@@ -34,6 +34,7 @@ from regard.data import images
 from regard.data.fixations import SIGMA, Viewed, counted, density
 from regard.looking.photographs import scaled
 from regard.metrics import fixations as scores
+from regard.ops.seeds import seeded
 from regard.saved.opening import Network, open_network
 from regard.viewing import spatial
 
@@ -175,8 +176,7 @@ def gaze(
         if limit < 2:
             raise ValueError(f"limit={limit}: two images are the least")
         viewed = tuple(viewed[round(i)] for i in np.linspace(0, len(viewed) - 1, min(limit, len(viewed))))
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = open_network(
             mechanism,
             backbone=backbone,

@@ -25,7 +25,7 @@ from torch import Generator, nn
 
 from regard.catalog.recipes import Listing
 from regard.data.batches import as_sample
-from regard.ops.seeds import mixed
+from regard.ops.seeds import mixed, seeded
 from regard.saved import description as trained
 from regard.saved.description import Trained
 from regard.saved.files import write_whole
@@ -65,8 +65,7 @@ def train(
     """
     began = time.perf_counter()
     network = describe(recipe, name=listing.name, changes=changes)  # what cannot be written fails before the training
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mixed("recipe", listing.name, seed))
+    with seeded(mixed("recipe", listing.name, seed)):
         model = recipe.build()
     if recipe.prepare is not None:
         recipe.prepare(model)
