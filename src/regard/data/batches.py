@@ -229,8 +229,8 @@ class Identities:
             members.setdefault(int(label), []).append(i)
         people, count = batch_size // self.samples, math.ceil(len(data) / batch_size)
         if len(members) < people:
-            raise ValueError(f"batch_size={batch_size} with samples={self.samples}: {people} identities, there are "
-                             f"{len(members)}")  # fmt: skip
+            needed = f"batch_size={batch_size} with samples={self.samples} needs {people} identities"
+            raise ValueError(f"{needed}, the data have {len(members)}")
         turns = {label: _in_turn(own, ("samples", seed, epoch, label)) for label, own in members.items()}
         labels = _distinct(sorted(members), people, count, ("identities", seed, epoch))
         return [[next(turns[label]) for label in chosen for _ in range(self.samples)] for chosen in labels]
