@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 
+from regard.data.batches import Batch
 from regard.data.fixations import counted, density
-from regard.papers.objectness import task as proposals
-from regard.tasks import fixations, salient_objects
+from regard.metrics import fixations, proposals, salient_objects
+from regard.metrics.metric import figures
+from regard.tasks.fixations import Fixations
+from regard.tasks.salient_objects import SalientObjects
 
 RECORDED = Path(__file__).parent / "golden_metrics"
 CLOSE = {"rtol": 1e-10, "atol": 1e-12}
@@ -288,37 +292,83 @@ class Shown(torch.nn.Module):
         return self.logits
 
 
+def scored(task: Any, logits: torch.Tensor, **fields: torch.Tensor) -> dict[str, float]:
+    """The task's scores of a model that answers with these logits."""
+    metric = task.metric()
+    metric.update(*task.answers(Shown(logits), Batch(image=logits, **fields)))
+    return figures(metric)
+
+
 def test_the_loss_of_fixations_is_least_at_the_density() -> None:
     counts = torch.zeros(2, 5, 7)
     counts[0, 1, 2] = counts[0, 3, 6] = counts[1, 4, 0] = 1
     human = torch.stack([torch.tensor(density(one, 1.0)) for one in counts.numpy()])
     labels = torch.stack((human, counts), 1).float()
-    images = torch.zeros(2, 3, 5, 7)
-    task = fixations.Fixations()
+    batch = Batch(image=torch.zeros(2, 3, 5, 7), human=labels)
+    task = Fixations()
     right = Shown(human.clamp_min(1e-30).log()[:, None].float())
-    assert task.loss(right, images, labels).item() == pytest.approx(0, abs=1e-4)
+    assert task.loss(right, batch)[0].item() == pytest.approx(0, abs=1e-4)
     model = Shown(torch.zeros(2, 1, 5, 7))
-    before = task.loss(model, images, labels)
+    before, _ = task.loss(model, batch)
     before.backward()
     assert model.logits.grad.isfinite().all() and before.item() > 0.5
-    scores, chance = task.score(right.logits.detach(), labels), task.score(torch.zeros(2, 1, 5, 7), labels)
+    scores, chance = (scored(task, logits.detach(), human=labels) for logits in (right.logits, torch.zeros(2, 1, 5, 7)))
     assert scores["cc"] == pytest.approx(1, abs=1e-4) and chance["cc"] == 0 and chance["auc_judd"] == 0.5
     with pytest.raises(ValueError, match="one map of logits"):
-        task.loss(Shown(torch.zeros(2, 5, 7)), images, labels)
+        task.loss(Shown(torch.zeros(2, 5, 7)), batch)
     with pytest.raises(ValueError, match="has a fixation"):
-        task.score(torch.zeros(2, 1, 5, 7), labels * 0)
+        scored(task, torch.zeros(2, 1, 5, 7), human=labels * 0)
 
 
 def test_the_loss_of_objects_is_least_at_the_mask() -> None:
     masks = torch.zeros(2, 1, 5, 7)
     masks[0, :, 1:3, 2:6] = 1  # the second image has none
-    images = torch.zeros(2, 3, 5, 7)
-    task = salient_objects.SalientObjects()
-    assert task.loss(Shown(masks * 60 - 30), images, masks).item() == pytest.approx(0, abs=1e-5)
+    batch = Batch(image=torch.zeros(2, 3, 5, 7), mask=masks)
+    task = SalientObjects()
+    assert task.loss(Shown(masks * 60 - 30), batch)[0].item() == pytest.approx(0, abs=1e-5)
     model = Shown(torch.zeros(2, 1, 5, 7))
-    before = task.loss(model, images, masks)
+    before, _ = task.loss(model, batch)
     before.backward()
     assert model.logits.grad.isfinite().all() and before.item() > 0.5
-    assert task.score(masks * 60 - 30, masks)["mae"] == pytest.approx(0, abs=1e-6)
+    assert scored(task, masks * 60 - 30, mask=masks)["mae"] == pytest.approx(0, abs=1e-6)
     with pytest.raises(ValueError, match="overlap=-1"):
-        salient_objects.SalientObjects(overlap=-1)
+        SalientObjects(overlap=-1)
+
+
+def test_objects_are_scored_at_the_size_of_their_own_masks() -> None:
+    own = [torch.zeros(10, 14, dtype=torch.bool), torch.zeros(7, 5, dtype=torch.bool)]
+    own[0][2:6, 4:12] = own[1][3:, 1:4] = True
+    logits = torch.randn(2, 1, 5, 7, generator=torch.Generator().manual_seed(0))
+    metric = salient_objects.ObjectScores()
+    maps, truths = SalientObjects().answers(Shown(logits), Batch(image=logits, mask=torch.zeros(2, 1, 5, 7), truth=own))
+    assert [tuple(one.shape) for one in maps] == [(10, 14), (7, 5)]
+    metric.update(maps, truths)
+    each = [salient_objects.measures(p, g) for p, g in zip(maps, own, strict=True)]
+    assert metric.compute() == pytest.approx(salient_objects.averaged(each).scores())
+
+
+def test_metrics_of_several_processes_are_brought_together() -> None:
+    random = np.random.default_rng(0)
+    maps, human = random.random((5, 4, 6)), random.random((5, 4, 6))
+    counts = (random.random((5, 4, 6)) > 0.8).astype(float)
+    counts[3] = 0
+    whole, halves = fixations.FixationScores(), [fixations.FixationScores() for _ in range(2)]
+    whole.update(maps, human, counts)
+    for metric, part in zip(halves, (slice(0, 2), slice(2, 5)), strict=True):
+        metric.update(maps[part], human[part], counts[part])
+    halves[0].merge_state(halves[1])
+    assert halves[0].compute() == pytest.approx(whole.compute())
+    objects = [salient_objects.ObjectScores() for _ in range(3)]
+    for metric, part in zip(objects, (slice(0, 5), slice(0, 2), slice(2, 5)), strict=True):
+        metric.update(maps[part], counts[part] > 0)
+    objects[1].merge_state(objects[2])
+    assert objects[1].compute() == pytest.approx(objects[0].compute())
+    boxes = [proposals.ProposalScores((1, 2)) for _ in range(3)]
+    found, truths = [[[0, 0, 4, 4], [2, 2, 6, 6]], [[1, 1, 5, 5]]], [[[0, 0, 4, 5]], [[3, 3, 9, 9], [1, 1, 5, 4]]]
+    for metric, part in zip(boxes, (slice(0, 2), slice(0, 1), slice(1, 2)), strict=True):
+        metric.update({"": found[part], "other": found[part][::-1]}, truths[part])
+    boxes[1].merge_state(boxes[2])
+    assert boxes[1].compute()["recall_1"] == boxes[0].compute()["recall_1"] == 2 / 3
+    assert set(boxes[0].compute()) == {
+        f"{way}{name}_{k}" for way in ("", "other_") for name in ("recall", "ar", "abo") for k in (1, 2)
+    }

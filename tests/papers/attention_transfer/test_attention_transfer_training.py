@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
 
 from regard.catalog import recipes
+from regard.data.batches import Batch
 from regard.papers.attention_transfer.mechanism import AttentionTransfer
 from regard.papers.attention_transfer.network import WideResNet
 from regard.papers.attention_transfer.task import Pair, Teach, Transfer
@@ -27,6 +30,12 @@ def pair() -> Pair:
     return made.eval()
 
 
+def loss_of(task: Any, model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """The task's loss on a batch of images and labels."""
+    loss, _ = task.loss(model, Batch(image=images, label=labels))
+    return loss
+
+
 IMAGES = torch.randn(5, 2, 12, 8, generator=torch.Generator().manual_seed(1))
 LABELS = torch.tensor([0, 1, 2, 1, 0])
 
@@ -41,13 +50,13 @@ def groups(network: nn.Module, x: torch.Tensor) -> list[torch.Tensor]:
 
 def test_without_weights_it_is_cross_entropy():
     both = pair()
-    loss = Transfer(classes=3).loss(both, IMAGES, LABELS)
+    loss = loss_of(Transfer(classes=3), both, IMAGES, LABELS)
     torch.testing.assert_close(loss, F.cross_entropy(both.student(IMAGES), LABELS))
 
 
 def test_activation_transfer_adds_up_over_the_groups():
     both = pair()
-    loss = Transfer(classes=3, beta=50.0, layers=GROUPS).loss(both, IMAGES, LABELS)
+    loss = loss_of(Transfer(classes=3, beta=50.0, layers=GROUPS), both, IMAGES, LABELS)
     maps = AttentionTransfer(beta=50.0)(groups(both.student, IMAGES), groups(both.teacher, IMAGES))
     torch.testing.assert_close(loss, F.cross_entropy(both.student(IMAGES), LABELS) + maps)
 
@@ -57,12 +66,12 @@ def test_layers_may_have_different_names_in_student_and_teacher():
     both.teacher = nn.Sequential(both.teacher)
     named = Transfer(classes=3, beta=50.0, layers=tuple((name, f"0.{name}") for name in GROUPS))
     alike = Transfer(classes=3, beta=50.0, layers=GROUPS)
-    torch.testing.assert_close(named.loss(both, IMAGES, LABELS), alike.loss(pair(), IMAGES, LABELS))
+    torch.testing.assert_close(loss_of(named, both, IMAGES, LABELS), loss_of(alike, pair(), IMAGES, LABELS))
 
 
 def test_distillation_is_that_of_the_mechanism():
     both = pair()
-    loss = Transfer(classes=3, alpha=0.7, temperature=2.0).loss(both, IMAGES, LABELS)
+    loss = loss_of(Transfer(classes=3, alpha=0.7, temperature=2.0), both, IMAGES, LABELS)
     wanted = Distillation(temperature=2.0, alpha=0.7)(both.student(IMAGES), both.teacher(IMAGES), LABELS)
     torch.testing.assert_close(loss, wanted)
 
@@ -77,7 +86,7 @@ def test_gradient_transfer_is_the_mean_over_images_of_the_distance_of_gradients(
             for network in (both.student, both.teacher)
         )
         wanted = wanted + 3.0 / 2 * (mine - its).square().sum() / len(IMAGES)
-    torch.testing.assert_close(Transfer(classes=3, gamma=3.0).loss(both, IMAGES, LABELS), wanted)
+    torch.testing.assert_close(loss_of(Transfer(classes=3, gamma=3.0), both, IMAGES, LABELS), wanted)
 
 
 @pytest.mark.parametrize("ways", [{"beta": 9.0, "layers": GROUPS}, {"alpha": 0.5}, {"gamma": 2.0}], ids=str)
@@ -86,7 +95,7 @@ def test_only_the_student_learns_and_the_teacher_stays_as_it_is(ways):
     for parameter in both.teacher.parameters():
         parameter.requires_grad_(False)
     before = {name: value.clone() for name, value in both.teacher.state_dict().items()}
-    Transfer(classes=3, **ways).loss(both, IMAGES, LABELS).backward()
+    loss_of(Transfer(classes=3, **ways), both, IMAGES, LABELS).backward()
     assert all(parameter.grad is not None for parameter in both.student.parameters())
     assert all(parameter.grad is None for parameter in both.teacher.parameters())
     assert all(torch.equal(value, before[name]) for name, value in both.teacher.state_dict().items())
@@ -94,7 +103,7 @@ def test_only_the_student_learns_and_the_teacher_stays_as_it_is(ways):
 
 def test_teaching_trains_the_teacher_alone():
     both = pair()
-    Teach(3).loss(both, IMAGES, LABELS).backward()
+    loss_of(Teach(3), both, IMAGES, LABELS).backward()
     assert all(parameter.grad is None for parameter in both.student.parameters())
     assert all(parameter.grad is not None for parameter in both.teacher.parameters())
 
@@ -117,9 +126,9 @@ def test_wrong_settings_are_named(wrong, says):
 
 def test_it_wants_a_pair_and_modules_that_are_there():
     with pytest.raises(ValueError, match="Pair"):
-        Transfer(classes=3).loss(nn.Flatten(), IMAGES, LABELS)
+        loss_of(Transfer(classes=3), nn.Flatten(), IMAGES, LABELS)
     with pytest.raises(ValueError, match=r"no module 'groups\.7'"):
-        Transfer(classes=3, beta=1.0, layers=("groups.7",)).loss(pair(), IMAGES, LABELS)
+        loss_of(Transfer(classes=3, beta=1.0, layers=("groups.7",)), pair(), IMAGES, LABELS)
 
 
 def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path):
