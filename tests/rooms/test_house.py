@@ -5,9 +5,11 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import itertools
 import re
 import subprocess
 import sys
+import textwrap
 import tomllib
 from pathlib import Path
 
@@ -42,7 +44,7 @@ FLOORS = {
     "papers": 7,
     "comparing": 7,
     "looking": 7,
-    "report": 8,
+    "report": 6,
     "cli": 9,
     "__main__": 9,
 }
@@ -221,22 +223,63 @@ def loaded_by(code: str) -> set[str]:
     return set(result.stdout.split())
 
 
+HEAVY = {"torch", "numpy", "scipy", "timm", "PIL", "skimage", "sklearn", "safetensors", "jinja2"}
+
+
 def test_the_catalogue_loads_no_torch() -> None:
-    modules = loaded_by("import regard; [e.header for e in regard.catalog.find(domain='channel')]; dir(regard)")
+    modules = loaded_by(
+        "import regard; [e.header for e in regard.find(domain='channel')]; dir(regard); regard.get('SE-Net').summary; "
+        "from regard.catalog import costs, recipes; costs.costs('senet'); recipes.listings()"
+    )
     outside = {name.partition(".")[0] for name in modules} - set(sys.stdlib_module_names) - {"regard", "__main__"}
-    assert not {name for name in outside if name in ("torch", "numpy", "timm", "PIL", "typer", "rich")}
+    assert not outside & {*HEAVY, "typer", "rich"}
 
 
 def test_the_command_line_answers_help_without_torch() -> None:
-    assert "torch" not in loaded_by("import regard.cli")
+    assert not {name.partition(".")[0] for name in loaded_by("import regard.cli")} & HEAVY
+
+
+PUBLIC = [
+    "Attention", "__version__", "attach", "catalog", "check", "compare", "create", "detach", "draw", "find", "fold",
+    "get", "look", "published", "sites", "watch",
+]  # fmt: skip
 
 
 def test_public_names() -> None:
-    assert regard.__all__ == ["attach", "catalog", "check", "create", "detach", "published", "watch"]
-    for name in regard.__all__:
+    assert dir(regard) == PUBLIC
+    assert sorted(regard.__all__) == PUBLIC
+    for name in PUBLIC:
         assert getattr(regard, name) is not None
-    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
-        regard.nothing  # noqa: B018
+    assert dir(regard) == PUBLIC, "loading a name shows no other"
+    for missing in ("nothing", "core_", "Entry"):
+        with pytest.raises(AttributeError, match=f"module 'regard' has no attribute '{missing}'"):
+            getattr(regard, missing)
+
+
+@pytest.mark.parametrize("name", [name for name in PUBLIC if name != "__version__"])
+def test_a_public_name_begins_its_docstring_with_an_example(name: str) -> None:
+    """A first line that says what it is; then, four spaces in, Python that names it as a user would."""
+    first, empty, *rest = (inspect.getdoc(getattr(regard, name)) or "").splitlines()
+    assert first.endswith(".") and not empty
+    example = list(itertools.takewhile(lambda line: line.startswith("    ") or not line, rest))
+    code = textwrap.dedent("\n".join(example))
+    assert code.strip(), f"regard.{name} has no example"
+    ast.parse(code)
+    assert re.search(rf"\bregard\.{name}\b", code), f"the example of regard.{name} does not use it"
+
+
+def test_type_checkers_see_the_names_that_are_loaded() -> None:
+    """What stands under `if TYPE_CHECKING` and what is loaded at run time are the same."""
+    tree = ast.parse((SOURCE / "__init__.py").read_text(encoding="utf-8"))
+    (block,) = (node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.name: node.module if node.module == "regard" else f"{node.module}:{alias.name}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    homes = {name: "regard" if home == f"regard.{name}:" else home for name, home in regard._HOMES.items()}
+    assert seen == homes
 
 
 def test_the_version_is_stated_once_more_and_alike() -> None:
