@@ -3,8 +3,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OUT ?= regard-report
+GPU := build/gpu
+DEVICE ?= cuda
+MINUTES ?= 20
 
-.PHONY: report test check bench docs clean
+.PHONY: report test check bench gpu docs clean
 
 report: $(INSTALLED)  ## the main job on embedded data: table on the terminal, $(OUT)/report.html
 	$(BIN)/regard compare --out $(OUT)
@@ -21,12 +24,25 @@ check: $(INSTALLED)  ## format, lint, types, generated pages
 bench: $(INSTALLED)  ## paired ratios against peers, behind a correctness gate
 	$(BIN)/python -m benchmarks --out benchmarks/results
 
+gpu: $(GPU)/.installed  ## on a machine with a GPU: its tests, memory and ratios against peers, in MINUTES
+	$(GPU)/bin/python -m benchmarks.gpu --minutes $(MINUTES) --device $(DEVICE)
+
 docs: $(INSTALLED)  ## write the generated pages and the README table anew
 	$(BIN)/python docs/build.py
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable ".[dev]"
+	touch $@
+
+# Stands on the torch that $(PYTHON) has, which is seen through torch.pth and neither installed again nor changed.
+$(GPU)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(GPU)
+	$(PYTHON) -c "import pathlib, torch; print(pathlib.Path(torch.__file__).parents[1])" > $(GPU)/torch.pth
+	mv $(GPU)/torch.pth "$$($(GPU)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+	$(GPU)/bin/python -c "import torch; print(f'torch=={torch.__version__}')" > $(GPU)/constraints.txt
+	grep -Ev '^(torch|torchvision|triton|nvidia-.*|cuda-.*)==' constraints.txt >> $(GPU)/constraints.txt
+	$(GPU)/bin/pip install --quiet --constraint $(GPU)/constraints.txt --editable . pytest pytest-xdist
 	touch $@
 
 clean:

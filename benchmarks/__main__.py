@@ -21,7 +21,7 @@ from regard import catalog
 
 def arguments(line: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--shape", type=_shape, default=Shape(8, 256, 56, 56), metavar="B,C,H,W")
+    parser.add_argument("--shape", type=shape_of, default=Shape(8, 256, 56, 56), metavar="B,C,H,W")
     parser.add_argument("--layout", choices=(*LAYOUTS, "both"), default="both")
     parser.add_argument("--only", type=lambda names: names.split(","), metavar="NAME,…", help="catalogue names")
     parser.add_argument("--threads", type=int, default=1)
@@ -49,7 +49,8 @@ def arguments(line: Sequence[str] | None) -> argparse.Namespace:
     return chosen
 
 
-def _shape(text: str) -> Shape:
+def shape_of(text: str) -> Shape:
+    """`B,C,H,W` as an argument of the command line."""
     try:
         shape = tuple(int(part) for part in text.split(","))
     except ValueError:
@@ -84,14 +85,15 @@ def main(line: Sequence[str] | None = None) -> int:
         for entry in entries:
             for layout in bench.layouts:
                 for peer in peers(entry.name):
-                    result["rows"].append(_row(bench, peer, layout))
-                    _say(result["rows"][-1])
+                    result["rows"].append(row_of(bench, peer, layout))
+                    say(result["rows"][-1])
                 for floor in floors(entry.name):
                     result["floors"].append(bench.distance(floor, layout))
-    print(results.table(result))
+    text = results.table(result)
+    print(text)
     if chosen.out is not None:
         try:
-            results.write(result, chosen.out, f"{chosen.device}-compiled" if chosen.compile else chosen.device)
+            results.write(result, text, chosen.out, f"{chosen.device}-compiled" if chosen.compile else chosen.device)
         except OSError as error:
             print(f"error: --out {chosen.out}: {error.strerror or error}", file=sys.stderr)
             return 1
@@ -104,7 +106,7 @@ def main(line: Sequence[str] | None = None) -> int:
     return 1 if failed else 0
 
 
-def _row(bench: Bench, peer: Peer, layout: str) -> dict[str, Any]:
+def row_of(bench: Bench, peer: Peer, layout: str) -> dict[str, Any]:
     """A row even where our own module raises, so that the rest of a long run is not lost."""
     try:
         return bench.compare(peer, layout)
@@ -113,10 +115,10 @@ def _row(bench: Bench, peer: Peer, layout: str) -> dict[str, Any]:
         return bench.blank(peer, layout) | {"status": "ours fails", "reason": gate.first_line(error)}
 
 
-def _say(row: dict[str, Any]) -> None:
+def say(row: dict[str, Any], setting: str = "") -> None:
     """A line as soon as a row is done; the table comes at the end."""
     times = " ".join(f"{value['median']:.2f}" for value in row.get("time", {}).values())
-    line = f"{row['entry']:9} {row['peer']:60} {row['layout']:13} {row['status']} {times or row['reason']}"
+    line = f"{row['entry']:9} {row['peer']:60} {setting or row['layout']:13} {row['status']} {times or row['reason']}"
     print(line.rstrip(), file=sys.stderr, flush=True)
 
 

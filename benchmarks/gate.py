@@ -6,7 +6,8 @@ inputs, on the shape and in the memory layout that are timed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -40,13 +41,20 @@ def check(ours: nn.Module, theirs: nn.Module, *inputs: Tensor) -> Verdict:
         Refused: the peer raises on these inputs. What ours raises is raised.
     """
     inputs = tuple(tensor.double() if tensor.is_floating_point() else tensor for tensor in inputs)
-    try:
+    with refusing():
         wanted = _Results(theirs, inputs)
-    except Exception as error:  # whatever the peer raises is its answer
-        raise Refused(first_line(error)) from error
     got = _Results(ours, inputs)
     output = _worst(_differences(got.outputs, wanted.outputs), _differences(got.plain, wanted.outputs))
     return Verdict(output, _differences(got.gradients, wanted.gradients))
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Whatever the peer raises in the block is its answer: `Refused`."""
+    try:
+        yield
+    except Exception as error:
+        raise Refused(first_line(error)) from error
 
 
 def first_line(error: Exception) -> str:

@@ -70,7 +70,8 @@ def paired(first: Callable[[], None], second: Callable[[], None], *, seconds: fl
     Interference from the rest of the machine then hits both sides of a ratio alike; an absolute time never recovers
     from it. Short calls are repeated within a sample until the clock's resolution does not matter.
 
-    One thread on CPU is timed by the processor time of this process, which waiting for other processes does not enter.
+    One thread on CPU is timed by the processor time of this process, which waiting for other processes does not enter;
+    a GPU by its own events.
     """
     once = [_time(function, 1, device) for function in (first, second, first, second)][2:]  # the first two warm up
     repeats = [max(1, math.ceil(2e-3 / max(seconds_once, 1e-7))) for seconds_once in once]
@@ -92,19 +93,20 @@ def paired(first: Callable[[], None], second: Callable[[], None], *, seconds: fl
 
 
 def _time(function: Callable[[], None], repeat: int, device: str) -> float:
-    """Seconds for one call."""
-    clock = time.process_time if device == "cpu" and torch.get_num_threads() == 1 else time.perf_counter
-    _synchronise(device)
+    """Seconds for one call: between two events of the GPU, which stand in the order of its work, or by the clock."""
+    if device == "cuda":
+        begin, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        begin.record()
+        for _ in range(repeat):
+            function()
+        end.record()
+        end.synchronize()
+        return begin.elapsed_time(end) / 1e3 / repeat
+    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
     start = clock()
     for _ in range(repeat):
         function()
-    _synchronise(device)
     return (clock() - start) / repeat
-
-
-def _synchronise(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
 
 
 def peak_memory(function: Callable[[], None], device: str) -> int:

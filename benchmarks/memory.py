@@ -21,7 +21,9 @@ from typing import Any
 
 import torch
 
+from benchmarks.measuring import peak_memory
 from regard import catalog
+from regard.ops.seeds import seeded
 
 
 def settings(only: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -43,12 +45,29 @@ def build(name: str, kwargs: dict[str, Any], channels: int, side: int) -> torch.
     parameters = inspect.signature(entry.load()).parameters
     needed = {key: entry.kwargs[key] for key, p in parameters.items() if p.default is p.empty}
     needed |= {"channels": channels} | ({"grid": (side, side)} if "grid" in parameters else {}) | kwargs
-    torch.manual_seed(0)
-    module: torch.nn.Module = catalog.create(name, **needed)
-    for parameter in module.parameters():
-        if not parameter.any():
-            torch.nn.init.normal_(parameter, 0, 0.1)  # a branch that starts at zero would have no gradient
+    with seeded(0):
+        module: torch.nn.Module = catalog.create(name, **needed)
+        for parameter in module.parameters():
+            if not parameter.any():
+                torch.nn.init.normal_(parameter, 0, 0.1)  # a branch that starts at zero would have no gradient
     return module.eval()
+
+
+def image(channels: int, side: int) -> torch.Tensor:
+    """The input `1 C H W`, halved: the weights of the unscaled logits x·x otherwise leave the normal numbers."""
+    with seeded(1):
+        return torch.randn(1, channels, side, side) / 2
+
+
+def allocated(name: str, kwargs: dict[str, Any], *, channels: int, side: int, backward: bool, device: str) -> int:
+    """Peak bytes that torch's allocator gave beyond input and weights: what can be told of a GPU."""
+    module, x = build(name, kwargs, channels, side).to(device), image(channels, side).to(device)
+    return peak_memory(lambda: run(module, x, backward), device)
+
+
+def told(name: str, kwargs: dict[str, Any]) -> str:
+    """The entry and its settings, as the tables show them."""
+    return ", ".join([f"`{name}`", *(f"{key}={value}" for key, value in kwargs.items())])
 
 
 def measure(job: dict[str, Any]) -> dict[str, float]:
@@ -56,8 +75,7 @@ def measure(job: dict[str, Any]) -> dict[str, float]:
     resource.setrlimit(resource.RLIMIT_AS, (job["limit"] * 2**30,) * 2)
     torch.set_num_threads(job["threads"])
     module = build(job["name"], job["kwargs"], job["channels"], job["side"])
-    # halved, because the weights of the unscaled logits x·x otherwise leave the normal numbers, which only costs time
-    x = torch.randn(1, job["channels"], job["side"], job["side"]) / 2
+    x = image(job["channels"], job["side"])
     before, start = _resident("VmRSS"), time.perf_counter()
     Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
     run(module, x, job["backward"])
@@ -70,6 +88,8 @@ def run(module: torch.nn.Module, x: torch.Tensor, backward: bool) -> None:
         if backward:
             outputs = result if isinstance(result, (tuple, list)) else (result,)
             torch.autograd.backward(outputs, [torch.ones_like(y) for y in outputs])
+            for leaf in (x, *module.parameters()):
+                leaf.grad = None
 
 
 def _resident(field: str) -> float:
@@ -101,15 +121,14 @@ def main(line: Sequence[str] | None = None) -> int:
             done = subprocess.run(
                 [sys.executable, "-m", "benchmarks.memory", "--job", job], capture_output=True, text=True
             )
-            told = ", ".join([f"`{name}`", *(f"{key}={value}" for key, value in kwargs.items())])
             way = "forward + backward" if backward else "forward"
             if done.returncode:
                 reason = done.stderr.strip().rpartition("\n")[2] or f"ended by signal {-done.returncode}"
                 reason = f"over {1024 * chosen.limit}" if "allocate memory" in reason else reason[:100]
-                print(f"| {told} | {way} | {reason} | |", flush=True)
+                print(f"| {told(name, kwargs)} | {way} | {reason} | |", flush=True)
                 continue
             figures = json.loads(done.stdout)
-            print(f"| {told} | {way} | {figures['peak']:.0f} | {figures['seconds']:.1f} |", flush=True)
+            print(f"| {told(name, kwargs)} | {way} | {figures['peak']:.0f} | {figures['seconds']:.1f} |", flush=True)
     return 0
 
 

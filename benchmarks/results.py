@@ -14,6 +14,7 @@ import torch
 
 from benchmarks.measuring import MODES
 
+MEANING = "Ours / peer: below 1 ours is faster or smaller. Median (quartiles) of paired ratios,"
 KINDS = {
     "the authors' own code": ("authors",),
     "other research code": ("port",),
@@ -36,7 +37,9 @@ def machine(device: str, threads: int) -> dict[str, Any]:
     if hasattr(os, "getloadavg"):
         facts["load before"] = round(os.getloadavg()[0], 1)
     if device == "cuda":
-        facts["accelerator"] = torch.cuda.get_device_name()
+        properties = torch.cuda.get_device_properties(0)
+        facts["accelerator"] = f"{properties.name} {properties.total_memory / 2**30:.0f} GiB"
+        facts["CUDA"] = torch.version.cuda
     return facts
 
 
@@ -51,20 +54,17 @@ def _processor() -> str:
 
 def table(result: dict[str, Any]) -> str:
     """The result as Markdown."""
-    facts = ", ".join(f"{key} {value}" for key, value in result["machine"].items())
     lines = [
         "# Speed and memory against the peers",
         "",
-        f"Ours / peer: below 1 ours is faster or smaller. Median (quartiles) of paired ratios, float32. {facts}.",
+        f"{MEANING} float32. {told(result)}.",
         "Printed by `python -m benchmarks`; how and why stands in `benchmarks/README.md`.",
         "",
-        "| mechanism | peer | version | shape | layout | forward | forward + backward | peak memory, same two |",
-        "|---|---|---|---|---|---|---|---|",
+        *comparison(result["rows"]),
     ]
-    lines += [_row(row) for row in result["rows"]]
     if result["alone"]:
         lines += ["", f"Without a peer: {', '.join(result['alone'])}."]
-    lines += _summary(result["rows"])
+    lines += summary(result["rows"])
     if result["floors"]:
         lines += [
             "",
@@ -84,6 +84,20 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def told(result: dict[str, Any]) -> str:
+    """What the figures depend on, in a line."""
+    return ", ".join(f"{key} {value}" for key, value in result["machine"].items())
+
+
+def comparison(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The rows as a table."""
+    return [
+        "| mechanism | peer | version | shape | layout | forward | forward + backward | peak memory, same two |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_row(row) for row in rows),
+    ]
+
+
 def _row(row: dict[str, Any]) -> str:
     head = f"| {row['entry']} | {row['peer']} | {row['version'] or ''} | {_shapes(row)} | {row['layout']} "
     if row["status"] != "measured":
@@ -98,12 +112,12 @@ def _shapes(row: dict[str, Any]) -> str:
     return ", ".join("×".join(str(n) for n in shape) for shape in row["inputs"])
 
 
-def _summary(rows: Sequence[dict[str, Any]]) -> list[str]:
+def summary(rows: Sequence[dict[str, Any]], level: int = 2) -> list[str]:
     """Geometric means, and every row in which ours is the slower one."""
     measured = [row for row in rows if row["status"] == "measured"]
     if not measured:
         return []
-    lines = ["", "## Summary", "", "Geometric means of ours / peer.", ""]
+    lines = ["", f"{'#' * level} Summary", "", "Geometric means of ours / peer.", ""]
     lines += ["| peers | rows | forward | forward + backward | peak memory, same two |", "|---|---|---|---|---|"]
     for title, kinds in KINDS.items():
         chosen = [row for row in measured if row["kind"] in kinds]
@@ -140,14 +154,14 @@ def _memory(value: dict[str, int]) -> str:
     return f"{_share(value):.2f}" if value["peer"] else "–"
 
 
-def write(result: dict[str, Any], folder: Path, name: str) -> None:
-    """`name.json` and `name.md`, each complete or untouched.
+def write(result: dict[str, Any], text: str, folder: Path, name: str) -> None:
+    """`name.json` with the result and `name.md` with the text, each complete or untouched.
 
     Raises: OSError if the folder cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for suffix, text in ((".json", json.dumps(result, indent=1) + "\n"), (".md", table(result))):
+    for suffix, content in ((".json", json.dumps(result, indent=1) + "\n"), (".md", text)):
         target = folder / f"{name}{suffix}"
         part = target.with_suffix(f"{suffix}.part")
-        part.write_text(text, encoding="utf-8")
+        part.write_text(content, encoding="utf-8")
         part.replace(target)
