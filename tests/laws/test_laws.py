@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from _pytest.mark import ParameterSet
 from torch import Tensor, nn
 
 from regard import catalog, check
@@ -13,19 +14,50 @@ from regard.catalog import Entry, Option, Paper
 from regard.core import Attention
 from regard.laws import LAWS, Broken, Subject, subjects
 
-SUBJECTS = [(entry, subject) for entry in catalog.entries() for subject in subjects(entry)]
+# Nine tenths of the time of all laws: the quick tier asks them of one default for each mechanism file.
+COSTLY = ("compiles", "exports", "exports_to_onnx")
 
 
-@pytest.mark.parametrize("law", LAWS)
-@pytest.mark.parametrize(("entry", "subject"), SUBJECTS, ids=[subject.name for _, subject in SUBJECTS])
+def cases() -> Iterator[ParameterSet]:
+    """Every subject and law; the two laws of exporting follow each other, so that one process traces a subject once."""
+    files = set()
+    for entry in catalog.entries():
+        file = entry.target.partition(":")[0]
+        first = not entry.system and file not in files
+        files.add(file)
+        for subject in subjects(entry):
+            for law in LAWS:
+                slow = law in COSTLY and not (first and subject.plain)
+                marks = [pytest.mark.slow] if slow else []
+                yield pytest.param(entry, subject, law, id=f"{subject.name}-{law}", marks=marks)
+
+
+CASES = list(cases())
+
+
+@pytest.mark.parametrize(("entry", "subject", "law"), CASES)
 def test_law(entry: Entry, subject: Subject, law: str) -> None:
-    if law in entry.excused:
+    if law in entry.exempt:
         with pytest.raises((Broken, RuntimeError, TypeError)):
             LAWS[law](subject)
     else:
         LAWS[law](subject)
 
 
+def test_every_setting_is_held_to_every_law_and_every_mechanism_file_quickly() -> None:
+    assert len({case.id for case in CASES}) == len(CASES)
+    assert len(CASES) == len(LAWS) * sum(len(entry.settings) for entry in catalog.entries())
+    quick: dict[str, set[str]] = {}
+    for case in CASES:
+        entry, _, law = case.values
+        if not case.marks:
+            quick.setdefault(entry.target.partition(":")[0], set()).add(law)
+    assert quick.keys() == {entry.target.partition(":")[0] for entry in catalog.entries()}
+    assert all(set(LAWS) - set(COSTLY) <= laws for laws in quick.values())
+    assert all(set(LAWS) == laws for file, laws in quick.items() if ".mechanism" in file)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [entry.name for entry in catalog.entries() if not entry.system])
 def test_the_default_of_every_mechanism_compiles_with_inductor(name: str) -> None:
     from regard.laws.use import compiles
@@ -257,6 +289,18 @@ def test_a_seeded_fault_breaks_its_law(fault: Callable[..., nn.Module], law: str
         report.raise_if_broken()
 
 
+def test_the_laws_of_exporting_share_one_program_and_leave_it_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = []
+    export = torch.export.export
+    monkeypatch.setattr(torch.export, "export", lambda *given, **named: traced.append(1) or export(*given, **named))
+    first, second = (Subject(name, Gate, channels=6) for name in ("first", "second"))
+    for law in ("exports", "exports_to_onnx", "exports"):
+        LAWS[law](first)
+    assert len(traced) == 1
+    LAWS["exports"](second)
+    assert len(traced) == 2
+
+
 def test_every_law_has_a_seeded_fault() -> None:
     assert {law for _, law in FAULTS} == set(LAWS)
 
@@ -271,19 +315,20 @@ def test_declared_maps_need_something_watchable() -> None:
     assert "no regard.core.Attention" in report.broken[0].message
 
 
-def test_an_excuse_has_to_be_needed() -> None:
+def test_an_exemption_has_to_be_needed() -> None:
     label = Entry(
-        name="gate", target="mechanisms.squeeze_excite:SqueezeExcite", paper=Paper("T", "A", "V", 2020),
-        domains=("channel",), soft=True, maps={"channel": "B C 1 1"}, kwargs={"channels": 12, "reduction": 4},
-        options=(Option({"bias": False}),), excused={"finite": "for no reason"},
+        name="gate", target="papers.senet.mechanism:SqueezeExcite", paper=Paper("T", "A", "V", 2020),
+        domains=("channel",), soft=True, acts_on=("features",), grain=("channel",), tasks=("classification",),
+        maps={"channel": "B C 1 1"}, kwargs={"channels": 12, "reduction": 4}, options=(Option({"bias": False}),),
+        exempt={"finite": "for no reason"},
     )  # fmt: skip
     report = check(label, laws=["finite"])
     assert [outcome.status for outcome in report.outcomes] == ["broken", "broken"]
-    assert "excused from finite (for no reason) but keeps it" in report.outcomes[0].message
+    assert "exempt from finite (for no reason) but keeps it" in report.outcomes[0].message
 
 
 def test_names_are_suggested() -> None:
-    with pytest.raises(LookupError, match="did you mean gradcheck"):
+    with pytest.raises(LookupError, match=r"law='gradchek'.*did you mean gradcheck"):
         check("se", laws=["gradchek"])
     with pytest.raises(LookupError, match="did you mean"):
         check("cbamm")

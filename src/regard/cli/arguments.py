@@ -51,13 +51,13 @@ def there(path: Path | None) -> None:
         raise FileNotFoundError(f"no file or folder {str(path)!r}")
 
 
-def axes(inputs: list[str]) -> None:
-    """Raises: ValueError if a text is not the axes of an input."""
-    for text in inputs:
+def axes(option: str, texts: list[str]) -> None:
+    """Raises: ValueError if a text is not the axes of an input or an output."""
+    for text in texts:
         parts = text.split(" ")
         typed = parts[0] == "bool" or "<" in parts[0]
         if not parts[typed:] or not all(re.fullmatch(r"\d+|\d*[A-Za-z](/\d+)?", part) for part in parts[typed:]):
-            raise ValueError(f"--inputs={text!r}: axes with a space between them are accepted, for example 'B C H W'")
+            raise ValueError(f"{option}={text!r}: axes with a space between them are accepted, for example 'B C H W'")
 
 
 def laws(names: list[str]) -> None:

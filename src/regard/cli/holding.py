@@ -25,7 +25,11 @@ def check(
     channels: Annotated[
         int | None, typer.Option(help="Channels of the input, where neither arguments nor layers tell.")
     ] = None,
-    inputs: Annotated[list[str] | None, typer.Option(help="Axes of an input, once for each input.")] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(help="Axes of an input, once for each: 'B C H W', 'bool B T', 'word<11> B T' (numbers below 11)."),
+    ] = None,
+    outputs: Annotated[list[str] | None, typer.Option(help="Axes of an output, once for each output.")] = None,
     law: Annotated[
         list[str] | None, typer.Option(help="Ask only this law; may be repeated.", autocompletion=completion.laws)
     ] = None,
@@ -36,7 +40,8 @@ def check(
     """
     given = arguments.json_object("--kwargs", kwargs)
     arguments.at_least("--channels", channels, 1)
-    arguments.axes(inputs or [])
+    arguments.axes("--inputs", inputs or [])
+    arguments.axes("--outputs", [text for text in outputs or [] if text])  # no axes: a single number
     arguments.laws(law or [])
     subject: Any = catalog.get(target).name if ":" not in target else None
     if subject is None:
@@ -46,8 +51,13 @@ def check(
     from regard import laws
 
     report = laws.check(
-        subject, kwargs=given, channels=channels, inputs=tuple(inputs or ("B C H W",)), laws=law
-    )  # fmt: skip
+        subject,
+        kwargs=given,
+        channels=channels,
+        inputs=tuple(inputs or ("B C H W",)),
+        outputs=tuple(outputs or ("B C H W",)),
+        laws=law,
+    )
     out.print(str(report), highlight=False, markup=False, soft_wrap=True)
     if not report.ok:
         raise typer.Exit(1)

@@ -1,17 +1,17 @@
-"""The contract as functions, for our mechanisms and for anyone's module.
+"""The laws of the contract as functions, for the library's mechanisms and for any other module.
 
     report = regard.check(MyAttention(64), maps={"gate": "B C 1 1"})
     print(report)
     report.raise_if_broken()
 
-A law takes a `Subject` and raises `Broken`, which says which law, which input, what was seen and what was expected.
+A law takes a `Subject` and raises `Broken`, which says the law, the input, the result and the expected result.
 """
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -52,13 +52,13 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of one law.
+    """The outcome of one law for one subject.
 
     Attributes:
         law: its name in `LAWS`.
         setting: the subject and its options.
-        status: "kept", "broken", "excused" (broken, as the label says it must be) or "not asked".
-        message: for a broken or unasked law, why.
+        status: "kept", "broken", "exempt" (broken, as the label declares) or "not asked" (a package is missing).
+        message: the reason, for a law that is not kept.
     """
 
     law: str
@@ -69,7 +69,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Report:
-    """What came of all laws; prints one line for each that is not kept, and a count."""
+    """The outcomes of all laws; prints one line for each that is not kept, and a count."""
 
     outcomes: tuple[Outcome, ...]
 
@@ -82,14 +82,14 @@ class Report:
         return not self.broken
 
     def raise_if_broken(self) -> None:
-        """Raises AssertionError with every broken law's message, if there is one."""
+        """Raises an AssertionError with the message of every broken law, where one is broken."""
         if self.broken:
             raise AssertionError("\n".join(outcome.message for outcome in self.broken))
 
     def __str__(self) -> str:
-        told = [f"{o.status}: {o.setting}: {o.law}: {o.message}" for o in self.outcomes if o.status != "kept"]
+        lines = [f"{o.status}: {o.setting}: {o.law}: {o.message}" for o in self.outcomes if o.status != "kept"]
         kept = sum(outcome.status == "kept" for outcome in self.outcomes)
-        return "\n".join([*told, f"{kept} of {len(self.outcomes)} laws kept, {len(self.broken)} broken"])
+        return "\n".join([*lines, f"{kept} of {len(self.outcomes)} laws kept, {len(self.broken)} broken"])
 
 
 def check(
@@ -100,35 +100,41 @@ def check(
     inputs: Sequence[str] = ("B C H W",),
     outputs: Sequence[str] = ("B C H W",),
     maps: Mapping[str, str] | None = None,
-    least: Sequence[int] = (1, 1),
+    least: Sequence[int] | None = None,
     sizes: Mapping[str, int] | None = None,
     soft: bool = True,
     laws: Sequence[str] | None = None,
 ) -> Report:
-    """Holds a module to the contract.
+    """Holds a module to the laws of the library, and reports each law that it breaks.
+
+        report = regard.check(MyAttention, kwargs={"channels": 64})
+        print(report)
+        report.raise_if_broken()
 
     Args:
         target: a catalogue name or `Entry` (then every option is checked and the label says the rest), a module, or a
             class to build with `kwargs`.
         kwargs: arguments for a class.
-        channels: the size of the letter C; found in `kwargs` or in the first layer when None.
-        inputs, outputs: axes of each, for example `("B C H W",)`.
-        maps: declared map -> axes; None takes what the class declares.
-        least: smallest sizes of the last axes that are accepted.
+        channels: the size of the letter C; None takes it from `kwargs`, from `sizes` or from the first layer.
+        inputs: axes of each input, for example `("B C H W",)`. `"bool B T"` is a mask, `"word<11> B T"` holds whole
+            numbers below 11; `"word<V> B T"` takes their number from `sizes`.
+        outputs: axes of each output.
+        maps: declared map -> axes; None takes the maps that the class declares.
+        least: smallest accepted sizes of the last axes of the first input, without batch and channels; None: all 1.
         sizes: letter -> size, where the arguments of the class fix it.
         soft: differentiable weights; discrete attention is not held to gradients.
         laws: names from `LAWS`; None asks all.
 
     Raises:
         LookupError: unknown entry or law; the message names the nearest.
-        ValueError: the number of channels cannot be found.
+        ValueError: the number of channels cannot be found, or the axes of an input cannot be read.
     """
     asked = [_law(name) for name in (LAWS if laws is None else laws)]
     if isinstance(target, str):
         target = catalog.get(target)
     if isinstance(target, catalog.Entry):
         entry = target
-        return Report(tuple(_ask(law, subject, entry.excused.get(law)) for subject in subjects(entry) for law in asked))
+        return Report(tuple(_ask(law, subject, entry.exempt.get(law)) for subject in subjects(entry) for law in asked))
     if isinstance(target, nn.Module):
         module = target
         name, build, factory = type(module).__name__, partial(copy.deepcopy, module), None
@@ -145,23 +151,28 @@ def check(
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         maps=maps,
-        least=tuple(least),
         sizes=sizes or {},
         soft=soft,
         factory=factory,
         kwargs=kwargs or {},
     )
+    subject = replace(subject, least=(1,) * len(subject.plane) if least is None else tuple(least))
     return Report(tuple(_ask(law, subject, None) for law in asked))
 
 
 def subjects(entry: catalog.Entry) -> Iterator[Subject]:
-    """One subject for the default of an entry and one for each of its options."""
+    """One subject for the default of an entry and one for each of its options; no two have the same name."""
     factory = entry.load()
+    names: set[str] = set()
     for setting in entry.settings:
         changed = {key: value for key, value in setting.kwargs.items() if entry.kwargs.get(key) != value}
         options = ", ".join(f"{key}={value!r}" for key, value in changed.items())
+        name = f"{entry.name}({options})"
+        if name in names:  # the same arguments, asked with other inputs
+            name += f" of {', '.join(setting.inputs or entry.inputs)}"
+        names.add(name)
         yield Subject(
-            name=f"{entry.name}({options})",
+            name=name,
             build=partial(factory, **setting.kwargs),
             channels=setting.kwargs.get("channels") or (setting.sizes or {}).get("C", 12),
             inputs=setting.inputs or entry.inputs,
@@ -179,20 +190,20 @@ def subjects(entry: catalog.Entry) -> Iterator[Subject]:
 
 def _law(name: str) -> str:
     if name not in LAWS:
-        raise LookupError(f"no law {name!r}; {catalog.nearest(name, tuple(LAWS))}")
+        raise LookupError(f"law={name!r}: there is no such law; {catalog.nearest(name, tuple(LAWS))}")
     return name
 
 
 def _first_width(module: nn.Module) -> int:
     for part in module.modules():
-        for attribute in ("in_channels", "in_features", "num_channels", "num_features", "embed_dim"):
+        for attribute in ("in_channels", "in_features", "num_channels", "num_features", "embed_dim", "embedding_dim"):
             width = getattr(part, attribute, None)
             if isinstance(width, int) and width > 1:
                 return width
-    raise ValueError(f"{type(module).__name__}: how many channels it takes cannot be seen; pass channels=")
+    raise ValueError(f"channels=None: no layer of {type(module).__name__} says how many it takes; pass channels=")
 
 
-def _ask(name: str, subject: Subject, excuse: str | None) -> Outcome:
+def _ask(name: str, subject: Subject, exemption: str | None) -> Outcome:
     try:
         LAWS[name](subject)
     except ImportError as error:
@@ -203,7 +214,7 @@ def _ask(name: str, subject: Subject, excuse: str | None) -> Outcome:
         first = str(error).strip().partition("\n")[0]
         message = f"{subject.name} breaks {name}: {type(error).__name__}: {first}"
     else:
-        if excuse is None:
+        if exemption is None:
             return Outcome(name, subject.name, "kept")
-        return Outcome(name, subject.name, "broken", f"{subject.name} is excused from {name} ({excuse}) but keeps it")
-    return Outcome(name, subject.name, "broken" if excuse is None else "excused", excuse or message)
+        return Outcome(name, subject.name, "broken", f"{subject.name} is exempt from {name} ({exemption}) but keeps it")
+    return Outcome(name, subject.name, "broken" if exemption is None else "exempt", exemption or message)

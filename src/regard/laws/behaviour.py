@@ -2,29 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from typing import Any
 
 import torch
+from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
+from torch.func import functional_call
 
 from regard.core import Attention, watch
 from regard.laws.subject import Broken, Subject, cast, fits, floats, loss, outputs_of, same, shape_of
 
 
 def _sizes_to_try(subject: Subject) -> Iterator[dict[str, int]]:
-    smallest = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
     yield {}
     yield {"B": 1}
     yield {"H": 4, "W": 6, "T": 4, "N": 8, "Q": 6, "K": 9, "S": 10, "M": 8}
     yield {"H": 1, "W": 9} if subject.least == (1, 1) else {"H": 13, "W": 9}
-    yield smallest
+    yield subject.smallest
 
 
 def shapes(subject: Subject) -> None:
     """Keeps the declared shapes at prime, even, non-square, smallest and batch-1 sizes, and refuses what does not fit.
 
-    That is one size below the smallest, and another than the one that the arguments fix.
+    It refuses a size below the smallest, a size other than the one that the arguments fix, and a word beyond the last.
     """
     module = subject.module()
     for sizes in _sizes_to_try(subject):
@@ -35,18 +37,22 @@ def shapes(subject: Subject) -> None:
             fits(y.shape, axes, known) for y, axes in zip(outputs, subject.outputs, strict=True)
         ):
             raise Broken("shapes", subject.name, shape_of(inputs), shape_of(outputs), f"{subject.outputs} with {known}")
-    for letter, size in zip(subject.plane[-len(subject.least) :], subject.least, strict=True) if subject.least else ():
+    for letter, size in subject.smallest.items():
         if size > 1:
-            _refuses(subject, {letter: size - 1}, f"an error below {letter} = {size}", ValueError, RuntimeError)
+            small = subject.tensors({letter: size - 1})
+            _refuses(subject, small, f"an error below {letter} = {size}", ValueError, RuntimeError)
     for letter in sorted({"H", "W"} & set(subject.sizes)):
-        other = replace(subject, sizes={**subject.sizes, letter: subject.sizes[letter] + 1})
-        _refuses(
-            other, {}, f"a ValueError that names the size that it is built for, {subject.sizes[letter]}", ValueError
-        )
+        other = replace(subject, sizes={**subject.sizes, letter: subject.sizes[letter] + 1}).tensors()
+        expected = f"a ValueError that names the size that it is built for, {subject.sizes[letter]}"
+        _refuses(subject, other, expected, ValueError)
+    for i, axes in enumerate(subject.axes):
+        if axes.kind == "word":
+            beyond, limit = subject.tensors(), axes.limit(subject.sizes)
+            beyond[i].view(-1)[-1] = limit
+            _refuses(subject, beyond, f"an error for the word {limit} of {limit}", ValueError, IndexError, RuntimeError)
 
 
-def _refuses(subject: Subject, sizes: dict[str, int], wanted: str, *kinds: type[Exception]) -> None:
-    inputs = subject.tensors(sizes)
+def _refuses(subject: Subject, inputs: list[Tensor], wanted: str, *kinds: type[Exception]) -> None:
     try:
         outputs = outputs_of(subject.module()(*inputs))
     except kinds:
@@ -93,7 +99,7 @@ def batch_independent(subject: Subject) -> None:
     if not all(axes.startswith("B") for axes in subject.outputs):
         return
     module, inputs = subject.module(), subject.tensors({"B": 3})
-    batched = [axes.removeprefix("bool ").startswith("B") for axes in subject.inputs]
+    batched = [axes.parts[:1] == ("B",) for axes in subject.axes]
     whole = outputs_of(module(*inputs))
     for i in range(3):
         alone = module(*[x[i : i + 1] if own else x for x, own in zip(inputs, batched, strict=True)])
@@ -206,16 +212,26 @@ def gradcheck(subject: Subject) -> None:
     inputs = subject.tensors(_at_least(subject, sizes), dtype=torch.float64)
     for x in floats(inputs):
         x.requires_grad_()
+    function, leaves = (module, inputs) if floats(inputs) else _of_parameters(module, inputs)
     try:
-        torch.autograd.gradcheck(module, tuple(inputs), fast_mode=True)
+        torch.autograd.gradcheck(function, tuple(leaves), fast_mode=True)
     except GradcheckError as error:
         reason = " ".join(str(error).split())[:200]
         raise Broken("gradcheck", subject.name, shape_of(inputs), reason, "finite differences to agree") from None
 
 
+def _of_parameters(module: nn.Module, inputs: list[Tensor]) -> tuple[Callable[..., Any], list[Tensor]]:
+    """The module as a function of its parameters: words have no gradients, their embedding has."""
+    parameters = {name: value for name, value in module.named_parameters() if value.requires_grad}
+
+    def function(*values: Tensor) -> Any:
+        return functional_call(module, dict(zip(parameters, values, strict=True)), tuple(inputs))
+
+    return function, list(parameters.values())
+
+
 def _at_least(subject: Subject, sizes: dict[str, int]) -> dict[str, int]:
-    least = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
-    return {letter: max(size, least.get(letter, 1)) for letter, size in sizes.items()}
+    return {letter: max(size, subject.smallest.get(letter, 1)) for letter, size in sizes.items()}
 
 
 def trains_on_one(subject: Subject) -> None:

@@ -9,7 +9,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from regard.catalog import Entry
 from regard.catalog.costs import Cost
-from regard.laws.subject import SIZES, default_arguments, size_of
+from regard.laws.subject import SIZES, Axes, default_arguments, size_of
 
 IMAGE = {"B": 1, "H": 224, "W": 224}
 STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8, "Q": 8, "K": 8, "S": 8, "N": 8}
@@ -37,10 +37,13 @@ def standard_cost(entry: Entry) -> Cost:
         module = factory(**kwargs).eval()
     if entry.system and getattr(module, "grid", None):
         known["H"], known["W"] = module.grid
-    shapes = [[size_of(part, known) for part in axes.removeprefix("bool ").split()] for axes in entry.inputs]
+    slots = [Axes.read(text) for text in entry.inputs]
+    shapes = [[size_of(part, known) for part in slot.parts] for slot in slots]
     inputs = [
-        torch.ones(shape, dtype=torch.bool if axes.startswith("bool ") else None, device=device)
-        for shape, axes in zip(shapes, entry.inputs, strict=True)
+        torch.zeros(shape, dtype=torch.int64, device=device)  # words: every vocabulary has a word 0
+        if slot.kind == "word"
+        else torch.ones(shape, dtype=torch.bool if slot.kind == "bool" else None, device=device)
+        for shape, slot in zip(shapes, slots, strict=True)
     ]
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         module(*inputs)

@@ -1,11 +1,13 @@
-"""What the laws are asked of, and what they say when they do not hold."""
+"""What the laws are asked of, and the error of a law that does not hold."""
 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -15,11 +17,18 @@ from torch import Tensor, nn
 SIZES = {"B": 2, "H": 7, "W": 5, "T": 11, "N": 13, "K": 17, "Q": 19, "S": 23, "M": 29, "D": 31, "G": 37}
 
 
+# The kind of an input that holds numbers, and the axes of any input: letters, numbers, multiples and quotients.
+_INPUT = re.compile(r"(?:(?P<mask>bool)(?: |$)|word<(?P<below>[1-9][0-9]*|[A-Za-z])>(?: |$))?(?P<axes>.*)")
+_AXIS = re.compile(r"[0-9]+|[0-9]*[A-Za-z](/[1-9][0-9]*)?")
+
+
 class Broken(AssertionError):
     """A law that does not hold.
 
     Attributes:
-        law, subject, given, seen, expected: what was asked of what, with which input, and what came of it.
+        law, subject: the law, and what it was asked of.
+        given: the inputs that it was given.
+        seen, expected: the result, and the result that the law expects.
     """
 
     def __init__(self, law: str, subject: str, given: str, seen: str, expected: str) -> None:
@@ -28,6 +37,48 @@ class Broken(AssertionError):
 
 
 @dataclass(frozen=True)
+class Axes:
+    """The axes of one input and the kind of its values, as a label writes them.
+
+    Attributes:
+        parts: one axis each: a letter, a number, a multiple or a quotient.
+        kind: "float", "bool" (a mask) or "word" (whole numbers from 0 up).
+        below: the number that all words are below, or the letter whose size it is; empty for other kinds.
+    """
+
+    parts: tuple[str, ...]
+    kind: str = "float"
+    below: str = ""
+
+    @classmethod
+    def read(cls, text: str) -> Axes:
+        """The axes that `B C H W`, `bool B T` or `word<11> B T` stand for.
+
+        Raises:
+            ValueError: the text is none of these.
+        """
+        found = _INPUT.fullmatch(text)
+        assert found is not None  # the pattern ends in `.*`
+        parts = tuple(found["axes"].split())
+        if not all(_AXIS.fullmatch(part) for part in parts):
+            raise ValueError(f"inputs={text!r}: axes such as 'B C H W', 'bool B T' or 'word<11> B T' are needed")
+        kind = "bool" if found["mask"] else "word" if found["below"] else "float"
+        return cls(parts, kind, found["below"] or "")
+
+    def limit(self, sizes: Mapping[str, int]) -> int:
+        """The number that all words are below.
+
+        Raises:
+            ValueError: it is a letter that `sizes` does not have.
+        """
+        if self.below.isdigit():
+            return int(self.below)
+        if self.below not in sizes:
+            raise ValueError(f"sizes={dict(sizes)}: the number of words {self.below} of 'word<{self.below}>' is needed")
+        return sizes[self.below]
+
+
+@dataclass(frozen=True, eq=False)
 class Subject:
     """What the laws are asked of: how to build it and what it declares.
 
@@ -35,10 +86,10 @@ class Subject:
         name: how messages call it.
         build: a fresh instance, with parameters as it initialises them.
         channels: the size of the letter C.
-        inputs: axes of each positional input.
+        inputs: axes of each positional input: floating point numbers, `bool` masks, or `word<V>` numbers below V.
         outputs: axes of each output.
         maps: declared map -> axes; None when nothing is declared.
-        least: smallest sizes of the last axes of the first input.
+        least: smallest sizes of the last axes of `plane`.
         sizes: letter -> size, where the arguments fix it.
         exported: smallest side of a map for a program exported with open sizes.
         soft: differentiable weights.
@@ -74,32 +125,59 @@ class Subject:
 
     def known(self, sizes: Mapping[str, int] | None = None) -> dict[str, int]:
         """The size of every letter of an input; `sizes` asks for others, where the arguments leave them open."""
-        used = {part.strip("0123456789/") for axes in self.inputs for part in axes.removeprefix("bool ").split()}
+        used = {part.strip("0123456789/") for axes in self.axes for part in axes.parts}
         known = {**SIZES, **(sizes or {}), "C": self.channels, **self.sizes}
         return {letter: known[letter] for letter in used if letter}
 
     def tensors(self, sizes: Mapping[str, int] | None = None, *, dtype: torch.dtype = torch.float32) -> list[Tensor]:
         """One random tensor for each input, with an offset for each channel so that no pooled value is near zero.
 
-        A mask hides a third, and never the first place of a row.
+        A mask hides a third, and never the first position of a row. Words contain the largest one.
         """
         known = self.known(sizes)
         with seeded(1):
-            return [self._tensor(axes, known, dtype) for axes in self.inputs]
+            return [self._tensor(axes, known, dtype) for axes in self.axes]
 
-    def _tensor(self, axes: str, known: Mapping[str, int], dtype: torch.dtype) -> Tensor:
-        shape = [size_of(part, known) for part in axes.removeprefix("bool ").split()]
-        if axes.startswith("bool "):
+    def _tensor(self, axes: Axes, known: Mapping[str, int], dtype: torch.dtype) -> Tensor:
+        shape = [size_of(part, known) for part in axes.parts]
+        if axes.kind == "bool":
             mask = torch.rand(shape) < 2 / 3
             mask[..., 0] = True
             return mask
+        if axes.kind == "word":
+            words = torch.randint(axes.limit(self.sizes), shape)
+            words.view(-1)[-1] = axes.limit(self.sizes) - 1
+            return words
         offset = torch.randn(*shape[:2], *[1] * (len(shape) - 2)) if len(shape) > 2 else 0
         return (torch.randn(shape) + offset).to(dtype)
 
+    @cached_property
+    def axes(self) -> tuple[Axes, ...]:
+        """`inputs`, read.
+
+        Raises:
+            ValueError: one of them is no axes.
+        """
+        return tuple(Axes.read(text) for text in self.inputs)
+
     @property
     def plane(self) -> tuple[str, ...]:
-        """The letters of the first input behind batch and channel."""
-        return tuple(self.inputs[0].split()[2:])
+        """The axes of the first input behind the batch, without the channels."""
+        first = self.axes[0]
+        if first.kind == "float" and "C" not in first.parts:
+            return first.parts[2:]
+        return tuple(part for part in first.parts[1:] if part != "C")
+
+    @property
+    def fixed(self) -> dict[str, int]:
+        """Every size that the arguments fix: those of axes, and the numbers of words."""
+        words = {text: axes.limit(self.sizes) for text, axes in zip(self.inputs, self.axes, strict=True) if axes.below}
+        return {**words, **self.sizes}
+
+    @property
+    def smallest(self) -> dict[str, int]:
+        """The smallest size of each axis for which the label gives one."""
+        return dict(zip(self.plane[-len(self.least) :], self.least, strict=True)) if self.least else {}
 
 
 def size_of(part: str, known: Mapping[str, int]) -> int:
@@ -126,14 +204,14 @@ def floats(inputs: Sequence[Tensor]) -> list[Tensor]:
 
 
 def cast(inputs: Sequence[Tensor], dtype: torch.dtype) -> list[Tensor]:
-    """The inputs in another precision; masks stay what they are."""
+    """The inputs in another precision; masks and words stay as they are."""
     return [x.to(dtype) if x.is_floating_point() else x for x in inputs]
 
 
 def default_arguments(
     factory: Callable[..., nn.Module], kwargs: Mapping[str, Any], sizes: Mapping[str, int]
 ) -> dict[str, Any]:
-    """Of a label's arguments those that a default instance needs: without a default of their own, or fixing a size."""
+    """The arguments of a label that a default instance needs: without a default of their own, or fixing a size."""
     parameters = inspect.signature(factory).parameters
     fixing = [*sizes.values(), tuple(sizes[letter] for letter in "HW" if letter in sizes)]
     return {
@@ -166,7 +244,7 @@ def gap(seen: Sequence[Tensor], wanted: Sequence[Tensor], floor: float = 1e-6) -
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         yield
 
 

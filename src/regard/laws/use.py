@@ -7,12 +7,13 @@ import inspect
 import io
 import pickle
 import warnings
-from collections.abc import Sequence
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.export import ExportedProgram
 
 from regard.attaching import attach, detach
 from regard.laws.subject import (
@@ -72,7 +73,7 @@ def channels_last(subject: Subject) -> None:
     """Gives the same for channels-last input."""
     inputs, module = subject.tensors(), subject.module()
     ways = {4: torch.channels_last, 5: torch.channels_last_3d}
-    if inputs[0].ndim not in ways:
+    if not any(x.ndim in ways for x in inputs):
         return
     moved = [x.to(memory_format=ways[x.ndim]) if x.ndim in ways else x for x in inputs]
     same(
@@ -85,12 +86,13 @@ def compiles(subject: Subject, backend: str = "aot_eager") -> None:
     module, inputs = subject.module(), subject.tensors()
     for x in floats(inputs):
         x.requires_grad_()
+    leaves = floats(inputs) or [x for x in module.parameters() if x.requires_grad]  # words have no gradients
     wanted = outputs_of(module(*inputs))
-    gradients = torch.autograd.grad(loss(wanted), floats(inputs)) if subject.soft else ()
+    gradients = torch.autograd.grad(loss(wanted), leaves) if subject.soft else ()
     torch.compiler.reset()
     try:
         seen = outputs_of(torch.compile(module, fullgraph=True, backend=backend)(*inputs))
-        back = torch.autograd.grad(loss(seen), floats(inputs)) if subject.soft else ()
+        back = torch.autograd.grad(loss(seen), leaves) if subject.soft else ()
     except Exception as error:  # the compiler raises many types
         raise Broken("compiles", subject.name, shape_of(inputs), _first_line(error), "one whole graph") from error
     finally:
@@ -122,11 +124,10 @@ def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
 
     An axis that is a multiple or a quotient of another one follows from the one alone, if the program is sound.
     """
-    least = dict(zip(subject.plane[-len(subject.least) :], subject.least, strict=True)) if subject.least else {}
     letters = {
         letter: torch.export.Dim(
             letter,
-            min=2 if letter == "B" else max(subject.exported if letter in "HW" else 4, least.get(letter, 4)),
+            min=2 if letter == "B" else max(subject.exported if letter in "HW" else 4, subject.smallest.get(letter, 4)),
             max=4096,
         )
         for letter in OTHER
@@ -139,7 +140,7 @@ def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
             return None
         return letters[letter] if part == letter else torch.export.Dim.AUTO
 
-    axes = [axes.removeprefix("bool ").split() for axes in subject.inputs]
+    axes = [axes.parts for axes in subject.axes]
     mixed = any(len(part) > 1 and part.strip("0123456789/") in letters for parts in axes for part in parts)
     if mixed:  # named and automatic axes cannot be related to each other
         return tuple(
@@ -149,18 +150,23 @@ def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
     return tuple({i: size for i, part in enumerate(parts) if (size := dimension(part)) is not None} for parts in axes)
 
 
-def _exported(law: str, subject: Subject, module: nn.Module, inputs: Sequence[Tensor]) -> Any:
+@lru_cache(maxsize=1)  # both laws of exporting follow each other, and read the same program
+def _program(subject: Subject) -> ExportedProgram:
+    inputs = subject.tensors(_exported_sizes(subject)[0])
+    return torch.export.export(subject.module(), tuple(inputs), dynamic_shapes=_dynamic(subject))
+
+
+def _exported(law: str, subject: Subject) -> ExportedProgram:
     try:
-        return torch.export.export(module, tuple(inputs), dynamic_shapes=_dynamic(subject))
+        return _program(subject)
     except Exception as error:  # the exporter raises many types
-        raise Broken(law, subject.name, f"{shape_of(inputs)}, every axis but C dynamic", _first_line(error),
-                     "torch.export to succeed") from error  # fmt: skip
+        given = f"{shape_of(subject.tensors(_exported_sizes(subject)[0]))}, every axis but C dynamic"
+        raise Broken(law, subject.name, given, _first_line(error), "torch.export to succeed") from error
 
 
 def exports(subject: Subject) -> None:
     """torch.export takes it with dynamic sizes; the program agrees with eager at other sizes."""
-    module = subject.module()
-    program = _exported("exports", subject, module, subject.tensors(_exported_sizes(subject)[0])).module()
+    program, module = _exported("exports", subject).module(), subject.module()
     for sizes in _exported_sizes(subject):
         inputs = subject.tensors(sizes)
         same("exports", subject, shape_of(inputs), program(*inputs), module(*inputs), "the eager output")
@@ -170,8 +176,7 @@ def exports_to_onnx(subject: Subject) -> None:
     """ONNX export takes it with dynamic sizes; onnxruntime agrees with eager at other sizes. Needs `regard[export]`."""
     import onnxruntime
 
-    module = subject.module()
-    program = _exported("exports_to_onnx", subject, module, subject.tensors(_exported_sizes(subject)[0]))
+    program, module = _exported("exports_to_onnx", subject), subject.module()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -216,7 +221,7 @@ def takes_widths(subject: Subject) -> None:
     """72, 50 and 8 channels work under the default options, or a ValueError says what would."""
     if subject.factory is None or not subject.plain or "channels" not in inspect.signature(subject.factory).parameters:
         return
-    kwargs = default_arguments(subject.factory, subject.kwargs, subject.sizes)
+    kwargs = default_arguments(subject.factory, subject.kwargs, subject.fixed)
     for width in (72, 50, 8):
         try:
             module = subject.factory(**{**kwargs, "channels": width}).eval()
