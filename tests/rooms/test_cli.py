@@ -208,15 +208,23 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_show_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = terminal(monkeypatch, 80)
-    assert run("show", "itti") == 0
-    lines = text.getvalue().splitlines()
-    assert max(map(len, lines)) <= 80
-    header = catalog.get("itti").header
-    assert all(word in text.getvalue() for word in header.partition("\n\n")[2].split()), "nothing is lost"
-    equations = [
-        line for line in header.partition("\nPlace:")[0].splitlines() if line[:4].isspace() and len(line) <= 80
-    ]
-    assert equations and set(equations) <= set(lines), "equations that fit stay as they are"
+    for entry in catalog.entries():
+        text.seek(0)
+        text.truncate()
+        assert run("show", entry.name) == 0
+        told = text.getvalue()
+        assert max(map(len, told.splitlines())) <= 80, entry.name
+        assert "\n\n\n" not in told, entry.name
+        for word in entry.header.partition("\n\n")[2].split():
+            assert word in told, f"{word} of {entry.name} is lost"
+
+
+def test_show_keeps_the_columns_of_equations_where_they_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = terminal(monkeypatch, 120)
+    assert run("show", "se") == 0
+    equations = [line for line in catalog.get("se").header.splitlines() if line.startswith("    ") and "   (" in line]
+    assert len(equations) == 3
+    assert all(f"\n{line}\n" in text.getvalue() for line in equations)
 
 
 @pytest.mark.parametrize(

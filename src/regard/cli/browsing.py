@@ -119,7 +119,6 @@ def show(
         figures = None if cost is None else asdict(cost)
         _print_json({**listing.facts(entry), "header": entry.header, "cost": figures})
         return
-    _print_lines([(entry.name, f"  {entry.summary}")])
     for line in listing.shown(entry, cost, _width()):
         out.print(line, markup=False, highlight=False, soft_wrap=True)
 

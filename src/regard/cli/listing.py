@@ -6,6 +6,7 @@ can be searched.
 
 from __future__ import annotations
 
+import itertools
 import re
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -89,9 +90,12 @@ def usage(entry: Entry) -> str:
 
 
 def shown(entry: Entry, cost: Cost | None, width: int | None) -> Iterator[str]:
-    """Everything about one entry, as lines of at most `width` characters where they are text."""
+    """Everything about one entry, as lines of at most `width` characters."""
+    whole = f"{entry.name}  {entry.summary}"
+    yield from [whole] if width is None else _filled(whole, width, "    ")
     if entry.paper.url:
-        yield from (entry.paper.url, "")
+        yield entry.paper.url
+    yield ""
     yield from _wrapped(entry.header.partition("\n\n")[2], width)
     networks = [name for name, folder in catalog.networks().items() if folder == entry.folder]
     rows = [
@@ -114,19 +118,23 @@ def _wrapped(text: str, width: int | None) -> Iterator[str]:
     if width is None:
         yield from (*text.strip().splitlines(), "")
         return
-    paragraph: list[str] = []
-    section = False
-    for line in [*text.strip().splitlines(), ""]:
-        starts = line.partition(":")[0] in SECTIONS
-        indented = line.startswith("    ")
-        if not line or starts or (indented and not section):
-            yield from _filled(" ".join(paragraph), width, "    " if section else "")
-            paragraph, section = [], starts
-        if not line or (indented and not section):
-            close = "    " + re.sub(" {3,}", "  ", line.strip())  # what stood in columns, closer together
-            yield from [line] if len(line) <= width else _filled(close, width, "        ")
+    for block in text.strip().split("\n\n"):
+        lines = block.splitlines()
+        if not block.startswith("    "):
+            sections = [i for i, line in enumerate(lines) if line.partition(":")[0] in SECTIONS]
+            for start, end in itertools.pairwise([*dict.fromkeys([0, *sections]), len(lines)]):
+                yield from _filled(_joined(lines[start:end]), width, "    " if start in sections else "")
+        elif not any("   " in line.strip() for line in lines):  # prose
+            yield from _filled(f"    {_joined(lines)}", width, "    ")
         else:
-            paragraph.append(line.strip())
+            for line in lines:
+                close = "    " + re.sub(" {3,}", "  ", line.strip())
+                yield from [line] if len(line) <= width else _filled(close, width, "        ")
+        yield ""
+
+
+def _joined(lines: Iterable[str]) -> str:
+    return " ".join(line.strip() for line in lines)
 
 
 def _filled(text: str, width: int, indent: str) -> list[str]:
