@@ -3,17 +3,24 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 OUT ?= regard-report
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist worksteal
 GPU := build/gpu
 DEVICE ?= cuda
 MINUTES ?= 20
 
-.PHONY: report test check bench gpu docs clean
+.PHONY: report test test-slow test-all check bench gpu docs clean
 
 report: $(INSTALLED)  ## the main job on embedded data: table on the terminal, $(OUT)/report.html
 	$(BIN)/regard compare --out $(OUT)
 
-test: $(INSTALLED)  ## the test suite
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal
+test: $(INSTALLED)  ## the quick tests: recorded cases, laws, each room; minutes
+	$(PYTEST) -m "not slow and not gpu" $(TESTS)
+
+test-slow: $(INSTALLED)  ## what `test` leaves out: trainings, compiling and exporting of every option
+	$(PYTEST) -m "slow and not gpu" $(TESTS)
+
+test-all: $(INSTALLED)  ## both; TESTS=--junitxml=tests.xml passes options on
+	$(PYTEST) -m "not gpu" $(TESTS)
 
 check: $(INSTALLED)  ## format, lint, types, generated pages
 	$(BIN)/ruff format --check .
@@ -40,7 +47,7 @@ $(GPU)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(GPU)
 	$(PYTHON) -c "import pathlib, torch; print(pathlib.Path(torch.__file__).parents[1])" > $(GPU)/torch.pth
 	mv $(GPU)/torch.pth "$$($(GPU)/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
-	$(GPU)/bin/python -c "import torch; print(f'torch=={torch.__version__}')" > $(GPU)/constraints.txt
+	$(GPU)/bin/python -c "from importlib.metadata import version; print('torch==' + version('torch'))" > $(GPU)/constraints.txt
 	grep -Ev '^(torch|torchvision|triton|nvidia-.*|cuda-.*)==' constraints.txt >> $(GPU)/constraints.txt
 	$(GPU)/bin/pip install --quiet --constraint $(GPU)/constraints.txt --editable . pytest pytest-xdist
 	touch $@
