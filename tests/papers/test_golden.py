@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors import safe_open
+from safetensors.torch import save_file
 
 from regard import catalog, published, watch
 
@@ -121,6 +122,42 @@ def test_running_statistics_equal_the_authors(path: Path) -> None:
     for name, buffer in wanted.named_buffers():
         if not name.endswith("num_batches_tracked"):
             torch.testing.assert_close(module.get_buffer(name), buffer, **CLOSE)
+
+
+def test_a_case_may_have_words_for_inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sum(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.table = torch.nn.Parameter(torch.arange(55.0, dtype=torch.float64).view(11, 5))
+
+        def forward(self, words: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+            return torch.nn.functional.embedding(words, self.table).sum(1) * scale
+
+    def rebuild(reference: str, args: dict[str, object], state: dict[str, torch.Tensor]) -> Sum:
+        module = Sum()
+        module.load_state_dict(state)
+        return module
+
+    monkeypatch.setattr(published, "rebuild", rebuild)
+    words, scale = torch.tensor([[3, 0, 10], [7, 7, 1]]), torch.tensor([[0.5], [2.0]], dtype=torch.float64)
+    table, probe = Sum().table.detach(), torch.arange(1.0, 11.0, dtype=torch.float64).view(2, 5)
+    gradient = torch.zeros(11, 5, dtype=torch.float64)
+    for row, weight, upstream in zip(words, scale, probe, strict=True):
+        for word in row.tolist():
+            gradient[word] += weight * upstream
+    summed = torch.stack([table[row].sum(0) for row in words])
+    case = {
+        "input.0": words, "input.1": scale, "param.table": table, "probe.0": probe, "output.0": summed * scale,
+        "grad.input.1": (probe * summed).sum(1, keepdim=True), "grad.param.table": gradient,
+    }  # fmt: skip
+    path = tmp_path / "case.safetensors"
+    facts = {"reference": "sum", "args": "{}", "mode": "eval"}
+    save_file(case, path, facts)
+    test_outputs_and_gradients_equal_the_authors(path)
+    for changed in ({"input.0": words.flip(1) - 1 + (words.flip(1) == 0)}, {"grad.param.table": gradient.flip(0)}):
+        save_file({**case, **changed}, path, facts)
+        with pytest.raises(AssertionError):
+            test_outputs_and_gradients_equal_the_authors(path)
 
 
 def test_every_mechanism_with_published_code_has_a_recorded_case() -> None:
