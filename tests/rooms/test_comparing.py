@@ -15,6 +15,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -27,8 +28,6 @@ from torch import nn
 
 from regard import catalog
 from regard.comparing import (
-    NONE,
-    PLAIN,
     Comparison,
     Silent,
     Trial,
@@ -37,17 +36,19 @@ from regard.comparing import (
     looking,
     measuring,
     plain,
+    result,
     running,
     statistics,
-    summary,
     workers,
 )
 from regard.comparing import trial as trials
 from regard.comparing.folder import Folder
+from regard.comparing.rows import NONE, PLAIN
 from regard.core import Attention
 from regard.data import Split, load
-from regard.tasks.classify import Classify
-from regard.training import loop as training
+from regard.data.batches import permutation
+from regard.report import Record
+from regard.tasks.classify import ACCURACY, Classify
 
 TINY = {
     "backbone": "test_resnet",
@@ -78,7 +79,7 @@ class Recorder(Silent):
     def step(self, trial, done, total):
         self.steps.setdefault(trial, []).append(done)
 
-    def trial_finished(self, trial, result):
+    def trial_finished(self, trial, record):
         self.events.append(("finished", str(trial)))
 
     def failed(self, trial, error):
@@ -96,24 +97,23 @@ class Victim(Recorder):
         print(*(process.pid for process in multiprocessing.active_children()), flush=True)
 
     def step(self, trial, done, total):
-        if done > STEPS_PER_EPOCH and (self.out / "trials" / str(trial) / "history.json").exists():
+        if done > STEPS_PER_EPOCH and (self.out / "trials" / trial.folder / "history.json").exists():
             os.kill(os.getpid(), signal.SIGKILL)
 
 
-def run(out: Path, **changed) -> Recorder:
+def run(out: Path, source="digits", **changed) -> Recorder:
     recorder = changed.pop("progress", None) or Recorder()
-    compare("digits", out=out, progress=recorder, **{"workers": 1, "patience": 0.05, **TINY, **changed})
+    compare(source, out=out, progress=recorder, **{"workers": 1, "patience": 0.05, **TINY, **changed})
     return recorder
 
 
-def comparable(out: Path) -> list[dict]:
-    """The results without what the clock says, sorted, for runs whose trials end in another order."""
-    lines = Folder(out).results()
-    for line in lines:
-        del line["seconds"]
-        for epoch in line["history"]:
-            del epoch["seconds"]
-    return sorted(lines, key=lambda line: (line["mechanism"], line["seed"]))
+def comparable(out: Path) -> list[Record]:
+    """The records without what the clock says, sorted, for runs whose trials end in another order."""
+    still = [
+        replace(record, seconds=0, history=tuple({**epoch, "seconds": 0} for epoch in record.history))
+        for record in Folder(out).records()
+    ]
+    return sorted(still, key=lambda record: (record.row, record.seed))
 
 
 def assert_same_run(left: Path, right: Path) -> None:
@@ -177,6 +177,9 @@ def test_reference_rows_come_by_themselves_and_once():
         ({"seeds": 0}, "seeds=0"),
         ({"epochs": -1}, "epochs=-1"),
         ({"lr": 0.0}, "lr=0.0"),
+        ({"weight_decay": -0.1}, "weight_decay=-0.1"),
+        ({"optimizer": "sdg"}, "optimizer='sdg': adamw, sgd"),
+        ({"freeze": "head"}, "freeze='head': backbone"),
         ({"image_size": 0}, "image_size=0"),
         ({"attention": ()}, "attention"),
         ({"attention": ("none",)}, "attention"),
@@ -285,8 +288,8 @@ def test_plain_bottleneck_has_the_parameters_it_says_and_may_be_nothing():
 def test_plain_row_is_as_large_as_the_largest_mechanism(images):
     settings = Comparison(**{**TINY, "attention": ("eca", "se", "cbam")})
     blueprint = building.survey(settings, images)
-    largest = max(blueprint.added[name] for name in settings.mechanisms)
-    assert min(blueprint.added[name] for name in settings.mechanisms) < largest / 10
+    largest = max(blueprint.added[name] for name in settings.rows)
+    assert min(blueprint.added[name] for name in settings.rows) < largest / 10
     assert blueprint.added[PLAIN] == pytest.approx(largest, rel=0.02)
     assert not any(isinstance(m, Attention) for m in building.build(settings, PLAIN, 0, images, blueprint).modules())
 
@@ -316,9 +319,9 @@ def test_all_rows_of_a_seed_see_the_same_batches_in_the_same_order(images, monke
     seen: list[tuple] = []
 
     class Recording(Classify):
-        def loss(self, model, images, labels):
-            seen.append((images.sum().item(), tuple(labels.tolist())))
-            return super().loss(model, images, labels)
+        def loss(self, model, batch):
+            seen.append((batch["image"].sum().item(), tuple(batch["label"].tolist())))
+            return super().loss(model, batch)
 
     monkeypatch.setattr(trials, "Classify", Recording)
     settings = Comparison(**{**TINY, "epochs": 2})
@@ -333,7 +336,7 @@ def test_all_rows_of_a_seed_see_the_same_batches_in_the_same_order(images, monke
         assert len(first) == 2 * STEPS_PER_EPOCH and len(set(first)) == len(first)
         assert all(batches[Trial(row, seed)] == first for row in settings.attention)
     assert batches[Trial(NONE, 0)] != batches[Trial(NONE, 1)]
-    by_hand = [images.train.labels[i] for i in training.order(0, 0, 32)[:16]]
+    by_hand = [images.train.labels[i] for i in permutation(0, 0, 32)[:16]]
     assert batches[Trial(NONE, 0)][0][1] == tuple(by_hand)
 
 
@@ -438,8 +441,8 @@ def looked_at(halves, mechanism):
     settings, data, blueprint = halves
     model = building.build(settings, NONE, 0, data, blueprint)
     if mechanism is not None:
-        attach(model, mechanism, after=list(blueprint.sites), example=data.test[0][0][None])
-    view = (blueprint, ((0.5,) * 3, (0.25,) * 3), torch.device("cpu"))
+        attach(model, mechanism, after=list(blueprint.places["se"].sites), example=data.test[0][0][None])
+    view = (blueprint.places["se"], ((0.5,) * 3, (0.25,) * 3), torch.device("cpu"))
     model.eval()
     scores, chance = looking.locate(model, data.test, *view)
     shown = data.test.images([0, 1])
@@ -468,16 +471,18 @@ def test_without_a_spatial_map_it_goes_through_gradcam(halves, mechanism):
 
 def test_all_rows_are_looked_at_where_the_map_still_has_positions(halves):
     blueprint = halves[2]
-    assert min(blueprint.grid) >= building.LEAST_GRID
-    assert set(blueprint.looked) <= set(blueprint.sites)
-    assert blueprint.explained == "layer2.0"  # of 48 pixels: 12, 6, 3 and 2 positions
+    place = blueprint.places["se"]
+    assert blueprint.places == dict.fromkeys((NONE, PLAIN, "se"), place)
+    assert min(place.grid) >= building.LEAST_GRID
+    assert set(place.looked) <= set(place.sites)
+    assert place.explained == "layer2.0"  # of 48 pixels: 12, 6, 3 and 2 positions
 
 
 def test_tokens_are_explained_where_the_map_still_decides():
     data = SimpleNamespace(train=Half(), test=Half(), classes=("a", "b"))
     settings = Comparison(**{**TINY, "backbone": "test_vit", "image_size": 48})
     blueprint = building.survey(settings, data)
-    assert blueprint.explained == blueprint.looked[-1]
+    assert blueprint.places["se"].explained == blueprint.places["se"].looked[-1]
     scores, *_ = looked_at((settings, data, blueprint), "cbam")
     assert np.ptp(scores["energy_gradcam"]) > 0  # a map without gradients would give every image the same share
 
@@ -507,14 +512,15 @@ def test_a_run_leaves_what_the_report_reads(finished):
     assert facts["plain"]["largest"] == "se"
 
     lines = [json.loads(line) for line in (finished / "results.jsonl").read_text().splitlines()]
-    assert [(line["mechanism"], line["seed"]) for line in lines] == [
+    assert [(line["row"], line["seed"]) for line in lines] == [
         (name, seed) for seed in range(2) for name in (NONE, PLAIN, "se")
     ]
     for line in lines:
-        assert 0 <= line["accuracy"] <= 1 and 0 <= line["ece"] <= 1 and 0 <= line["energy"] <= 1
+        assert line["measure"]["name"] == "accuracy" and line["scores"]["accuracy"] == line["score"]
+        assert 0 <= line["score"] <= 1 and 0 <= line["scores"]["ece"] <= 1 and 0 <= line["energy"] <= 1
         assert line["through"] == "Grad-CAM" and 0 < line["chance_energy"] < 0.5
         assert [epoch["epoch"] for epoch in line["history"]] == [1, 2, 3, 4]
-        assert line["history"][-1]["accuracy"] == line["accuracy"]
+        assert line["history"][-1]["score"] == line["score"]
 
     costs = json.loads((finished / "costs.json").read_text())
     assert list(costs) == [NONE, PLAIN, "se"]
@@ -537,12 +543,12 @@ def test_a_run_leaves_what_the_report_reads(finished):
 
 
 def test_the_summary_of_a_run(finished):
-    found = summary(finished)
-    assert [row.mechanism for row in found.rows] == [NONE, PLAIN, "se"]
+    found = result(finished)
+    assert [row.name for row in found.rows] == [NONE, PLAIN, "se"]
     bare, plain_row, se = found.rows
     lines = comparable(finished)
-    assert se.accuracy.values == pytest.approx([line["accuracy"] for line in lines if line["mechanism"] == "se"])
-    assert se.gain.mean == pytest.approx(se.accuracy.mean - bare.accuracy.mean)
+    assert se.score.values == pytest.approx([record.score for record in lines if record.row == "se"])
+    assert se.gain.mean == pytest.approx(se.score.mean - bare.score.mean)
     assert bare.gain is None and plain_row.gain is not None and plain_row.gain_over_plain is None
     assert se.domains == catalog.get("se").domains and bare.domains == ()
     assert se.energy == se.energy_gradcam and se.through == "Grad-CAM"
@@ -578,7 +584,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(finished, tmp_
         time.sleep(0.05)
     assert not any(Path(f"/proc/{pid}/cmdline").exists() for pid in children), "a worker outlived its parent"
 
-    before = {(line["mechanism"], line["seed"]) for line in Folder(out).results()}
+    before = {(record.row, record.seed) for record in Folder(out).records()}
     cut_off = [
         path.name
         for path in (out / "trials").iterdir()
@@ -586,12 +592,12 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(finished, tmp_
     ]
     assert len(before) < 6 and cut_off
     with pytest.raises(ValueError, match="has not finished"):
-        summary(out)
+        result(out)
 
     recorder = run(out)
     assert recorder.events[0] == (
         "begin",
-        tuple(str(t) for t in Comparison(**TINY).trials if (t.mechanism, t.seed) not in before),
+        tuple(str(t) for t in Comparison(**TINY).trials if (t.row, t.seed) not in before),
         len(before),
     )
     steps = {str(trial): done for trial, done in recorder.steps.items()}
@@ -610,7 +616,7 @@ def test_two_processes_give_what_one_gives_and_a_dead_one_is_noticed(finished, t
     with pytest.raises(RuntimeError, match=r"the process of trial \S+ died .*goes on"):
         run(out, workers=2, progress=Murderer())
     assert not multiprocessing.active_children()
-    assert {line["mechanism"] for line in Folder(out).results()} >= {NONE}  # made by another process
+    assert {record.row for record in Folder(out).records()} >= {NONE}  # made by another process
     run(out)
     assert_same_run(out, finished)
 
@@ -623,7 +629,7 @@ def test_ctrl_c_leaves_a_folder_to_go_on_with(finished, tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path, seeds=1, progress=Impatient())
-    assert [line["mechanism"] for line in Folder(tmp_path).results()] == [NONE, PLAIN]
+    assert [record.row for record in Folder(tmp_path).records()] == [NONE, PLAIN]
     assert run(tmp_path, seeds=1).events[0] == ("begin", ("se-0",), 2)
 
 
@@ -631,7 +637,7 @@ def test_a_failing_trial_is_named_and_the_others_are_kept(tmp_path, monkeypatch)
     sound = trials.run
 
     def failing(settings, trial, *args, **kwargs):
-        if trial.mechanism == PLAIN:
+        if trial.row == PLAIN:
             raise ZeroDivisionError("no way")
         return sound(settings, trial, *args, **kwargs)
 
@@ -651,7 +657,7 @@ def test_a_torn_last_line_is_repaired(copied, finished):
     results = copied / "results.jsonl"
     whole = results.read_bytes()
     results.write_bytes(whole[:-40])
-    assert len(Folder(copied).results()) == 5
+    assert len(Folder(copied).records()) == 5
     assert run(copied).events[0] == ("begin", ("se-1",), 5)
     assert results.read_bytes().startswith(whole[: whole.rindex(b"\n", 0, -1) + 1])
     assert_same_run(copied, finished)
@@ -661,7 +667,7 @@ def test_a_damaged_line_is_named(copied):
     results = copied / "results.jsonl"
     results.write_bytes(b"{oops\n" + results.read_bytes())
     with pytest.raises(ValueError, match="line 1"):
-        summary(copied)
+        result(copied)
 
 
 @pytest.mark.parametrize(
@@ -682,7 +688,7 @@ def test_other_settings_are_refused_by_name(copied, changed, said):
 
 
 def test_other_images_are_refused(copied, monkeypatch):
-    monkeypatch.setattr(running, "_digest", lambda images: "other")
+    monkeypatch.setattr(running, "_digest", lambda images: {"image names and labels": "other"})
     with pytest.raises(ValueError, match="image names and labels"):
         run(copied)
 
@@ -692,7 +698,7 @@ def test_more_seeds_extend_a_run(copied):
     recorder = run(copied, seeds=3)
     assert recorder.events[0] == ("begin", ("none-2", "plain-2", "se-2"), 6)
     assert (copied / "results.jsonl").read_bytes().startswith(before)
-    assert len(summary(copied).rows[2].accuracy.values) == 3
+    assert len(result(copied).rows[2].score.values) == 3
 
 
 def test_foreign_files_are_left_alone(tmp_path):
@@ -768,24 +774,24 @@ NARROW = {"backbone": "test_nfnet", "after": ("stages.0.0.conv2b",)}  # 8 channe
 def test_all_takes_what_fits_and_says_why_the_rest_does_not(images):
     settings, left_out = building.fitting(Comparison(attention=("eca", "all"), backbone="test_resnet"), images)
     drop_ins = [entry.name for entry in catalog.entries() if entry.drop_in]
-    assert settings.mechanisms[0] == "eca", "what is named comes where it is named"
-    assert sorted([*settings.mechanisms, *left_out]) == sorted(drop_ins)
-    assert len(settings.mechanisms) >= 9
+    assert settings.rows[0] == "eca", "what is named comes where it is named"
+    assert sorted([*settings.rows, *left_out]) == sorted(drop_ins)
+    assert len(settings.rows) >= 9
     narrow = Comparison(attention=("all",), **NARROW)
     settings, left_out = building.fitting(narrow, images)
-    assert "se" not in settings.mechanisms and "reduction" in left_out["se"]
+    assert "se" not in settings.rows and "reduction" in left_out["se"]
     same = Comparison(attention=("se",), backbone="test_resnet")
     assert building.fitting(same, images) == (same, {})
-    with pytest.raises(ValueError, match="reduction"):
-        building.fitting(Comparison(attention=("all", "se"), **NARROW), images)
+    with pytest.raises(ValueError, match=r"attention='se'.*reduction"):
+        building.survey(building.fitting(Comparison(attention=("all", "se"), **NARROW), images)[0], images)
 
 
 def test_a_run_of_all_names_what_it_left_out(tmp_path, monkeypatch):
     few = catalog.get("se"), catalog.get("eca")
     monkeypatch.setattr(catalog, "entries", lambda: few)
     run(tmp_path, attention=("all",), seeds=1, epochs=1, **NARROW)
-    found = summary(tmp_path)
-    assert [row.mechanism for row in found.rows] == [NONE, PLAIN, "eca"]
+    found = result(tmp_path)
+    assert [row.name for row in found.rows] == [NONE, PLAIN, "eca"]
     assert any(sentence.startswith("Left out, se: ") and "reduction" in sentence for sentence in found.sentences)
     assert "--attention eca" in found.run["command"]
 
@@ -817,7 +823,7 @@ def test_a_ray_cluster_gives_what_this_process_gives(finished, tmp_path, ray_add
     out = tmp_path / "out"
     recorder = run(out, seeds=1, ray=ray_address)
     assert {event[0] for event in recorder.events} == {"begin", "started", "finished"}
-    assert comparable(out) == [line for line in comparable(finished) if line["seed"] == 0]
+    assert comparable(out) == [record for record in comparable(finished) if record.seed == 0]
     assert recorder.steps[Trial("se", 0)][-1] == STEPS_PER_EPOCH * TINY["epochs"]
     for name in (NONE, PLAIN, "se"):
         ours, theirs = (load_file(path / "trials" / f"{name}-0" / "model.safetensors") for path in (out, finished))
@@ -849,18 +855,22 @@ def written(out: Path, correct: dict[str, np.ndarray], energy: dict[str, np.ndar
         "pretrained": False,
         "chance": 0.5,
         "plain": {"parameters": 90, "largest": "se", "largest_parameters": 100},
+        "measure": asdict(ACCURACY),
         "data_facts": {},
     }
     settings = Comparison(attention=tuple(correct)[2:], seeds=seeds)
     with folder.claimed():
         folder.begin(settings, facts)
     for trial in settings.trials:
-        own = {"correct": correct[trial.mechanism][trial.seed]}
+        own = {"score": correct[trial.row][trial.seed]}
         if energy is not None:
-            scores = energy[trial.mechanism][trial.seed]
+            scores = energy[trial.row][trial.seed]
             own |= dict.fromkeys(("energy", "pointing", "energy_gradcam", "pointing_gradcam"), scores)
-        line = {"mechanism": trial.mechanism, "seed": trial.seed, "ece": 0.1, "through": "Grad-CAM", "history": []}
-        folder.finish(trial, {**line, "chance_energy": None if energy is None else 0.3}, own)
+        record = Record(
+            row=trial.row, seed=trial.seed, measure=ACCURACY, score=float(own["score"].mean()), scores={"ece": 0.1},
+            through="Grad-CAM", history=(), parameters=5, seconds=1.0, chance_energy=None if energy is None else 0.3,
+        )  # fmt: skip
+        folder.finish(trial, record, own)
     same = {"ratio": 1.0, "low": 1.0, "high": 1.0}
     folder.keep_costs(
         {name: {"parameters": 5, "flops": 7, "latency": {"1": same}, "peak_memory": 9} for name in correct}
@@ -873,24 +883,24 @@ def answers(share: float, seeds: int = 3, count: int = 400) -> np.ndarray:
 
 
 def verdict(found, name):
-    return next(row.verdict for row in found.rows if row.mechanism == name)
+    return next(row.verdict for row in found.rows if row.name == name)
 
 
 def test_a_clear_gain_over_both_references_is_said(tmp_path):
-    found = summary(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.6025), "se": answers(0.8)}))
+    found = result(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.6025), "se": answers(0.8)}))
     assert "+20.0 points" in verdict(found, "se") and verdict(found, "se").count("better, beyond noise") == 2
     assert "within noise" in verdict(found, PLAIN)
     assert any("se above none, se above plain" in sentence for sentence in found.sentences)
 
 
 def test_a_gain_that_plain_reaches_too_may_be_capacity(tmp_path):
-    found = summary(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.79), "se": answers(0.8)}))
+    found = result(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.79), "se": answers(0.8)}))
     assert "better, beyond noise" in verdict(found, "se")
     assert "no more than added parameters" in verdict(found, "se")
 
 
 def test_a_loss_is_said(tmp_path):
-    found = summary(written(tmp_path, {NONE: answers(0.8), PLAIN: answers(0.8), "se": answers(0.6)}))
+    found = result(written(tmp_path, {NONE: answers(0.8), PLAIN: answers(0.8), "se": answers(0.6)}))
     assert "worse, beyond noise" in verdict(found, "se") and "better" not in verdict(found, "se")
 
 
@@ -903,7 +913,7 @@ def test_no_win_is_claimed_whose_interval_holds_zero(tmp_path, seeds):
             name: rng.random((seeds, 80)) < difficulty + shift
             for name, shift in ((NONE, 0), (PLAIN, 0), ("se", number / 40))
         }
-        found = summary(written(tmp_path / str(number), rows))
+        found = result(written(tmp_path / str(number), rows))
         row = found.rows[2]
         for claim, interval in (("se against none", row.gain), ("Against plain", row.gain_over_plain)):
             told = row.verdict[row.verdict.index(claim) :].split("; ")[1]
@@ -911,7 +921,7 @@ def test_no_win_is_claimed_whose_interval_holds_zero(tmp_path, seeds):
 
 
 def test_noise_one_seed_and_many_comparisons_are_named(tmp_path):
-    found = summary(written(tmp_path, {NONE: answers(0.7, 1), PLAIN: answers(0.7, 1), "se": answers(0.71, 1)}))
+    found = result(written(tmp_path, {NONE: answers(0.7, 1), PLAIN: answers(0.7, 1), "se": answers(0.71, 1)}))
     text = " ".join(found.sentences)
     assert "within noise" in text and "One seed" in text and "3 comparisons at once" in text
     assert "no difference in accuracy remains" in text
@@ -924,7 +934,7 @@ def test_of_many_rows_only_what_stands_out_is_told(tmp_path):
     correct = {NONE: answers(0.6), PLAIN: answers(0.6), **{name: answers(0.6) for name in names}}
     correct[names[3]] = answers(0.9)
     energy = {name: np.full((3, 400), 0.3 + 0.01 * i) for i, name in enumerate(correct)}
-    found = summary(written(tmp_path, correct, energy))
+    found = result(written(tmp_path, correct, energy))
     assert verdict(found, names[3]) in found.sentences and verdict(found, names[4]) not in found.sentences
     quiet = next(sentence for sentence in found.sentences if sentence.startswith("Within noise of none and of plain"))
     assert all(name in quiet for name in names if name != names[3]) and names[3] not in quiet.split(": ")[1].split(", ")
@@ -933,9 +943,9 @@ def test_of_many_rows_only_what_stands_out_is_told(tmp_path):
 
 
 def test_a_run_at_chance_or_at_the_ceiling_says_so(tmp_path):
-    low = summary(written(tmp_path / "low", {name: answers(0.5) for name in (NONE, PLAIN, "se")}))
+    low = result(written(tmp_path / "low", {name: answers(0.5) for name in (NONE, PLAIN, "se")}))
     assert any("No row is above chance" in sentence for sentence in low.sentences)
-    high = summary(written(tmp_path / "high", {name: answers(0.99) for name in (NONE, PLAIN, "se")}))
+    high = result(written(tmp_path / "high", {name: answers(0.99) for name in (NONE, PLAIN, "se")}))
     assert any("little room" in sentence for sentence in high.sentences)
 
 
@@ -943,7 +953,7 @@ def test_where_they_look_is_compared_on_the_same_footing(tmp_path):
     rng = np.random.default_rng(0)
     base = rng.uniform(0.2, 0.5, (2, 60))
     energy = {NONE: base, PLAIN: base + rng.normal(0, 0.01, (2, 60)), "se": base + 0.2}
-    found = summary(written(tmp_path, {name: answers(0.7, 2) for name in energy}, energy))
+    found = result(written(tmp_path, {name: answers(0.7, 2) for name in energy}, energy))
     text = " ".join(found.sentences)
     assert "an even map would score 0.30" in text
     assert "Against none, beyond noise: se (+0.20)." in text
@@ -951,7 +961,7 @@ def test_where_they_look_is_compared_on_the_same_footing(tmp_path):
 
 def test_an_empty_folder_holds_no_comparison(tmp_path):
     with pytest.raises(ValueError, match="holds no comparison"):
-        summary(tmp_path)
+        result(tmp_path)
 
 
 if __name__ in ("__main__", "__mp_main__"):  # here and in the worker processes of the one that is killed

@@ -7,15 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from regard import __version__, comparing
-from regard.cli import arguments, browsing, completion, holding, looking, tables
-from regard.cli.progress import Bars, Steps
+from regard import __version__
+from regard.cli import browsing, comparing, holding, looking, training
 
 out = Console()
 err = Console(stderr=True)
@@ -58,156 +56,10 @@ app.command()(holding.check)
 app.add_typer(holding.published_app, name="published")
 
 
-@app.command()
-def compare(
-    data: Annotated[str, typer.Argument(help="digits, faces, or a folder of images in one subfolder a class.")] = (
-        comparing.SOURCE
-    ),
-    backbone: Annotated[str, typer.Option(help="Any backbone of timm.")] = comparing.BACKBONE,
-    attention: Annotated[str, typer.Option(help="Names that `regard list` prints, with commas, or all.")] = ",".join(
-        comparing.ATTENTION
-    ),
-    seeds: Annotated[int, typer.Option(help="Trainings of each mechanism.")] = comparing.SEEDS,
-    epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = comparing.EPOCHS,
-    image_size: Annotated[int | None, typer.Option(help="Side in pixels; the data's own by default.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = comparing.BATCH_SIZE,
-    lr: Annotated[float, typer.Option(help="Peak learning rate.")] = comparing.LR,
-    pretrained: Annotated[bool, typer.Option("--pretrained", help="Start from published backbone weights.")] = False,
-    after: Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")] = None,
-    identity: Annotated[bool, typer.Option("--identity", help="Start as the bare backbone's function.")] = False,
-    regions: Annotated[Path | None, typer.Option(help="Boxes (.csv), COCO (.json) or a folder of masks.")] = None,
-    train_size: Annotated[int | None, typer.Option(help="At most that many images to train on.")] = None,
-    test_size: Annotated[int | None, typer.Option(help="At most that many images to test on.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="Where results go; the same command goes on there.")] = Path(
-        "regard-report"
-    ),
-    workers: Annotated[int | None, typer.Option(help="Local processes; one per core by default.")] = None,
-    ray: Annotated[str | None, typer.Option(help="Address of a running Ray cluster (needs regard[ray]).")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-) -> None:
-    """Which attention helps on your images, at what cost, and where does it look?
-
-    Trains none, plain (as many extra parameters in ordinary convolutions) and every mechanism you name from the same
-    weights on the same batches, measures them, and writes one HTML report. Stop it when you like: the same command
-    goes on.
-
-    Example: `regard compare photos/ --backbone resnet18 --attention se,eca,cbam,gc --seeds 3 --out report`
-    """
-    from regard import report
-
-    with Bars(err) as progress:
-        comparing.compare(
-            data,
-            backbone=backbone,
-            attention=[name.strip() for name in attention.split(",") if name.strip()],
-            seeds=seeds,
-            epochs=epochs,
-            image_size=image_size,
-            batch_size=batch_size,
-            lr=lr,
-            pretrained=pretrained,
-            after=after,
-            identity=identity,
-            regions=regions,
-            train_size=train_size,
-            test_size=test_size,
-            out=folder,
-            ray=ray,
-            workers=workers,
-            device=device,
-            progress=progress,
-        )
-    summary = comparing.summary(folder)
-    out.print(tables.comparison(summary))
-    for sentence in summary.sentences:
-        out.print(f"• {sentence}", highlight=False)
-    page = report.write(folder, summary)
-    out.print(f"\n{page}", highlight=False, soft_wrap=True)
-
-
+app.command()(comparing.compare)
 app.command("recipes")(browsing.list_recipes)
-
-
-@app.command()
-def train(
-    name: Annotated[str, typer.Argument(help="A name that `regard recipes` prints.")],
-    data: Annotated[Path | None, typer.Option(help="The folder of the data set, where the recipe needs one.")] = None,
-    tiny: Annotated[bool, typer.Option("--tiny", help="The small twin: seconds, on data that comes along.")] = False,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the data, in place of the recipe's.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images a step, in place of the recipe's.")] = None,
-    lr: Annotated[float | None, typer.Option(help="Peak learning rate, in place of the recipe's.")] = None,
-    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
-    seed: Annotated[int, typer.Option(help="Of the weights and of all that is drawn.")] = 0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-    workers: Annotated[int, typer.Option(help="Processes that load images ahead.")] = 0,
-    folder: Annotated[
-        Path | None, typer.Option("--out", help="The run folder; the same command goes on there.")
-    ] = None,
-) -> None:
-    """Train a system of a paper from its recipe, and score it beside the paper's number.
-
-    Under `torchrun --nproc-per-node N -m regard train …` the same on N processes.
-
-    Example: `regard train ram-mnist --data mnist/ --out run`
-    """
-    from regard.catalog import recipes
-    from regard.training import running
-    from regard.training.recipe import built
-
-    listing = recipes.get(name)
-    recipe = built(listing, data, tiny=tiny)
-    given = {"epochs": epochs, "batch_size": batch_size, "lr": lr, "precision": precision}
-    place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
-    with Steps(err) as progress:
-        result = running.train(
-            listing,
-            recipe,
-            out=place,
-            device=device,
-            seed=seed,
-            workers=workers,
-            changes={field: value for field, value in given.items() if value is not None},
-            on_phase=progress.phase,
-            on_step=progress.step,
-            on_epoch=progress.epoch,
-        )
-    tables.scored(out, listing, result["scores"])
-    out.print(f"{place / 'model.safetensors'}", highlight=False, soft_wrap=True)
-
-
-@app.command("eval")
-def evaluate(
-    weights: Annotated[Path, typer.Option(help="A run folder of `regard train`, or its model.safetensors.")],
-    name: Annotated[
-        str | None,
-        typer.Argument(
-            help="Another recipe than the one that trained the weights.", autocompletion=completion.named_recipes
-        ),
-    ] = None,
-    data: Annotated[Path | None, typer.Option(help="The folder of the dataset, where the recipe needs one.")] = None,
-    tiny: Annotated[
-        bool, typer.Option("--tiny", help="The tiny variant; without NAME the weights tell which it is.")
-    ] = False,
-    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
-) -> None:
-    """Score trained weights of a recipe on its test data.
-
-    Example: `regard eval --weights run/ --data mnist/`
-    """
-    from regard.catalog import recipes
-
-    arguments.there(weights)
-    arguments.there(data)
-    arguments.device(device)
-    listing = None if name is None else recipes.get(name)
-    from regard.training import running
-    from regard.training.recipe import built
-
-    if listing is None:
-        known, tiny = running.recorded(weights)
-        listing = recipes.get(known)
-    recipe = built(listing, data, tiny=tiny)
-    tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))
+app.command()(training.train)
+app.command("eval")(training.evaluate)
 
 
 def main(arguments: list[str] | None = None) -> None:

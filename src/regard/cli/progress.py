@@ -6,9 +6,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from regard.comparing import Trial
+from regard.report import Record
 
 
 class Bars:
@@ -37,7 +39,7 @@ class Bars:
         self._progress.stop()
 
     def phase(self, text: str) -> None:
-        self._console.print(text, style="dim", highlight=False)
+        self._console.print(text, style="dim", highlight=False, markup=False)
 
     def begin(self, trials: Sequence[Trial], finished: int) -> None:
         if finished:
@@ -46,7 +48,7 @@ class Bars:
             self._whole = self._progress.add_task("all trials", total=len(trials))
 
     def trial_started(self, trial: Trial) -> None:
-        self._running[trial] = self._progress.add_task(str(trial), total=None)
+        self._running[trial] = self._progress.add_task(escape(str(trial)), total=None)
 
     def step(self, trial: Trial, done: int, total: int) -> None:
         if trial in self._running:
@@ -57,18 +59,16 @@ class Bars:
             part = sum(tasks[number].completed / (tasks[number].total or total) for number in self._running.values())
             self._progress.update(self._whole, completed=self._steps + part)
 
-    def trial_finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
+    def trial_finished(self, trial: Trial, record: Record) -> None:
         self._close(trial)
-        energy = result.get("energy")
-        looks = "" if energy is None else f", {energy:.0%} of its attention on the object"
-        seconds = result.get("seconds")
-        took = "" if seconds is None else f", {seconds:.0f} s"
-        text = f"{trial.mechanism}, seed {trial.seed}: accuracy {result['accuracy']:.1%}{looks}{took}"
-        self._console.print(text, highlight=False)
+        score = f"{record.score:.1%}" if record.measure.unit == "%" else f"{record.score:.4g} {record.measure.unit}"
+        looks = "" if record.energy is None else f", {record.energy:.0%} of its attention on the object"
+        text = f"{trial.row}, seed {trial.seed}: {record.measure.title} {score.strip()}{looks}, {record.seconds:.0f} s"
+        self._console.print(text, highlight=False, markup=False)
 
     def failed(self, trial: Trial, error: str) -> None:
         self._close(trial)
-        self._console.print(f"[red]{trial.mechanism}, seed {trial.seed} failed:[/] ", end="")
+        self._console.print(f"{trial.row}, seed {trial.seed} failed: ", end="", style="red", markup=False)
         self._console.print(error, highlight=False, markup=False)
 
     def _close(self, trial: Trial) -> None:

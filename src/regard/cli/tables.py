@@ -1,4 +1,4 @@
-"""The tables of results on the terminal: scores, gaze and comparisons."""
+"""The tables of results on the terminal: scores and gaze."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rich.markup import escape
 from rich.table import Table
 
 from regard.catalog.recipes import Listing
-from regard.comparing import Summary
 
 if TYPE_CHECKING:
     from regard.looking.gaze import Gaze
@@ -53,38 +52,4 @@ def gazed(found: Gaze) -> Table:
                 text += f" ({low:.2f} to {high:.2f})"
             cells.append(text)
         table.add_row(escape(row.name), *cells)
-    return table
-
-
-# The page has every column and interval; a terminal of 80 characters has room for these.
-_COLUMNS = {
-    "accuracy": "accuracy, %",
-    "gain": "against none",
-    "ece": "ECE",
-    "energy": "on object,\nown map",
-    "energy-gradcam": "on object,\nGrad-CAM",
-    "parameters": "para-\nmeters",
-    "latency-32": "time,\n× none",
-}
-_WITH_INTERVAL = ("accuracy", "gain")
-
-
-def comparison(summary: Summary) -> Table:
-    """The rows of a comparison as on the page, the best of each column in bold."""
-    from regard.report import plots
-    from regard.report import table as results
-
-    looks = plots.looks([row.mechanism for row in summary.rows], results.REFERENCES)
-    shown = [column for column in results.columns(summary.rows) if column.key in _COLUMNS]
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("")
-    for column in shown:
-        table.add_column(_COLUMNS[column.key], justify="right")
-    for line in results.lines(summary.rows, shown, looks):
-        cells = []
-        for cell in line.cells:
-            with_interval = cell.interval and cell.column.key in _WITH_INTERVAL
-            text = f"{cell.text} ({cell.interval})" if with_interval else cell.text
-            cells.append(f"[bold]{escape(text)}[/]" if cell.best else escape(text))
-        table.add_row(line.look.name, *cells)
     return table

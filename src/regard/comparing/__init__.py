@@ -1,24 +1,33 @@
-"""Which attention, at what cost, looking where: the comparison of mechanisms on one backbone and one data set.
+"""Which attention, at what cost, looking where: the comparison of mechanisms on one backbone and one dataset.
 
-A comparison is a set of trials, one per mechanism and seed. Every trial with one seed starts from the same backbone
-weights and sees the same batches in the same order, so that two trials differ by the mechanism alone. Two reference
-rows come by themselves: `none`, the bare backbone, and `plain`, ordinary convolutions at the same sites with as many
-parameters as the largest mechanism in the run, so that a gain is not just capacity.
+A comparison is a set of trials, one for each row and seed. A row is a mechanism with its options and its place, written
+as `rows` describes. Every trial with one seed starts from the same backbone weights and sees the same batches in the
+same order, so that two trials differ by the attention alone. Two reference rows come by themselves: `none`, the bare
+backbone, and `plain`, ordinary convolutions with as many parameters as the largest row, at that row's sites, so that a
+gain is not just capacity.
 
-This file holds the words (settings, results, progress) and imports no torch, so that a command line can show its
-defaults at once; the work is in the files beside it.
+This file holds the words (settings, progress, the functions to call) and imports no torch, so that a command line can
+show its defaults at once; the work is in the files beside it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-NONE = "none"
-PLAIN = "plain"
-ALL = "all"
+from regard.comparing import rows
+from regard.comparing.rows import REFERENCES
+from regard.report import Record, Result
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from regard.data.batches import Augment, Data
+    from regard.training.plan import Task
 
 # The embedded default: six rows, three seeds and the measurements in about five minutes on two cores.
 SOURCE = "digits"
@@ -27,7 +36,37 @@ ATTENTION = ("se", "eca", "cbam", "gc")
 SEEDS = 3
 EPOCHS = 8
 BATCH_SIZE = 16
-LR = 0.003
+OPTIMIZER = "adamw"
+AUGMENT = "none"
+FREEZE = ("backbone",)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """What an optimizer gets where nothing else is said.
+
+    Args:
+        lr: peak learning rate from random weights, in batches of about 16.
+        fine: the same from published weights: a tenth, so that the first steps, driven by a classifier that knows
+            nothing yet, do not wash out the features that the weights were chosen for.
+        weight_decay: decoupled in AdamW, where it can be large; an L2 term in the others.
+    """
+
+    lr: float
+    fine: float
+    weight_decay: float
+
+
+USUAL: Mapping[str, Usual] = {
+    "adamw": Usual(0.003, 0.0003, 0.05),
+    "sgd": Usual(0.03, 0.003, 1e-4),
+    "adam": Usual(0.003, 0.0003, 0.0),
+    "adadelta": Usual(1.0, 0.1, 0.0),
+    "adamax": Usual(0.003, 0.0003, 0.0),
+    "rmsprop": Usual(0.001, 0.0001, 0.0),
+}
+
+Make = Callable[[int], "nn.Module"]  # number of classes -> an untrained model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,39 +74,52 @@ class Comparison:
     """Everything that decides a comparison's numbers; a run folder belongs to one of these.
 
     Args:
-        source: `digits`, `faces` or a folder of images.
-        backbone: a timm model's name.
-        attention: catalogue names; `none` and `plain` are added in front. `all` stands for every mechanism that can be
-            attached and fits the backbone at these sites.
+        source: `digits`, `faces` or a folder of images; what own datasets are called.
+        backbone: a timm model's name, or a function that makes a new model of a number of classes.
+        attention: rows as `rows.parse` reads them; `none` and `plain` are added in front. `all` stands for every
+            mechanism that can be attached and fits the backbone at these sites.
         seeds: how many; they are 0, 1, ...
         epochs: passes over the training images.
-        image_size: side in pixels; None keeps the data set's own.
+        image_size: side in pixels; None keeps the dataset's own.
         batch_size: images a step.
-        lr: the peak learning rate.
+        optimizer: a name in `USUAL`.
+        lr: the peak learning rate; None takes that of `USUAL`: `fine` for published weights that learn, else `lr`.
+        weight_decay: None takes that of `USUAL`.
+        augment: `none`, `light` or `timm`, see `data.presets`; or a function (sample, generator) -> sample.
+        freeze: `backbone`: only what is attached and the classifier learn; None: everything does.
         pretrained: start from the published weights of the backbone.
-        after: glob patterns of the modules to attach to; None takes the defaults of the backbone's family.
+        after: glob patterns of the modules to attach to, for rows without a place of their own; None takes the defaults
+            of the backbone's family.
         identity: attach so that the first forward pass is the bare backbone's.
         regions: file or folder with boxes or masks of the objects in a folder of images.
         train_size, test_size: at most that many images; None takes all (and as many digits as digits come with).
+        task: what is learned and scored; None classifies.
         device: kind of device the trials run on, `cpu` or `cuda`.
 
-    Raises: ValueError for a number out of range or no mechanism to compare.
+    Raises:
+        LookupError: a row names no mechanism.
+        ValueError: a number out of range, a row that cannot be read, or none to compare.
     """
 
     source: str = SOURCE
-    backbone: str = BACKBONE
+    backbone: str | Make = BACKBONE
     attention: tuple[str, ...] = ATTENTION
     seeds: int = SEEDS
     epochs: int = EPOCHS
     image_size: int | None = None
     batch_size: int = BATCH_SIZE
-    lr: float = LR
+    optimizer: str = OPTIMIZER
+    lr: float | None = None
+    weight_decay: float | None = None
+    augment: str | Augment = AUGMENT
+    freeze: str | None = None
     pretrained: bool = False
     after: tuple[str, ...] | None = None
     identity: bool = False
     regions: str | None = None
     train_size: int | None = None
     test_size: int | None = None
+    task: Task | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -75,35 +127,73 @@ class Comparison:
             value = getattr(self, name)
             if value is None and name.endswith("_size") and name != "batch_size":
                 continue
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed")
-        if not self.lr > 0:
-            raise ValueError(f"lr={self.lr!r}: a learning rate above 0 is needed")
-        named = dict.fromkeys(name for name in self.attention if name not in (NONE, PLAIN))
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name}={value!r}: a whole number of at least 1 is accepted")
+        if self.optimizer not in USUAL:
+            raise ValueError(f"optimizer={self.optimizer!r}: {', '.join(USUAL)} are accepted")
+        if self.freeze is not None and self.freeze not in FREEZE:
+            raise ValueError(f"freeze={self.freeze!r}: {', '.join(FREEZE)} is accepted")
+        if self.pretrained and not isinstance(self.backbone, str):
+            raise ValueError("pretrained=True: accepted for a backbone by name; your function decides on its weights")
+        usual = USUAL[self.optimizer]
+        if self.lr is None:
+            object.__setattr__(self, "lr", usual.fine if self.pretrained and not self.freeze else usual.lr)
+        if self.weight_decay is None:
+            object.__setattr__(self, "weight_decay", usual.weight_decay)
+        for name, value, least in (("lr", self.lr, "above 0"), ("weight_decay", self.weight_decay, "of at least 0")):
+            if value is None or not (value > 0 or (value == 0 and name == "weight_decay")):
+                raise ValueError(f"{name}={value!r}: a number {least} is accepted")
+        named = [str(row) for row in rows.rows(self.attention) if row.mechanism not in REFERENCES]
         if not named:
             raise ValueError("attention names no mechanism to compare with none and plain, for example se,cbam")
-        object.__setattr__(self, "attention", (NONE, PLAIN, *named))
+        object.__setattr__(self, "attention", (*REFERENCES, *named))
 
     @property
-    def mechanisms(self) -> tuple[str, ...]:
-        """The rows that come from the catalogue."""
-        return self.attention[2:]
+    def rows(self) -> tuple[str, ...]:
+        """The rows with attention: all but the two references."""
+        return self.attention[len(REFERENCES) :]
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial, seed by seed, so that an early look already compares all mechanisms."""
-        return tuple(Trial(name, seed) for seed in range(self.seeds) for name in self.attention)
+        """Every trial, seed by seed, so that an early look already compares all rows."""
+        return tuple(Trial(row, seed) for seed in range(self.seeds) for row in self.attention)
+
+    def facts(self) -> dict[str, object]:
+        """The settings as JSON holds them; functions and tasks by what they are called."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    @property
+    def told(self) -> str:
+        """The backbone's name for people."""
+        return self.backbone if isinstance(self.backbone, str) else str(_plain(self.backbone)).rpartition(".")[2]
+
+
+def _plain(value: object) -> object:
+    if value is None or isinstance(value, str | int | float):
+        return value
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, partial):
+        return f"{_plain(value.func)} with {value.args} {value.keywords}"
+    if callable(value) and hasattr(value, "__qualname__"):
+        return f"{value.__module__}.{value.__qualname__}"
+    return re.sub(r" at 0x[0-9a-fA-F]+", "", repr(value))
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One mechanism trained with one seed."""
+    """One row trained with one seed."""
 
-    mechanism: str
+    row: str
     seed: int
 
     def __str__(self) -> str:
-        return f"{self.mechanism}-{self.seed}"
+        return f"{self.row}-{self.seed}"
+
+    @property
+    def folder(self) -> str:
+        """The name of its folder: `str` where that is safe on any file system."""
+        return f"{rows.folder(self.row)}-{self.seed}"
 
 
 class Progress(Protocol):
@@ -120,8 +210,7 @@ class Progress(Protocol):
     def step(self, trial: Trial, done: int, total: int) -> None:
         """`done` of the trial's `total` training steps are behind it; not every step is told."""
 
-    def trial_finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
-        """`result` is the trial's line of results.jsonl."""
+    def trial_finished(self, trial: Trial, record: Record) -> None: ...
 
     def failed(self, trial: Trial, error: str) -> None: ...
 
@@ -141,165 +230,117 @@ class Silent:
     def step(self, trial: Trial, done: int, total: int) -> None:
         pass
 
-    def trial_finished(self, trial: Trial, result: Mapping[str, Any]) -> None:
+    def trial_finished(self, trial: Trial, record: Record) -> None:
         pass
 
     def failed(self, trial: Trial, error: str) -> None:
         pass
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A figure with its 95 % interval; `low == high` where the data give none.
-
-    Args:
-        mean: the figure itself (for latencies and the like, the median).
-        low, high: the ends of the interval.
-        values: what it was computed from, one per seed.
-    """
-
-    mean: float
-    low: float
-    high: float
-    values: tuple[float, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Row:
-    """One mechanism in the table.
-
-    Args:
-        mechanism: its catalogue name, `none` or `plain`.
-        domains: what its attention ranges over; empty for the two reference rows.
-        accuracy: share of test images classified correctly.
-        gain: accuracy minus that of `none`, paired by seed; None for `none` itself.
-        gain_over_plain: the same against `plain`; None for the two reference rows.
-        ece: expected calibration error.
-        energy: share of the heat map's energy inside the object; None where no region is known.
-        pointing: how often the heat map's peak lies inside the object.
-        through: where the heat map comes from, "spatial map" or "Grad-CAM".
-        energy_gradcam, pointing_gradcam: the same through Grad-CAM for every row, so that all rows compare.
-        chance_energy: what an even map would score, the object's mean share of the image's area.
-        parameters: of the whole model.
-        extra_parameters: beyond `none`.
-        flops: floating point operations of one image's forward pass.
-        latency: batch size -> time of a forward pass as a multiple of that of `none`, paired.
-        peak_memory: bytes, of one forward and backward pass; see `measuring.peak_memory`.
-        history: one list per seed of {"epoch", "loss", "accuracy", "seconds"}.
-        verdict: one sentence about the gain in plain words.
-    """
-
-    mechanism: str
-    domains: tuple[str, ...]
-    accuracy: Interval
-    gain: Interval | None
-    gain_over_plain: Interval | None
-    ece: Interval
-    energy: Interval | None
-    pointing: Interval | None
-    through: str
-    energy_gradcam: Interval | None
-    pointing_gradcam: Interval | None
-    chance_energy: float | None
-    parameters: int
-    extra_parameters: int
-    flops: int
-    latency: Mapping[str, Interval]
-    peak_memory: int | None
-    history: tuple[list[dict[str, Any]], ...]
-    verdict: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    """A finished comparison, ready to be shown.
-
-    Args:
-        rows: `none` and `plain` first, then the mechanisms in the order they were named.
-        sentences: what the numbers say, in plain words, what they do not say included.
-        run: the facts of run.json.
-        gallery: path of gallery.npz.
-    """
-
-    rows: list[Row]
-    sentences: list[str]
-    run: Mapping[str, Any] = field(default_factory=dict)
-    gallery: Path | None = None
-
-
 def compare(
-    source: str | Path = SOURCE,
+    source: str | Path | tuple[Data, Data] = SOURCE,
     *,
-    backbone: str = BACKBONE,
-    attention: Sequence[str] = ATTENTION,
+    backbone: str | Make = BACKBONE,
+    attention: str | Sequence[str] = ATTENTION,
     seeds: int = SEEDS,
     epochs: int = EPOCHS,
     image_size: int | None = None,
     batch_size: int = BATCH_SIZE,
-    lr: float = LR,
+    optimizer: str = OPTIMIZER,
+    lr: float | None = None,
+    weight_decay: float | None = None,
+    augment: str | Augment = AUGMENT,
+    freeze: str | None = None,
     pretrained: bool = False,
     after: Sequence[str] | str | None = None,
     identity: bool = False,
     regions: str | Path | None = None,
     train_size: int | None = None,
     test_size: int | None = None,
-    out: str | Path,
+    classes: Sequence[str] | None = None,
+    task: Task | None = None,
+    out: str | Path = "regard-report",
     ray: str | None = None,
-    workers: int | None = None,
+    workers: int | None = 1,
     device: str = "cpu",
     patience: float = 1.0,
     progress: Progress | None = None,
-) -> Path:
-    """Trains and measures every mechanism, or goes on where an earlier call stopped.
+) -> Result:
+    """Trains and measures every row, or goes on where an earlier call stopped.
 
-    With more than one worker process a script that calls this needs the usual `if __name__ == "__main__":`.
+        result = regard.compare("photos/", backbone="resnet18", attention="se, cbam(order=parallel)@layer3+layer4")
+        print(result)
+        result.report()
+
+        regard.compare((train, test), backbone=lambda classes: MyNet(classes), attention="se, eca", out="mine")
+
+    Own datasets are torch's map-style ones: an item is `(image, label)` or a mapping with `image` and `label`, where
+    known also `region` (bool `H W`, where the object is). An image is a PIL image or a tensor `C H W`, uint8 or
+    floating; all are of one size. Images in 0..1 are normalised as the backbone wants them; others are taken to be
+    normalised already. A dataset has to give the same sample each time: what is drawn at random goes into `augment`.
 
     Args:
-        source, backbone, attention, seeds, epochs, image_size, batch_size, lr, pretrained, after, identity, regions,
-            train_size, test_size: see `Comparison`.
+        source: `digits`, `faces`, a folder of images, or a pair of datasets to train and to test on.
+        backbone, attention, seeds, epochs, image_size, batch_size, optimizer, lr, weight_decay, augment, freeze,
+            pretrained, after, identity, regions, train_size, test_size, task: see `Comparison`.
+        classes: names of the classes of own datasets; by default the dataset's `classes`, or the labels' numbers.
         out: the run folder, created where needed; the same settings continue what is there, more `seeds` extend it.
         ray: address of an existing Ray cluster that runs the trials ("auto", "host:port"); None runs them here.
-        workers: local processes; None takes one per core that torch may use (on CUDA: one per device), at most one
-            per trial.
-            1 runs the trials in this process.
+        workers: local processes; 1 runs the trials in this one. None takes one for each core that torch may use (on
+            CUDA: for each device), at most one a trial. With several, a script needs the usual
+            `if __name__ == "__main__":`, and datasets and functions have to be picklable.
         device: `cpu` or `cuda`.
         patience: seconds given to each latency; a trial takes what it takes.
         progress: told what happens.
 
-    Returns: `out`, which now holds run.json, results.jsonl, costs.json and gallery.npz.
+    Returns: rows, records and sentences; `out` holds run.json, results.jsonl, costs.json and gallery.npz.
 
     Raises:
-        LookupError: an unknown backbone or mechanism, with the nearest names; no site matches `after`.
+        LookupError: an unknown backbone or mechanism, with the nearest names; no site matches `after` or a place.
+        TypeError: an item of a dataset is no sample.
         ValueError: arguments or data that do not fit; `out` belongs to a comparison with other settings.
         OSError: `out` cannot be written or has too little space.
         RuntimeError: a trial failed; the others are kept and the same call tries again.
         ImportError: `ray` was given and Ray is not installed.
     """
-    from regard.comparing import running
-
     settings = Comparison(
-        source=str(source),
+        source="own datasets" if isinstance(source, tuple) else str(source),
         backbone=backbone,
-        attention=tuple(attention),
+        attention=(attention,) if isinstance(attention, str) else tuple(attention),
         seeds=seeds,
         epochs=epochs,
         image_size=image_size,
         batch_size=batch_size,
+        optimizer=optimizer,
         lr=lr,
+        weight_decay=weight_decay,
+        augment=augment,
+        freeze=freeze,
         pretrained=pretrained,
         after=(after,) if isinstance(after, str) else None if after is None else tuple(after),
         identity=identity,
         regions=None if regions is None else str(regions),
         train_size=train_size,
         test_size=test_size,
+        task=task,
         device=device.partition(":")[0],
     )
-    return running.run(
-        settings, out=Path(out), ray=ray, lanes=workers, patience=patience, progress=progress or Silent()
+    from regard.comparing import running  # after the settings, so that a mistake in them is answered before torch loads
+
+    running.run(
+        settings,
+        datasets=source if isinstance(source, tuple) else None,
+        classes=classes,
+        out=Path(out),
+        ray=ray,
+        lanes=workers,
+        patience=patience,
+        progress=progress or Silent(),
     )
+    return result(out)
 
 
-def summary(out: str | Path) -> Summary:
+def result(out: str | Path) -> Result:
     """What a finished run folder shows.
 
     Raises:

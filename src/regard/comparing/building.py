@@ -1,4 +1,4 @@
-"""The models of a comparison: one backbone, and at the same sites in each row what the row is named after.
+"""The models of a comparison: one backbone, and in each row what the row names, at its sites.
 
 All rows of one seed start from the same backbone weights: the backbone is built first, from a seed of its own, and what
 is attached draws from another.
@@ -6,9 +6,8 @@ is attached draws from another.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,117 +16,223 @@ from regard import attaching, backbones, catalog
 from regard.attaching import siting
 from regard.attaching.layouts import Layout
 from regard.attaching.siting import Site
-from regard.comparing import ALL, NONE, PLAIN, Comparison
+from regard.comparing import Comparison, rows
+from regard.comparing.images import Images
 from regard.comparing.plain import PlainBottleneck, widths
-from regard.data import ImageSet
-from regard.ops.seeds import mixed
+from regard.comparing.rows import ALL, NONE, PLAIN, Variant
+from regard.ops.seeds import mixed, seeded
 
 LEAST_GRID = 5  # positions on a side: below that a heat map hardly says where
+WILD = "*?["  # what makes a place a glob pattern
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one row has its attention, and where it is looked at.
+
+    Args:
+        sites: names of the modules that attention follows, in the order in which they run; of `none`, those of all rows
+            together.
+        grid: H, W of the place where the row's own maps are looked at: the deepest among its sites whose map still has
+            `LEAST_GRID` positions on a side, or else the finest there is.
+        looked: the sites with this grid, whose spatial maps count.
+        explained: the module whose output Grad-CAM explains, the same for all rows: the end of the backbone's stage
+            with the grid of `none`; the last of these sites where there is none, or where class tokens may take over
+            from the map at that end.
+        layout: how that output holds a map.
+    """
+
+    sites: tuple[str, ...]
+    grid: tuple[int, int]
+    looked: tuple[str, ...]
+    explained: str
+    layout: Layout
 
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What the rows have in common, found once on the bare backbone before any training.
+    """What is found once on the bare backbone before any training.
 
     Args:
-        sites: names of the modules that attention follows, in the order in which they run.
-        widths: of the plain bottleneck at each site.
+        places: row -> where its attention is; `plain` has that of the largest row.
+        widths: of the plain bottleneck at each of its sites.
         parameters: of the bare backbone.
         added: row -> parameters beyond the bare backbone's.
-        grid: H, W of the place where all rows are looked at: the deepest among the sites whose map still has
-            `LEAST_GRID` positions on a side, or else the finest there is.
-        looked: the sites with this grid, whose spatial maps count.
-        explained: the module whose output Grad-CAM explains: the end of the backbone's stage with this grid; the last
-            of these sites where there is none, or where class tokens may take over from the map at that end.
-        explained_layout: how that output holds a map.
+        largest: the row that adds the most parameters.
     """
 
-    sites: tuple[str, ...]
+    places: Mapping[str, Place]
     widths: tuple[int, ...]
     parameters: int
-    added: dict[str, int]
-    grid: tuple[int, int]
-    looked: tuple[str, ...]
-    explained: str
-    explained_layout: Layout
+    added: Mapping[str, int]
+    largest: str
 
 
-def survey(settings: Comparison, images: ImageSet) -> Blueprint:
-    """Finds the sites and attaches every mechanism once, so that what does not fit fails before any training.
+def survey(settings: Comparison, images: Images) -> Blueprint:
+    """Finds the sites and attaches every row once, so that what does not fit fails before any training.
 
-    Raises: LookupError and ValueError as `backbones.build` and `attaching.attach`.
+    Raises: LookupError and ValueError as `backbones.build` and `attaching.attach`; the message names the row.
     """
-    example = images.test[0][0][None]
-    bare = _backbone(settings, images, seed=0)
-    sites = attaching.sites(bare, settings.after, example)
-    grid, looked, explained = _place(sites, siting.stages(bare, example))
+    example = _example(images)
+    bare = backbone(settings, images, seed=0)
+    named = _sites_by_row(settings, bare, example)
+    found = {names: attaching.sites(bare, names, example) for names in dict.fromkeys(named.values())}
+    together = attaching.sites(bare, list(dict.fromkeys(name for names in found for name in names)), example)
+    stages = siting.stages(bare, example)
+    common = _place(together, stages)
+    places = {NONE: common}
+    for row, names in named.items():
+        places[row] = replace(_place(found[names], stages), explained=common.explained, layout=common.layout)
+    parameters = _parameters(bare)
+    blueprint = Blueprint(places, (), parameters, {}, "")
     added, by_site = {NONE: 0}, {}
-    blueprint = Blueprint(
-        tuple(site.name for site in sites), (), _parameters(bare), added, grid, looked, explained.name, explained.layout
-    )
-    for name in settings.mechanisms:
-        model = build(settings, name, 0, images, blueprint)
-        added[name] = _parameters(model) - blueprint.parameters
-        by_site[name] = [_attached_parameters(model.get_submodule(site.name)) for site in sites]
-    largest = max(settings.mechanisms, key=lambda name: added[name])
-    chosen = widths([site.channels for site in sites], by_site[largest])
-    blueprint = replace(blueprint, widths=tuple(chosen))
-    added[PLAIN] = _parameters(build(settings, PLAIN, 0, images, blueprint)) - blueprint.parameters
-    return blueprint
+    for row in settings.rows:
+        model = build(settings, row, 0, images, blueprint)
+        added[row] = _parameters(model) - parameters
+        by_site[row] = [_attached_parameters(model.get_submodule(site)) for site in places[row].sites]
+    largest = max(settings.rows, key=lambda row: added[row])
+    chosen = widths([site.channels for site in found[named[largest]]], by_site[largest])
+    blueprint = Blueprint({**places, PLAIN: places[largest]}, tuple(chosen), parameters, added, largest)
+    plain = _parameters(build(settings, PLAIN, 0, images, blueprint)) - parameters
+    return replace(blueprint, added={NONE: 0, PLAIN: plain, **added})
 
 
-def fitting(settings: Comparison, images: ImageSet) -> tuple[Comparison, dict[str, str]]:
+def fitting(settings: Comparison, images: Images) -> tuple[Comparison, dict[str, str]]:
     """The settings with `all` replaced by every mechanism that fits, and why each of the others does not.
 
     Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism.
     """
-    if ALL not in settings.mechanisms:
+    asked = [rows.parse(row) for row in settings.rows]
+    if all(variant.mechanism != ALL for variant in asked):
         return settings, {}
-    example = images.test[0][0][None]
-    sites = attaching.sites(_backbone(settings, images, seed=0), settings.after, example)
-    names, left_out = [], {}
-    for name in dict.fromkeys(
-        name
-        for given in settings.mechanisms
-        for name in ([entry.name for entry in catalog.entries() if entry.drop_in] if given == ALL else [given])
-    ):
-        try:
-            attaching.attach(
-                _backbone(settings, images, seed=0), name, after=[site.name for site in sites], example=example
-            )
-            names.append(name)
-        except ValueError as error:
-            if name in settings.mechanisms:
-                raise
-            left_out[name] = str(error)
-    return replace(settings, attention=tuple(names)), left_out
+    example, bare = _example(images), backbone(settings, images, seed=0)
+    kept, left_out = [], {}
+    for variant in asked:
+        if variant.mechanism != ALL:
+            kept.append(str(variant))
+            continue
+        names = _names(settings, bare, example, variant)
+        for entry in catalog.entries():
+            row = str(replace(variant, mechanism=entry.name))
+            if not entry.drop_in or row in settings.rows or row in kept:
+                continue
+            try:
+                attaching.attach(backbone(settings, images, seed=0), entry.name, after=list(names), example=example)
+                kept.append(row)
+            except ValueError as error:
+                left_out[row] = str(error)
+    return replace(settings, attention=tuple(kept)), left_out
 
 
-def build(settings: Comparison, row: str, seed: int, images: ImageSet, blueprint: Blueprint) -> nn.Module:
-    """The untrained model of one row and seed, on the CPU. The caller's random state is left alone."""
-    model = _backbone(settings, images, seed)
+def build(settings: Comparison, row: str, seed: int, images: Images, blueprint: Blueprint) -> nn.Module:
+    """The untrained model of one row and seed, on the CPU. The caller's random state is left alone.
+
+    Raises: ValueError if the row does not fit its sites; the message names both.
+    """
+    model = backbone(settings, images, seed)
     if row == NONE:
         return model
-    remaining = iter(blueprint.widths)
-    mechanism: Any = row
+    mechanism: str | Callable[..., nn.Module]
     if row == PLAIN:
-        mechanism = lambda channels: PlainBottleneck(channels, width=next(remaining))  # noqa: E731
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mixed("attention", row, seed))
-        return attaching.attach(
-            model, mechanism, after=list(blueprint.sites), identity=settings.identity, example=images.test[0][0][None]
-        )
+        mechanism, options = _plain_bottlenecks(blueprint.widths), {}
+    else:
+        variant = rows.parse(row)
+        mechanism, options = variant.mechanism, dict(variant.options)
+    with seeded(mixed("attention", row, seed)):
+        try:
+            return attaching.attach(
+                model,
+                mechanism,
+                after=list(blueprint.places[row].sites),
+                identity=settings.identity,
+                example=_example(images),
+                **options,
+            )
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"attention={row!r}: {error}") from error
 
 
-def _backbone(settings: Comparison, images: ImageSet, seed: int) -> nn.Module:
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mixed("backbone", seed))
-        return backbones.build(
-            settings.backbone,
-            classes=len(images.classes),
-            pretrained=settings.pretrained,
-            image_size=images.test[0][0].shape[-1],
-        )
+def attached(row: str, blueprint: Blueprint, model: nn.Module) -> list[str]:
+    """Names of the modules and gates that a row has put into its model."""
+    if row == NONE:
+        return []
+    parameters = dict(model.named_parameters())
+    gates = [f"{site}.{attaching.ALPHA}" for site in blueprint.places[row].sites]
+    return [
+        *(f"{site}.{attaching.CHILD}" for site in blueprint.places[row].sites),
+        *(gate for gate in gates if gate in parameters),
+    ]
+
+
+def _plain_bottlenecks(widths: Sequence[int]) -> Callable[..., nn.Module]:
+    """Makes the bottlenecks of the plain row, one for each of its sites in turn."""
+    remaining = iter(widths)
+    return lambda channels: PlainBottleneck(channels, width=next(remaining))
+
+
+def _sites_by_row(settings: Comparison, bare: nn.Module, example: torch.Tensor) -> dict[str, tuple[str, ...]]:
+    """Each row with attention -> the names of its sites."""
+    found = {}
+    for row in settings.rows:
+        try:
+            found[row] = _names(settings, bare, example, rows.parse(row))
+        except (LookupError, ValueError) as error:
+            if rows.parse(row).places:
+                raise type(error)(f"attention={row!r}: {error}") from error
+            raise
+    return found
+
+
+def _names(settings: Comparison, bare: nn.Module, example: torch.Tensor, variant: Variant) -> tuple[str, ...]:
+    """The sites of one row, in the order in which they run.
+
+    A place without wildcards that is no usual site and has some inside it, such as a stage, stands for these; any other
+    place is as `attach(after=…)` takes it.
+    """
+    if not variant.places:
+        return tuple(site.name for site in attaching.sites(bare, settings.after, example))
+    usual = _usual(bare, example)
+    wanted: list[str] = []
+    for place in variant.places:
+        inside = [name for name in usual if name.startswith(f"{place}.")]
+        plain = not any(character in place for character in WILD) and place not in usual
+        wanted += inside if plain and inside else [place]
+    return tuple(site.name for site in attaching.sites(bare, wanted, example))
+
+
+def _usual(bare: nn.Module, example: torch.Tensor) -> list[str]:
+    """Names of the sites that the backbone's family has by default; none where nothing can be chosen."""
+    try:
+        return [site.name for site in attaching.sites(bare, None, example)]
+    except ValueError:
+        return []
+
+
+def _example(images: Images) -> torch.Tensor:
+    return images.test.images([0])
+
+
+def outputs(settings: Comparison, images: Images) -> int:
+    """How many numbers the model gives: the task's `classes`, where it has any, or else those of the images."""
+    return getattr(settings.task, "classes", None) or len(images.classes)
+
+
+def backbone(settings: Comparison, images: Images, seed: int) -> nn.Module:
+    """The bare backbone. Raises: ValueError if the user's function makes no new module."""
+    classes = outputs(settings, images)
+    make = settings.backbone
+    with seeded(mixed("backbone", seed)):
+        if isinstance(make, str):
+            shape = _example(images).shape
+            return backbones.build(
+                make, classes=classes, pretrained=settings.pretrained, image_size=shape[-1], in_chans=shape[1]
+            )
+        model = make(classes)
+    if not isinstance(model, nn.Module):
+        raise ValueError(f"backbone={settings.told}: it made a {type(model).__name__}; a new nn.Module is accepted")
+    if any(isinstance(hook, attaching.AttentionHook) for m in model.modules() for hook in m._forward_hooks.values()):
+        raise ValueError(f"backbone={settings.told}: what it made has attention already; a new bare model is accepted")
+    return model
 
 
 def _parameters(model: nn.Module) -> int:
@@ -139,11 +244,12 @@ def _attached_parameters(site: nn.Module) -> int:
     return _parameters(site.get_submodule(attaching.CHILD))
 
 
-def _place(sites: Sequence[Site], stages: Sequence[Site]) -> tuple[tuple[int, int], tuple[str, ...], Site]:
-    """Grid, sites and end of the stage where all rows are looked at; see `Blueprint`."""
+def _place(sites: Sequence[Site], stages: Sequence[Site]) -> Place:
+    """Where rows with these sites are looked at; see `Place`."""
     grids = [(site.shape[2], site.shape[3]) for site in sites]
     deep_enough = [grid for grid in grids if min(grid) >= LEAST_GRID]
     grid = deep_enough[-1] if deep_enough else max(grids, key=lambda grid: grid[0] * grid[1])
     looked = [site for site, own in zip(sites, grids, strict=True) if own == grid]
     ends = [stage for stage in stages if stage.shape[2:] == grid and not stage.layout.prefix]
-    return grid, tuple(site.name for site in looked), (ends or looked)[-1]
+    end = (ends or looked)[-1]
+    return Place(tuple(site.name for site in sites), grid, tuple(site.name for site in looked), end.name, end.layout)

@@ -47,8 +47,8 @@ def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> No
         while running:
             ended, _ = ray.wait(list(running), timeout=POLL)
             while not queue.empty():
-                name, seed, *steps = queue.get()
-                tell(Stepped(Trial(name, seed), *steps) if steps else Started(Trial(name, seed)))
+                row, seed, *steps = queue.get()
+                tell(Stepped(Trial(row, seed), *steps) if steps else Started(Trial(row, seed)))
             for reference in ended:
                 trial = running.pop(reference)
                 try:
@@ -82,9 +82,9 @@ def _on_node(trial: Trial, work: Work, queue: Any) -> Event:
     def tell(event: Event) -> None:
         match event:
             case Started():
-                queue.put((trial.mechanism, trial.seed))
+                queue.put((trial.row, trial.seed))
             case Stepped(_, done, total):
-                queue.put((trial.mechanism, trial.seed, done, total))
+                queue.put((trial.row, trial.seed, done, total))
             case _:
                 ends.append(event)
 

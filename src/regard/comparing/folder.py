@@ -2,9 +2,9 @@
 
 run.json              settings and facts, written once before the first trial
 results.jsonl         one line per finished trial, appended and synced at once
-trials/M-S/           checkpoint of a running trial; images.npz and model.safetensors of a finished one
-costs.json            parameters, operations, latency and memory per mechanism
-gallery.npz           the same few test images under every mechanism
+trials/ROW-SEED/      checkpoint of a running trial; images.npz and model.safetensors of a finished one
+costs.json            parameters, operations, latency and memory of each row
+gallery.npz           the same few test images under every row
 """
 
 from __future__ import annotations
@@ -25,11 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.comparing import Comparison, Trial
+from regard.metrics.metric import Measure
+from regard.report import Record
 from regard.saved.files import write_whole
 
 _OURS = ("run.json", "results.jsonl", "costs.json", "gallery.npz", "trials")
 _GALLERY = "gallery."
-_FORMAT = 1
+_FORMAT = 2
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 class Folder:
@@ -48,7 +52,7 @@ class Folder:
 
     def trial(self, trial: Trial) -> Path:
         """Where this trial keeps its checkpoint and, once finished, its scores and weights."""
-        return self.path / "trials" / str(trial)
+        return self.path / "trials" / trial.folder
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
@@ -94,7 +98,7 @@ class Folder:
         Returns: run.json's content.
         Raises: ValueError naming the first thing that differs.
         """
-        asked = json.loads(json.dumps(asdict(settings)))
+        asked = json.loads(json.dumps(settings.facts()))
         run = {"format": _FORMAT, **facts, "settings": asked}
         if self._run.exists():
             before = self.run()
@@ -122,25 +126,28 @@ class Folder:
             raise ValueError(f"{self._run} was not written by this version of regard compare; choose another --out")
         return run
 
-    def results(self) -> list[dict[str, Any]]:
-        """The finished trials, oldest first; a last line that a crash tore off does not count."""
+    def records(self) -> list[Record]:
+        """The finished trials, oldest first; a last line that a crash tore off does not count.
+
+        Raises: ValueError naming a line that is damaged.
+        """
         if not self._results.exists():
             return []
-        lines = []
+        found = []
         for number, line in enumerate(_whole_lines(self._results.read_bytes()), 1):
             try:
-                lines.append(json.loads(line))
-            except ValueError as error:
-                raise ValueError(f"{self._results}, line {number}, is not JSON: {error}") from error
-        return lines
+                content = json.loads(line)
+                facts = {"measure": Measure(**content["measure"]), "history": tuple(content["history"])}
+                found.append(Record(**{**content, **facts}))
+            except (ValueError, TypeError, KeyError) as error:
+                raise ValueError(f"{self._results}, line {number}, is no record of a trial: {error}") from error
+        return found
 
-    def finish(
-        self, trial: Trial, line: Mapping[str, Any], arrays: Mapping[str, NDArray], weights: bytes | None = None
-    ) -> None:
+    def finish(self, trial: Trial, record: Record, arrays: Arrays, weights: bytes | None = None) -> None:
         """Keeps a trial's result: first its arrays and weights, then its line, which makes it count.
 
         Args:
-            line: for results.jsonl.
+            record: for results.jsonl.
             arrays: scores per test image; what is only for the gallery is named `gallery.…`.
             weights: the content of model.safetensors.
         """
@@ -152,7 +159,7 @@ class Folder:
             with self._results.open("a+b") as file:
                 file.seek(0)
                 file.truncate(sum(len(whole) + 1 for whole in _whole_lines(file.read())))
-                file.write(_json(line, indent=None))
+                file.write(_json(asdict(record), indent=None))
                 file.flush()
                 os.fsync(file.fileno())
         except OSError as error:
@@ -160,22 +167,22 @@ class Folder:
         for done in ("checkpoint.pt", "history.json"):
             (own / done).unlink(missing_ok=True)
 
-    def scores(self, mechanism: str, seeds: Iterable[int]) -> dict[str, NDArray]:
-        """A mechanism's scores per test image, each [S, N] over the seeds."""
-        found = [self._arrays(Trial(mechanism, seed)) for seed in seeds]
+    def scores(self, row: str, seeds: Iterable[int]) -> dict[str, NDArray[Any]]:
+        """A row's scores per test image, each [S, N] over the seeds."""
+        found = [self._arrays(Trial(row, seed)) for seed in seeds]
         names = [name for name in found[0] if not name.startswith(_GALLERY)]
         return {name: np.stack([arrays[name] for arrays in found]) for name in names}
 
-    def gallery_parts(self, mechanisms: Iterable[str]) -> dict[str, NDArray]:
-        """What the models of seed 0 made of the gallery's images: `map.M`, `prediction.M`, `confidence.M`."""
+    def gallery_parts(self, rows: Iterable[str]) -> dict[str, NDArray[Any]]:
+        """What the models of seed 0 made of the gallery's images: `map.ROW`, `prediction.ROW`, `confidence.ROW`."""
         return {
-            f"{name.removeprefix(_GALLERY)}.{mechanism}": array
-            for mechanism in mechanisms
-            for name, array in self._arrays(Trial(mechanism, 0)).items()
+            f"{name.removeprefix(_GALLERY)}.{row}": array
+            for row in rows
+            for name, array in self._arrays(Trial(row, 0)).items()
             if name.startswith(_GALLERY)
         }
 
-    def _arrays(self, trial: Trial) -> dict[str, NDArray]:
+    def _arrays(self, trial: Trial) -> dict[str, NDArray[Any]]:
         path = self.trial(trial) / "images.npz"
         try:
             with np.load(path, allow_pickle=False) as file:
@@ -185,12 +192,15 @@ class Folder:
 
     def costs(self) -> dict[str, Any] | None:
         """The content of costs.json, once there is one."""
-        return json.loads(self._costs.read_text(encoding="utf-8")) if self._costs.exists() else None
+        if not self._costs.exists():
+            return None
+        found: dict[str, Any] = json.loads(self._costs.read_text(encoding="utf-8"))
+        return found
 
     def keep_costs(self, costs: Mapping[str, Any]) -> None:
         write_whole(self._costs, _json(costs))
 
-    def keep_gallery(self, arrays: Mapping[str, NDArray]) -> None:
+    def keep_gallery(self, arrays: Arrays) -> None:
         write_whole(self.gallery, _npz(arrays))
 
 
@@ -210,11 +220,11 @@ def _whole_lines(content: bytes) -> list[bytes]:
     return content.split(b"\n")[:-1]
 
 
-def _json(content: Any, indent: int | None = 2) -> bytes:
+def _json(content: object, indent: int | None = 2) -> bytes:
     return (json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _finite(content: Any) -> Any:
+def _finite(content: object) -> object:
     """JSON knows no NaN: a figure that is none becomes null."""
     if isinstance(content, Mapping):
         return {str(key): _finite(value) for key, value in content.items()}
@@ -223,11 +233,11 @@ def _finite(content: Any) -> Any:
     return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
-def _npz(arrays: Mapping[str, NDArray]) -> bytes:
+def _npz(arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
     return buffer.getvalue()
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return ",".join(value) if isinstance(value, list) and all(isinstance(part, str) for part in value) else repr(value)

@@ -1,6 +1,6 @@
 """Where a trained model looks, and how much of that lies on the object.
 
-One heat map per image, all at the same place of the backbone (`building.Blueprint`):
+One heat map per image, all at the same place of the backbone (`building.Place`):
 
     spatial map     of a mechanism that shows one: each of its spatial maps at the sites of that place, scaled to sum
                     to one and averaged. What it multiplies into the features, whether that helped or not.
@@ -21,22 +21,21 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.attaching import CHILD
-from regard.comparing.building import Blueprint
+from regard.comparing.building import Place
+from regard.comparing.images import Part
 from regard.core import Attention, Maps, watch
-from regard.data import Split
 from regard.data.batches import Normalisation, normalised
 from regard.insight.gradcam import gradcam
 from regard.metrics.localisation import energy, pointing
+from regard.report import GRADCAM, SPATIAL_MAP
 from regard.viewing import spatial
 
-SPATIAL_MAP = "spatial map"
-GRADCAM = "Grad-CAM"
 BATCH = 32
 
 
 def locate(
-    model: nn.Module, data: Split, blueprint: Blueprint, normalise: Normalisation, device: torch.device
-) -> tuple[dict[str, NDArray], float | None]:
+    model: nn.Module, data: Part, place: Place, normalise: Normalisation | None, device: torch.device
+) -> tuple[dict[str, NDArray[np.floating]], float | None]:
     """Scores of every image whose object is known, in the order of the images, and what an even map would score.
 
     Returns: `energy`, `pointing` (of the row's own kind of map), `energy_gradcam` and `pointing_gradcam`, each float
@@ -46,7 +45,7 @@ def locate(
     scores: dict[str, list[Tensor]] = {}
     for part in _parts(list(regions)):
         inside = torch.stack([regions[i] for i in part])
-        through_own, through_gradcam = _both(model, data.images(part), blueprint, normalise, device)
+        through_own, through_gradcam = _both(model, data.images(part), place, normalise, device)
         for name, heat in (("", through_own), ("_gradcam", through_gradcam)):
             scores.setdefault(f"energy{name}", []).append(energy(heat, inside))
             scores.setdefault(f"pointing{name}", []).append(pointing(heat, inside))
@@ -57,50 +56,48 @@ def locate(
 
 
 def through(
-    model: nn.Module, images: Tensor, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+    model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> str:
     """Which kind of heat map this model's row gets."""
-    return GRADCAM if _own_map(model, normalised(images.to(device), normalise), blueprint) is None else SPATIAL_MAP
+    return GRADCAM if _own_map(model, normalised(images.to(device), normalise), place) is None else SPATIAL_MAP
 
 
 def heat_maps(
-    model: nn.Module, images: Tensor, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+    model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> NDArray[np.float32]:
     """The row's heat map of each image at the images' size, stretched to 0..1; an even map is all 0.
 
     Shapes: images `B C H W` -> [B, H, W].
     """
-    heat = _both(model, images, blueprint, normalise, device)[0].cpu()
+    heat = _both(model, images, place, normalise, device)[0].cpu()
     heat = F.interpolate(heat[:, None], images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
     low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
     return ((heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)).float().numpy()
 
 
 def _both(
-    model: nn.Module, images: Tensor, blueprint: Blueprint, normalise: Normalisation, device: torch.device
+    model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> tuple[Tensor, Tensor]:
     """The row's own heat maps and those of Grad-CAM, each [B, h, w]; twice the same where there are no own ones."""
     x = normalised(images.to(device), normalise)
-    end = model.get_submodule(blueprint.explained)
-    explained = gradcam(model, x, end, to_grid=blueprint.explained_layout.bring)
-    own = _own_map(model, x, blueprint)
+    end = model.get_submodule(place.explained)
+    explained = gradcam(model, x, end, to_grid=place.layout.bring)
+    own = _own_map(model, x, place)
     return (explained if own is None else own), explained
 
 
-def _own_map(model: nn.Module, x: Tensor, blueprint: Blueprint) -> Tensor | None:
+def _own_map(model: nn.Module, x: Tensor, place: Place) -> Tensor | None:
     """The mean of the spatial maps at the place that is looked at, [B, H, W] of its grid; None without any."""
     if not any(isinstance(module, Attention) for module in model.modules()):
         return None
     with torch.no_grad(), watch(model) as maps:
         model(x)
-    found = [
-        heat for key in maps if _belongs(key, blueprint) and (heat := _even_sum(maps, key, blueprint.grid)) is not None
-    ]
+    found = [heat for key in maps if _belongs(key, place) and (heat := _even_sum(maps, key, place.grid)) is not None]
     return torch.stack(found).mean(0) if found else None
 
 
-def _belongs(key: str, blueprint: Blueprint) -> bool:
-    return any(key.startswith((f"{site}.{CHILD}/", f"{site}.{CHILD}.")) for site in blueprint.looked)
+def _belongs(key: str, place: Place) -> bool:
+    return any(key.startswith((f"{site}.{CHILD}/", f"{site}.{CHILD}.")) for site in place.looked)
 
 
 def _even_sum(maps: Maps, key: str, grid: tuple[int, int]) -> Tensor | None:

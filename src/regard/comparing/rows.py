@@ -63,7 +63,8 @@ def parse(text: str) -> Variant:
 
     Raises:
         LookupError: no such mechanism; the message names the nearest.
-        ValueError: the text is not written as a row is, an option is given twice, or a reference row gets one.
+        ValueError: the text is not written as a row is, an option is given twice or is none of the mechanism's, the
+            mechanism cannot be attached, or a reference row gets options or a place.
     """
     head, at, where = _partition(text, "@")
     name, bracket, rest = head.partition("(")
@@ -86,8 +87,19 @@ def parse(text: str) -> Variant:
         raise ValueError(
             f"attention={text!r}: all stands for many mechanisms and takes no options; a place is accepted"
         )
-    known = name if name in (*REFERENCES, ALL) else catalog.get(name).name
-    return Variant(known, options, places)
+    if name in (*REFERENCES, ALL):
+        return Variant(name, options, places)
+    entry = catalog.get(name)
+    if not entry.drop_in:
+        raise ValueError(
+            f"attention={text!r}: {entry.name} makes {' and '.join(entry.outputs)} of {' and '.join(entry.inputs)}; "
+            "what makes one map B C H W of another is accepted"
+        )
+    try:
+        catalog.check_arguments(entry, options, entry.name)
+    except TypeError as error:
+        raise ValueError(f"attention={text!r}: {error}") from None
+    return Variant(entry.name, options, places)
 
 
 def rows(text: str | Sequence[str]) -> tuple[Variant, ...]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import platform
 import shlex
+import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from itertools import cycle, islice
 from pathlib import Path
@@ -15,50 +17,54 @@ from typing import Any
 
 import torch
 
-from regard import backbones, catalog
 from regard import data as images_of
-from regard.comparing import ALL, NONE, PLAIN, Comparison, Progress, Trial, building, cluster, measuring, workers
+from regard.comparing import Comparison, Progress, Trial, building, cluster, measuring, rows, workers
 from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
 from regard.comparing.folder import Folder
+from regard.comparing.images import Images, OwnImages
+from regard.comparing.rows import NONE, PLAIN
 from regard.comparing.workers import Event, Failed, Finished, Started, Stepped, Work
-from regard.data import ImageSet
-from regard.data.batches import Batch, normalised
+from regard.data.batches import Data
+from regard.ops.seeds import mixed
 from regard.tasks.classify import Classify
+from regard.training import freezing
+from regard.training.evaluate import batches
 
 LATENCY_BATCHES = (1, 32)
 
 
 def run(
-    settings: Comparison, *, out: Path, ray: str | None, lanes: int | None, patience: float, progress: Progress
-) -> Path:
-    """See `regard.comparing.compare`, whose `workers` are the lanes."""
-    for name in settings.mechanisms:
-        if name != ALL:
-            catalog.get(name)
+    settings: Comparison,
+    *,
+    datasets: tuple[Data, Data] | None,
+    classes: Sequence[str] | None,
+    out: Path,
+    ray: str | None,
+    lanes: int | None,
+    patience: float,
+    progress: Progress,
+) -> None:
+    """See `regard.comparing.compare`, whose `workers` are the lanes and whose `source` may be a pair of datasets."""
     _check_placement(settings, lanes)
     if ray is not None:
         cluster.check_installed()
+    trials.plan_of(settings, 0, None)  # what it refuses is refused before anything is read or written
     folder = Folder(out)
     with folder.claimed():
         progress.phase(f"loading {settings.source}")
-        images = images_of.load(
-            settings.source,
-            image_size=settings.image_size,
-            regions=settings.regions,
-            train_size=settings.train_size,
-            test_size=settings.test_size,
-        )
-        progress.phase(f"fitting {', '.join(settings.mechanisms)} to {settings.backbone}")
+        images = _images(settings, datasets, classes)
+        progress.phase(f"fitting {', '.join(settings.rows)} to {settings.told}")
         settings, left_out = building.fitting(settings, images)
-        for name, reason in left_out.items():
-            progress.phase(f"left out: {name}, {reason}")
-        lanes = _lanes(settings, lanes)
+        for row, reason in left_out.items():
+            progress.phase(f"left out: {row}, {reason}")
+        lanes = _lanes(settings, images, lanes, progress)
         blueprint = building.survey(settings, images)
+        _check_freezing(settings, images)
         found = _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
         facts = folder.begin(settings, {**found, "left_out": left_out})
-        finished = {(line["mechanism"], line["seed"]) for line in folder.results()}
-        missing = [trial for trial in settings.trials if (trial.mechanism, trial.seed) not in finished]
+        finished = {(record.row, record.seed) for record in folder.records()}
+        missing = [trial for trial in settings.trials if (trial.row, trial.seed) not in finished]
         folder.reserve(_bytes_needed(blueprint, lanes, len(missing)))
         progress.begin(missing, len(settings.trials) - len(missing))
         work = Work(settings, images, blueprint, facts["threads"], out.resolve(), facts["id"])
@@ -69,7 +75,29 @@ def run(
         if not folder.gallery.exists():
             progress.phase("collecting the gallery")
             folder.keep_gallery({**trials.gallery_images(images.test), **folder.gallery_parts(settings.attention)})
-    return out
+
+
+def _images(settings: Comparison, datasets: tuple[Data, Data] | None, classes: Sequence[str] | None) -> Images:
+    """The images to compare on, read once.
+
+    Raises: ValueError for an argument that own datasets, or only they, take; what reading raises.
+    """
+    if datasets is None:
+        if classes is not None:
+            raise ValueError(f"classes={classes!r}: accepted with a pair of datasets; {settings.source!r} has its own")
+        return images_of.load(
+            settings.source,
+            image_size=settings.image_size,
+            regions=settings.regions,
+            train_size=settings.train_size,
+            test_size=settings.test_size,
+        )
+    for name in ("image_size", "regions", "train_size", "test_size"):
+        if getattr(settings, name) is not None:
+            raise ValueError(f"{name}={getattr(settings, name)!r}: own datasets are taken as they are")
+    train, test = datasets
+    classify = settings.task is None or isinstance(settings.task, Classify)
+    return OwnImages(train, test, name=settings.source, classes=classes, classify=classify)
 
 
 def _run_all(
@@ -85,8 +113,8 @@ def _run_all(
             case Stepped(trial, done, total):
                 progress.step(trial, done, total)
             case Finished(trial, outcome):
-                folder.finish(trial, outcome.line, outcome.arrays, outcome.weights)
-                progress.trial_finished(trial, outcome.line)
+                folder.finish(trial, outcome.record, outcome.arrays, outcome.weights)
+                progress.trial_finished(trial, outcome.record)
             case Failed(trial, error, _, fatal):
                 progress.failed(trial, error)
                 if fatal:
@@ -112,17 +140,49 @@ def _run_all(
 def _check_placement(settings: Comparison, workers: int | None) -> None:
     """Raises: ValueError if there is no worker, or the device is not there."""
     if workers is not None and workers < 1:
-        raise ValueError(f"workers={workers}: at least 1 is needed")
+        raise ValueError(f"workers={workers}: at least 1 is accepted")
     if settings.device not in ("cpu", "cuda"):
-        raise ValueError(f"device={settings.device!r}: cpu or cuda is needed")
+        raise ValueError(f"device={settings.device!r}: cpu and cuda are accepted")
     if settings.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("device='cuda': torch sees no CUDA device here; use cpu")
 
 
-def _lanes(settings: Comparison, workers: int | None) -> int:
-    """How many trials run at once; on CPU one for each core that torch may use here."""
+def _check_freezing(settings: Comparison, images: Images) -> None:
+    """Raises: ValueError if the backbone is to be frozen and its classifier cannot be told."""
+    if settings.freeze is not None:
+        try:
+            freezing.learning(building.backbone(settings, images, seed=0), building.outputs(settings, images))
+        except ValueError as error:
+            raise ValueError(f"freeze={settings.freeze!r}: {error}") from error
+
+
+def _lanes(settings: Comparison, images: Images, workers: int | None, progress: Progress) -> int:
+    """How many trials run at once; on CPU one for each core that torch may use here.
+
+    Raises: ValueError if several are asked for and something of the user's cannot be sent to another process.
+    """
     usual = torch.cuda.device_count() if settings.device == "cuda" else torch.get_num_threads()
-    return min(workers or usual, len(settings.trials))
+    lanes = min(workers or usual, len(settings.trials))
+    if lanes == 1 or (problem := _unsendable(settings, images)) is None:
+        return lanes
+    if workers is not None:
+        raise ValueError(f"workers={workers}: {problem}; workers=1 is accepted")
+    progress.phase(f"one process, because {problem}")
+    return 1
+
+
+def _unsendable(settings: Comparison, images: Images) -> str | None:
+    """Why a worker process could not be given these settings and images; None if it could."""
+    theirs = [settings.backbone, settings.augment, settings.task or "", images if isinstance(images, OwnImages) else ""]
+    if all(isinstance(one, str) for one in theirs):
+        return None
+    try:
+        content = pickle.dumps(theirs)
+    except Exception as error:  # pickle raises several types, and an object's own methods any
+        return f"the datasets or functions cannot be pickled ({' '.join(str(error).split())})"
+    if b"__main__" in content and not hasattr(sys.modules.get("__main__"), "__file__"):
+        return "the datasets or functions are defined in an interactive session"
+    return None
 
 
 def _bytes_needed(blueprint: Blueprint, lanes: int, missing: int) -> int:
@@ -131,29 +191,28 @@ def _bytes_needed(blueprint: Blueprint, lanes: int, missing: int) -> int:
     return model * (6 * lanes + missing) + (16 << 20) if missing else 0
 
 
-def _facts(settings: Comparison, images: ImageSet, blueprint: Blueprint, out: Path, threads: int) -> dict[str, Any]:
+def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path, threads: int) -> dict[str, Any]:
     """What run.json holds beside the settings."""
-    commonest = max(images.test.labels.count(label) for label in set(images.test.labels))
-    largest = max(settings.mechanisms, key=blueprint.added.__getitem__)
+    labels, size = images.test.labels, images.test.images([0]).shape[-2:]
+    common, largest = blueprint.places[NONE], blueprint.largest
+    elsewhere = [row for row in settings.rows if rows.parse(row).places]
     return {
         "id": uuid.uuid4().hex,
         "data": images.name,
-        "backbone": settings.backbone,
+        "backbone": settings.told,
         "attention": list(settings.attention),
+        "measure": asdict(trials.task_of(settings, images).measure),
         "seeds": settings.seeds,
         "epochs": settings.epochs,
-        "image_size": images.test[0][0].shape[-1],
+        "image_size": size[1] if size[0] == size[1] else list(size),
         "classes": list(images.classes),
         "train_size": len(images.train),
         "test_size": len(images.test),
         "skipped": [asdict(skipped) for skipped in images.skipped],
         "regions": {"files": list(images.regions), "unmatched": list(images.unmatched)},
-        "sites": list(blueprint.sites),
-        "looked_at": {
-            "grid": list(blueprint.grid),
-            "spatial_maps": list(blueprint.looked),
-            "gradcam": blueprint.explained,
-        },
+        "sites": list(next((blueprint.places[row].sites for row in settings.rows if row not in elsewhere), ())),
+        "places": {row: list(blueprint.places[row].sites) for row in elsewhere},
+        "looked_at": {"grid": list(common.grid), "spatial_maps": list(common.looked), "gradcam": common.explained},
         "plain": {
             "parameters": blueprint.added[PLAIN],
             "largest": largest,
@@ -161,66 +220,75 @@ def _facts(settings: Comparison, images: ImageSet, blueprint: Blueprint, out: Pa
             "widths": list(blueprint.widths),
         },
         "pretrained": settings.pretrained,
-        "chance": commonest / len(images.test),
-        "command": _command(settings, out),
+        "chance": max(map(list(labels).count, set(labels))) / len(labels) if labels else None,
+        "command": None if isinstance(images, OwnImages) else _command(settings, out),
         "threads": threads,
         "versions": {name: version(name) for name in ("regard", "torch", "timm")}
         | {"python": platform.python_version()},
         "data_facts": {
             "train images": len(images.train),
             "test images": len(images.test),
-            "image names and labels": _digest(images),
+            **_digest(images),
+            "parameters of the backbone": blueprint.parameters,
         },
     }
 
 
-def _digest(images: ImageSet) -> str:
+def _digest(images: Images) -> dict[str, str]:
+    """What tells these images from others: of files their names and labels, of own datasets the samples themselves."""
+    if isinstance(images, OwnImages):
+        return {"samples": f"{mixed(images.train.digest, images.test.digest):016x}"}
     content = hashlib.blake2b(digest_size=8)
     for split in (images.train, images.test):
         for i, label in enumerate(split.labels):
             content.update(f"{split.name(i)}\0{images.classes[label]}\0".encode())
-    return content.hexdigest()
+    return {"image names and labels": content.hexdigest()}
 
 
-def _command(settings: Comparison, out: Path) -> str:
-    """The command that goes on with this run, or repeats it elsewhere."""
-    usual, words = Comparison(), ["regard", "compare", settings.source]
+def _command(settings: Comparison, out: Path) -> str | None:
+    """The command that goes on with this run, or repeats it elsewhere; None where no command line can say it."""
+    # The rates that these settings would have by themselves need no option.
+    usual = replace(settings, lr=None, weight_decay=None)
+    standard = {**Comparison().facts(), "lr": usual.lr, "weight_decay": usual.weight_decay}
+    words = ["regard", "compare", settings.source, "--attention", ", ".join(settings.rows)]
     for field in fields(settings):
-        value = settings.mechanisms if field.name == "attention" else getattr(settings, field.name)
-        option = f"--{field.name.replace('_', '-')}"
-        if field.name == "source" or (field.name != "attention" and value == getattr(usual, field.name)):
+        value, option = getattr(settings, field.name), f"--{field.name.replace('_', '-')}"
+        if field.name in ("source", "attention") or value == standard[field.name]:
             continue
         if value is True:
             words.append(option)
         elif field.name == "after":
             words += [word for pattern in value for word in (option, pattern)]
+        elif isinstance(value, str | int | float):
+            words += [option, str(value)]
         else:
-            words += [option, ",".join(value) if isinstance(value, tuple) else str(value)]
+            return None
     return shlex.join([*words, "--out", str(out)])
 
 
 def _costs(
-    settings: Comparison, images: ImageSet, blueprint: Blueprint, patience: float, progress: Progress
+    settings: Comparison, images: Images, blueprint: Blueprint, patience: float, progress: Progress
 ) -> dict[str, Any]:
     """Parameters, operations, latency and memory of every row, on untrained models, which cost the same."""
-    device, task = torch.device(settings.device), Classify(len(images.classes))
+    device, task = torch.device(settings.device), trials.task_of(settings, images)
     bare = building.build(settings, NONE, 0, images, blueprint).to(device)
     shown = list(islice(cycle(range(len(images.test))), max(LATENCY_BATCHES)))
-    batch = normalised(images.test.images(shown).to(device), backbones.normalisation(bare))
-    samples = Batch(image=batch, label=torch.tensor([images.test.labels[i] for i in shown], device=device))
+    normalise = trials.normalisation(bare, images)
+    (batch,) = batches(images.test, shown, batch_size=len(shown), device=device, normalise=normalise)
+    pictures = batch["image"]
     costs = {}
-    for name in settings.attention:
-        progress.phase(f"measuring what {name} costs")
-        model = building.build(settings, name, 0, images, blueprint).to(device)
-        costs[name] = {
+    for row in settings.attention:
+        progress.phase(f"measuring what {row} costs")
+        model = building.build(settings, row, 0, images, blueprint).to(device)
+        costs[row] = {
             "parameters": measuring.parameters(model),
-            "flops": measuring.flops(model, batch[:1]),
+            "flops": measuring.flops(model, pictures[:1]),
             "latency": {
-                str(size): measuring.latency(model, bare, batch[:size], seconds=patience)
-                if name != NONE
+                str(size): measuring.latency(model, bare, pictures[:size], seconds=patience)
+                if row != NONE
                 else measuring.SAME
                 for size in LATENCY_BATCHES
             },
-            "peak_memory": measuring.peak_memory(model, batch, lambda model: task.loss(model, samples)[0]),
+            "peak_memory": measuring.peak_memory(model, pictures, lambda model: task.loss(model, batch)[0]),
         }
     return costs

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
-from regard.comparing import Interval
+from regard.report import Interval
 
 LEVEL = 0.95
 
@@ -42,27 +42,38 @@ def accuracy(correct: NDArray[np.bool_], *, level: float = LEVEL) -> Interval:
     return _wider(over_seeds(_per_seed(correct), level=level), centre - half, centre + half, floor=0, ceiling=1)
 
 
-def gain(ours: NDArray[np.bool_], theirs: NDArray[np.bool_], *, level: float = LEVEL) -> Interval:
-    """Difference of two accuracies, paired by seed and by image.
+def gain(
+    ours: NDArray[np.bool_ | np.floating], theirs: NDArray[np.bool_ | np.floating], *, level: float = LEVEL
+) -> Interval:
+    """Difference of two scores, paired by seed and by image.
 
-    The interval over the images gets one image more that was gained and one that was lost, in the manner of Agresti
-    and Caffo (The American Statistician 54, 2000), which keeps it honest where the two hardly ever disagree.
+    Of yes or no for each image, the interval over the images gets one image more that was gained and one that was lost,
+    in the manner of Agresti and Caffo (The American Statistician 54, 2000), which keeps it honest where the two hardly
+    ever disagree.
 
     Shapes: ours, theirs [S, N], the same seeds and images in the same order.
     """
     differences = ours.astype(float) - theirs.astype(float)
-    images = np.append(differences.mean(0), (1.0, -1.0))
+    images = differences.mean(0)
+    if ours.dtype == np.bool_:
+        images = np.append(images, (1.0, -1.0))
     half = _quantile(level) * float(images.std()) / math.sqrt(len(images))
     centre = float(images.mean())
     return _wider(over_seeds(_per_seed(differences), level=level), centre - half, centre + half)
 
 
-def score(values: NDArray[np.floating], *, level: float = LEVEL, floor: float = 0, ceiling: float = 1) -> Interval:
+def score(
+    values: NDArray[np.bool_ | np.floating],
+    *,
+    level: float = LEVEL,
+    floor: float = 0,
+    ceiling: float = 1,
+) -> Interval:
     """Mean of a score per image, for example the share of energy inside the object.
 
     Shapes: values [S, N].
     """
-    images = values.mean(0)
+    images = values.astype(float).mean(0)
     half = _quantile(level) * float(images.std(ddof=1)) / math.sqrt(len(images)) if len(images) > 1 else 0.0
     mean = float(images.mean())
     return _wider(over_seeds(_per_seed(values), level=level), mean - half, mean + half, floor=floor, ceiling=ceiling)
@@ -83,7 +94,7 @@ def _wider(seeds: Interval, low: float, high: float, floor: float = -math.inf, c
     return Interval(seeds.mean, max(floor, min(seeds.low, low)), min(ceiling, max(seeds.high, high)), seeds.values)
 
 
-def _per_seed(values: NDArray) -> tuple[float, ...]:
+def _per_seed(values: NDArray[np.bool_ | np.floating]) -> tuple[float, ...]:
     return tuple(float(value) for value in values.mean(1))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,17 +16,23 @@ from safetensors.torch import save
 from torch import nn
 
 from regard import backbones
-from regard.comparing import Comparison, Trial, building, looking, measuring
+from regard.comparing import Comparison, Trial, building, looking, measuring, rows
 from regard.comparing.building import Blueprint
-from regard.data import ImageSet, Split
+from regard.comparing.images import Images, OwnImages, Part
+from regard.data import presets
 from regard.data.batches import Normalisation
+from regard.ops.seeds import mixed
+from regard.report import Record
 from regard.saved import description as trained
 from regard.tasks.classify import Classify
-from regard.training.evaluate import batches, evaluating
+from regard.training import freezing
+from regard.training.evaluate import batches, evaluate, evaluating
 from regard.training.loop import fit
-from regard.training.plan import Plan
+from regard.training.plan import Plan, Task
 
 SHOWN = 8  # images in the gallery
+
+Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -34,21 +40,53 @@ class Outcome:
     """What a trial brings home.
 
     Args:
-        line: its line of results.jsonl.
-        arrays: per test image, bool or float [N]: `correct`, and for those whose object is known `energy` and so on;
-            `gallery.map`, `gallery.prediction` and `gallery.confidence` of the gallery's images.
+        record: its line of results.jsonl.
+        arrays: per test image [N]: `score`, where the task can tell it, and for those whose object is known `energy`
+            and so on; `gallery.map`, `gallery.prediction` and `gallery.confidence` of the gallery's images.
         weights: the trained model's state as a safetensors file.
     """
 
-    line: dict[str, Any]
-    arrays: dict[str, NDArray]
+    record: Record
+    arrays: Arrays
     weights: bytes
+
+
+def task_of(settings: Comparison, images: Images) -> Task:
+    """What is learned: the task of the settings, or else the class of each image.
+
+    Raises: ValueError for fewer than two classes.
+    """
+    return Classify(len(images.classes)) if settings.task is None else settings.task
+
+
+def normalisation(model: nn.Module, images: Images) -> Normalisation | None:
+    """What the images are normalised with: as the backbone wants, or nothing where they are normalised already."""
+    return None if isinstance(images, OwnImages) and not images.unit else backbones.normalisation(model)
+
+
+def plan_of(settings: Comparison, seed: int, normalise: Normalisation | None) -> Plan:
+    """How every row of a seed is trained.
+
+    Raises: LookupError for an unknown `augment`; ValueError if a value is out of range.
+    """
+    assert settings.lr is not None and settings.weight_decay is not None
+    return Plan(
+        epochs=settings.epochs,
+        batch_size=settings.batch_size,
+        optimizer=settings.optimizer,
+        lr=settings.lr,
+        weight_decay=settings.weight_decay,
+        augment=presets.get(settings.augment) if isinstance(settings.augment, str) else settings.augment,
+        seed=seed,
+        normalise=normalise,
+        channels_last=settings.device == "cpu",  # a fifth faster there, of a small ResNet's training
+    )
 
 
 def run(
     settings: Comparison,
     trial: Trial,
-    images: ImageSet,
+    images: Images,
     blueprint: Blueprint,
     *,
     folder: Path | None,
@@ -63,86 +101,86 @@ def run(
         on_step: told (steps done, steps in all).
     """
     began = time.perf_counter()
-    model = building.build(settings, trial.mechanism, trial.seed, images, blueprint)
-    task, normalise = Classify(len(images.classes)), backbones.normalisation(model)
-    plan = Plan(
-        epochs=settings.epochs,
-        batch_size=settings.batch_size,
-        lr=settings.lr,
-        seed=trial.seed,
-        normalise=normalise,
-        channels_last=device.type == "cpu",  # a fifth faster there, of a small ResNet's training
-    )
-    history = fit(
-        model,
-        task,
-        images.train,
-        plan,
-        folder=folder,
-        device=device,
-        evaluate=images.test,
-        on_step=lambda done, total, loss: on_step(done, total),
-    )
-    metric, answers = task.metric(), []
-    with evaluating(model, device):
-        for batch in batches(
-            images.test, range(len(images.test)), batch_size=settings.batch_size, device=device, normalise=normalise
-        ):
-            answers.append(task.logits(model, batch).cpu())
-            metric.update(answers[-1], batch["label"])
-    logits, labels = torch.cat(answers), torch.tensor(images.test.labels)
+    model = building.build(settings, trial.row, trial.seed, images, blueprint)
+    task, normalise = task_of(settings, images), normalisation(model, images)
+    plan = plan_of(settings, trial.seed, normalise)
+    with _learning(settings, trial, model, blueprint, task):
+        history = fit(
+            model,
+            task,
+            images.train,
+            plan,
+            folder=folder,
+            device=device,
+            evaluate=images.test,
+            on_step=lambda done, total, loss: on_step(done, total),
+        )
+    scores = evaluate(model, task, images.test, batch_size=settings.batch_size, device=device, normalise=normalise)
     model.eval()
-    view = (blueprint, normalise, device)
+    view = (blueprint.places[trial.row], normalise, device)
     shown = gallery_choice(images.test)
     shown_images = images.test.images(shown)
     located, chance = looking.locate(model, images.test, *view)
-    found = metric.compute()
     means = {name: float(values.mean()) for name, values in located.items()}
-    line = {
-        "mechanism": trial.mechanism,
-        "seed": trial.seed,
-        **{name: found[name] for name in ("accuracy", "ece", "loss")},
-        **{name: means.get(name) for name in ("energy", "pointing", "energy_gradcam", "pointing_gradcam")},
-        "chance_energy": chance,
-        "through": looking.through(model, shown_images, *view),
-        "history": [{name: epoch[name] for name in ("epoch", "loss", "accuracy", "seconds")} for epoch in history],
-        "parameters": measuring.parameters(model),
-        "seconds": time.perf_counter() - began,
-    }
-    confidence, prediction = logits[shown].softmax(1).max(1)
+    measure = task.measure
+    record = Record(
+        row=trial.row,
+        seed=trial.seed,
+        measure=measure,
+        score=scores[measure.name],
+        scores=scores,
+        through=looking.through(model, shown_images, *view),
+        history=tuple(
+            {
+                "epoch": epoch["epoch"],
+                "loss": epoch["loss"],
+                "score": epoch[f"test_{measure.name}" if f"test_{measure.name}" in epoch else measure.name],
+                "seconds": epoch["seconds"],
+            }
+            for epoch in history
+        ),
+        parameters=measuring.parameters(model),
+        seconds=time.perf_counter() - began,
+        chance_energy=chance,
+        **means,
+    )
     arrays = {
-        "correct": (logits.argmax(1) == labels).numpy(),
+        **_each(model, task, images.test, settings, device, normalise),
         **located,
         "gallery.map": looking.heat_maps(model, shown_images, *view),
-        "gallery.prediction": prediction.numpy(),
-        "gallery.confidence": confidence.float().numpy(),
+        **_answers(model, task, images.test, shown, device, normalise),
     }
-    return Outcome(line, arrays, _weights(model, description(settings, trial, images, blueprint, normalise)))
+    return Outcome(record, arrays, _weights(model, description(settings, trial, images, blueprint, normalise)))
 
 
 def description(
-    settings: Comparison, trial: Trial, images: ImageSet, blueprint: Blueprint, normalise: Normalisation
+    settings: Comparison, trial: Trial, images: Images, blueprint: Blueprint, normalise: Normalisation | None
 ) -> trained.Trained | None:
-    """What is written beside the weights, so that `regard look` opens them; nothing of a row without attention."""
-    if trial.mechanism not in settings.mechanisms:
+    """What is written beside the weights, so that `regard look` opens them; None where it could not open them.
+
+    That is a row without attention, and a backbone that is not known by name.
+    """
+    if trial.row not in settings.rows or not isinstance(settings.backbone, str):
         return None
+    variant = rows.parse(trial.row)
     return trained.Trained(
-        entry=trial.mechanism,
+        entry=variant.mechanism,
         normalise=normalise,
-        image=tuple(images.test[0][0].shape),
+        image=tuple(images.test.images([0]).shape[1:]),
         attached=trained.Attached(
             backbone=settings.backbone,
-            classes=len(images.classes),
-            after=blueprint.sites,
+            classes=building.outputs(settings, images),
+            after=blueprint.places[trial.row].sites,
             identity=settings.identity,
+            arguments=variant.options,
         ),
     )
 
 
-def gallery_choice(data: Split) -> list[int]:
+def gallery_choice(data: Part) -> list[int]:
     """Which images are shown: the classes in turn, in each the images whose object is known first."""
     by_class: dict[int, list[int]] = {}
-    for i, label in enumerate(data.labels):
+    for i, label in enumerate(data.labels or [0] * len(data)):
         by_class.setdefault(label, []).append(i)
     queues = [by_class[label][:SHOWN] for label in sorted(by_class)[:SHOWN]]
     for queue in queues:
@@ -151,18 +189,28 @@ def gallery_choice(data: Split) -> list[int]:
     return in_turn[:SHOWN]
 
 
-def gallery_images(data: Split) -> dict[str, NDArray]:
-    """What the gallery shows whatever the row: images, regions, labels."""
+def gallery_images(data: Part) -> dict[str, NDArray[Any]]:
+    """What the gallery shows whatever the row: images, regions, labels (-1 where the task has no classes)."""
     chosen = gallery_choice(data)
-    images = (data.images(chosen) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
+    images = (_visible(data.images(chosen)) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     regions = [data.region(i) for i in chosen]
     nowhere = torch.zeros(images.shape[1:3], dtype=torch.bool)
     return {
         "images": images,
         "regions": torch.stack([nowhere if region is None else region for region in regions]).numpy(),
         "has_region": np.array([region is not None for region in regions]),
-        "labels": np.array([data.labels[i] for i in chosen]),
+        "labels": np.array([data.labels[i] if data.labels else -1 for i in chosen]),
     }
+
+
+def _visible(images: torch.Tensor) -> torch.Tensor:
+    """Images `B C H W` as three channels in 0..1: other numbers of channels as their mean, other ranges stretched."""
+    if images.shape[1] != 3:
+        images = images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
+    if images.min() >= 0 and images.max() <= 1:
+        return images
+    low, high = images.amin((1, 2, 3), keepdim=True), images.amax((1, 2, 3), keepdim=True)
+    return (images - low) / (high - low).clamp_min(torch.finfo(images.dtype).tiny)
 
 
 @contextmanager
@@ -174,6 +222,67 @@ def threads(number: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+@contextmanager
+def _learning(settings: Comparison, trial: Trial, model: nn.Module, blueprint: Blueprint, task: Task) -> Iterator[None]:
+    """While the block runs, what the settings freeze does not learn."""
+    if settings.freeze is None:
+        yield
+        return
+    classes = getattr(task, "classes", 0)
+    with freezing.frozen(model, freezing.learning(model, classes, building.attached(trial.row, blueprint, model))):
+        yield
+
+
+def _each(
+    model: nn.Module,
+    task: Task,
+    data: Part,
+    settings: Comparison,
+    device: torch.device,
+    normalise: Normalisation | None,
+) -> dict[str, NDArray[Any]]:
+    """The measure of each test image [N], of a task whose method `each` tells it; bool where it is yes or no."""
+    each: Callable[..., torch.Tensor] | None = getattr(task, "each", None)
+    if each is None:
+        return {}
+    with _seeded(device), evaluating(model, device):
+        parts = [
+            each(model, batch).cpu()
+            for batch in batches(
+                data, range(len(data)), batch_size=settings.batch_size, device=device, normalise=normalise
+            )
+        ]
+    return {"score": torch.cat(parts).numpy()}
+
+
+def _answers(
+    model: nn.Module,
+    task: Task,
+    data: Part,
+    shown: Sequence[int],
+    device: torch.device,
+    normalise: Normalisation | None,
+) -> dict[str, NDArray[Any]]:
+    """What a classifier says of the gallery's images, and how sure it is; nothing of another task."""
+    if not isinstance(task, Classify):
+        return {}
+    with evaluating(model, device):
+        (batch,) = batches(data, shown, batch_size=len(shown), device=device, normalise=normalise)
+        confidence, prediction = task.logits(model, batch).softmax(1).max(1)
+    return {
+        "gallery.prediction": prediction.cpu().numpy(),
+        "gallery.confidence": confidence.float().cpu().numpy(),
+    }
+
+
+@contextmanager
+def _seeded(device: torch.device) -> Iterator[None]:
+    """What is drawn in the block is always the same, and leaves the caller's random state alone."""
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        torch.manual_seed(mixed("evaluate", 0))
+        yield
 
 
 def _weights(model: nn.Module, what: trained.Trained | None) -> bytes:

@@ -20,8 +20,8 @@ import torch
 from regard.comparing import Comparison, Trial
 from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
+from regard.comparing.images import Images
 from regard.comparing.trial import Outcome
-from regard.data import ImageSet
 
 TELL_EVERY = 0.2  # seconds between two reports of one trial's steps
 
@@ -38,7 +38,7 @@ class Work:
     """
 
     settings: Comparison
-    images: ImageSet
+    images: Images
     blueprint: Blueprint
     threads: int
     out: Path
@@ -182,7 +182,7 @@ def _checkpoints(trial: Trial, work: Work) -> Path | None:
         seen = json.loads((work.out / "run.json").read_text(encoding="utf-8"))["id"]
     except (OSError, ValueError, KeyError):
         return None
-    return work.out / "trials" / str(trial) if seen == work.run else None
+    return work.out / "trials" / trial.folder if seen == work.run else None
 
 
 def _device(kind: str, lane: int) -> torch.device:

@@ -1,206 +1,158 @@
-"""A finished comparison as one page: self-contained, no network, light and dark, for desktop and phone."""
+"""What a comparison found, as typed values: intervals, records of trials, rows, and the whole result.
+
+A page (`page`), a table for the terminal (`text`) and a user's program read these; they are plain data and load without
+torch.
+"""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import jinja2
-from markupsafe import Markup
+from regard.metrics.metric import Measure
 
-from regard.report import plots, table
-from regard.report.gallery import shots
-from regard.report.numbers import fixed, percent, points, short
-
-NAME = "report.html"
-_HERE = Path(__file__).parent
-_FACTS = (  # of run.json; a page can do without any of them
-    "command", "data", "backbone", "pretrained", "classes", "chance", "train_size", "test_size", "image_size", "sites",
-    "seeds", "epochs", "versions", "skipped", "failed",
-)  # fmt: skip
+GRADCAM = "Grad-CAM"
+SPATIAL_MAP = "spatial map"
 
 
-def write(out: str | Path, summary: Any = None) -> Path:
-    """Writes `report.html` into a run folder, whole or not at all.
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval; `low == high` where the data give none.
 
     Args:
-        out: the folder.
-        summary: what to show; by default `regard.comparing.summary(out)`.
-
-    Returns: the page's path.
-    Raises: ValueError if the folder holds no finished comparison; OSError if the page cannot be written.
+        mean: the figure itself (for latencies and the like, the median).
+        low, high: the ends of the interval.
+        values: what it was computed from, one per seed.
     """
-    from regard import comparing
-    from regard.saved.files import write_whole
 
-    path = Path(out) / NAME
-    content = page(comparing.summary(Path(out)) if summary is None else summary)
-    write_whole(path, content.encode("utf-8"))
-    return path
+    mean: float
+    low: float
+    high: float
+    values: tuple[float, ...] = ()
 
 
-def page(summary: Any) -> str:
-    """The page as text; `summary` as `regard.comparing.Summary`.
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One finished trial: a line of results.jsonl.
 
-    Raises: ValueError if there is no row, or the gallery is damaged.
+    Args:
+        row, seed: which trial.
+        measure: what `score` is.
+        score: of the trained model on the test samples.
+        scores: every number of the task's metric by name.
+        energy, pointing: means over the test images of the scores of the row's heat map; None without known objects.
+        energy_gradcam, pointing_gradcam: the same through Grad-CAM.
+        chance_energy: the energy of an even map, the object's mean share of the image's area.
+        through: where the row's heat map comes from, `GRADCAM` or `SPATIAL_MAP`.
+        history: for each epoch `epoch`, `loss` (in training), `score` (on the test samples) and `seconds`.
+        parameters: of the whole model.
+        seconds: that the trial took.
     """
-    rows, run = list(summary.rows), {**dict.fromkeys(_FACTS), **summary.run}
-    if not rows:
-        raise ValueError("a report needs at least one row of results")
-    looks = plots.looks([row.mechanism for row in rows], table.REFERENCES)
-    shown = table.columns(rows)
-    lines = table.lines(rows, shown, looks)
-    ordered = sorted(rows, key=lambda row: [line.look.name for line in lines].index(row.mechanism))
-    script = (_HERE / "script.js").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["marker"] = plots.marker
-    return environment.get_template("template.html").render(
-        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_hash=digest,
-        run=run,
-        heading=_heading(run),
-        facts=_facts(rows, run),
-        **_told(rows, summary.sentences, looks),
-        columns=shown,
-        groups=_groups(shown),
-        lines=lines,
-        notes=_notes(shown),
-        located=any("gradcam" in column.key or column.key == "energy" for column in shown),
-        chance_energy=_chance_energy(rows),
-        failed=run["failed"] or [],
-        scatters=_scatters(rows, looks),
-        training=_training(ordered, looks),
-        spans_seeds=max((len(row.history) for row in rows), default=0) > 1,
-        gallery=shots(summary.gallery, ordered, looks, run["classes"] or ()),
-        signs={"better": "▲", "worse": "▼", "noise": "≈"},
-        words={"better": "better beyond noise", "worse": "worse beyond noise", "noise": "within noise"},
-        looks=[line.look for line in lines],
-        percent=percent,
-    )
+
+    row: str
+    seed: int
+    measure: Measure
+    score: float
+    scores: Mapping[str, float]
+    through: str
+    history: tuple[Mapping[str, float], ...]
+    parameters: int
+    seconds: float
+    energy: float | None = None
+    pointing: float | None = None
+    energy_gradcam: float | None = None
+    pointing_gradcam: float | None = None
+    chance_energy: float | None = None
 
 
-def _heading(run: Mapping[str, Any]) -> str:
-    data = str(run["data"] or "these images")
-    return f"{run['backbone'] or 'One backbone'} on {Path(data).name or data}"
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of the table.
+
+    Args:
+        name: the row's text, for example `cbam(order=parallel)@layer3`; `none` or `plain`.
+        domains: what its attention ranges over; empty for the two reference rows.
+        score: the task's measure on the test samples.
+        gain: score minus that of `none`, paired by seed; None for `none` itself. Where a lower score is better, below
+            zero is better.
+        gain_over_plain: the same against `plain`; None for the two reference rows.
+        ece: expected calibration error; None where the task has none.
+        energy: share of the heat map's energy inside the object; None where no region is known.
+        pointing: how often the heat map's peak lies inside the object.
+        through: where the heat map comes from, `GRADCAM` or `SPATIAL_MAP`.
+        energy_gradcam, pointing_gradcam: the same through Grad-CAM for every row, so that all rows compare.
+        chance_energy: what an even map would score, the object's mean share of the image's area.
+        parameters: of the whole model.
+        extra_parameters: beyond `none`.
+        flops: floating point operations of one image's forward pass.
+        latency: batch size -> time of a forward pass as a multiple of that of `none`, paired.
+        peak_memory: bytes, of one forward and backward pass.
+        history: one tuple per seed of what `Record.history` holds.
+        verdict: one sentence about the gain in plain words.
+    """
+
+    name: str
+    domains: tuple[str, ...]
+    score: Interval
+    gain: Interval | None
+    gain_over_plain: Interval | None
+    ece: Interval | None
+    energy: Interval | None
+    pointing: Interval | None
+    through: str
+    energy_gradcam: Interval | None
+    pointing_gradcam: Interval | None
+    chance_energy: float | None
+    parameters: int
+    extra_parameters: int
+    flops: int
+    latency: Mapping[str, Interval]
+    peak_memory: int | None
+    history: tuple[tuple[Mapping[str, float], ...], ...]
+    verdict: str
 
 
-def _facts(rows: Sequence[Any], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The figures under the title."""
-    found = [(str(sum(row.mechanism not in table.REFERENCES for row in rows)), "mechanisms")]
-    for key, word in (
-        ("seeds", "seeds"),
-        ("epochs", "epochs"),
-        ("train_size", "training images"),
-        ("test_size", "test images"),
-    ):
-        if run[key] is not None:
-            count = int(run[key])
-            found.append((f"{count:,}", word if count != 1 else word[:-1]))
-    if run["classes"]:
-        found.append((str(len(run["classes"])), "classes"))
-    return found
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """A finished comparison; `str` of it is a table and what it says.
 
+    Args:
+        rows: `none` and `plain` first, then the others in the order they were named.
+        sentences: what the numbers say, in plain words, what they do not say included.
+        measure: what the rows' scores are.
+        records: every trial, seed by seed.
+        run: the facts of run.json.
+        out: the run folder.
+        gallery: path of gallery.npz; None where there is none.
+    """
 
-def _told(rows: Sequence[Any], sentences: Sequence[str], looks: dict[str, plots.Look]) -> dict[str, Any]:
-    """The summary's sentences: what was done, one verdict a row, and the rest."""
-    rows_by_verdict = {getattr(row, "verdict", None): row for row in rows if row.gain is not None}
-    verdicts = [
-        {
-            "look": looks[row.mechanism],
-            "gain": points(row.gain.mean),
-            "sign": table.sign_of((row.gain.low, row.gain.high)),
-            "sentence": sentence,
-        }
-        for sentence in sentences
-        if (row := rows_by_verdict.get(sentence)) is not None
-    ]
-    rest = [sentence for sentence in sentences if sentence not in rows_by_verdict]
-    return {"lead": rest[0] if rest else "", "verdicts": verdicts, "remarks": rest[1:]}
+    rows: tuple[Row, ...]
+    sentences: tuple[str, ...]
+    measure: Measure
+    records: tuple[Record, ...] = ()
+    run: Mapping[str, Any] = field(default_factory=dict)
+    out: Path | None = None
+    gallery: Path | None = None
 
+    def __str__(self) -> str:
+        from regard.report import text
 
-def _groups(shown: Sequence[table.Column]) -> list[tuple[str, int]]:
-    """Each heading over several columns, and over how many."""
-    found: list[tuple[str, int]] = []
-    for column in shown:
-        if found and found[-1][0] == column.group:
-            found[-1] = (column.group, found[-1][1] + 1)
-        else:
-            found.append((column.group, 1))
-    return found
+        return "\n".join([text.written(self), "", *(f"• {sentence}" for sentence in self.sentences)])
 
+    def report(self, path: str | Path | None = None) -> Path:
+        """Writes the page with all figures and maps, one file that needs no network.
 
-def _notes(shown: Sequence[table.Column]) -> list[tuple[str, str]]:
-    """What each column says; columns that say the same share a note."""
-    named = {column.note: column for column in shown}.values()
-    titles = [column.title.partition(", batch")[0] for column in named]
-    return [
-        (title if titles.count(title) == 1 else f"{title}, {column.group.partition(' on ')[0]}", column.note)
-        for title, column in zip(titles, named, strict=True)
-    ]
+        Args:
+            path: the file; by default `report.html` in the run folder.
 
+        Returns: the file's path.
+        Raises:
+            FileExistsError: there is a file at `path` that is no such page.
+            ValueError: there is neither a path nor a run folder, or the gallery is damaged.
+            OSError: the page cannot be written.
+        """
+        from regard.report import page
 
-def _chance_energy(rows: Sequence[Any]) -> float | None:
-    return next((row.chance_energy for row in rows if getattr(row, "chance_energy", None) is not None), None)
-
-
-def _scatters(rows: Sequence[Any], looks: dict[str, plots.Look]) -> list[tuple[str, Markup]]:
-    """Accuracy against each cost."""
-    found = []
-    for batch in sorted({batch for row in rows for batch in row.latency or ()}, key=int):
-        costs = [(row, row.latency[batch]) for row in rows if batch in (row.latency or {})]
-        drawn = [
-            _point(
-                row, looks, (cost.mean, cost.low, cost.high),
-                f"{fixed(cost.mean, 2)} times the time of none ({fixed(cost.low, 2)} to {fixed(cost.high, 2)})",
-            )
-            for row, cost in costs
-        ]  # fmt: skip
-        caption = f"Accuracy against time, batch {batch}"
-        found.append((caption, _scatter(drawn, caption, "time of a forward pass, × none")))
-    drawn = [
-        _point(row, looks, (row.parameters,) * 3, f"{row.parameters:,} parameters")
-        for row in rows
-        if row.parameters is not None
-    ]
-    caption = "Accuracy against parameters"
-    found.append(
-        (caption, _scatter(drawn, caption, "parameters of the whole model", lambda value, digits: short(value)))
-    )
-    return found
-
-
-def _point(row: Any, looks: dict[str, plots.Look], x: tuple[float, float, float], cost: str) -> plots.Point:
-    interval = row.accuracy
-    accuracy = f"accuracy {percent(interval.mean)} % ({percent(interval.low)} to {percent(interval.high)})"
-    title = f"{row.mechanism}: {accuracy}, {cost}"
-    y = (100 * interval.mean, 100 * interval.low, 100 * interval.high)
-    return plots.Point(looks[row.mechanism], x, y, title)
-
-
-def _scatter(drawn: Sequence[plots.Point], caption: str, x_label: str, x_text: Any = fixed) -> Markup:
-    label = f"{caption}. " + "; ".join(point.title for point in drawn)
-    return plots.scatter(drawn, label=label, x_label=x_label, y_label="accuracy, %", x_text=x_text)
-
-
-def _training(rows: Sequence[Any], looks: dict[str, plots.Look]) -> list[tuple[str, Markup]]:
-    series = [(looks[row.mechanism], row.history) for row in rows]
-    found = []
-    for key, caption, y_label, factor in (
-        ("accuracy", "Test accuracy while training", "accuracy, %", 100.0),
-        ("loss", "Training loss", "loss", 1.0),
-    ):
-        drawn = plots.curves(series, key, label=f"{caption}, one line a row, by epoch", y_label=y_label, factor=factor)
-        if drawn is not None:
-            found.append((caption, drawn))
-    return found
+        return page.write(self, path)

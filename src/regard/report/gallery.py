@@ -7,11 +7,12 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
+from regard.report import Row
 from regard.report.numbers import percent
 from regard.report.plots import Look
 from regard.viewing.colours import scale
@@ -23,19 +24,28 @@ SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
 
 @dataclass(frozen=True)
 class Tile:
-    """One image under one row."""
+    """One image under one row.
+
+    Args:
+        look: of the row.
+        map: the heat map as the address of an image.
+        answer: the class that the row's model says; empty where the task has no classes, as `confidence`.
+        confidence: in percent.
+        right: whether the answer is the image's class; None without an answer.
+        through: where the heat map comes from.
+    """
 
     look: Look
     map: str
     answer: str
     confidence: str
-    right: bool
+    right: bool | None
     through: str
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One test image."""
+    """One test image; its label is empty where the task has no classes."""
 
     number: int
     width: int
@@ -47,11 +57,11 @@ class Shot:
 
     @property
     def disputed(self) -> bool:
-        """Whether some row is right and another wrong."""
+        """Whether some rows are right and others wrong."""
         return len({tile.right for tile in self.tiles}) > 1
 
 
-def shots(path: Path | None, rows: Sequence[Any], looks: dict[str, Look], classes: Sequence[str]) -> list[Shot]:
+def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classes: Sequence[str]) -> list[Shot]:
     """Everything that the gallery's file holds about these rows; nothing if there is no file.
 
     Raises: ValueError if the file is not a gallery; OSError if it cannot be read.
@@ -68,23 +78,24 @@ def shots(path: Path | None, rows: Sequence[Any], looks: dict[str, Look], classe
     for index, image in enumerate(images):
         tiles = []
         for row in rows:
-            name = row.mechanism
+            name = row.name
             if f"map.{name}" not in arrays:
                 continue
-            answer = int(arrays[f"prediction.{name}"][index])
+            known_answer = f"prediction.{name}" in arrays
+            answer = int(arrays[f"prediction.{name}"][index]) if known_answer else -1
             tiles.append(
                 Tile(
                     looks[name],
                     _uri(_map_png(arrays[f"map.{name}"][index]), "png"),
-                    _named(classes, answer),
-                    percent(float(arrays[f"confidence.{name}"][index]), 0),
-                    answer == int(labels[index]),
+                    _named(classes, answer) if known_answer else "",
+                    percent(float(arrays[f"confidence.{name}"][index]), 0) if known_answer else "",
+                    answer == int(labels[index]) if known_answer else None,
                     row.through if np.ptp(arrays[f"map.{name}"][index]) > 0 else f"{row.through}, even",
                 )
             )
         height, width = image.shape[:2]
         edge = outline(regions[index]) if known[index] and regions[index].any() else ""
-        label = _named(classes, int(labels[index]))
+        label = _named(classes, int(labels[index])) if labels[index] >= 0 else ""
         found.append(Shot(index + 1, width, height, _photograph(image), edge, label, tuple(tiles)))
     return found
 
@@ -93,7 +104,7 @@ def _named(classes: Sequence[str], index: int) -> str:
     return str(classes[index]) if 0 <= index < len(classes) else f"class {index}"
 
 
-def _map_png(map: np.ndarray) -> bytes:
+def _map_png(map: NDArray[np.float32]) -> bytes:
     """The map in the colours of the scale, no larger than it needs to be; one byte a pixel, as indices of the scale."""
     level = Image.fromarray(np.nan_to_num(map.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0))
     if max(level.size) > MAP_SIDE:
@@ -106,7 +117,7 @@ def _map_png(map: np.ndarray) -> bytes:
     return png(picture)
 
 
-def _photograph(image: np.ndarray) -> str:
+def _photograph(image: NDArray[np.uint8]) -> str:
     picture = Image.fromarray(np.ascontiguousarray(image))
     if max(picture.size) <= SMALL:
         return _uri(png(picture), "png")
@@ -119,7 +130,7 @@ def _uri(content: bytes, kind: str) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def outline(region: np.ndarray) -> str:
+def outline(region: NDArray[np.bool_]) -> str:
     """SVG path along the edges between the inside and the outside of a region.
 
     Shapes: region `H W`, bool.

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+
+from regard.metrics.metric import Measure
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
 
 
 def fixed(value: float, digits: int = 1, *, signed: bool = False) -> str:
-    """`-0.04` to one digit is `0.0`, not `-0.0`; the minus is a real one."""
+    """A number with so many digits after the point; `-0.04` to one digit is `0.0`, and the minus is a real one."""
     value = round(value, digits) + 0.0
     return f"{value:{'+' if signed and value else ''}.{digits}f}".replace("-", MINUS)
 
@@ -21,6 +24,58 @@ def percent(share: float, digits: int = 1) -> str:
 def points(difference: float) -> str:
     """A difference of two shares, in percentage points, with its sign."""
     return fixed(100 * difference, 1, signed=True)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How the numbers of a measure are written: shares in percent, others with three digits and their unit."""
+
+    measure: Measure
+
+    @property
+    def share(self) -> bool:
+        return self.measure.unit == "%"
+
+    @property
+    def factor(self) -> float:
+        """What a number is multiplied by before it is shown."""
+        return 100.0 if self.share else 1.0
+
+    @property
+    def title(self) -> str:
+        return self.measure.title[:1].upper() + self.measure.title[1:]
+
+    @property
+    def axis(self) -> str:
+        """The title with its unit, for the axis of a plot."""
+        return f"{self.measure.title}, {self.measure.unit}" if self.measure.unit else self.measure.title
+
+    @property
+    def difference_unit(self) -> str:
+        return "points" if self.share else self.measure.unit
+
+    def value(self, number: float) -> str:
+        """A number without its unit."""
+        return percent(number) if self.share else fixed(number, _digits(number))
+
+    def difference(self, number: float) -> str:
+        """A difference of two numbers, with its sign and without its unit."""
+        return points(number) if self.share else fixed(number, _digits(number), signed=True)
+
+    def phrase(self, number: float) -> str:
+        """A number with its unit."""
+        return f"{self.value(number)} {self.measure.unit}".rstrip()
+
+    def better(self, low: float, high: float) -> str:
+        """What the interval of a difference says: `better`, `worse`, or `noise` where it holds zero or is none."""
+        if low <= 0 <= high or low == high:
+            return "noise"
+        return "better" if (low > 0) == self.measure.higher_is_better else "worse"
+
+
+def _digits(number: float) -> int:
+    """How many digits after the point make three that count."""
+    return 1 if number == 0 else min(6, max(0, 2 - math.floor(math.log10(abs(number)))))
 
 
 def short(value: float, *, signed: bool = False) -> str:

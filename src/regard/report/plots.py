@@ -9,7 +9,6 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
-from typing import Any
 
 from markupsafe import Markup
 
@@ -18,6 +17,7 @@ from regard.report.numbers import decimals, fixed, ticks
 
 WIDTH, HEIGHT = 380, 300
 MOST_LABELLED = 12
+LONGEST_LABEL = 26  # letters
 LEFT, RIGHT, TOP, BOTTOM = 40, 16, 26, 40
 HUES = 8
 
@@ -158,7 +158,9 @@ def scatter(
     x_label: str,
     y_label: str,
     x_text: Callable[[float, int], str] = fixed,
+    y_floor: float = 0.0,
     y_ceiling: float = 100.0,
+    higher_is_better: bool = True,
 ) -> Markup:
     """Labelled points with error bars in both directions.
 
@@ -170,19 +172,20 @@ def scatter(
         label: the whole plot in words, for those who do not see it.
         x_label, y_label: what the axes show.
         x_text: how a tick of the x axis is written, from its value and the digits it needs.
-        y_ceiling: the largest y that can be.
+        y_floor, y_ceiling: the least and the largest y that can be.
+        higher_is_better: whether a larger y is the better one.
     """
     x = _axis([end for point in points for end in point.x], LEFT + 4, WIDTH - RIGHT - 4, 0, math.inf)
-    y = _axis([end for point in points for end in point.y], HEIGHT - BOTTOM - 6, TOP + 4, 0, y_ceiling)
+    y = _axis([end for point in points for end in point.y], HEIGHT - BOTTOM - 6, TOP + 4, y_floor, y_ceiling)
     parts = _frame(x, y, x_label, y_label, x_text)
     centres = [(x.at(point.x[0]), y.at(point.y[0])) for point in points]
     bars = [
         (x.at(point.x[1]), y.at(point.y[2]), x.at(point.x[2]), y.at(point.y[1])) for point in points
     ]  # left, top, right, bottom
     room = (LEFT, TOP - 8, WIDTH - 2, HEIGHT - BOTTOM)
-    named = _labelled(points)
+    named = _labelled(points, 1 if higher_is_better else -1)
     placed = place(
-        [points[i].look.name for i in named],
+        [brief(points[i].look.name) for i in named],
         [centres[i] for i in named],
         [bars[i] for i in named],
         room,
@@ -190,7 +193,7 @@ def scatter(
     )
     spots = dict(zip(named, placed, strict=True))
     for index, (point, (cx, cy), (left, top, right, bottom)) in enumerate(zip(points, centres, bars, strict=True)):
-        text = _label(point.look.name, (cx, cy), spots[index]) if index in spots else Markup("")
+        text = _label(brief(point.look.name), (cx, cy), spots[index]) if index in spots else Markup("")
         parts.append(
             Markup(
                 '<g class="{hue}{crowd}" data-m="{name}"><title>{title}</title>{text}'
@@ -205,7 +208,12 @@ def scatter(
     return _svg(label, parts)
 
 
-def _labelled(points: Sequence[Point]) -> list[int]:
+def brief(name: str) -> str:
+    """A row's name as a plot has room for it."""
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
+
+
+def _labelled(points: Sequence[Point], up: int) -> list[int]:
     """Which points have a label: all, or of many the references and those that no other beats at their cost."""
     if len(points) <= MOST_LABELLED:
         return list(range(len(points)))
@@ -215,7 +223,7 @@ def _labelled(points: Sequence[Point]) -> list[int]:
         if point.look.reference
         or not any(
             other.x[0] <= point.x[0]
-            and other.y[0] >= point.y[0]
+            and up * other.y[0] >= up * point.y[0]
             and (other.x[0], other.y[0]) != (point.x[0], point.y[0])
             for other in points
         )
@@ -233,12 +241,13 @@ def _label(name: str, centre: tuple[float, float], spot: tuple[float, float]) ->
 
 
 def curves(
-    series: Sequence[tuple[Look, Sequence[Sequence[Mapping[str, Any]]]]],
+    series: Sequence[tuple[Look, Sequence[Sequence[Mapping[str, float]]]]],
     key: str,
     *,
     label: str,
     y_label: str,
     factor: float,
+    floor: float = 0.0,
 ) -> Markup | None:
     """One figure over the epochs: mean over the seeds and the span between them.
 
@@ -248,6 +257,7 @@ def curves(
         label: the whole plot in words.
         y_label: what the y axis shows.
         factor: what the figure is multiplied by (100 for percent).
+        floor: the least value that the y axis may show.
 
     Returns: None if no history has the figure.
     """
@@ -267,7 +277,7 @@ def curves(
         [value for _, line in lines for _, values in line for value in values],
         HEIGHT - BOTTOM - 4,
         TOP + 4,
-        0,
+        floor,
         math.inf,
     )
     parts = _frame(x, y, "epoch", y_label, fixed, whole=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
-from regard.report.numbers import DASH, MINUS, fixed, percent, points, short
+from regard.metrics.metric import Measure
+from regard.report import GRADCAM, Interval, Row
+from regard.report.numbers import DASH, MINUS, Scale, fixed, percent, short
 from regard.report.plots import Look, strip
 
 REFERENCES = ("none", "plain")
@@ -26,9 +27,9 @@ class Column:
         value: a row's number, which also sorts; None where there is none.
         text: how the number is written.
         interval: (low, high) of the number, or None.
-        ends: how the interval's ends are written.
-        references: whether the reference rows can be best; for costs they trivially would.
         note: what the column says, for the notes below.
+        references: whether the reference rows can be best; for costs they trivially would.
+        difference: whether the number is a difference from another row, whose interval is judged.
     """
 
     key: str
@@ -36,12 +37,12 @@ class Column:
     title: str
     unit: str
     best: int
-    value: Callable[[Any], float | None]
+    value: Callable[[Row], float | None]
     text: Callable[[float], str]
-    interval: Callable[[Any], tuple[float, float] | None]
-    ends: Callable[[float], str]
+    interval: Callable[[Row], tuple[float, float] | None]
     note: str
     references: bool = True
+    difference: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,30 +68,37 @@ class Line:
     through: str
 
 
-def columns(rows: Sequence[Any]) -> list[Column]:
+def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
     """The columns that these rows have something to say in."""
+    scale = Scale(measure)
+    best = 1 if measure.higher_is_better else -1
+    score = _ACCURACY if measure.name == "accuracy" else f"{scale.title} on the test samples{_MEAN}"
     found = [
-        _measured("accuracy", "Quality", "Accuracy", "%", 1, percent, lambda row: row.accuracy, _ACCURACY),
-        _measured("gain", "Quality", "Against none", "points", 1, points, lambda row: row.gain, _GAIN),
-        _measured("over-plain", "Quality", "Against plain", "points", 1, points, _get("gain_over_plain"), _OVER_PLAIN),
+        _measured("score", "Quality", scale.title, measure.unit, best, scale.value, lambda row: row.score, score),
+        *(
+            _measured(
+                key, "Quality", title, scale.difference_unit, best, scale.difference, of, note.format(scale.title),
+                difference=True,
+            )
+            for key, title, of, note in (
+                ("gain", "Against none", lambda row: row.gain, _GAIN),
+                ("over-plain", "Against plain", lambda row: row.gain_over_plain, _OVER_PLAIN),
+            )
+        ),
         _measured("ece", "Quality", "Calibration error", "%", -1, percent, lambda row: row.ece, _ECE),
-        _measured("energy", "Own map on the object", "Energy", "%", 1, percent, _own("energy"), _ENERGY_OWN),
-        _measured("pointing", "Own map on the object", "Pointing", "%", 1, percent, _own("pointing"), _POINTING_OWN),
-        _measured("energy-gradcam", "Grad-CAM on the object", "Energy", "%", 1, percent, _cam("energy"), _ENERGY_CAM),
-        _measured(
-            "pointing-gradcam",
-            "Grad-CAM on the object",
-            "Pointing",
-            "%",
-            1,
-            percent,
-            _cam("pointing"),
-            _POINTING_CAM,
+        *(
+            _measured(key, group, title, "%", 1, percent, of, note)
+            for key, group, title, of, note in (
+                ("energy", _OWN, "Energy", _own(lambda row: row.energy), _ENERGY_OWN),
+                ("pointing", _OWN, "Pointing", _own(lambda row: row.pointing), _POINTING_OWN),
+                ("energy-gradcam", _CAM, "Energy", lambda row: row.energy_gradcam, _ENERGY_CAM),
+                ("pointing-gradcam", _CAM, "Pointing", lambda row: row.pointing_gradcam, _POINTING_CAM),
+            )
         ),
         _counted("parameters", "Parameters", "", lambda row: row.parameters, short, _PARAMETERS),
         _counted("flops", "FLOPs", "per image", lambda row: row.flops, short, _FLOPS),
-    ]
-    for batch in sorted({batch for row in rows for batch in row.latency or ()}, key=int):
+    ]  # fmt: skip
+    for batch in sorted({batch for row in rows for batch in row.latency}, key=int):
         found.append(
             _measured(
                 f"latency-{batch}", "Cost", f"Time, batch {batch}", "× none", -1, lambda value: fixed(value, 2),
@@ -101,80 +109,63 @@ def columns(rows: Sequence[Any]) -> list[Column]:
     return [column for column in found if any(column.value(row) is not None for row in rows)]
 
 
-def lines(rows: Sequence[Any], shown: Sequence[Column], looks: dict[str, Look]) -> list[Line]:
-    """The table's rows, references first, then by accuracy."""
+def lines(rows: Sequence[Row], shown: Sequence[Column], looks: dict[str, Look], measure: Measure) -> list[Line]:
+    """The table's rows, references first, then from the best score down."""
+    scale, sign = Scale(measure), -1 if measure.higher_is_better else 1
     ordered = sorted(
         rows,
         key=lambda row: (
-            (REFERENCES.index(row.mechanism), 0.0)
-            if row.mechanism in REFERENCES
-            else (len(REFERENCES), -row.accuracy.mean)
+            (REFERENCES.index(row.name), 0.0) if row.name in REFERENCES else (len(REFERENCES), sign * row.score.mean)
         ),
     )
     best = {column.key: _best(column, rows) for column in shown}
-    ends = (min(row.accuracy.low for row in rows), max(row.accuracy.high for row in rows))
-    base = next((row.accuracy.mean for row in rows if row.mechanism == REFERENCES[0]), ends[0])
+    ends = (min(row.score.low for row in rows), max(row.score.high for row in rows))
+    base = next((row.score.mean for row in rows if row.name == REFERENCES[0]), ends[0])
     found = []
     for row in ordered:
-        look = looks[row.mechanism]
+        look = looks[row.name]
         cells = []
         for column in shown:
             drawn = None
-            if column.key == "accuracy":
-                drawn = strip((row.accuracy.mean, row.accuracy.low, row.accuracy.high), ends, base, look)
-            cells.append(_cell(column, row, best[column.key], drawn))
+            if column.key == "score":
+                drawn = strip((row.score.mean, row.score.low, row.score.high), ends, base, look)
+            cells.append(_cell(column, row, best[column.key], drawn, scale))
         domains = ", ".join(row.domains).replace("_", " ")
         found.append(Line(look, domains, tuple(cells), row.through))
     return found
 
 
-def _cell(column: Column, row: Any, best: str | None, drawn: Markup | None) -> Cell:
+def _cell(column: Column, row: Row, best: str | None, drawn: Markup | None, scale: Scale) -> Cell:
     value = column.value(row)
     if value is None:
         return Cell(column, None, DASH, "", False)
     text, ends = column.text(value), column.interval(row)
     interval = ""
     if ends is not None and ends[1] > ends[0]:
-        low, high = column.ends(ends[0]), column.ends(ends[1])
+        low, high = column.text(ends[0]), column.text(ends[1])
         worded = any(sign in low + high for sign in ("+", MINUS))
         interval = f"{low} to {high}" if worded else f"{low}{DASH}{high}"
-    sign = sign_of(ends) if column.unit == "points" and ends is not None else ""
-    eligible = column.references or row.mechanism not in REFERENCES
+    sign = scale.better(*ends) if column.difference and ends is not None else ""
+    eligible = column.references or row.name not in REFERENCES
     return Cell(column, value, text, interval, eligible and text == best, sign, drawn)
 
 
-def sign_of(ends: tuple[float, float]) -> str:
-    """What the interval of a difference says: "better", "worse" or "noise"."""
-    return "better" if ends[0] > 0 else "worse" if ends[1] < 0 else "noise"
-
-
-def _best(column: Column, rows: Sequence[Any]) -> str | None:
+def _best(column: Column, rows: Sequence[Row]) -> str | None:
     """How the column's best number is written: rows that read the same share the mark."""
-    values = [column.value(row) for row in rows if column.references or row.mechanism not in REFERENCES]
+    values = [column.value(row) for row in rows if column.references or row.name not in REFERENCES]
     known = [value for value in values if value is not None]
     if len({column.text(value) for value in known}) < 2:
         return None
     return column.text(max(known, key=lambda value: column.best * value))
 
 
-def _get(name: str) -> Callable[[Any], Any]:
-    return lambda row: getattr(row, name, None)
+def _own(score: Callable[[Row], Interval | None]) -> Callable[[Row], Interval | None]:
+    """A score of the mechanism's own map, where it has one."""
+    return lambda row: None if row.through == GRADCAM else score(row)
 
 
-def _own(name: str) -> Callable[[Any], Any]:
-    """A score of the mechanism's own map."""
-    return lambda row: None if row.through == "Grad-CAM" else getattr(row, name)
-
-
-def _cam(name: str) -> Callable[[Any], Any]:
-    """The score through Grad-CAM, which every row has."""
-    return lambda row: (
-        getattr(row, f"{name}_gradcam", None) or (getattr(row, name) if row.through == "Grad-CAM" else None)
-    )
-
-
-def _latency(batch: str) -> Callable[[Any], Any]:
-    return lambda row: (row.latency or {}).get(batch)
+def _latency(batch: str) -> Callable[[Row], Interval | None]:
+    return lambda row: row.latency.get(batch)
 
 
 def _measured(
@@ -184,37 +175,39 @@ def _measured(
     unit: str,
     best: int,
     text: Callable[[float], str],
-    interval: Callable[[Any], Any],
+    interval: Callable[[Row], Interval | None],
     note: str,
     references: bool = True,
+    difference: bool = False,
 ) -> Column:
-    def value(row: Any) -> float | None:
+    def value(row: Row) -> float | None:
         found = interval(row)
         return None if found is None else found.mean
 
-    def ends(row: Any) -> tuple[float, float] | None:
+    def ends(row: Row) -> tuple[float, float] | None:
         found = interval(row)
         return None if found is None else (found.low, found.high)
 
-    return Column(key, group, title, unit, best, value, text, ends, text, note, references)
+    return Column(key, group, title, unit, best, value, text, ends, note, references, difference)
 
 
 def _counted(
-    key: str, title: str, unit: str, value: Callable[[Any], float | None], text: Callable[[float], str], note: str
+    key: str, title: str, unit: str, value: Callable[[Row], float | None], text: Callable[[float], str], note: str
 ) -> Column:
-    return Column(key, "Cost", title, unit, -1, value, text, lambda row: None, text, note, references=False)
+    return Column(key, "Cost", title, unit, -1, value, text, lambda row: None, note, references=False)
 
 
 def _bytes(value: float) -> str:
     return f"{short(value)}B"
 
 
-_ACCURACY = (
-    "Share of the test images that got the right class, mean over the seeds. The strip shows the interval on one scale "
-    "for all rows; its upright line is none."
-)
+_OWN = "Own map on the object"
+_CAM = "Grad-CAM on the object"
+
+_MEAN = ", mean over the seeds. The strip shows the interval on one scale for all rows; its upright line is none."
+_ACCURACY = f"Share of the test images that got the right class{_MEAN}"
 _GAIN = (
-    "Accuracy minus that of none, the same backbone without attention, paired by seed. An interval that holds zero "
+    "{} minus that of none, the same backbone without attention, paired by seed. An interval that holds zero "
     "means that the difference is within noise."
 )
 _OVER_PLAIN = (

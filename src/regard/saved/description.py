@@ -1,10 +1,10 @@
-"""What network a file of trained weights holds, and how it was given images: enough to open it again.
+"""The description of a trained network in the file of its weights: enough to open it again.
 
 `regard train` and `regard compare` write it as JSON under one key of the metadata of model.safetensors, so that the one
 file is enough:
 
     entry, arguments    the catalogue's name, and every argument of its constructor
-    attached            of attention in a backbone: which one, how many classes, after which modules
+    attached            of attention in a backbone: which one, how many classes, after which modules, its options
     normalise, image    mean and standard deviation of each channel; channels, height and width
     prefix              of the network's own weights, where another's lie in the same file
     recipe, tiny        what trained it
@@ -39,12 +39,14 @@ class Attached:
         classes: number of its outputs.
         after: names of the modules that the attention follows.
         identity: attached so that the first pass was the bare backbone's.
+        arguments: of the mechanism's constructor, those that are not its defaults; as JSON holds them.
     """
 
     backbone: str
     classes: int
     after: Sequence[str]
     identity: bool = False
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,12 +55,12 @@ class Trained:
 
     Args:
         entry: the catalogue's name of the system, or of the attention in a backbone.
-        arguments: all of a system's constructor, as JSON holds them; attached attention has its defaults.
+        arguments: all of a system's constructor, as JSON holds them; of attached attention, see `Attached`.
         normalise: mean and standard deviation, one for each channel or for all; None for images in 0..1.
         image: channels, height and width of the images that it was trained on.
         prefix: what the names of its weights start with in the file; for example `student.` beside a teacher.
         attached: where attention stands in a backbone; None for a system.
-        recipe, tiny: what trained it, where a recipe did, and whether that was the twin.
+        recipe, tiny: the recipe that trained it, if one did, and whether that was the tiny variant.
         version: of regard, that trained it.
     """
 
@@ -168,6 +170,7 @@ def _checked(found: Mapping[str, Any]) -> Trained:
         ("prefix", isinstance(known.prefix, str)),
         ("attached", host is None or (isinstance(host.backbone, str) and _all(str, host.after))),
         ("attached", host is None or (_all(int, [host.classes]) and isinstance(host.identity, bool))),
+        ("attached", host is None or isinstance(host.arguments, dict)),
         ("recipe", known.recipe is None or isinstance(known.recipe, str)),
         ("tiny", isinstance(known.tiny, bool)),
     ):

@@ -169,12 +169,14 @@ def _system(
 
 def _attached(entry: Entry, weights: Path, found: Trained, host: Attached, image_size: int | None) -> Network:
     """Raises: ValueError if it cannot be attached as the file says, or the weights do not fit."""
-    own = found.image[-1]
+    channels, _, own = found.image
+    if channels not in (1, 3):
+        raise ValueError(f"{weights} takes images of {channels} channels; a photograph has 3, or 1 if made grey")
     size = image_size or own
     try:
-        model = build(host.backbone, classes=host.classes, image_size=own)
-        example = torch.zeros(1, 3, size, size)
-        attach(model, entry.name, after=host.after, identity=host.identity, example=example)
+        model = build(host.backbone, classes=host.classes, image_size=own, in_chans=channels)
+        example = torch.zeros(1, channels, size, size)
+        attach(model, entry.name, after=host.after, identity=host.identity, example=example, **host.arguments)
     except (LookupError, TypeError, ValueError) as error:
         raise ValueError(f"{weights} of regard {found.version}: {error}") from error
     name = f"{entry.name} on {host.backbone}"
@@ -185,6 +187,7 @@ def _attached(entry: Entry, weights: Path, found: Trained, host: Attached, image
         trained=True,
         name=name,
         size=(size, size),
+        channels=channels,
         normalise=found.normalise,
     )
 

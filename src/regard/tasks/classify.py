@@ -73,6 +73,11 @@ class Classify:
         """Logits and labels. Raises: ValueError if the model returns another shape."""
         return self.logits(model, batch), batch["label"]
 
+    def each(self, model: nn.Module, batch: Batch) -> Tensor:
+        """The measure of each image, whose mean is that of all: whether it is right, or 100 where it is wrong: `B`."""
+        right = self.logits(model, batch).argmax(1) == batch["label"]
+        return 100.0 * ~right if self.errors else right
+
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
         """What the model answers: `B K`, in float32 at least. Raises: ValueError if it returns another shape."""
         return fitting(model(batch["image"]), batch.size, self.classes)

@@ -260,4 +260,5 @@ def _settings(model: nn.Module, task: Task, data: Data, plan: Plan) -> dict[str,
     labels: Iterable[object] = getattr(data, "labels", ())
     facts["data"] = f"{len(data)} samples ({mixed(list(labels)) % 16**6:06x})"
     facts["task"] = task
+    facts["learning"] = f"{sum(parameter.requires_grad for parameter in model.parameters())} parameters"
     return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", str(value)) for name, value in facts.items()}

@@ -12,7 +12,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from fnmatch import fnmatchcase
 from importlib.metadata import version
@@ -24,13 +24,16 @@ from safetensors.torch import load_file, save
 from torch import Generator, nn
 
 from regard.catalog.recipes import Listing
+from regard.data import presets
 from regard.data.batches import as_sample
 from regard.ops.seeds import mixed, seeded
 from regard.saved import description as trained
 from regard.saved.description import Trained
 from regard.saved.files import write_whole
 from regard.training.evaluate import evaluate as scored
+from regard.training.freezing import FREEZE, frozen, learning
 from regard.training.loop import fit
+from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
@@ -45,6 +48,7 @@ def train(
     seed: int = 0,
     workers: int = 0,
     changes: Mapping[str, Any] | None = None,
+    freeze: str | None = None,
     on_phase: Callable[[str], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
@@ -57,11 +61,14 @@ def train(
         device: `cpu`, `cuda`, `cuda:1`.
         seed: of the initial weights and of everything that is drawn in training.
         workers: processes that load images ahead.
-        changes: fields of `training.plan.Plan` to change in every phase: `{"epochs": 3}`.
+        changes: fields of `training.plan.Plan` to change in every phase, `{"epochs": 3}`; `augment` by its name in
+            `data.presets`.
+        freeze: `backbone`: of what a phase trains, only the attention and the classifier learn.
         on_phase, on_step, on_epoch: told what happens, as by `training.loop.fit`.
 
     Returns: the content of result.json.
-    Raises: ValueError if the folder belongs to other settings; OSError if it cannot be written.
+    Raises: ValueError if the folder belongs to other settings, or with `freeze` no classifier can be told; OSError if
+        it cannot be written.
     """
     began = time.perf_counter()
     network = describe(recipe, name=listing.name, changes=changes)  # what cannot be written fails before the training
@@ -73,8 +80,8 @@ def train(
     for number, phase in enumerate(recipe.phases, 1):
         if on_phase is not None:
             on_phase(phase.name)
-        plan = replace(phase.plan, **{"seed": seed, **(changes or {})})
-        with only(model, phase):
+        plan = changed(replace(phase.plan, seed=seed), changes)
+        with only(model, phase), _frozen(freeze, model, phase):
             history[phase.name] = fit(
                 model,
                 phase.task,
@@ -93,7 +100,7 @@ def train(
         "scores": scores,
         "claim": None if listing.claim is None else vars(listing.claim),
         "seed": seed,
-        "changes": dict(changes or {}),
+        "changes": {**(changes or {}), **({} if freeze is None else {"freeze": freeze})},
         "parameters": sum(parameter.numel() for parameter in model.parameters()),
         "seconds": time.perf_counter() - began,
         "history": history,
@@ -111,6 +118,35 @@ def train(
     return result
 
 
+def changed(plan: Plan, changes: Mapping[str, Any] | None) -> Plan:
+    """The plan with the changes that `train` takes; another optimizer leaves the options of the plan's own behind.
+
+    Raises: ValueError if a value is out of range.
+    """
+    changes = dict(changes or {})
+    if isinstance(changes.get("augment"), str):
+        changes["augment"] = presets.get(changes["augment"])
+    if changes.get("optimizer", plan.optimizer) != plan.optimizer:
+        changes.setdefault("options", {})
+    return replace(plan, **changes)
+
+
+def _frozen(freeze: str | None, model: nn.Module, phase: Phase) -> AbstractContextManager[None]:
+    """Raises: ValueError for an unknown word, or a network whose classifier cannot be told."""
+    if freeze is None:
+        return nullcontext()
+    if freeze not in FREEZE:
+        raise ValueError(f"freeze={freeze!r}: {', '.join(FREEZE)} is accepted")
+    classes = getattr(phase.task, "classes", None)
+    if classes is None:
+        task = type(phase.task).__name__
+        raise ValueError(f"freeze={freeze!r}: accepted for tasks with classes; phase {phase.name!r} learns by {task}")
+    try:
+        return frozen(model, learning(model, classes))
+    except ValueError as error:
+        raise ValueError(f"freeze={freeze!r}: {error}") from error
+
+
 def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, Any] | None = None) -> Trained | None:
     """What the recipe's network is and how it is given images; None where `build` makes nothing of the catalogue.
 
@@ -125,7 +161,7 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
     made = trained.arguments(build)
     if made is None:
         return None
-    plan = replace(recipe.phases[-1].plan, **(changes or {}))
+    plan = changed(recipe.phases[-1].plan, changes)
     sample = as_sample(recipe.train[0])
     if plan.augment is not None:
         sample = plan.augment(sample, Generator().manual_seed(0))

@@ -1,0 +1,113 @@
+"""The commands that follow a recipe: `train` and `eval`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from regard.cli import arguments, completion, tables
+from regard.cli.progress import Steps
+
+out = Console()
+err = Console(stderr=True)
+
+
+def train(
+    name: Annotated[
+        str, typer.Argument(help="A name that `regard recipes` prints.", autocompletion=completion.named_recipes)
+    ],
+    data: Annotated[Path | None, typer.Option(help="The folder of the dataset, where the recipe needs one.")] = None,
+    tiny: Annotated[bool, typer.Option("--tiny", help="The tiny variant: seconds, on embedded data.")] = False,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data, in place of the recipe's.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images a step, in place of the recipe's.")] = None,
+    optimizer: Annotated[
+        str | None, typer.Option(help="adamw, sgd, adam, adadelta, adamax or rmsprop, in place of the recipe's.")
+    ] = None,
+    lr: Annotated[float | None, typer.Option(help="Peak learning rate, in place of the recipe's.")] = None,
+    weight_decay: Annotated[float | None, typer.Option(help="Weight decay, in place of the recipe's.")] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="none, light or timm, in place of the recipe's augmentation.")
+    ] = None,
+    freeze: Annotated[str | None, typer.Option(help="backbone: only the attention and the classifier learn.")] = None,
+    precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
+    seed: Annotated[int, typer.Option(help="Of the weights and of all that is drawn.")] = 0,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+    workers: Annotated[int, typer.Option(help="Processes that load images ahead.")] = 0,
+    folder: Annotated[
+        Path | None, typer.Option("--out", help="The run folder; the same command goes on there.")
+    ] = None,
+) -> None:
+    """Train a system of a paper from its recipe, and score it beside the paper's number.
+
+    Under `torchrun --nproc-per-node N -m regard train …` the same on N processes.
+
+    Example: `regard train ram-mnist --data mnist/ --out run`
+    """
+    from regard.catalog import recipes
+
+    arguments.there(data)
+    arguments.device(device)
+    arguments.one_of("--freeze", freeze, ("backbone",))
+    listing = recipes.get(name)
+    from regard.training import running
+    from regard.training.recipe import built
+
+    recipe = built(listing, data, tiny=tiny)
+    given = {
+        "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr, "weight_decay": weight_decay,
+        "augment": augment, "precision": precision,
+    }  # fmt: skip
+    place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
+    with Steps(err) as progress:
+        result = running.train(
+            listing,
+            recipe,
+            out=place,
+            device=device,
+            seed=seed,
+            workers=workers,
+            changes={field: value for field, value in given.items() if value is not None},
+            freeze=freeze,
+            on_phase=progress.phase,
+            on_step=progress.step,
+            on_epoch=progress.epoch,
+        )
+    tables.scored(out, listing, result["scores"])
+    out.print(f"{place / 'model.safetensors'}", highlight=False, soft_wrap=True)
+
+
+def evaluate(
+    weights: Annotated[Path, typer.Option(help="A run folder of `regard train`, or its model.safetensors.")],
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="Another recipe than the one that trained the weights.", autocompletion=completion.named_recipes
+        ),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="The folder of the dataset, where the recipe needs one.")] = None,
+    tiny: Annotated[
+        bool, typer.Option("--tiny", help="The tiny variant; without NAME the weights tell which it is.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
+) -> None:
+    """Score trained weights of a recipe on its test data.
+
+    Example: `regard eval --weights run/ --data mnist/`
+    """
+    from regard.catalog import recipes
+
+    arguments.there(weights)
+    arguments.there(data)
+    arguments.device(device)
+    listing = None if name is None else recipes.get(name)
+    from regard.training import running
+    from regard.training.recipe import built
+
+    if listing is None:
+        known, tiny = running.recorded(weights)
+        listing = recipes.get(known)
+    recipe = built(listing, data, tiny=tiny)
+    tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))

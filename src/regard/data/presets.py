@@ -1,0 +1,135 @@
+"""Ready-made augmentations of training samples, by name.
+
+    none     samples as they are
+    light    shifted by up to an eighth of each side, with what is missing mirrored in, and flipped left to right half
+             of the time; not for what has a left and a right, such as letters and digits
+    timm     timm's training transform: a crop of 8 to 100 percent, flips, RandAugment and random erasing; for many
+             epochs on photographs
+
+Each is a function of the sample and of the generator that it is given, which `data.batches.loader` seeds from (seed,
+epoch, index of the sample): whoever trains with the same seed sees the same images.
+
+RandAugment: Practical automated data augmentation with a reduced search space. Cubuk, Zoph, Shlens, Le. 2019,
+arXiv:1909.13719. Random Erasing Data Augmentation. Zhong, Zheng, Kang, Li, Yang. 2017, arXiv:1708.04896.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Generator, Tensor
+
+from regard.data.batches import Augment, Sample
+
+SHIFT = 1 / 8  # of each side
+RANDAUGMENT = "rand-m9-mstd0.5-inc1"
+ERASED = 0.25  # share of the images of which a part is erased
+PLANES = ("image", "mask", "region")  # the fields that lie on the image's grid
+
+
+def get(name: str) -> Augment | None:
+    """An augmentation by name; None for `none`.
+
+    Raises: ValueError for an unknown name.
+    """
+    if name not in PRESETS:
+        raise ValueError(f"augment={name!r}: {', '.join(PRESETS)} are accepted")
+    return PRESETS[name]
+
+
+def light(sample: Sample, generator: Generator) -> Sample:
+    """A small shift and a flip, of the image and of every mask with it.
+
+    Shapes: image `C H W`; mask and region `*H W`.
+    Raises: ValueError for a sample with `boxes`, which would have to move as well.
+    """
+    _without("light", sample, ("boxes",))
+    height, width = sample["image"].shape[-2:]
+    down, right, flip = (2 * torch.rand(3, generator=generator) - 1).tolist()
+    rows = _mirrored(torch.arange(height) + round(down * SHIFT * height), height)
+    columns = _mirrored(torch.arange(width) + round(right * SHIFT * width), width)
+    if flip > 0:
+        columns = columns.flip(0)
+    moved = {name: sample[name][..., rows, :][..., columns] for name in PLANES if sample.get(name) is not None}
+    return {**sample, **moved}
+
+
+def timm(sample: Sample, generator: Generator) -> Sample:
+    """timm's training transform, of the image alone.
+
+    Shapes: image `C H W` in 0..1, C 1 or 3, grey ones as the mean of the colours.
+    Raises: ValueError for an image of other channels or beyond 0..1, or a sample with masks or boxes.
+    """
+    _without("timm", sample, ("mask", "region", "boxes"))
+    image: Tensor = sample["image"]
+    channels, height, width = image.shape
+    if channels not in (1, 3) or image.min() < 0 or image.max() > 1:
+        raise ValueError(
+            f"augment='timm': an image {tuple(image.shape)} from {image.min():.3g} to {image.max():.3g}; 1 or 3 "
+            "channels in 0..1 are accepted"
+        )
+    pixels = (image.expand(3, -1, -1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    with _drawing_from(generator):
+        made = _transform(height, width)(Image.fromarray(np.ascontiguousarray(pixels))).clamp(0, 1)
+    return {**sample, "image": made if channels == 3 else made.mean(0, keepdim=True)}
+
+
+PRESETS: Mapping[str, Augment | None] = {"none": None, "light": light, "timm": timm}
+
+
+@lru_cache(maxsize=4)
+def _transform(height: int, width: int) -> Callable[[Image.Image], Tensor]:
+    from timm.data import create_transform
+
+    transform: Callable[[Image.Image], Tensor] = create_transform(
+        (3, height, width),
+        is_training=True,
+        auto_augment=RANDAUGMENT,
+        re_prob=ERASED,
+        re_mode="pixel",
+        mean=(0.0, 0.0, 0.0),
+        std=(1.0, 1.0, 1.0),
+    )
+    return transform
+
+
+@contextmanager
+def _drawing_from(generator: Generator) -> Iterator[None]:
+    """While the block runs, the global generators of Python, NumPy and torch follow from `generator`.
+
+    timm's transforms draw from all three; afterwards they are as they were.
+    """
+    seed = int(torch.randint(2**32, (), generator=generator))
+    python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=[]):
+            random.seed(seed)
+            np.random.seed(seed)  # noqa: NPY002
+            torch.manual_seed(seed)
+            yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)  # noqa: NPY002
+
+
+def _mirrored(indices: Tensor, size: int) -> Tensor:
+    """Indices brought into 0..size - 1 by mirroring at the first and the last."""
+    if size == 1:
+        return torch.zeros_like(indices)
+    period = 2 * (size - 1)
+    folded = indices.remainder(period)
+    return torch.minimum(folded, period - folded)
+
+
+def _without(name: str, sample: Sample, fields: tuple[str, ...]) -> None:
+    found = [field for field in fields if sample.get(field) is not None]
+    if found:
+        raise ValueError(
+            f"augment={name!r}: a sample with {' and '.join(found)}, which it does not move, is not accepted"
+        )
