@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from regard.viewing import overlay
+from regard.viewing.painting import overlay
 
 SIDE, GAP, LEFT, TOP, BELOW = 150, 10, 20, 44, 24
 INK, FAINT, PAPER, RIGHT, WRONG = (28, 28, 30), (120, 120, 124), (255, 255, 255), (0, 110, 80), (180, 40, 30)

@@ -47,16 +47,16 @@ FROM = {
 
 def main(seeds: int, names: list[str]) -> None:
     torch.set_num_threads(1)
-    built = {name: built(recipes.get(name)) for name in (ALONE, *names)}
-    first = built[ALONE]
+    ways = {name: built(recipes.get(name)) for name in (ALONE, *names)}
+    first = ways[ALONE]
     torch.manual_seed(0)
     taught = first.build()
     with running.only(taught, first.phases[0]):
         fit(taught, first.phases[0].task, first.train, first.phases[0].plan)
-    errors: dict[str, list[float]] = {name: [] for name in built}
+    errors: dict[str, list[float]] = {name: [] for name in ways}
     teacher_error = 0.0
     for seed in range(FIRST, FIRST + seeds):
-        for name, recipe in built.items():
+        for name, recipe in ways.items():
             began = time.perf_counter()
             torch.manual_seed(seed)
             pair = recipe.build()
@@ -71,11 +71,11 @@ def main(seeds: int, names: list[str]) -> None:
     facts = first.facts
     epochs = first.phases[1].plan.epochs
     print(HEAD.format(seeds=seeds, names=" ".join(names), epochs=epochs, teacher_error=teacher_error, **facts), end="")
-    for name in built:
+    for name in ways:
         mean = over_seeds(errors[name])
         gain = over_seeds([a - b for a, b in zip(errors[ALONE], errors[name], strict=True)])
         gained = "" if name == ALONE else f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
-        what = FROM[name].format(**built[name].facts)
+        what = FROM[name].format(**ways[name].facts)
         print(f"| `{name}` | {what} | {mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}] | {gained} |")
 
 

@@ -214,7 +214,7 @@ def check_command(line: str) -> None:
 
     Raises: AssertionError naming what does not.
     """
-    words = shlex.split(line.partition(" #")[0].replace("\\", " "))[1:]
+    words = shlex.split(line.partition(" #")[0].partition(" | ")[0].replace("\\", " "))[1:]
     if not words or words[0].startswith("-"):
         assert set(words) <= {"--version", "--help", "-h", "--debug", "--install-completion", "--show-completion"}, line
         return

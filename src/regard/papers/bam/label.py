@@ -30,7 +30,7 @@ RECIPES: tuple[Listing, ...] = (
         name="bam-imagenet",
         target="papers.bam.recipe:imagenet",
         system="paper_network",
-        summary="ResNet-50 with BAM",
+        summary="ResNet-50 with BAM on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=23.14, where="README, ResNet50+BAM"),
     ),

@@ -37,7 +37,7 @@ RECIPES: tuple[Listing, ...] = (
         name="cbam-imagenet",
         target="papers.cbam.recipe:imagenet",
         system="paper_network",
-        summary="ResNet-50 with CBAM",
+        summary="ResNet-50 with CBAM on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=22.378, where="README, ResNet50+CBAM"),
     ),

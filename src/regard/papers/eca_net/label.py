@@ -49,7 +49,7 @@ RECIPES: tuple[Listing, ...] = (
         name="eca-imagenet",
         target="papers.eca_net.recipe:imagenet",
         system="paper_network",
-        summary="ECA-Net50",
+        summary="ECA-Net50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=22.58, where="README, ECA-Net50"),
     ),

@@ -31,7 +31,7 @@ RECIPES: tuple[Listing, ...] = (
         name="fca-imagenet",
         target="papers.fcanet.recipe:imagenet",
         system="paper_network",
-        summary="FcaNet-50",
+        summary="FcaNet-50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=21.48, where="README, FcaNet50"),
     ),

@@ -44,7 +44,7 @@ RECIPES: tuple[Listing, ...] = (
         name="gsop-imagenet",
         target="papers.gsop.recipe:imagenet",
         system="paper_network",
-        summary="GSoP-Net2 on ResNet-50",
+        summary="GSoP-Net2, a ResNet-50, on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=21.19, where="README, GSoP-Net2"),
     ),

@@ -38,7 +38,7 @@ RECIPES: tuple[Listing, ...] = (
         name="objectness",
         target="papers.objectness.recipe:boxes",
         system="objectness",
-        summary="windows ranked by whether they hold an object",
+        summary="ranking of windows by whether they hold an object",
         data="images with boxes.csv or annotations.json (COCO)",
     ),
 )

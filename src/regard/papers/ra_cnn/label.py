@@ -75,7 +75,7 @@ RECIPES: tuple[Listing, ...] = (
         name="ra-cnn",
         target="papers.ra_cnn.recipe:photographs",
         system="ra_cnn",
-        summary="fine-grained classes by looking closer twice",
+        summary="fine-grained classes, with two closer looks",
         data="CUB-200-2011, or train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=14.7, where="Table 1, CUB-200-2011, scales 1+2+3"),
     ),
@@ -83,6 +83,6 @@ RECIPES: tuple[Listing, ...] = (
         name="ra-cnn-birds",
         target="papers.ra_cnn.recipe:drawn",
         system="ra_cnn",
-        summary="the same on drawn birds whose kinds differ in a mark on the head",
+        summary="drawn birds that differ in marks on the head, with two closer looks",
     ),
 )

@@ -84,7 +84,7 @@ RECIPES: tuple[Listing, ...] = (
         name="residual-attention-imagenet",
         target="papers.residual_attention.recipe:imagenet",
         system="residual_attention_network",
-        summary="Attention-56",
+        summary="Attention-56 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=21.76, where="README of the released definitions, Attention-56"),
     ),

@@ -35,14 +35,14 @@ RECIPES: tuple[Listing, ...] = (
         name="salient-objects",
         target="papers.saliency_net.recipe:objects",
         system="saliency_net",
-        summary="masks of what stands out",
+        summary="masks of salient objects",
         data="DUTS-TR and DUTS-TE, or images and masks",
     ),
     Listing(
         name="fixations",
         target="papers.saliency_net.recipe:fixations",
         system="saliency_net",
-        summary="densities of where people look",
+        summary="densities of human fixations",
         data="images with fixations: SALICON, MIT1003, OSIE, or fixations.csv",
     ),
 )

@@ -26,7 +26,7 @@ RECIPES: tuple[Listing, ...] = (
         name="se-imagenet",
         target="papers.senet.recipe:imagenet",
         system="paper_network",
-        summary="SE-ResNet-50",
+        summary="SE-ResNet-50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=22.37, where="README, SE-ResNet-50"),
     ),

@@ -36,7 +36,7 @@ RECIPES: tuple[Listing, ...] = (
         name="sk-imagenet",
         target="papers.sknet.recipe:imagenet",
         system="paper_network",
-        summary="SKNet-50",
+        summary="SKNet-50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
         claim=Claim(measure="error", value=20.79, where="README, SKNet-50, 224"),
     ),

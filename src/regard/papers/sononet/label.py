@@ -104,7 +104,7 @@ RECIPES: tuple[Listing, ...] = (
         name="gated-sononet",
         target="papers.sononet.recipe:planes",
         system="gated_sononet",
-        summary="images of one's own, told apart by AG-Sononet-8",
+        summary="AG-Sononet-8 on your own classes of images",
         data="images, a subfolder for each class; the paper's scans are not public",
     ),
 )
