@@ -20,13 +20,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from regard import report
-from regard.comparing import Interval, Row, Summary
-from regard.report import gallery, numbers, plots, table
+from regard import comparing
+from regard.metrics.metric import Measure
+from regard.report import Interval, Result, Row, gallery, numbers, page, plots, table
 from regard.report.labels import LETTER, LINE, place
 from regard.viewing.colours import scale
 
 NASTY = "<script>alert('x')</script>&\"cat\""
+ACCURACY = Measure("accuracy", "accuracy", unit="%")
 CLASSES = [NASTY, "dog", "coffee"]
 
 
@@ -37,13 +38,13 @@ def interval(mean, half, low=-9.0, high=9.0):
 def row(name, accuracy, *, through="Grad-CAM", domains=("channel",), gain=None, cost=1.0, extra=0, **changes):
     reference = name in ("none", "plain")
     history = [
-        {"epoch": epoch, "loss": 2.0 / epoch, "accuracy": accuracy * (1 - 0.5**epoch), "seconds": 1.0}
+        {"epoch": epoch, "loss": 2.0 / epoch, "score": accuracy * (1 - 0.5**epoch), "seconds": 1.0}
         for epoch in range(1, 6)
     ]
     values = {
-        "mechanism": name,
+        "name": name,
         "domains": () if reference else domains,
-        "accuracy": interval(accuracy, 0.02, 0, 1),
+        "score": interval(accuracy, 0.02, 0, 1),
         "gain": None if name == "none" else gain or interval(accuracy - 0.8, 0.03),
         "gain_over_plain": None if reference else interval(accuracy - 0.81, 0.03),
         "ece": interval(0.05 - accuracy / 100, 0.01),
@@ -58,7 +59,7 @@ def row(name, accuracy, *, through="Grad-CAM", domains=("channel",), gain=None, 
         "flops": 180_000_000 + extra,
         "latency": {"1": interval(cost, 0.01 * (cost - 1)), "32": interval(cost, 0.02 * (cost - 1))},
         "peak_memory": 200_000_000 + extra,
-        "history": (history, [{**epoch, "loss": epoch["loss"] * 1.1} for epoch in history]),
+        "history": (tuple(history), tuple({**epoch, "loss": epoch["loss"] * 1.1} for epoch in history)),
         "verdict": f"{name} against none: told in words.",
     }
     return Row(**{**values, **changes})
@@ -78,7 +79,7 @@ def run_facts(**changes):
     return {
         "data": f"/pictures/{NASTY}",
         "backbone": "resnet18",
-        "attention": [each.mechanism for each in rows()],
+        "attention": [each.name for each in rows()],
         "seeds": 2,
         "epochs": 5,
         "image_size": 24,
@@ -118,21 +119,28 @@ def make_gallery(path, names, shots=3, height=24, width=30):
     return path
 
 
-def summary(folder, given=None, **facts):
+def result(folder, given=None, **facts):
     given = rows() if given is None else given
     sentences = [
         f"What was done with {NASTY}.",
         *(each.verdict for each in given if each.gain is not None),
         "These are 7 comparisons at once.",
     ]
-    file = make_gallery(folder / "gallery.npz", [each.mechanism for each in given])
-    return Summary(rows=given, sentences=sentences, run=run_facts(**facts), gallery=file)
+    file = make_gallery(folder / "gallery.npz", [each.name for each in given])
+    return Result(
+        rows=tuple(given),
+        sentences=tuple(sentences),
+        measure=ACCURACY,
+        run=run_facts(**facts),
+        out=folder,
+        gallery=file,
+    )
 
 
 @pytest.fixture(scope="module")
 def written(tmp_path_factory):
     out = tmp_path_factory.mktemp("run")
-    return report.write(out, summary(out))
+    return result(out).report()
 
 
 class Page(HTMLParser):
@@ -175,8 +183,8 @@ class Page(HTMLParser):
 
 
 def page_of(folder, given=None, sentences=None, **facts):
-    made = summary(folder, given, **facts)
-    return Page(report.page(made if sentences is None else replace(made, sentences=sentences)))
+    made = result(folder, given, **facts)
+    return Page(page.page(made if sentences is None else replace(made, sentences=sentences)))
 
 
 # ---- numbers, ticks, labels, outlines
@@ -252,30 +260,30 @@ def test_rows_keep_one_look_and_no_two_look_alike():
 
 def test_the_page_is_whole_and_loads_nothing(written):
     text = written.read_text(encoding="utf-8")
-    page = Page(text)
-    identities = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    shown = Page(text)
+    identities = [attributes["id"] for _, attributes in shown.tags if "id" in attributes]
     assert len(identities) == len(set(identities))
-    for tag, attributes in page.tags:
+    for tag, attributes in shown.tags:
         for name in ("src", "href", "srcset", "action", "poster"):
             assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
         assert not any(name.startswith("on") for name in attributes), (tag, attributes)
     assert not re.search(r"@import|url\((?!data:)", text)
-    local = {attributes["href"][1:] for _, attributes in page.tags if attributes.get("href", "").startswith("#")}
+    local = {attributes["href"][1:] for _, attributes in shown.tags if attributes.get("href", "").startswith("#")}
     assert local <= set(identities)
 
 
 def test_what_the_user_named_is_text(written):
     text = written.read_text(encoding="utf-8")
     assert "<script>alert" not in text and "alert('x')</script>" not in text
-    page = Page(text)
-    assert sum(tag == "script" for tag, _ in page.tags) == 1
+    shown = Page(text)
+    assert sum(tag == "script" for tag, _ in shown.tags) == 1
     for told in (
         f"regard compare '{NASTY}' --seeds 2",
         f"train/{NASTY}.jpg",
         f"What was done with {NASTY}.",
         "2 modules",
     ):
-        assert told in page.text, told
+        assert told in shown.text, told
 
 
 def test_the_title_names_the_comparison(tmp_path):
@@ -297,8 +305,8 @@ def test_the_summary_comes_before_the_table(written):
 
 
 def test_every_figure_has_its_interval_and_the_best_is_marked(written):
-    page = Page(written.read_text(encoding="utf-8"))
-    cells = [" ".join(cell.split()) for cell in page.cells]
+    shown = Page(written.read_text(encoding="utf-8"))
+    cells = [" ".join(cell.split()) for cell in shown.cells]
     accuracies = [cell for cell in cells if re.search(r"\d\d\.\d \d\d\.\d–\d\d\.\d$", cell)]
     assert "★best: 87.0 85.0–89.0" in accuracies and "80.0 78.0–82.0" in accuracies
     assert "★best: ▲better beyond noise: +7.0 +4.0 to +10.0" in cells
@@ -309,23 +317,23 @@ def test_every_figure_has_its_interval_and_the_best_is_marked(written):
 
 
 def test_the_own_map_is_scored_only_where_there_is_one(written):
-    page = Page(written.read_text(encoding="utf-8"))
-    assert page.columns.count("Energy %") == 2 and "Grad-CAM on the object" in page.columns
-    assert "an even map's energy: 20.0 %" in page.text
-    assert "Energy, Own map" in page.text and "Energy, Grad-CAM" in page.text, "both are explained"
+    shown = Page(written.read_text(encoding="utf-8"))
+    assert shown.columns.count("Energy %") == 2 and "Grad-CAM on the object" in shown.columns
+    assert "an even map's energy: 20.0 %" in shown.text
+    assert "Energy, Own map" in shown.text and "Energy, Grad-CAM" in shown.text, "both are explained"
 
 
 def test_without_regions_the_columns_are_left_out_and_the_page_says_why(tmp_path):
     unknown = dict.fromkeys(("energy", "pointing", "energy_gradcam", "pointing_gradcam", "chance_energy"))
-    page = page_of(tmp_path, [replace(each, **unknown) for each in rows()])
-    assert not any("Energy" in column or "object" in column for column in page.columns)
-    assert "the place of the object is not known" in page.text and "even map" not in page.text
+    shown = page_of(tmp_path, [replace(each, **unknown) for each in rows()])
+    assert not any("Energy" in column or "object" in column for column in shown.columns)
+    assert "the place of the object is not known" in shown.text and "even map" not in shown.text
     assert "the place of the object is not known" not in page_of(tmp_path).text
 
 
 def test_one_seed_is_explained(tmp_path):
     single = [
-        replace(each, accuracy=replace(each.accuracy, values=each.accuracy.values[:1]), history=each.history[:1])
+        replace(each, score=replace(each.score, values=each.score.values[:1]), history=each.history[:1])
         for each in rows()
     ]
     text = page_of(tmp_path, single, seeds=1).text
@@ -340,22 +348,15 @@ def test_a_figure_without_an_interval_shows_none(tmp_path):
     assert cells.count("5.0") == len(flat), "equal everywhere: no interval and no best"
 
 
-def test_failed_trials_are_told(tmp_path):
-    failed = [{"mechanism": "se", "seed": 1, "error": f"the loss is nan {NASTY}"}]
-    page = page_of(tmp_path, failed=failed)
-    assert "1 trial failed" in page.text and f"se, seed 1: the loss is nan {NASTY}" in page.text
-    assert "failed" not in page_of(tmp_path).text
-
-
 def test_missing_costs_history_and_gallery_are_left_out(tmp_path):
     bare = [replace(each, latency={}, peak_memory=None, history=()) for each in rows()]
-    made = replace(summary(tmp_path, bare), gallery=None)
-    page = Page(report.page(made))
-    assert not any("Time" in column or "Memory" in column for column in page.columns)
-    assert "Test accuracy while training" not in page.text and "Where they look" not in page.text
-    assert "Accuracy against parameters" in page.text and "against time" not in page.text
+    made = replace(result(tmp_path, bare), gallery=None)
+    shown = Page(page.page(made))
+    assert not any("Time" in column or "Memory" in column for column in shown.columns)
+    assert "Test accuracy while training" not in shown.text and "Where they look" not in shown.text
+    assert "Accuracy against parameters" in shown.text and "against time" not in shown.text
     least = replace(made, run={}, sentences=[])
-    assert "Results" in Page(report.page(least)).text
+    assert "Results" in Page(page.page(least)).text
 
 
 def test_nothing_skipped_is_said(tmp_path):
@@ -364,8 +365,8 @@ def test_nothing_skipped_is_said(tmp_path):
 
 
 def test_plots_name_every_row_and_carry_its_numbers(written):
-    page = Page(written.read_text(encoding="utf-8"))
-    labels = [attributes["aria-label"] for tag, attributes in page.tags if attributes.get("class") == "plot"]
+    shown = Page(written.read_text(encoding="utf-8"))
+    labels = [attributes["aria-label"] for tag, attributes in shown.tags if attributes.get("class") == "plot"]
     assert len(labels) == 5 and sum("batch 32" in label for label in labels) == 1
     assert "cbam: accuracy 87.0 % (85.0 to 89.0), 1.30 times the time of none (1.30 to 1.30)" in labels[0]
     assert "cbam: accuracy 87.0 % (85.0 to 89.0), 1,043,000 parameters" in labels[2]
@@ -400,7 +401,7 @@ def decoded(uri):
 
 
 def test_the_gallery_shows_what_the_file_holds(tmp_path):
-    names = [each.mechanism for each in rows()]
+    names = [each.name for each in rows()]
     file = make_gallery(tmp_path / "g.npz", names)
     shots = gallery.shots(file, rows(), plots.looks(names, table.REFERENCES), CLASSES)
     assert [shot.label for shot in shots] == CLASSES and [bool(shot.outline) for shot in shots] == [True, True, False]
@@ -436,28 +437,28 @@ def test_large_images_are_kept_small(tmp_path):
 
 
 def test_the_report_replaces_an_older_one_whole_or_not_at_all(tmp_path):
-    made = summary(tmp_path)
-    path = report.write(tmp_path, made)
+    made = result(tmp_path)
+    path = made.report()
     assert path == tmp_path / "report.html"
     path.write_text("older")
     (tmp_path / "gallery.npz").write_bytes(b"no archive")
     with pytest.raises(ValueError, match=r"gallery\.npz is no gallery"):
-        report.write(tmp_path, made)
+        made.report()
     assert path.read_text() == "older"
     make_gallery(tmp_path / "gallery.npz", ["none"])
-    assert len(report.write(tmp_path, made).read_text(encoding="utf-8")) > 10_000
+    assert len(made.report().read_text(encoding="utf-8")) > 10_000
     assert sorted(each.name for each in tmp_path.iterdir()) == ["gallery.npz", "report.html"]
 
 
 def test_bad_folders_are_named(tmp_path):
     with pytest.raises(ValueError, match=re.escape(str(tmp_path))):
-        report.write(tmp_path)
-    made = summary(tmp_path)
+        comparing.result(tmp_path)
+    made = result(tmp_path)
     (tmp_path / "file").write_text("")
     with pytest.raises(OSError, match="file"):
-        report.write(tmp_path / "file", made)
+        made.report(tmp_path / "file" / "page.html")
     with pytest.raises(ValueError, match="at least one row"):
-        report.page(replace(made, rows=[]))
+        page.page(replace(made, rows=[]))
 
 
 # ---- in the browser
@@ -613,14 +614,14 @@ def test_the_table_sorts_best_first_then_reversed(browser, written):
     assert order(browser) == ["none", "plain", "cbam", "se", "eca"]
     click = "document.querySelector('[data-sort=\"{}\"]').click()"
     state = "document.querySelector('[data-sort=\"{}\"]').closest('th').getAttribute('aria-sort')"
-    browser(click.format("accuracy"))
+    browser(click.format("score"))
     assert order(browser) == ["cbam", "se", "plain", "none", "eca"]
-    assert browser(state.format("accuracy")) == "descending"
-    browser(click.format("accuracy"))
+    assert browser(state.format("score")) == "descending"
+    browser(click.format("score"))
     assert order(browser) == ["eca", "none", "plain", "se", "cbam"]
     browser(click.format("latency-1"))
     assert order(browser) == ["none", "eca", "se", "plain", "cbam"]
-    assert browser(state.format("latency-1")) == "ascending" and browser(state.format("accuracy")) is None
+    assert browser(state.format("latency-1")) == "ascending" and browser(state.format("score")) is None
     browser(click.format("gain"))
     assert order(browser) == ["cbam", "se", "plain", "eca", "none"], "rows without the figure come last"
     browser(click.format("gain"))
@@ -719,7 +720,7 @@ def test_a_chosen_row_stands_out_in_the_plots(browser, written):
 def test_the_labels_in_the_plots_do_not_overlap_as_drawn(browser, tmp_path):
     names = ("coordinate_attention", "non_local", "se", "eca", "criss_cross", "WWWWWW")
     crowd = [*rows()[:2], *(row(name, 0.82 + 0.004 * i, cost=1.05, extra=9000 * i) for i, name in enumerate(names))]
-    browser.open(report.write(tmp_path, replace(summary(tmp_path), rows=crowd)))
+    browser.open(replace(result(tmp_path), rows=crowd).report())
     assert browser("document.querySelectorAll('.plot .label').length") == 3 * 8
     overlaps = browser("""
         [...document.querySelectorAll('.plot')].flatMap((plot) => {

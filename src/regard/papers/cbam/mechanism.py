@@ -90,14 +90,16 @@ class ConvBlockAttention(Attention):
 
     def channel_gate(self, x: Tensor) -> Tensor:
         pooled = torch.stack([pooling.GLOBAL_POOLS[pool](x) for pool in self.pools])  # [P, B, C]
-        logits = self.expand(self.reduce(pooled).relu()).sum(0)  # [B, C]
+        logits: Tensor = self.expand(self.reduce(pooled).relu()).sum(0)  # [B, C]
         return logits.sigmoid()[:, :, None, None]
 
     def spatial_gate(self, x: Tensor) -> Tensor:
         assert self.conv is not None
         statistics = torch.cat([pooling.channel_maximum(x), pooling.channel_average(x)], 1)  # [B, 2, H, W]
-        logits = self.conv(statistics)  # [B, 1, H, W]
-        return (logits if self.norm is None else self.norm(logits)).sigmoid()
+        logits: Tensor = self.conv(statistics)  # [B, 1, H, W]
+        if self.norm is not None:
+            logits = self.norm(logits)
+        return logits.sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
         if self.conv is None:
