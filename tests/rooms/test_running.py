@@ -20,13 +20,13 @@ from regard import catalog, cli, comparing
 from regard import data as embedded
 from regard.catalog import recipes
 from regard.comparing import building, trial
+from regard.data.batches import as_sample, loader
 from regard.looking.photographs import look
 from regard.papers.attention_transfer.network import WideResNet
 from regard.papers.ram.network import RecurrentAttention
 from regard.saved import description as trained
 from regard.saved.opening import open_network
 from regard.training import running
-from regard.training.loop import batch
 from regard.training.recipe import Recipe, built
 
 SIZE = (90, 60)  # of the photograph, wider than high
@@ -149,7 +149,7 @@ def test_what_is_opened_is_what_was_trained(name: str, trained_once: Any) -> Non
 def test_the_drawing_is_on_the_photograph_and_not_on_what_the_network_saw(
     trained_once: Any, photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from regard.saved import opening as looking
+    from regard.looking import photographs as looking
 
     drawn: list[Tensor] = []
     draw = looking.draw
@@ -178,6 +178,7 @@ def test_a_size_may_be_asked_for(trained_once: Any, photograph: Path, tmp_path: 
     torch.testing.assert_close(given[0], brought(photograph, [1, 30, 45], [[0.1307], [0.3081]]))
 
 
+@pytest.mark.slow
 def test_fixations_are_compared_with_a_run(
     trained_once: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -344,8 +345,9 @@ def test_every_recipe_knows_its_network(listing: recipes.Listing, tmp_path: Path
     recipe = built(listing, tiny=True)
     found = running.describe(recipe, name=listing.name)
     assert found is not None and found.entry == listing.system and found.recipe == listing.name and found.tiny
-    images, _, _ = batch(recipe.train, recipe.phases[-1].plan, 0)
-    assert tuple(images.shape[1:]) == tuple(found.image) == tuple(recipe.test[0][0].shape)
+    plan = recipe.phases[-1].plan
+    (batch,) = loader(recipe.train, [[(0, 0), (0, 1)]], augment=plan.augment, seed=plan.seed)
+    assert tuple(batch["image"].shape[1:]) == tuple(found.image) == tuple(as_sample(recipe.test[0])["image"].shape)
     assert found.normalise == recipe.phases[-1].plan.normalise
     assert all(phase.plan.normalise == found.normalise for phase in recipe.phases)
     save_file({"a": torch.zeros(1)}, tmp_path / "x.safetensors", found.metadata())
@@ -376,7 +378,7 @@ def test_a_network_from_elsewhere_is_trained_all_the_same(tmp_path: Path) -> Non
     recipe = built(listing, tiny=True)
     own = Recipe(
         build=lambda: nn.Sequential(nn.Flatten(), nn.Linear(24 * 24, 10)),
-        train=recipe.train, test=recipe.test, phases=recipe.phases, score=recipe.score,
+        train=recipe.train, test=recipe.test, phases=recipe.phases, task=recipe.task,
     )  # fmt: skip
     result = running.train(listing, own, out=tmp_path, changes={"epochs": 1})
     assert result["network"] is None and trained.read(tmp_path / "model.safetensors") is None

@@ -158,7 +158,7 @@ def test_folders_without_fixations_say_what_is_missing(stimuli: Path, tmp_path_f
 
 def test_fixated_images_move_with_the_picture(stimuli: Path) -> None:
     (stimuli / "fixations.json").write_text(json.dumps({"a.png": [[[11.4, 16.9], [40, 2]]]}))
-    image, label = fixations.Fixated(fixations.read(stimuli), 46, sigma=0.05)[0]
+    image, label = fixations.Fixated(fixations.read(stimuli), 46, sigma=0.05)[0].values()
     assert image.shape == (3, 46, 46) and label.shape == (2, 46, 46)
     assert label[1].nonzero().tolist() == [[45, 22]]  # the second one is outside
     assert label[0].sum() == pytest.approx(1) and label[0].argmax() == 45 * 46 + 22
@@ -197,10 +197,11 @@ def test_masks_in_every_layout(tmp_path: Path, layout: tuple[str, ...]) -> None:
             Image.fromarray(truth).save(tmp_path / mask / f"{number}.png")
     train, test = masks.read(tmp_path)
     assert (len(train), len(test)) == ((5, 5) if layout[2] else (4, 1))
-    split = masks.Masked(test, 34)
-    image, mask = split[0]
+    sample = masks.Masked(test, 34, own=True)[0]
+    image, mask, truth = sample["image"], sample["mask"], sample["truth"]
+    assert "truth" not in masks.Masked(test, 34)[0]
     assert image.shape == (3, 34, 34) and mask.shape == (1, 34, 34) and mask.unique().tolist() == [0, 1]
-    assert split.truth(0).nonzero().amin(0).tolist() == [3, 5] and split.truth(0).sum() == 75
+    assert truth.nonzero().amin(0).tolist() == [3, 5] and truth.sum() == 75
 
 
 def test_masks_that_are_missing_are_named(tmp_path: Path) -> None:
@@ -236,21 +237,21 @@ def test_masks_of_labels_instead_of_greys_are_refused(tmp_path: Path) -> None:
         truth = np.zeros((17, 23), np.uint8)
         truth[3:8, 5:20] = value
         Image.fromarray(truth).save(tmp_path / "mask.png")
-        split = masks.Masked([(tmp_path / "image.png", tmp_path / "mask.png")], 16)
-        for look in (lambda split=split: split[0][1], lambda split=split: split.truth(0)):
-            if sound:
-                assert look().any() == (value == 255)
-            else:
-                with pytest.raises(ValueError, match=r"mask.png: .* 0 and 1; .* above 128"):
-                    look()
+        split = masks.Masked([(tmp_path / "image.png", tmp_path / "mask.png")], 16, own=True)
+        if sound:
+            assert split[0]["mask"].any() == split[0]["truth"].any() == (value == 255)
+        else:
+            with pytest.raises(ValueError, match=r"mask.png: .* 0 and 1; .* above 128"):
+                split[0]
 
 
 def test_regions_of_digits_are_masks() -> None:
     split = data.load("digits", train_size=10, test_size=10).train
-    image, mask = masks.Regions(split)[3]
+    image, mask = masks.Regions(split)[3].values()
     assert image.shape == (3, 48, 48) and torch.equal(mask[0].bool(), split.region(3))
-    assert torch.equal(masks.Regions(split).truth(3), split.region(3))
-    unknown = masks.Regions(data.load("faces").train)
-    for look in (lambda: unknown[0], lambda: unknown.truth(0)):
-        with pytest.raises(ValueError, match=r"lfw_subset\[.*\]: where the object is is not known"):
-            look()
+    located = masks.Located(split)[3]
+    assert torch.equal(located["region"], split.region(3)) and located["label"] == split.labels[3]
+    faces = data.load("faces").train
+    with pytest.raises(ValueError, match=r"lfw_subset\[.*\]: where the object is is not known"):
+        masks.Regions(faces)[0]
+    assert not masks.Located(faces)[0]["region"].any()

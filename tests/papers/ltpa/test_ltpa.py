@@ -60,19 +60,19 @@ def test_a_projection_is_the_same_through_the_query_as_over_the_map(
 
 def test_refuses() -> None:
     for kwargs, message in (
-        ({"compatibility": "cosine"}, "compatibility='cosine': one of parametrised"),
+        ({"compatibility": "cosine"}, "compatibility='cosine': 'parametrised', 'dot' or 'additive'"),
         ({"normalise": "sum"}, "normalise='sum'"),
         ({"project": "both"}, "project='both'"),
-        ({"project": "local", "compatibility": "additive"}, "leave it out"),
+        ({"project": "local", "compatibility": "additive"}, "None is needed with the additive"),
     ):
         with pytest.raises(ValueError, match=message):
             regard.create("ltpa", 6, **kwargs)
     module = regard.create("ltpa", 6, gate_channels=10)
-    with pytest.raises(ValueError, match="built for channels=6 and gate_channels=10"):
+    with pytest.raises(ValueError, match="channels=6 and gate_channels=10 are needed"):
         module(torch.randn(2, 6, 5, 7), torch.randn(2, 6))
     with pytest.raises(ValueError, match="a vector B G"):
         module(torch.randn(2, 6, 5, 7), torch.randn(2, 10, 2, 1))
     with pytest.raises(ValueError, match="a map B G h w"):
         regard.create("ltpa", 6, compatibility="additive")(torch.randn(2, 6, 5, 7), torch.randn(2, 6))
-    with pytest.raises(ValueError, match="have to be equal"):
+    with pytest.raises(ValueError, match="equal numbers are needed"):
         regard.create("ltpa", 6, compatibility="dot")(torch.randn(2, 6, 5, 7), torch.randn(2, 7))

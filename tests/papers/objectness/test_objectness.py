@@ -15,10 +15,14 @@ from safetensors import safe_open
 from regard import watch
 from regard.catalog import recipes
 from regard.data import boxes
-from regard.ops import boxes as proposing
+from regard.data.batches import Batch
+from regard.metrics.metric import figures
+from regard.metrics.proposals import covered
+from regard.ops import boxes as whole_boxes
 from regard.ops import windows
+from regard.papers.objectness import proposing
 from regard.papers.objectness.network import Objectness
-from regard.papers.objectness.task import Proposals, covered
+from regard.papers.objectness.task import Proposals
 from regard.training import running
 from regard.training.recipe import built
 
@@ -43,18 +47,18 @@ def test_windows_grow_to_the_border_and_shrink_to_a_pixel() -> None:
 
 def test_the_best_of_overlapping_windows_stays() -> None:
     given = [[0, 0, 10, 10], [0, 0, 10, 9], [20, 0, 30, 10], [0, 0, 10, 10]]
-    assert proposing.suppressed(given, [1, 3, 2, 0], overlap=0.5).tolist() == [1, 2]
-    assert proposing.suppressed(given, [1, 3, 2, 0], overlap=0.95).tolist() == [1, 2, 0]
-    assert proposing.suppressed(given, [1, 3, 2, 0], first=1).tolist() == [1]
+    assert whole_boxes.suppressed(given, [1, 3, 2, 0], overlap=0.5).tolist() == [1, 2]
+    assert whole_boxes.suppressed(given, [1, 3, 2, 0], overlap=0.95).tolist() == [1, 2, 0]
+    assert whole_boxes.suppressed(given, [1, 3, 2, 0], first=1).tolist() == [1]
     for wrong in ({"overlap": 2}, {"first": 0}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            proposing.suppressed(given, [1, 3, 2, 0], **wrong)
+            whole_boxes.suppressed(given, [1, 3, 2, 0], **wrong)
     with pytest.raises(ValueError, match="n 4 and n numbers"):
-        proposing.suppressed(given, [1, np.nan, 2, 0])
+        whole_boxes.suppressed(given, [1, np.nan, 2, 0])
     for broken in ([0, 0, np.nan, 1], [9, 9, 0, 0], [0, 0, np.inf, 1]):
         with pytest.raises(ValueError, match="from a smaller left, top"):
-            proposing.suppressed([broken, *given[1:]], [3, 2, 1, 0])
-    assert proposing.suppressed([], []).tolist() == []
+            whole_boxes.suppressed([broken, *given[1:]], [3, 2, 1, 0])
+    assert whole_boxes.suppressed([], []).tolist() == []
 
 
 def test_a_saliency_map_ranks_the_window_on_its_object_first() -> None:
@@ -75,7 +79,7 @@ def test_maps_and_boxes_may_be_tensors_of_any_precision() -> None:
         for ours, wanted in zip(proposing.by_saliency(given), proposing.by_saliency(saliency.numpy()), strict=True):
             np.testing.assert_array_equal(ours, wanted)
     boxes_, scores = torch.tensor([[0, 0, 4, 4], [5, 5, 9, 9]]), torch.tensor([1.0, 2.0], requires_grad=True)
-    assert proposing.suppressed(boxes_.bfloat16(), scores).tolist() == [1, 0]
+    assert whole_boxes.suppressed(boxes_.bfloat16(), scores).tolist() == [1, 0]
     assert covered(boxes_.bfloat16(), boxes_).tolist() == [1, 1]
 
 
@@ -155,23 +159,30 @@ def test_the_loss_prefers_windows_on_the_object() -> None:
             return torch.cat((found, self.logits[:, None]), 1)[None].expand(len(images), -1, -1)
 
     images = torch.zeros(2, 3, 50, 50)
+
+    def scored(model: torch.nn.Module) -> dict[str, float]:
+        metric = task.metric()
+        metric.update(*task.answers(model, Batch(image=images, boxes=truths)))
+        return figures(metric)
+
     truths = torch.tensor([[[10.0, 10, 20, 21], [torch.nan] * 4], [[torch.nan] * 4] * 2])
     task = Proposals(budgets=(1, 2))
     good, bad = Fixed([-9.0, 9.0, -9.0]), Fixed([9.0, -9.0, 9.0])
-    one = task.loss(good, images[:1], truths[:1])
-    assert one < 0.01 < 5 < task.loss(bad, images[:1], truths[:1])
-    task.loss(good, images, truths).backward()
+    one = Batch(image=images[:1], boxes=truths[:1])
+    assert task.loss(good, one)[0] < 0.01 < 5 < task.loss(bad, one)[0]
+    task.loss(good, Batch(image=images, boxes=truths))[0].backward()
     assert good.logits.grad.isfinite().all()
-    scores = task.score(good(images).detach(), truths)
+    scores = scored(good)
     assert scores["recall_1"] == 1 and scores["abo_1"] == pytest.approx(10 / 11)
-    assert task.score(bad(images).detach(), truths)["recall_1"] == 0
+    assert scored(bad)["recall_1"] == 0
     with pytest.raises(ValueError, match="a box and a logit"):
-        task.loss(torch.nn.Identity(), images, truths)
+        task.loss(torch.nn.Identity(), Batch(image=images, boxes=truths))
     for wrong in ({"low": 0.8}, {"overlap": 0.0}, {"budgets": ()}):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Proposals(**wrong)
 
 
+@pytest.mark.slow
 def test_the_twin_ranks_better_than_contrast_alone(tmp_path: Path) -> None:
     listing = recipes.get("objectness")
     scores = running.train(listing, built(listing, tiny=True), out=tmp_path)["scores"]
@@ -193,7 +204,7 @@ def test_boxes_of_scenes_from_a_table_and_from_coco(tmp_path: Path) -> None:
     train, test = boxes.read(tmp_path)
     assert train[0].boxes.tolist() == [[1, 2, 11, 12], [5, 5, 40, 9]]
     assert test[0].boxes.tolist() == [[2, 3, 12, 8], [1, 1, 30, 15]]
-    image, found = boxes.Boxed(train, 60)[1]
+    image, found = boxes.Boxed(train, 60)[1].values()
     assert image.shape == (3, 60, 60) and found[0].tolist() == [0, 0, 4.5, 12] and found[1].isnan().all()
     recipe = built(recipes.get("objectness"), tmp_path)
     assert (len(recipe.train), len(recipe.test)) == (2, 1)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from regard import create, watch
 from regard.catalog import recipes
 from regard.data import birds, cub
+from regard.data.batches import Batch
 from regard.ops import zooming
 from regard.ops.ranking import ranking
 from regard.papers.ra_cnn.mechanism import AttentionCrop
@@ -97,7 +98,7 @@ def test_the_mask_has_the_signs_that_the_paper_names():
         ({"size": 0}, "size=0"),
         ({"least": 0.6}, "least=0.6"),
         ({"k": 0}, "k=0"),
-        ({"gradient": "all"}, "rule or mask"),
+        ({"gradient": "all"}, "'rule' or 'mask'"),
     ],
 )
 def test_a_crop_names_what_is_wrong(wrong, says):
@@ -182,7 +183,7 @@ def test_ranking_asks_the_finer_scale_to_be_surer_by_the_margin():
     found = ranking([coarse, fine], labels)
     torch.testing.assert_close(found, torch.tensor([0.05, max(0.0, float(p[1, 1] - q[1, 1]) + 0.05)]))
     torch.testing.assert_close(ranking([coarse, fine], labels, by="logits", margin=1.0), torch.tensor([1.0, 0.0]))
-    with pytest.raises(ValueError, match="two"):
+    with pytest.raises(ValueError, match="at least 2 predictions"):
         ranking([coarse], labels)
     with pytest.raises(ValueError, match="by='ranks'"):
         ranking([coarse, fine], labels, by="ranks")
@@ -198,11 +199,11 @@ def test_proposals_are_told_the_strongest_position():
 
 def test_each_turn_reaches_what_it_trains():
     model, labels = small(fused=True, least=0.1), torch.tensor([0, 1, 2, 1])
-    x = torch.randn(4, 2, 24, 24)
+    batch = Batch(image=torch.randn(4, 2, 24, 24), label=labels)
     reached = {}
     for task in (Scales(3), Propose(3), Rank(3), Fuse(3)):
         model.zero_grad()
-        task.loss(model, x, labels).backward()
+        task.loss(model, batch)[0].backward()
         reached[type(task).__name__] = {
             name.partition(".")[0] for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum()
         }
@@ -212,7 +213,7 @@ def test_each_turn_reaches_what_it_trains():
     assert "proposals" in reached["Rank"]
     assert "fuse" in reached["Fuse"]
     with pytest.raises(ValueError, match="fused=True"):
-        Fuse(3).loss(small(), x, labels)
+        Fuse(3).loss(small(), batch)
 
 
 @pytest.mark.parametrize(
@@ -341,10 +342,11 @@ def test_the_recipe_for_photographs_takes_both_layouts_and_says_what_it_wants(tm
     loaded = []
     monkeypatch.setattr(RecurrentAttentionCNN, "start_from_published", lambda self: loaded.append(self))
     network = nn.Module.__new__(RecurrentAttentionCNN)
-    recipe.prepare(network, recipe.train)
+    recipe.prepare(network)
     assert loaded == [network]
 
 
+@pytest.mark.slow
 def test_the_twin_learns_to_look_at_the_head(tmp_path):
     listing = recipes.get("ra-cnn-birds")
     result = running.train(listing, built(listing, tiny=True), out=tmp_path)

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from regard import create, watch
 from regard.catalog import recipes
 from regard.data import mnist
+from regard.data.batches import Batch
 from regard.ops.glimpses import glimpse
 from regard.ops.reinforce import log_normal, reinforce
 from regard.papers.ram.network import RecurrentAttention
@@ -161,20 +162,21 @@ def test_the_task_is_the_hybrid_loss_of_what_the_model_did():
     model = RecurrentAttention(glimpses=2, hidden=8, classes=3)
     x, labels = torch.randn(5, 1, 9, 9), torch.tensor([0, 1, 2, 0, 1])
     torch.manual_seed(1)
-    loss = Glimpse(3, weight=0.5).loss(model, x, labels)
+    batch = Batch(image=x, label=labels)
+    loss, figures = Glimpse(3, weight=0.5).loss(model, batch)
     torch.manual_seed(1)
     done = model(x, episode=True)
     reward = (done.log_probs.argmax(1) == labels).float()[:, None]
     chosen = -(done.log_policy * (reward - done.baseline)).sum(1).mean()
     wanted = F.nll_loss(done.log_probs, labels) + (done.baseline - reward).square().mean() + 0.5 * chosen
     torch.testing.assert_close(loss, wanted)
-    assert Glimpse(3, episodes=4).loss(model, x, labels).ndim == 0
-    assert Glimpse(3).score(torch.eye(3), torch.tensor([0, 1, 1]))["error"] == pytest.approx(100 / 3)
+    assert figures["reward"] == reward.mean()
+    assert Glimpse(3, episodes=4).loss(model, batch)[0].ndim == 0
     for wrong in ({"classes": 1}, {"classes": 3, "weight": -1.0}, {"classes": 3, "episodes": 0}):
         with pytest.raises(ValueError):
             Glimpse(**wrong)
     with pytest.raises(ValueError, match="one row of 4"):
-        Glimpse(4).loss(model, x, labels)
+        Glimpse(4).loss(model, batch)
 
 
 def idx(path: Path, values: Tensor, *, packed: bool = False) -> None:
@@ -277,11 +279,11 @@ def test_the_full_recipe_reads_the_published_files(tmp_path):
     published_files(tmp_path / "data", packed=True, count=12)
     recipe = built(recipes.get("ram-cluttered"), tmp_path / "data")
     assert recipe.test[1][0].shape == (1, 60, 60)
-    model = recipe.build()
-    scores = recipe.score(model, recipe.test, "cpu")
+    scores = running.evaluate(recipe, recipe.build())
     assert scores.keys() == {"error", "single_error", "mean_error"}
 
 
+@pytest.mark.slow
 def test_the_tiny_twin_learns(tmp_path):
     listing = recipes.get("ram-mnist")
     result = running.train(listing, built(listing, tiny=True), out=tmp_path / "run")
@@ -290,6 +292,7 @@ def test_the_tiny_twin_learns(tmp_path):
     assert (tmp_path / "run" / "model.safetensors").is_file()
 
 
+@pytest.mark.slow
 def test_the_tiny_twin_resumes_bit_by_bit(tmp_path):
     listing = recipes.get("ram-cluttered")
 

@@ -15,7 +15,7 @@ from regard.catalog import recipes
 from regard.core import Attention
 from regard.networks import design
 from regard.papers.resnet.network import PaperNetwork
-from regard.training import classification, running
+from regard.training import running
 from regard.training.recipe import built
 
 NETWORKS = {name: design.find(name) for name in catalog.networks()}
@@ -26,6 +26,7 @@ LISTINGS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTED)
 def test_as_many_parameters_as_published(name: str) -> None:
     with torch.device("meta"):
@@ -46,6 +47,7 @@ def test_every_network_has_a_place_that_its_backbone_offers() -> None:
     assert {name for name, network in NETWORKS.items() if network.place not in network.backbone.places} == set()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "counts"),
     [
@@ -122,6 +124,7 @@ def test_every_recipe_has_a_twin_and_asks_for_its_data(listing: recipes.Listing)
         built(listing)
 
 
+@pytest.mark.slow
 def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     listing = recipes.get("se-imagenet")
     recipe = built(listing, tiny=True)
@@ -146,16 +149,7 @@ def test_a_folder_of_images_is_read_at_the_papers_size(tmp_path: Path) -> None:
     assert recipe.facts["classes"] == 3
 
 
-def test_a_crop_is_a_resized_part_and_depends_on_the_generator_alone() -> None:
-    image = torch.arange(48.0).view(1, 1, 48).expand(3, 32, 48) / 48
-    crops = [classification.resized_crop(image, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)]
-    assert crops[0].shape == image.shape
-    assert torch.equal(crops[0], crops[1])
-    assert not torch.equal(crops[0], crops[2])
-    assert all(crop.min() >= 0 and crop.max() <= 1 for crop in crops)
-    assert crops[0][0, 0].diff().sign().unique().numel() == 1  # in one direction, mirrored or not
-
-
+@pytest.mark.slow
 @pytest.mark.parametrize("reference", published.references("paper_network"), ids=lambda reference: reference.name)
 def test_every_published_network_names_all_that_is_in_ours(reference: published.Reference) -> None:
     args = {"k_size": NETWORK_SIZES} if "eca_resnet50" in reference.name else {}

@@ -15,12 +15,13 @@ from torch.utils.data import Subset
 from regard import watch
 from regard.catalog import recipes
 from regard.data import masks
+from regard.metrics.salient_objects import averaged, measures
 from regard.papers.saliency_net import network as saliency_net
 from regard.papers.saliency_net import recipe as saliency
 from regard.papers.saliency_net.network import SaliencyNet
-from regard.tasks.fixations import Fixations
-from regard.tasks.salient_objects import SalientObjects, averaged, measures
+from regard.tasks.salient_objects import SalientObjects
 from regard.training import running
+from regard.training.evaluate import evaluate
 from regard.training.recipe import built
 
 BACKBONE = "test_efficientnet"
@@ -97,37 +98,20 @@ def test_published_weights_go_into_the_encoder_alone(monkeypatch: pytest.MonkeyP
     assert torch.equal(model.head.weight, head)
 
 
-def test_flips_move_image_and_label_alike() -> None:
-    masks_ = torch.rand(6, 1, 3, 5).round()
-    counts = torch.rand(6, 2, 3, 5)
-
-    class Echo(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images * 60 - 30
-
-    torch.manual_seed(0)
-    assert SalientObjects(flip=True).loss(Echo(), masks_, masks_).item() == pytest.approx(0, abs=1e-5)
-    images = counts[:, :1].log()
-
-    class Same(torch.nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            return images
-
-    assert Fixations(flip=True).loss(Same(), images, counts).item() == pytest.approx(0, abs=1e-4)
-
-
+@pytest.mark.slow
 def test_the_twin_finds_the_digit(tmp_path: Path) -> None:
     listing = recipes.get("salient-objects")
     recipe = built(listing, tiny=True)
     result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 5})
-    mean = torch.stack([recipe.train[i][1][0] for i in range(len(recipe.train))]).mean(0)
-    known = averaged(measures(mean, recipe.test.truth(i)) for i in range(len(recipe.test))).scores()
+    mean = torch.stack([recipe.train[i]["mask"][0] for i in range(len(recipe.train))]).mean(0)
+    known = averaged(measures(mean, recipe.test[i]["mask"][0] > 0) for i in range(len(recipe.test))).scores()
     for measure in ("max_f", "s_measure"):
         assert result["scores"][measure] > known[measure] + 0.05, "no better than the mean mask"
     model = running.load(recipe, tmp_path / "model.safetensors")
     assert running.evaluate(recipe, model) == pytest.approx(result["scores"])
 
 
+@pytest.mark.slow
 def test_the_twin_predicts_fixations_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     listing = recipes.get("fixations")
     recipe = built(listing, tiny=True)
@@ -165,9 +149,8 @@ def test_recipes_read_the_published_layouts(tmp_path: Path) -> None:
     for name, axes in (("salient-objects", 1), ("fixations", 2)):
         recipe = built(recipes.get(name), tmp_path)
         assert (len(recipe.train), len(recipe.test)) == (4, 1)
-        image, label = recipe.test[0]
+        image, label, *_ = recipe.test[0].values()
         assert image.shape == (3, saliency.SIZE, saliency.SIZE) and label.shape == (axes, saliency.SIZE, saliency.SIZE)
-    scores = saliency._score(
-        SaliencyNet(backbone=BACKBONE, width=4).eval(), masks.Masked([masks.read(tmp_path)[1][0]], 32), "cpu"
-    )
+    test = masks.Masked(masks.read(tmp_path)[1], 32, own=True)
+    scores = evaluate(SaliencyNet(backbone=BACKBONE, width=4), SalientObjects(), test)
     assert set(scores) >= {"mae", "max_f", "s_measure", "max_e"}

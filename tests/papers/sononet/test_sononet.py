@@ -50,9 +50,9 @@ def test_a_softmax_gate_resized_keeps_its_mean() -> None:
     ("entry", "wrong", "message"),
     [
         ("sononet_gate", {"normalization": "dot"}, "normalization='dot'.*mean_flow"),
-        ("sononet_gate", {"theta": False, "hidden": 5}, "channels=8.*hidden=8"),
-        ("sononet_gate", {"phi": False, "hidden": 5}, "gate_channels=6.*hidden=6"),
-        ("sononet_gate", {"psi": False, "hidden": 5}, "psi=False with hidden=5"),
+        ("sononet_gate", {"theta": False, "hidden": 5}, "hidden=5: 8 is needed where channels=8"),
+        ("sononet_gate", {"phi": False, "hidden": 5}, "hidden=5: 6 is needed where gate_channels=6"),
+        ("sononet_gate", {"psi": False, "hidden": 5}, "hidden=5: 1, .*psi=False"),
         ("sononet_gate", {"activation": "tanh"}, "activation='tanh'"),
         ("attention_gate", {"dims": 1}, "dims=1"),
         ("attention_gate", {"subsample": (2, 2, 2)}, "subsample=.*2 factors"),
@@ -70,7 +70,7 @@ def test_maps_that_do_not_fit_are_refused() -> None:
     gate = create("attention_gate", channels=4, gate_channels=3)
     with pytest.raises(ValueError, match="smaller than subsample"):
         gate(torch.randn(1, 4, 1, 5), torch.randn(1, 3, 1, 3))
-    with pytest.raises(ValueError, match="4 axes each"):
+    with pytest.raises(ValueError, match="4 axes are needed"):
         gate(torch.randn(1, 4, 6, 5), torch.randn(1, 3))
     with pytest.raises(ValueError, match="2 finer maps"):
         create("sononet_aggregation", channels=6, level_channels=(3, 4, 5), classes=2)

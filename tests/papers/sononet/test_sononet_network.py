@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from regard import create
 from regard.catalog import recipes
+from regard.data.batches import Batch
 from regard.tasks.several_heads import SeveralHeads, together
 from regard.training import running
 from regard.training.recipe import built
@@ -20,7 +21,7 @@ from regard.training.recipe import built
     ("wrong", "says"),
     [
         ({"feature_scale": 65}, "at most 64"),
-        ({"convolutions": (1, 2)}, "5 counts"),
+        ({"convolutions": (1, 2)}, "5 numbers"),
         ({"aggregation": "vote"}, "vote"),
     ],
 )
@@ -35,7 +36,8 @@ def test_every_head_learns_and_their_mean_answers():
             return x, -x
 
     logits, labels = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 0.0]]), torch.tensor([0, 1])
-    loss = SeveralHeads(3).loss(Fixed(), logits, labels)
+    batch = Batch(image=logits, label=labels)
+    loss, _ = SeveralHeads(3).loss(Fixed(), batch)
     torch.testing.assert_close(loss, F.cross_entropy(logits, labels) + F.cross_entropy(-logits, labels))
     torch.testing.assert_close(together((logits, -logits)).exp(), (logits.softmax(1) + (-logits).softmax(1)) / 2)
 
@@ -45,7 +47,7 @@ def test_every_head_learns_and_their_mean_answers():
 
     for wrong in (nn.Identity(), Silent()):
         with pytest.raises(ValueError, match="several heads"):
-            SeveralHeads(3).loss(wrong, logits, labels)
+            SeveralHeads(3).loss(wrong, batch)
 
 
 def test_sure_heads_answer_finitely_and_in_their_own_precision():

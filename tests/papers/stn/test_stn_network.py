@@ -52,7 +52,7 @@ def test_with_the_transformer_at_the_identity_it_is_the_network_without():
     [
         ({"grid": (15, 28)}, "at least 16"),
         ({"grid": (17, 28)}, "at least 18"),
-        ({"widths": (3,)}, "2 are needed"),
+        ({"widths": (3,)}, "2 numbers are needed"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"transform": "perspective"}, "perspective"),
     ],
@@ -62,6 +62,7 @@ def test_wrong_arguments_are_named(wrong, says):
         create("stn_classifier", **wrong)
 
 
+@pytest.mark.slow
 def test_the_twin_learns_and_a_finished_run_is_not_trained_again(tmp_path):
     def never(*_):
         raise AssertionError("it was trained again")
@@ -69,6 +70,6 @@ def test_the_twin_learns_and_a_finished_run_is_not_trained_again(tmp_path):
     listing = recipes.get("stn-rotated")
     recipe = built(listing, tiny=True)
     result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 3})
-    assert result["scores"]["accuracy"] > 0.4
+    assert result["scores"]["error"] < 60  # 90 by chance
     again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 3}, on_step=never)
     assert again["scores"] == result["scores"]
