@@ -35,7 +35,7 @@ regard.create("residual_attention_network", depth=92)
 
 Each has the mechanism where its paper puts it, in the backbone that its authors released: their stems, strides, biases
 and kernel sizes. Narrower and shorter ones for trying are built by `width=` and `blocks=`. A released checkpoint is
-loaded by `regard.published.rebuild`; `regard published list` prints the references, and `regard list --networks` the names.
+loaded by `regard.published.rebuild`; `regard published list` prints the references, `regard list --networks` the names.
 
 ```
 regard train se-imagenet --data imagenet/ --device cuda    # train/ and val/, a folder for each class
