@@ -33,6 +33,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_the_entry_point_measures_behind_a_green_gate_and_writes_both_files(tmp_path: Path) -> None:
     done = run(*SMALL, "--only", "cbam", "--layout", "nchw", "--out", str(tmp_path / "new"))
     assert done.returncode == 0, done.stderr
@@ -341,5 +342,109 @@ def test_a_wrong_option_is_one_clear_line(
 
     with pytest.raises(SystemExit) as stop:
         main(arguments)
+    assert stop.value.code == 2
+    assert said in capsys.readouterr().err.splitlines()[-1]
+
+
+TWO = ("--device", "cpu", "--only", "se,eca", "--shape", "2,32,5,3", "--side", "6", "--seconds", "0.01")
+
+
+def test_the_run_for_a_gpu_tests_and_measures_two_entries_on_the_cpu(tmp_path: Path) -> None:
+    from benchmarks import gpu
+
+    line = [*TWO, "--parts", "tests", "--minutes", "5", "--out", str(tmp_path)]
+    assert gpu.main(line) == 0
+    tests = json.loads((tmp_path / "gpu-rehearsal-on-cpu.json").read_text())["tests"]
+    settings = sum(len(catalog.get(name).settings) for name in ("se", "eca"))
+    assert (tests["status"], tests["failed"], tests["failures"]) == (0, 0, [])
+    # Numbers in two precisions, half precision twice and waiting for every setting; maps for each default; compiling.
+    assert tests["passed"] >= 5 * settings + 2 + settings
+
+    line = [*TWO, "--parts", "memory,peers", "--minutes", "0.5", "--out", str(tmp_path)]
+    assert gpu.main(line) == 0
+    result = json.loads((tmp_path / "gpu-rehearsal-on-cpu.json").read_text())
+    assert result["rehearsal"] is True
+    first, second, third, *rest = result["passes"]
+    names = {row["peer"] for row in first["rows"]}
+    assert {"timm SEModule", "timm EcaModule"} <= names
+    assert all(row["status"] == "measured" for row in first["rows"] + second["rows"])
+    assert (first["dtype"], second["dtype"], third["compiled"]) == ("float32", "bfloat16", True)
+    # Whatever the time did not reach is listed, so that every pass speaks of every peer.
+    assert all({row["peer"] for row in done["rows"]} | set(done["left out"]) == names for done in result["passes"])
+    page = (tmp_path / "gpu-rehearsal-on-cpu.md").read_text()
+    assert "A rehearsal on the CPU" in page
+    assert f"### {first['setting']}" in page
+    assert any("not fetched" in line for line in result["absent"])
+    assert len(rest) == 5
+
+
+def test_what_the_time_does_not_reach_is_listed(tmp_path: Path) -> None:
+    from benchmarks import gpu
+
+    line = [*TWO, "--only", "pam", "--parts", "memory,peers", "--minutes", "0.0001", "--out", str(tmp_path)]
+    assert gpu.main(line) == 0
+    result = json.loads((tmp_path / "gpu-rehearsal-on-cpu.json").read_text())
+    assert [(row["entry"], row["backward"], row["reason"]) for row in result["memory"]] == [
+        ("`pam`", False, "not reached"),
+        ("`pam`", True, "not reached"),
+    ]
+
+
+def test_memory_of_a_pairwise_mechanism_is_what_the_allocator_gives() -> None:
+    from benchmarks import memory
+
+    channels, side, wide = 64, 6, 4
+    peaks = [
+        memory.allocated("pam", {}, channels=channels, side=side, backward=backward, device="cpu")
+        for backward in (False, True)
+    ]
+    assert peaks[0] >= channels * side**2 * wide  # at least the output
+    assert peaks[1] > peaks[0]
+
+
+def test_a_failing_entry_and_a_failing_test_fail_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import gpu, memory
+
+    def broken(*given: object, **named: object) -> int:
+        raise RuntimeError("ours is broken")
+
+    monkeypatch.setattr(memory, "allocated", broken)
+    line = [*TWO, "--only", "pam", "--parts", "memory", "--minutes", "1", "--out", str(tmp_path)]
+    assert gpu.main(line) == 1
+    assert "fails: ours is broken" in capsys.readouterr().out
+    report = tmp_path / "tests.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase name="a"/><testcase name="b"><failure message="1 is not 2&#10;more"/>'
+        '</testcase><testcase name="c"><skipped message="the time budget is spent"/></testcase></testsuite></testsuites>'
+    )
+    assert gpu.reported(report) == {
+        "passed": 1,
+        "failed": 1,
+        "skipped": 0,
+        "not reached": 1,
+        "failures": ["b: 1 is not 2"],
+    }
+    assert gpu.reported(tmp_path / "none.xml")["passed"] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--minutes", "0"), "--minutes 0: above 0 is accepted"),
+        (("--parts", "tests,peer"), "--parts peer: tests, memory and peers are accepted"),
+        (("--only", "cbma"), "did you mean cbam"),
+        (("--side", "0"), "--side 0: at least 1 is accepted"),
+        (("--authors", "/nowhere"), "no such folder"),
+    ],
+)
+def test_a_wrong_option_of_the_run_for_a_gpu_is_one_clear_line(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from benchmarks import gpu
+
+    with pytest.raises(SystemExit) as stop:
+        gpu.main(["--device", "cpu", *arguments])
     assert stop.value.code == 2
     assert said in capsys.readouterr().err.splitlines()[-1]

@@ -62,7 +62,14 @@ def build(name, kwargs, x):
     return model.eval()
 
 
-@pytest.mark.parametrize(("name", "kwargs", "side", "number", "first"), FAMILIES, ids=[row[0] for row in FAMILIES])
+# One of each way in which a place is found: the last norm of a branch, the ends of blocks, tokens, another library.
+QUICK = {"resnet10t", "repvgg_a0", "hgnetv2_b0", "vit_tiny_patch16_224", "torchvision resnet18"}
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "side", "number", "first"),
+    [pytest.param(*row, id=row[0], marks=[] if row[0] in QUICK else [pytest.mark.slow]) for row in FAMILIES],
+)
 def test_default_places_and_promises(name, kwargs, side, number, first):
     x = torch.randn(2, 3, side, side, generator=torch.Generator().manual_seed(7))
     model = build(name, kwargs, x)

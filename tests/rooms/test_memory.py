@@ -43,7 +43,7 @@ def largest(module: Any, *inputs: torch.Tensor) -> int:
         ),
         ("pam", {}),
         ("danet", {"classes": 3, "width": 8}),
-        ("ia", {}),
+        pytest.param("ia", {}, marks=pytest.mark.slow),
     ],
 )
 def test_a_large_map_forms_no_matrix_of_positions(name: str, options: dict[str, Any]) -> None:
