@@ -17,6 +17,7 @@ from regard.report import Result
 
 out = Console()
 err = Console(stderr=True)
+LONGEST = 16  # letters of a row's name that a table of 80 has room for
 _USUAL = comparing.USUAL[comparing.OPTIMIZER]
 
 
@@ -95,24 +96,35 @@ def compare(
             device=device,
             progress=progress,
         )
-    out.print(table(result))
+    made, names = table(result)
+    out.print(made)
+    for number, name in enumerate(names, 1):
+        out.print(f"[{number}] {name}", highlight=False, markup=False, soft_wrap=True)
     for sentence in result.sentences:
         out.print(f"• {sentence}", highlight=False, markup=False)
     out.print(f"\n{result.report()}", highlight=False, soft_wrap=True, markup=False)
 
 
-def table(result: Result) -> Table:
-    """The rows of a comparison as on the page, the best of each column in bold."""
+def table(result: Result) -> tuple[Table, list[str]]:
+    """The rows of a comparison as on the page, the best of each column in bold.
+
+    Returns: the table, and the names that it has no room for and numbers instead, from 1.
+    """
     from regard.report import text
 
     titles, lines, cells = text.content(result)
     made = Table(box=None, header_style="bold", pad_edge=False)
-    made.add_column("", overflow="fold")
+    made.add_column("", no_wrap=True)
     for title in titles:
         made.add_column(escape(title), justify="right")
+    long: list[str] = []
     for line, own in zip(lines, cells, strict=True):
+        name = line.look.name
+        if len(name) > LONGEST:
+            long.append(name)
+            name = f"[{len(long)}]"
         told = [
             f"[bold]{escape(one)}[/]" if cell.best else escape(one) for cell, one in zip(line.cells, own, strict=True)
         ]
-        made.add_row(escape(line.look.name), *told)
-    return made
+        made.add_row(escape(name), *told)
+    return made, long

@@ -1,11 +1,12 @@
 """Where a trained model looks, and how much of that lies on the object.
 
-One heat map per image, all at the same place of the backbone (`building.Place`):
+One heat map per image, at the place of the backbone that `building.Place` describes:
 
     spatial map     of a mechanism that shows one: each of its spatial maps at the sites of that place, scaled to sum
                     to one and averaged. What it multiplies into the features, whether that helped or not.
     Grad-CAM        for all others (channel gates, `none`, `plain`), and beside its own map for a spatial mechanism: of
-                    the class that the model predicts, at the end of the same stage.
+                    the class that the model predicts, for all positions together where it predicts many, at the end
+                    of a stage.
 
 A gate between 0 and 1 rarely closes, while Grad-CAM cuts at zero: shares of energy compare within one of the two.
 """
@@ -31,6 +32,26 @@ from regard.report import GRADCAM, SPATIAL_MAP
 from regard.viewing import spatial
 
 BATCH = 32
+
+
+class Overall(nn.Module):
+    """A model whose outputs for many positions are averaged to one for each image, so that Grad-CAM explains them all.
+
+    Args:
+        model: gives `B K`, `B K *S`, or `B` for one number.
+
+    Shapes: as the model -> `B K`.
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores: Tensor = self.model(x)
+        if scores.dim() == 1:
+            return scores[:, None]
+        return scores if scores.dim() == 2 else scores.flatten(2).mean(2)
 
 
 def locate(
@@ -81,7 +102,7 @@ def _both(
     """The row's own heat maps and those of Grad-CAM, each [B, h, w]; twice the same where there are no own ones."""
     x = normalised(images.to(device), normalise)
     end = model.get_submodule(place.explained)
-    explained = gradcam(model, x, end, to_grid=place.layout.bring)
+    explained = gradcam(Overall(model), x, end, to_grid=place.layout.bring)
     own = _own_map(model, x, place)
     return (explained if own is None else own), explained
 
