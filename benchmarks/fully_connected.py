@@ -25,10 +25,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
 
+from regard.data.batches import Batch, as_sample
+from regard.metrics.metric import Measure
 from regard.papers.dram import recipe as dram
-from regard.papers.dram.task import Read
+from regard.papers.dram.task import Read, ReadingErrors
 from regard.papers.ram import recipe as ram
-from regard.training.loop import fit, predict
+from regard.training.evaluate import evaluate
+from regard.training.loop import fit
 from regard.training.recipe import Recipe
 
 RECIPES: dict[str, Callable[..., Recipe]] = {
@@ -42,17 +45,23 @@ KERNELS = (5, 3, 3, 3)
 
 @dataclass(frozen=True)
 class Heads:
-    """`Read` for a network without glimpses, whose answers are `B S K`."""
+    """`Read` for a network without glimpses, whose outputs are `B S K`; one label for each image is S = 1."""
 
     read: Read
 
-    def loss(self, model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-        powers = self.read.classes ** torch.arange(self.read.targets - 1, -1, -1, device=labels.device)
-        wanted = labels[:, None] // powers % self.read.classes
-        return F.cross_entropy(model(images).flatten(0, 1), wanted.flatten()) * self.read.targets
+    @property
+    def measure(self) -> Measure:
+        return self.read.measure
 
-    def score(self, logits: Tensor, labels: Tensor) -> dict[str, float]:
-        return self.read.score(logits, labels)
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, dict[str, Tensor]]:
+        logits, labels = self.answers(model, batch)
+        return F.cross_entropy(logits.flatten(0, 1), labels.flatten()) * self.read.targets, {}
+
+    def metric(self) -> ReadingErrors:
+        return self.read.metric()
+
+    def answers(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
+        return model(batch["image"]), batch["label"].view(batch.size, self.read.targets)
 
 
 def size_of(module: nn.Module) -> int:
@@ -113,15 +122,15 @@ def main() -> None:
     torch.manual_seed(chosen.seed)
     theirs: Any = recipe.build()
     task = Heads(Read(10, getattr(theirs, "targets", 1)))
-    image, _ = recipe.test[0]
+    image = as_sample(recipe.test[0])["image"]
     make = convolutional if convolving else fully_connected
     model = widest(lambda width: make(image.shape[-1], task.read, width), size_of(theirs))
     sizes = f"{size_of(model)} parameters beside {size_of(theirs)}"
     products = f"{multiplications(model, image)} multiplications for an image beside {multiplications(theirs, image)}"
     print(f"{sizes}, {products}; {epochs} epochs", flush=True)
     fit(model, task, recipe.train, plan, on_epoch=lambda epoch, record: print(record, flush=True))
-    logits, labels = predict(model, recipe.test, batch_size=500, normalise=plan.normalise)
-    print(", ".join(f"{name}: {value:.4g}" for name, value in task.score(logits, labels).items()))
+    scores = evaluate(model, task, recipe.test, batch_size=500, normalise=plan.normalise)
+    print(", ".join(f"{name}: {value:.4g}" for name, value in scores.items()))
 
 
 if __name__ == "__main__":

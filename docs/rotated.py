@@ -49,7 +49,7 @@ def main(seeds: int) -> None:
             with tempfile.TemporaryDirectory() as folder:
                 results.append(running.train(listing, recipe, out=Path(folder), seed=seed))
             print(name, seed, results[-1]["scores"], f"{results[-1]['seconds']:.0f} s", file=sys.stderr, flush=True)
-        accuracies[name] = [100 * result["scores"]["accuracy"] for result in results]
+        accuracies[name] = [100 - result["scores"]["error"] for result in results]
         mean = over_seeds(accuracies[name])
         figure = f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
         rows.append(f"| `{name}` | {what} | {results[0]['parameters']:,} | {figure} |")
