@@ -7,6 +7,7 @@ one, 25×25 pixels each. Where the face is within a patch is not recorded: it fi
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
@@ -55,7 +56,8 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
     return ImageSet("faces", CLASSES, some(train, train_size), some(test, test_size))
 
 
-def _patches() -> np.ndarray:
+def _patches() -> NDArray[np.uint8]:
     """All 200: uint8 `N 25 25`."""
     values = np.load(shipped("skimage", "data/lfw_subset.npy"), allow_pickle=False)
-    return np.rint(values * 255).astype(np.uint8)
+    pixels: NDArray[np.uint8] = np.rint(values * 255).astype(np.uint8)
+    return pixels

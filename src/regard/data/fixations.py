@@ -99,8 +99,8 @@ def density(counts: ArrayLike, sigma: float) -> Array:
         raise ValueError("a map of finite counts with at least one fixation is needed")
     if not 0 < sigma < np.inf:
         raise ValueError(f"sigma={sigma!r}: a number of pixels above 0 is needed")
-    blurred = gaussian_filter(values, sigma, mode="constant")
-    return blurred / blurred.sum()
+    blurred: NDArray[np.float64] = gaussian_filter(values, sigma, mode="constant")
+    return np.divide(blurred, blurred.sum())
 
 
 def read(folder: Path, part: str | None = None) -> tuple[Viewed, ...]:

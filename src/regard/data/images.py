@@ -197,9 +197,10 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         if turn is not None:
             image = image.transpose(turn)
         values = np.atleast_3d(np.array(image)) != 0
+        inside: NDArray[np.bool_] = values.any(-1)
         if image.mode in ("RGBA", "LA"):
-            return values[..., :-1].any(-1) & values[..., -1]
-        return values.any(-1)
+            inside = values[..., :-1].any(-1) & values[..., -1]
+        return inside
 
 
 def to_square(image: Image.Image, size: int) -> Tensor:

@@ -26,6 +26,7 @@ from PIL import Image
 from torch import Generator, Tensor
 
 from regard.data.batches import Augment, Sample
+from regard.ops.seeds import seeded
 
 SHIFT = 1 / 8  # of each side
 RANDAUGMENT = "rand-m9-mstd0.5-inc1"
@@ -108,10 +109,9 @@ def _drawing_from(generator: Generator) -> Iterator[None]:
     seed = int(torch.randint(2**32, (), generator=generator))
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
     try:
-        with torch.random.fork_rng(devices=[]):
-            random.seed(seed)
-            np.random.seed(seed)  # noqa: NPY002
-            torch.manual_seed(seed)
+        random.seed(seed)
+        np.random.seed(seed)  # noqa: NPY002
+        with seeded(seed):
             yield
     finally:
         random.setstate(python)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -132,7 +133,8 @@ def _mask(path: Path) -> np.ndarray:
         raise ValueError(f"the mask {error}") from error
 
 
-def _overlap(start: float, end: float, size: int) -> np.ndarray:
+def _overlap(start: float, end: float, size: int) -> NDArray[np.float32]:
     """How much of each pixel 0…size-1 lies between `start` and `end`."""
     left = np.arange(size)
-    return np.clip(np.minimum(end, left + 1) - np.maximum(start, left), 0, 1).astype(np.float32)
+    share: NDArray[np.float32] = np.clip(np.minimum(end, left + 1) - np.maximum(start, left), 0, 1).astype(np.float32)
+    return share

@@ -312,7 +312,8 @@ def _counts(one: Viewed, points: Array, grid: tuple[int, int]) -> Array:
 
 
 def _added(several: Sequence[Array]) -> Array:
-    return np.sum(several, 0)
+    total: Array = np.sum(several, 0)
+    return total
 
 
 def _brought(found: Array, grid: tuple[int, int]) -> Array:

@@ -49,7 +49,8 @@ def overlaps(first: ArrayLike, second: ArrayLike, *, inclusive: bool = False) ->
     both = (high - low).clip(0).prod(2)
     areas = [(x[:, 2:] - x[:, :2]).prod(1) for x in (a, b)]
     either = areas[0][:, None] + areas[1][None] - both
-    return np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    shares: Array = np.divide(both, either, out=np.zeros_like(both), where=either > 0)
+    return shares
 
 
 def covered(proposals: ArrayLike, truths: ArrayLike, *, first: int | None = None, inclusive: bool = False) -> Array:
@@ -64,7 +65,8 @@ def covered(proposals: ArrayLike, truths: ArrayLike, *, first: int | None = None
     Shapes: proposals `n 4`, truths `m 4` -> `m`.
     Raises: ValueError for boxes that are none, or `first` below 1.
     """
-    return overlaps(_foremost(proposals, first), truths, inclusive=inclusive).max(0, initial=0.0)
+    best: Array = overlaps(_foremost(proposals, first), truths, inclusive=inclusive).max(0, initial=0.0)
+    return best
 
 
 def recall(best: ArrayLike, threshold: float = 0.5) -> float:

@@ -195,14 +195,14 @@ def _ssim(p: Array, g: Mask) -> float:
     return float(bottom == 0)
 
 
-def _f(hit: NDArray, wrong: NDArray, size: int, beta2: float) -> tuple[Array, Array, Array]:
+def _f(hit: NDArray[np.int64], wrong: NDArray[np.int64], size: int, beta2: float) -> tuple[Array, Array, Array]:
     precision = hit / np.maximum(hit + wrong, 1)
     recall = hit / max(size, 1)
     top = (1 + beta2) * precision * recall
     return precision, recall, top / np.where(top == 0, 1, beta2 * precision + recall)
 
 
-def _e(hit: NDArray, wrong: NDArray, g: Mask) -> Array:
+def _e(hit: NDArray[np.int64], wrong: NDArray[np.int64], g: Mask) -> Array:
     """Equation (5), from how many pixels of the object and of the rest are marked: φ has only four values."""
     size, inside = g.size, int(g.sum())
     marked = hit + wrong
@@ -221,7 +221,8 @@ def _e(hit: NDArray, wrong: NDArray, g: Mask) -> Array:
         )
         for count, a, b in cases:
             total = total + count * (2 * a * b / (a * a + b * b + EPS) + 1) ** 2 / 4
-    return total / max(size - 1, 1)
+    shares: Array = total / max(size - 1, 1)
+    return shares
 
 
 class ObjectScores:

@@ -160,6 +160,7 @@ def batch_norm(
     wide = _at_least_float32(x).dtype
     weight = torch.ones(x.shape[1], dtype=wide, device=x.device) if weight is None else weight
     bias = torch.zeros(x.shape[1], dtype=wide, device=x.device) if bias is None else bias
+    y: Tensor
     y, mean, variance, count = _Normalise.apply(x, weight, bias, eps)
     # Asked only where it is possible: reading a number back makes a GPU wait.
     if x.numel() == x.shape[1] and count.item() == 1:

@@ -98,7 +98,7 @@ class Poly:
             raise ValueError(f"power={self.power!r}: a number above 0 is accepted")
 
     def factor(self, done: float, step: int, epochs: float) -> float:
-        return (1 - done) ** self.power
+        return float((1 - done) ** self.power)
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,7 @@ class Steps:
             raise ValueError(f"by={self.by!r}: a number above 0 is accepted")
 
     def factor(self, done: float, step: int, epochs: float) -> float:
-        return self.by ** sum(epochs >= epoch for epoch in self.at)
+        return float(self.by ** sum(epochs >= epoch for epoch in self.at))
 
 
 @dataclass(frozen=True)
