@@ -1,4 +1,4 @@
-"""Networks to put attention into: timm's by name, and any network as a list of feature maps."""
+"""Backbones: timm's networks by name, and the feature maps of any network."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def build(
     in_chans: int = 3,
     **kwargs: Any,
 ) -> nn.Module:
-    """A network of timm's.
+    """Builds a network of timm's.
 
     Args:
         name: as timm lists it, with or without the tag of its weights: `"resnet18"`, `"resnet18.a1_in1k"`.
@@ -59,7 +59,7 @@ def build(
         if not pretrained:
             raise ValueError(f"{name!r} cannot be built: {_first_line(error)}") from error
         raise OSError(
-            f"the published weights of {name!r} cannot be had; without pretrained weights it starts at random: "
+            f"the published weights of {name!r} cannot be loaded; pretrained=False starts from random ones: "
             f"{_first_line(error)}"
         ) from error
     size = (image_size, image_size) if image_size else tuple(model.pretrained_cfg["input_size"])[1:]
@@ -69,13 +69,15 @@ def build(
             with evaluating(model):
                 model(torch.zeros(1, in_chans, *size))
         except Exception as error:
-            raise ValueError(f"{name!r} takes no image of {size[0]} x {size[1]}: {_first_line(error)}") from error
+            raise ValueError(
+                f"{name!r} does not accept images of {size[0]} x {size[1]} pixels: {_first_line(error)}"
+            ) from error
     network: nn.Module = model
     return network
 
 
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Mean and standard deviation, one per channel, of the images in [0, 1] that the model was made for.
+    """Mean and standard deviation, for each channel, of the images in [0, 1] that the model was trained on.
 
     ImageNet's where the model declares none; their average for images that are not of three channels.
     """
@@ -89,7 +91,7 @@ def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...
 
 
 def features(model: nn.Module, x: Tensor, at: str | Sequence[str] | Sequence[Site] | None = None) -> list[Tensor]:
-    """The maps `B C H W` that the model forms of `x`, in the order in which it forms them, with their gradients.
+    """Returns the maps `B C H W` that the model forms of `x`, in the order in which it forms them, with gradients.
 
     Args:
         model: any module that takes an image.

@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TypeVar
+
 from torch import Tensor, nn
+
+T = TypeVar("T")
+
+
+def one_of(name: str, value: T, known: Iterable[object]) -> T:
+    """Returns `value` if it is among `known`.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    accepted = tuple(known)
+    if value not in accepted:
+        words = [repr(word) for word in accepted]
+        listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+        raise ValueError(f"{name}={value!r}: {listed} is needed")
+    return value
 
 
 def positive(name: str, value: int) -> int:
-    """`value`, when it is a whole number above zero.
+    """Returns `value` if it is a whole number above zero.
 
-    Raises: ValueError naming the argument otherwise.
+    Raises: ValueError otherwise, with the name of the argument.
     """
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed")
@@ -16,28 +34,25 @@ def positive(name: str, value: int) -> int:
 
 
 def bottleneck_width(channels: int, reduction: int, hidden: int | None = None) -> int:
-    """Width of a bottleneck: `hidden` where given, else C // r rounded down as the published codes do.
+    """Returns the width of a bottleneck: `hidden` if it is given, else C / r rounded down, as the published codes do.
 
-    Raises: ValueError if an argument is not positive or nothing is left of the channels.
+    Raises: ValueError if an argument is not positive, or if the reduction leaves no channel.
     """
     positive("channels", channels)
     if hidden is not None:
         return positive("hidden", hidden)
     if channels // positive("reduction", reduction) < 1:
-        raise ValueError(
-            f"reduction={reduction} leaves no hidden channel of channels={channels}; "
-            f"use a reduction of at most {channels}, or give hidden="
-        )
+        raise ValueError(f"reduction={reduction}: at most channels={channels} is needed, or give hidden=")
     return channels // reduction
 
 
 def check_norm_batch(norm: nn.Module, x: Tensor) -> None:
-    """Refuses to train a batch norm on a single value for each channel, `B C` or `B C *positions`.
+    """Checks that a batch norm in training gets more than one value for each channel of x, `B C` or `B C *positions`.
 
-    Raises: ValueError saying what would do.
+    Raises: ValueError otherwise.
     """
     if norm.training and x.numel() == x.shape[1]:
         raise ValueError(
-            f"batch norm cannot train on a single value per channel, as in {tuple(x.shape)}; "
+            f"input of shape {tuple(x.shape)}: a batch norm in training needs more than one value per channel; "
             f"use a batch of at least 2, or eval()"
         )

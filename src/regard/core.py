@@ -1,4 +1,4 @@
-"""The contract every mechanism keeps, and the one way to see attention.
+"""The base class of every mechanism, and `watch`, which records attention maps.
 
 A mechanism calls `self.see(name, map)` where its map comes into being. Outside `watch` that costs one attribute test.
 Forward hooks cannot do this job: registered after `torch.compile` they see nothing, silently.
@@ -18,12 +18,28 @@ from regard import catalog
 
 
 class Attention(nn.Module):
-    """A module whose attention can be watched.
+    """A module whose attention can be watched: the base class of every mechanism.
 
-    Subclasses call `self.see(name, map)` for each map they form. A subclass with a fused path that never forms the map
-    asks `self.watched` once and takes the explicit path when it is true.
+        class Gate(regard.Attention):
+            maps = {"gate": "B C 1 1"}
 
-    A class outside the catalogue declares its maps itself: `maps = {"gate": "B C 1 1"}`.
+            def __init__(self, channels):
+                super().__init__()
+                self.score = torch.nn.Linear(channels, channels)
+
+            def forward(self, x):
+                gate = self.score(x.mean((2, 3))).sigmoid()[:, :, None, None]
+                return x * self.see("gate", gate)
+
+        regard.attach(model, Gate)
+
+    A subclass calls `self.see(name, map)` for each map that it forms, and declares the axes of its maps in `maps`; for
+    a class in the catalogue the label declares them. A subclass with a fused path that never forms the map asks
+    `self.watched` once and takes the explicit path when it is true.
+
+    Attributes:
+        maps: name of each map -> its axes.
+        watcher: the function that gets each map while a `watch` is on, else None.
     """
 
     maps: ClassVar[Mapping[str, str]] = {}
@@ -31,7 +47,7 @@ class Attention(nn.Module):
 
     @property
     def watched(self) -> bool:
-        """Whether somebody looks: then every declared map has to be formed."""
+        """Whether a `watch` is on: then every declared map has to be formed."""
         return self.watcher is not None
 
     def see(self, name: str, map: Tensor, **grids: tuple[int, ...]) -> Tensor:
@@ -48,7 +64,7 @@ class Attention(nn.Module):
 
 
 class Maps(dict[str, list[Tensor]]):
-    """What `watch` saw: `"path.of.module/map"` -> one tensor per look, oldest first.
+    """The recorded maps: `"path.of.module/map"` -> one tensor per look, oldest first.
 
     Attributes:
         axes: the same keys -> the map's axes, for example `"B 1 H W"`.
@@ -62,12 +78,12 @@ class Maps(dict[str, list[Tensor]]):
 
 
 def declared_maps(module: Attention) -> Mapping[str, str]:
-    """Map name -> axes, as the class or its label declares them, over all of its options."""
+    """Map name -> axes, as the class or its label declares them, over all options."""
     return {name: axes for maps in reversed(_declarations(module)) for name, axes in maps.items()}
 
 
 def _declarations(module: Attention) -> list[Mapping[str, str]]:
-    """What is declared: by the class, or under each setting of its label, the default first."""
+    """The maps that the class declares, or that its label declares under each setting, the default first."""
     if module.maps:
         return [module.maps]
     label = catalog.labels_by_class().get((type(module).__module__, type(module).__qualname__))
@@ -75,7 +91,7 @@ def _declarations(module: Attention) -> list[Mapping[str, str]]:
 
 
 def _axes(module: Attention, name: str, map: Tensor) -> str:
-    """The axes declared for a map; of several, as for images and for video, the first that fit its shape.
+    """The axes declared for a map; of several declarations, as for images and for video, the first that fits its shape.
 
     A number in a label may be one that the constructor's arguments set: where the map has another, it is some size `M`.
     """
@@ -90,13 +106,18 @@ def _axes(module: Attention, name: str, map: Tensor) -> str:
 
 
 def _misfits(axes: list[str], map: Tensor) -> int:
-    """How many numbers in the axes are not the map's sizes."""
+    """The number of sizes in the axes that differ from the map's."""
     return sum(part.isdigit() and int(part) != size for part, size in zip(axes, map.shape, strict=False))
 
 
 @contextmanager
 def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
     """Records every attention map that `model` forms while the block runs.
+
+        with regard.watch(model) as maps:
+            model(images)
+        maps["layer4.1.bn2.attention/channel"][0].shape  # B C 1 1
+        maps.axes["layer4.1.bn2.attention/channel"]  # "B C 1 1"
 
     A compiled model runs eagerly inside the block. A second thread that wants to watch a module already being watched
     waits; passes that other threads make meanwhile are not recorded.
@@ -119,8 +140,8 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
     }
     if not names:
         raise ValueError(
-            f"{type(model).__name__} has no attention to watch: no regard.core.Attention among its "
-            f"{sum(1 for _ in model.modules())} modules; put one in with regard.attach(model, name)"
+            f"{type(model).__name__} has no attention to watch: none of its {sum(1 for _ in model.modules())} modules "
+            f"is a regard.Attention; regard.attach(model, name) adds one"
         )
     maps = Maps()
     me = threading.get_ident()
@@ -150,7 +171,7 @@ _claims_change = threading.Condition()
 
 @contextmanager
 def _claimed(modules: Mapping[Attention, str]) -> Iterator[None]:
-    """Gives this thread the modules, all at once, so that two overlapping watchers cannot deadlock."""
+    """Claims all modules for this thread at once, so that two overlapping watchers cannot deadlock."""
     me = threading.get_ident()
     with _claims_change:
         if any(_claims.get(module) == me for module in modules):
@@ -173,7 +194,7 @@ _eager_stance: Any = None
 
 @contextmanager
 def _eager() -> Iterator[None]:
-    """Compiled code runs eagerly until the last watcher has left.
+    """Makes compiled code run eagerly until the last watcher has left.
 
     The stance is global to the process and has to be left in the reverse order of entering, which threads do not
     guarantee: so the first one in sets it and the last one out takes it back.

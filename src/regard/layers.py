@@ -1,4 +1,4 @@
-"""Parameterised parts that three or more files use."""
+"""Layers with parameters that three or more files use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from regard.checks import positive
 
 
 class Pointwise(nn.Module):
-    """1×1 convolution of a flattened map, returned in whichever order the next operation wants.
+    """A 1×1 convolution of a flattened map that returns channels or positions first.
 
     The same numbers as `nn.Conv1d(channels, out, 1)`, as one batched matrix product that reads its input as it lies.
 
@@ -44,7 +44,7 @@ class Pointwise(nn.Module):
 
 
 class Heads(nn.Module):
-    """The linear maps of multi-head attention: queries, keys and values of every head, and back.
+    """The linear maps of multi-head attention: to queries, keys and values of every head, and back.
 
     Args:
         channels: C of the queries' input and of the output.
@@ -76,7 +76,9 @@ class Heads(nn.Module):
         self.heads = positive("heads", heads)
         if head_channels is None and channels % heads:
             fit = next(divisor for divisor in range(heads, 0, -1) if channels % divisor == 0)
-            raise ValueError(f"heads={heads} do not divide channels={channels}: {fit} would, or give head_channels=")
+            raise ValueError(
+                f"heads={heads}: a divisor of channels={channels} is needed, such as {fit}, or give head_channels="
+            )
         width = channels // heads if head_channels is None else positive("head_channels", head_channels)
         wide = width if value_head_channels is None else positive("value_head_channels", value_head_channels)
         self.query = nn.Linear(channels, heads * width, bias=bias)

@@ -537,6 +537,7 @@ def test_copies_are_whole_and_independent(which):
         assert list(detach(twin).state_dict()) == [name for name in model.state_dict() if "attention" not in name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 def test_compiles_whole(which):
     model, x = both()[which]
@@ -555,6 +556,7 @@ def test_compiles_whole(which):
     assert not torch.allclose(logits(compiled, x), before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [0, 1])
 def test_exports(which):
     model, x = both()[which]
@@ -646,17 +648,17 @@ class Runner(nn.Module):
     ("after", "error", "message"),
     [
         ("stemm", LookupError, "after='stemm' matches no module of Odd; near: stem"),
-        ([], LookupError, "after= names no module"),
+        ([], LookupError, "after=[]: at least one pattern is needed"),
         (["stem", "layer9.*"], LookupError, "after='layer9.*' matches no module"),
         ("pair", ValueError, "'pair' (Pair) outputs a tuple of 2; attention needs one map"),
         ("head", ValueError, "'head' (Linear) outputs 2 x 5; attention needs one map"),
         ("alias", ValueError, "'head' (Linear) outputs 2 x 5"),
-        ("twice", ValueError, "'twice' (ReLU) outputs 2 x 4 x 8 x 8 and 2 x 1 x 8 x 8 in 2 calls a pass"),
-        ("idle", ValueError, "'idle' (Conv2d) is not called when the model runs"),
-        ("list", ValueError, "'list' (ModuleList) is not called when the model runs"),
+        ("twice", ValueError, "'twice' (ReLU) outputs 2 x 4 x 8 x 8 and 2 x 1 x 8 x 8 in 2 calls; attention needs"),
+        ("idle", ValueError, "'idle' (Conv2d) is not called in the forward pass"),
+        ("list", ValueError, "'list' (ModuleList) is not called in the forward pass"),
         ("split", ValueError, "'split' (Flatten) outputs 8 x 8 x 8 for a batch of 2"),
-        ("own", ValueError, "'own' (Conv2d) has a part called 'attention' of its own"),
-        ("runner", ValueError, "'runner' (Runner) runs its children itself"),
+        ("own", ValueError, "'own' (Conv2d) has an attribute 'attention' already"),
+        ("runner", ValueError, "'runner' (Runner) calls all of its children"),
     ],
 )
 def test_ill_fitting_sites_are_named_with_what_they_output(after, error, message):
@@ -695,14 +697,14 @@ class Infinite(nn.Module):
 @pytest.mark.parametrize(
     ("mechanism", "kwargs", "error", "message"),
     [
-        ("sse_", {}, LookupError, "did you mean sse"),
+        ("ssee", {}, LookupError, "did you mean sse"),
         ("se", {"reduction": 99}, ValueError, "after 'layer1.0.bn2' with 16 channels: reduction=99"),
         ("se", {"ratio": 2}, TypeError, "ratio"),
-        (Narrow, {}, ValueError, "Narrow after 'layer1.0.bn2' makes 2 x 1 x 16 x 16 of 2 x 16 x 16 x 16"),
-        (lambda c: nn.Conv2d(8, 8, 1), {}, ValueError, "Conv2d after 'layer1.0.bn2' does not take its output 2 x 16"),
-        (lambda c: None, {}, TypeError, "made a NoneType of 16 channels"),
-        (nn.ReLU(), {}, TypeError, "lambda channels: ReLU(channels)"),
-        (3, {}, TypeError, "mechanism is a int"),
+        (Narrow, {}, ValueError, "Narrow after 'layer1.0.bn2' returns 2 x 1 x 16 x 16 for 2 x 16 x 16 x 16"),
+        (lambda c: nn.Conv2d(8, 8, 1), {}, ValueError, "Conv2d after 'layer1.0.bn2' does not accept its map 2 x 16"),
+        (lambda c: None, {}, TypeError, "a function that returns a module is needed, not a NoneType"),
+        (nn.ReLU(), {}, TypeError, "mechanism=ReLU: a name in the catalogue is needed"),
+        (3, {}, TypeError, "mechanism=int: a name"),
         (Overwrites, {"identity": True}, ValueError, "overwrites its input"),
         (Infinite, {"identity": True}, ValueError, "not finite"),
     ],
@@ -718,7 +720,7 @@ def test_ill_fitting_mechanisms_leave_the_model_as_it_was(mechanism, kwargs, err
 
 def test_one_module_for_several_sites_is_refused():
     shared = nn.Identity()
-    with pytest.raises(ValueError, match="every site needs its own"):
+    with pytest.raises(ValueError, match="a function that returns a new module for every site"):
         attach(resnet(), lambda channels: shared)
 
 
@@ -734,14 +736,14 @@ def test_a_second_attachment_says_detach_first_and_keeps_the_first():
 def test_an_example_that_does_not_run_is_named():
     with pytest.raises(ValueError, match=r"ResNet does not run on an example of 2 x 7 x 64 x 64: .*7 channels"):
         attach(resnet(), "se", example=image(channels=7))
-    with pytest.raises(ValueError, match=r"without a batch of images"):
+    with pytest.raises(ValueError, match=r"a tensor with a batch"):
         sites(resnet(), example=(3,))
     with pytest.raises(ValueError, match=r"does not run on an example of 2 x 3 x 224 x 224: .*give an example="):
         sites(nn.Linear(5, 5))
 
 
 def test_a_model_without_maps_is_refused():
-    with pytest.raises(ValueError, match="no module of Sequential outputs a map"):
+    with pytest.raises(ValueError, match="no module of Sequential outputs one map"):
         attach(nn.Sequential(nn.Flatten(), nn.Linear(192, 4)), "se", example=image(8))
 
 
@@ -757,5 +759,5 @@ def test_a_compiled_model_would_not_notice_and_is_refused():
 
 def test_tokens_that_are_no_grid_any_more_are_refused_in_words():
     model = attach(vit(), "sse", after="blocks.0.mlp")
-    with pytest.raises(ValueError, match="11 tokens, 4 of them prefix, are no grid of the aspect 4 x 4"):
+    with pytest.raises(ValueError, match="11 tokens, 4 of them before the grid, form no grid of the aspect 4 x 4"):
         model.blocks[0](torch.randn(1, 11, 32))

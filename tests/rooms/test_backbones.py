@@ -38,7 +38,7 @@ def test_the_size_it_was_built_for_is_the_size_of_its_example():
         ("resnet10t", {"image_size": 0}, ValueError, "image_size=0"),
         ("resnet10t", {"classes": 0}, ValueError, "classes=0"),
         ("resnet10t", {"speed": 3}, ValueError, "'resnet10t' cannot be built: "),
-        ("inception_v3", {"image_size": 32}, ValueError, "'inception_v3' takes no image of 32 x 32: "),
+        ("inception_v3", {"image_size": 32}, ValueError, "'inception_v3' does not accept images of 32 x 32 pixels: "),
         ("vit_tiny_patch16_224", {"image_size": 8}, ValueError, "8 x 8"),
     ],
 )
@@ -51,10 +51,10 @@ def test_wrong_arguments_get_one_clear_line(name, arguments, error, message):
 def test_weights_that_cannot_be_had_name_the_cause(monkeypatch, tmp_path):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(OSError, match="the published weights of 'resnet10t' cannot be had") as caught:
+    with pytest.raises(OSError, match="the published weights of 'resnet10t' cannot be loaded") as caught:
         backbones.build("resnet10t", classes=3, pretrained=True)
     assert "\n" not in str(caught.value)
-    with pytest.raises(OSError, match=r"the published weights of 'resnet26t' cannot be had.*HTTP 503"):
+    with pytest.raises(OSError, match=r"the published weights of 'resnet26t' cannot be loaded.*HTTP 503"):
         monkeypatch.setattr(timm, "create_model", lambda *args, **kwargs: raised(RuntimeError("HTTP 503\nretry")))
         backbones.build("resnet26t", classes=3, pretrained=True)
 

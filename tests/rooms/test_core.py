@@ -105,6 +105,7 @@ def test_watching_twice_from_one_thread_is_an_error_and_harmless() -> None:
     assert len(maps) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["wrapped", "in place"])
 def test_a_compiled_model_can_be_watched(how: str) -> None:
     torch.compiler.reset()

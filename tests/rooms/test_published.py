@@ -158,7 +158,7 @@ def test_files_that_hold_no_weights_are_refused(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="no file"):
         published.load(tmp_path / "absent.pth")
     torch.save({"epoch": 3}, tmp_path / "facts.pth")
-    with pytest.raises(ValueError, match="holds no state_dict"):
+    with pytest.raises(ValueError, match="contains no state_dict"):
         published.load(tmp_path / "facts.pth")
     (tmp_path / "text.safetensors").write_text("no")
     with pytest.raises(ValueError, match="cannot be read"):

@@ -1,4 +1,4 @@
-"""Attention in any backbone: its parameter names stay, its weights keep loading, and it can be had back.
+"""Attention attached to any backbone, without a change of its parameter names, and detached again.
 
 The new module becomes the child `attention` of the module after which it works, its site, and a forward hook on the
 site applies it. So nothing of the backbone is wrapped or renamed, and copying, saving, compiling and exporting work.
@@ -68,27 +68,34 @@ def attach(
     example: Any = None,
     **kwargs: Any,
 ) -> nn.Module:
-    """Puts attention after modules of `model`, in place.
+    """Attaches attention behind modules of `model`, in place.
+
+        model = timm.create_model("resnet18")
+        regard.attach(model, "cbam", after="layer[34].*.bn2", reduction=8)
+        with regard.watch(model) as maps:
+            model(images)
 
     Args:
-        model: any module that takes an image; timm's, torchvision's or one's own.
-        mechanism: a catalogue name, or a function or class that takes the number of channels and returns a module.
-        after: which modules, as for `sites`; None chooses.
-        identity: start from the model's own function, bit for bit in eval mode. A mechanism that does not return its
-            input as it is initialised gets a gate x + α (attended − x) with α = 0, a parameter `attention_alpha` of
-            the site: the first step moves α, and from then on gradients reach the mechanism. `fold` ends the training
-            of the gates.
+        model: any module that takes an image: timm's, torchvision's, or a user's own.
+        mechanism: a name in the catalogue, or a function or class that takes the number of channels and returns a
+            module.
+        after: the modules, as for `sites`; None chooses them.
+        identity: whether the model starts as the function that it was, bit for bit in eval mode. A mechanism that does
+            not return its input at initialisation gets a gate x + α (attended − x) with α = 0, where α is a parameter
+            `attention_alpha` of the site. The first step moves α, and from then on gradients reach the mechanism.
+            `fold` makes the gates constants.
         example: an input of the model, or a tuple of its inputs, as for `sites`.
         kwargs: further arguments of the mechanism. One that is built for a single size of map (`grid`) gets that of
-            its site on the example, by default one of the size that the model declares.
+            its site on the example, by default an example of the size that the model declares.
 
     Returns:
-        `model`, whose maps `regard.watch` now shows as `"<site>.attention/<map>"`. On an error it is as it was.
+        `model`. `regard.watch` shows its maps as `"<site>.attention/<map>"`. After an error the model is as it was.
 
     Raises:
-        LookupError: no such mechanism, or no module that `after` matches.
-        TypeError: the mechanism does not take the arguments, or makes no module.
-        ValueError: a site outputs no map, has attention already, or does not fit the mechanism; the model is compiled.
+        LookupError: there is no such mechanism, or `after` matches no module.
+        TypeError: the mechanism does not take the arguments, or returns no module.
+        ValueError: a site outputs no map, has attention already or does not fit the mechanism, or the model is
+            compiled or wrapped.
     """
     _check_mechanism(mechanism)
     _check_unwrapped(model)
@@ -97,7 +104,7 @@ def attach(
         _check_free(site)
     modules = [_build(mechanism, site, kwargs) for site in chosen]
     if len(set(modules)) < len(modules):
-        raise ValueError(f"{mechanism!r} makes one module for several sites; every site needs its own")
+        raise ValueError(f"mechanism={mechanism!r}: a function that returns a new module for every site is needed")
     for site, module in zip(chosen, modules, strict=True):
         like = _like(site.module, model)
         module.to(like.device, like.dtype)
@@ -121,7 +128,12 @@ def attach(
 
 
 def detach(model: nn.Module) -> nn.Module:
-    """Takes everything out again that `attach` put in, in place; without any, `model` stays as it is."""
+    """Removes all attention that `attach` added, in place, and returns the model.
+
+        regard.detach(model)  # computes what it did before regard.attach(model, "cbam"), if it was not trained since
+
+    A model without attached attention stays as it is.
+    """
     _check_unwrapped(model)
     for site, hook in list(_attached(model)):
         for key in [key for key, value in site._forward_hooks.items() if value is hook]:
@@ -133,9 +145,14 @@ def detach(model: nn.Module) -> nn.Module:
 
 
 def fold(model: nn.Module) -> nn.Module:
-    """Makes the present value of every learned gate a constant, in place: the parameters `attention_alpha` go.
+    """Replaces every gate that `attach(…, identity=True)` added by its present value, in place, and returns the model.
 
-    The function stays the same bit for bit. A gate of exactly 1 goes wholly, which is the same but for rounding.
+        regard.attach(model, "cbam", identity=True)
+        ...  # train
+        regard.fold(model)
+
+    The parameters `attention_alpha` are removed, and the model computes the same function bit for bit. A gate of
+    exactly 1 is removed entirely, which changes the function by rounding only.
     """
     _check_unwrapped(model)
     for site, hook in list(_attached(model)):
@@ -147,20 +164,27 @@ def fold(model: nn.Module) -> nn.Module:
 
 
 def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None) -> list[Site]:
-    """The places where `attach` puts attention, in the order in which they run.
+    """Returns the sites behind which `attach` puts attention, in the order in which they run.
+
+        for site in regard.sites(model, after="layer4.*"):
+            print(site.name, site.shape)  # layer4.1 (2, 512, 4, 4)
 
     The model runs on the example in eval mode, without gradients, and is left as it was.
 
     Args:
         model: any module that takes an image.
         after: a glob pattern over module names, or several; `*` stays within one part of a dotted name, as in
-            `"layer*.*.bn3"`. A container whose children are its forward stands for the last of them. None chooses by
-            itself: the end of the residual branch of every block, which is its last norm where it ends in one; without
-            residual blocks, the blocks that add parallel branches; without those, or with a few in half of the
-            stages at most, the ends of timm's feature stages or the last module at every resolution. A last site whose
-            map the output ignores, because only the class token is read after it, is left out.
-        example: an input, or a tuple of the inputs. Default: a random image of the size that the model declares, or
+            `"layer*.*.bn3"`. A container whose children make up its forward stands for the last of them. None chooses
+            the end of the residual branch of every block, which is its last norm where it ends in one. Without
+            residual blocks it chooses the blocks that add parallel branches. Without those, or where they are few and
+            in half of the stages at most, it chooses the ends of timm's feature stages or the last module at every
+            resolution. A last site whose map the output ignores, because only the class token is read after it, is
+            left out.
+        example: an input, or a tuple of the inputs. None takes a random image of the size that the model declares, or
             of 224 x 224 pixels, or a smaller one where timm says that the model takes any.
+
+    Returns:
+        The sites, with the name and the module of each, and with the shape of its map on the example.
 
     Raises:
         LookupError: a pattern matches no module.
@@ -171,7 +195,7 @@ def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: A
 
 
 def _rehearse(model: nn.Module, inputs: Any, chosen: list[Site], identity: bool) -> list[AttentionHook]:
-    """Tries every new module on its site's output, in one pass that is not changed by it, and says how to apply it.
+    """Tries every new module on its site's output in one pass, and returns how each is to be applied.
 
     Raises: ValueError if a module does not fit its site.
     """
@@ -187,8 +211,8 @@ def _rehearse(model: nn.Module, inputs: Any, chosen: list[Site], identity: bool)
         def guard(module: nn.Module, inputs: Any, site: Site = site) -> None:
             if site not in ended:
                 raise ValueError(
-                    f"{site.name!r} ({type(site.module).__name__}) runs its children itself, so none can be added; "
-                    f"name the module at its end instead"
+                    f"{site.name!r} ({type(site.module).__name__}) calls all of its children, so that none can be "
+                    f"added; name the module at its end instead"
                 )
 
         handles.append(site.module.register_forward_hook(try_out))
@@ -203,7 +227,7 @@ def _rehearse(model: nn.Module, inputs: Any, chosen: list[Site], identity: bool)
 
 
 def _fitting(module: nn.Module, site: Site, maps: Tensor, identity: bool) -> AttentionHook:
-    """The hook for `module` at `site`, whose output on the example is `maps`.
+    """Returns the hook for `module` at `site`, whose output on the example is `maps`.
 
     Raises: ValueError if the module does not take the maps or changes their shape, or if no gate can silence it.
     """
@@ -213,9 +237,9 @@ def _fitting(module: nn.Module, site: Site, maps: Tensor, identity: bool) -> Att
         attended = module(given)
     except Exception as error:
         line = str(error).partition("\n")[0]
-        raise ValueError(f"{what} does not take its output {in_words(maps)} (B C H W): {line}") from error
+        raise ValueError(f"{what} does not accept its map {in_words(maps)} (B C H W): {line}") from error
     if not isinstance(attended, Tensor) or attended.shape != maps.shape:
-        raise ValueError(f"{what} makes {in_words(attended)} of {in_words(maps)}; attention keeps the shape")
+        raise ValueError(f"{what} returns {in_words(attended)} for {in_words(maps)}; the shape must stay the same")
     if not identity:
         return AttentionHook(site.layout, copy=_needs_output(module, maps))
     # On noise as well: a module may pass this one map by chance, as a ReLU does where nothing is negative.
@@ -223,9 +247,9 @@ def _fitting(module: nn.Module, site: Site, maps: Tensor, identity: bool) -> Att
     if torch.equal(attended, maps) and torch.equal(module(noise.clone()), noise):
         return AttentionHook(site.layout, copy=_needs_output(module, maps))
     if not torch.equal(given, maps):
-        raise ValueError(f"{what} overwrites its input, so no gate can start it at the identity; let it work on a copy")
+        raise ValueError(f"{what} overwrites its input; with identity=True it has to leave it unchanged")
     if not attended.isfinite().all():
-        raise ValueError(f"{what} makes values that are not finite, so no gate can start it at the identity")
+        raise ValueError(f"{what} returns values that are not finite; with identity=True they have to be finite")
     return AttentionHook(site.layout, gated=True)
 
 
@@ -255,7 +279,9 @@ def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[s
     except ValueError as error:
         raise ValueError(f"after {site.name!r} with {site.channels} channels: {error}") from error
     if not isinstance(module, nn.Module):
-        raise TypeError(f"{mechanism!r} made a {type(module).__name__} of {site.channels} channels; a module is needed")
+        raise TypeError(
+            f"mechanism={mechanism!r}: a function that returns a module is needed, not a {type(module).__name__}"
+        )
     return module
 
 
@@ -268,14 +294,20 @@ def _check_mechanism(mechanism: Any) -> None:
         entry = catalog.get(mechanism)
         if not entry.drop_in:
             raise ValueError(
-                f"{mechanism!r} makes {' and '.join(entry.outputs)} of {' and '.join(entry.inputs)}; only what makes "
-                f"one map B C H W of another can be attached"
+                f"{mechanism!r} takes {_counted(entry.inputs, 'input')} and returns "
+                f"{_counted(entry.outputs, 'output')}; only a mechanism that takes one map B C H W and returns one "
+                f"can be attached"
             )
     elif isinstance(mechanism, nn.Module) or not callable(mechanism):
         raise TypeError(
-            f"mechanism is a {type(mechanism).__name__}; give a catalogue name or what makes the module: "
-            f"lambda channels: {type(mechanism).__name__}(channels)"
+            f"mechanism={type(mechanism).__name__}: a name in the catalogue is needed, or a function of the number of "
+            f"channels, such as lambda channels: MyAttention(channels)"
         )
+
+
+def _counted(axes: tuple[str, ...], noun: str) -> str:
+    """ "1 input (B C H W)", "2 inputs (B C H W, B C K 1)"."""
+    return f"{len(axes)} {noun}{'s' if len(axes) > 1 else ''} ({', '.join(axes)})"
 
 
 def _check_unwrapped(model: nn.Module) -> None:
@@ -284,9 +316,11 @@ def _check_unwrapped(model: nn.Module) -> None:
         if kind in ("OptimizedModule", "DistributedDataParallel", "FullyShardedDataParallel") or kind.startswith(
             "FSDP"
         ):
-            raise ValueError(f"the model is wrapped in {kind}, which would not notice the change; change it before")
+            raise ValueError(
+                f"the model is wrapped in {kind}, which does not see new modules; attach or detach before wrapping it"
+            )
         if getattr(module, "_compiled_call_impl", None) is not None:
-            raise ValueError(f"{kind} is compiled and would not notice the change; change it before compile()")
+            raise ValueError(f"{kind} is compiled and does not see new modules; attach or detach before compile()")
 
 
 def _check_free(site: Site) -> None:
@@ -295,7 +329,9 @@ def _check_free(site: Site) -> None:
         raise ValueError(f"{site.name!r} has attention already ({inner}); detach(model) first, or name other modules")
     for name in (CHILD, ALPHA):
         if hasattr(site.module, name):
-            raise ValueError(f"{site.name!r} ({type(site.module).__name__}) has a part called {name!r} of its own")
+            raise ValueError(
+                f"{site.name!r} ({type(site.module).__name__}) has an attribute {name!r} already; name other modules"
+            )
 
 
 def _like(site: nn.Module, model: nn.Module) -> Tensor:

@@ -1,4 +1,4 @@
-"""In which order a map lies in a module's output: channels first, channels last, or a sequence of tokens."""
+"""Layouts: the order in which a map lies in a module's output (channels first, channels last, or tokens)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PREFIXES = 17  # no model has as many class and register tokens
 
 @dataclass(frozen=True)
 class Layout:
-    """How a map lies in a module's output.
+    """The order in which a map lies in a module's output.
 
     Args:
         axes: `B C H W`, `B H W C` or `B N C`.
@@ -27,7 +27,7 @@ class Layout:
     grid: tuple[int, int] = (1, 1)
 
     def bring(self, output: Tensor) -> Tensor:
-        """The map B C H W in `output`."""
+        """Returns the map B C H W that lies in `output`."""
         if self.axes == "B C H W":
             return output
         if self.axes == "B H W C":
@@ -36,7 +36,7 @@ class Layout:
         return maps
 
     def put_back(self, maps: Tensor, output: Tensor) -> Tensor:
-        """`output` with `maps` B C H W in the place of its map."""
+        """Returns `output` with its map replaced by `maps`, B C H W."""
         if self.axes == "B C H W":
             return maps
         if self.axes == "B H W C":
@@ -45,7 +45,7 @@ class Layout:
         return torch.cat((output[:, : self.prefix], tokens), 1) if self.prefix else tokens
 
     def _positions(self, tokens: int) -> tuple[int, int]:
-        """H, W of N tokens: the example's grid, or one of the same aspect."""
+        """Height and width of the grid of N tokens: the example's grid, or one of the same aspect."""
         height, width = self.grid
         number = tokens - self.prefix
         if number != height * width:
@@ -53,8 +53,8 @@ class Layout:
             width = number // height
         if number != height * width:
             raise ValueError(
-                f"{tokens} tokens, {self.prefix} of them prefix, are no grid of the aspect {self.grid[0]} x "
-                f"{self.grid[1]} that attention was attached at; attach with an example of this size"
+                f"{tokens} tokens, {self.prefix} of them before the grid, form no grid of the aspect {self.grid[0]} x "
+                f"{self.grid[1]} that attention was attached for; attach with an example of this size"
             )
         return height, width
 

@@ -1,4 +1,4 @@
-"""Where attention can go: sites, found in one pass through the model.
+"""Sites: the modules after which attention can be attached, found in one forward pass.
 
 A table of families would need a line for every architecture there is. What a good place is can be seen in the pass
 itself: the end of a residual branch is the module whose output is added to what came into its block.
@@ -48,29 +48,31 @@ class Site:
 def survey(
     model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None, *, full_size: bool = False
 ) -> tuple[list[Site], tuple[Any, ...]]:
-    """`attaching.sites`, and the inputs that the model ran on: of the size that it declares where that matters."""
+    """Returns the sites as `attaching.sites` does, and the inputs on which the model ran."""
     view = _View(model, example, full_size)
     if after is not None:
         return view.distinct(view.named(name) for name in match(model, after)), view.inputs
     found = view.chosen()
     if not found:
-        raise ValueError(f"no module of {type(model).__name__} outputs a map once in a pass; name one with after=")
+        raise ValueError(
+            f"no module of {type(model).__name__} outputs one map in a forward pass; name a module with after="
+        )
     return found, view.inputs
 
 
 def stages(model: nn.Module, example: Any = None) -> list[Site]:
-    """The ends of the feature stages that timm declares, or the last module at every resolution.
+    """Returns the ends of the feature stages that timm declares, or the last module at every resolution.
 
     Args and Raises: as `attaching.sites`.
     """
     found = _View(model, example).stages()
     if not found:
-        raise ValueError(f"no module of {type(model).__name__} outputs a map once in a pass")
+        raise ValueError(f"no module of {type(model).__name__} outputs one map in a forward pass")
     return found
 
 
 def match(model: nn.Module, after: str | Sequence[str]) -> list[str]:
-    """Names of the modules that any of the patterns matches, in the order of the model.
+    """Returns the names of the modules that any of the patterns matches, in the order of the model.
 
     Raises:
         LookupError: a pattern matches none; the message names the nearest modules.
@@ -79,7 +81,7 @@ def match(model: nn.Module, after: str | Sequence[str]) -> list[str]:
     matched: set[str] = set()
     patterns = [after] if isinstance(after, str) else list(after)
     if not patterns:
-        raise LookupError("after= names no module; leave it out to have the places chosen")
+        raise LookupError(f"after={after!r}: at least one pattern is needed; without after= the sites are chosen")
     for pattern in patterns:
         hits = [name for name in names if _fits(name.split("."), pattern.split("."))]
         if not hits:
@@ -94,7 +96,7 @@ def _fits(name: list[str], pattern: list[str]) -> bool:
 
 
 class _View:
-    """A model, and what one pass through it showed."""
+    """A model, and the trace of one forward pass through it."""
 
     def __init__(self, model: nn.Module, example: Any, full_size: bool = False) -> None:
         self.model = model
@@ -103,7 +105,7 @@ class _View:
         self.batch, self.image = _batch_and_image(self.inputs)
 
     def site(self, run: Run) -> Site:
-        """The site of a call; for a container, whose children are its forward, that of its last child.
+        """The site of a call. A container, whose children make up its forward, stands for its last child.
 
         Raises: ValueError saying what the module outputs.
         """
@@ -117,14 +119,16 @@ class _View:
             f"{run.name!r} ({type(run.module).__name__}) outputs {' and '.join(dict.fromkeys(r.output for r in runs))}"
         )
         if len(runs) > 1:
-            raise ValueError(f"{what} in {len(runs)} calls a pass; attention needs a module that runs once")
+            raise ValueError(
+                f"{what} in {len(runs)} calls; attention needs a module that is called once in a forward pass"
+            )
         if run.shape is None or len(run.shape) not in (3, 4):
             raise ValueError(f"{what}; attention needs one map B C H W or B H W C, or tokens B N C")
         if run.shape[0] != self.batch:
             raise ValueError(f"{what} for a batch of {self.batch}; attention needs a map whose first axis is the batch")
         layout = layout_of(self.sources(run), run.shape, self.image, getattr(self.model, "num_prefix_tokens", None))
         if layout is None:
-            raise ValueError(f"{what}; that is no grid of the aspect of the image, whatever the number of class tokens")
+            raise ValueError(f"{what}; no number of class tokens leaves a grid of the aspect of the image")
         shape = layout.bring(torch.empty(run.shape, device="meta")).shape
         return Site(run.name, run.module, (shape[0], shape[1], shape[2], shape[3]), layout)
 
@@ -143,11 +147,11 @@ class _View:
         module = self.model.get_submodule(name)
         runs = self.trace.runs.get(module)
         if not runs:
-            raise ValueError(f"{name!r} ({type(module).__name__}) is not called when the model runs")
+            raise ValueError(f"{name!r} ({type(module).__name__}) is not called in the forward pass")
         return self.site(runs[-1])
 
     def possible(self, runs: Iterable[Run]) -> Iterator[Site]:
-        """The sites of those calls that have one."""
+        """The sites of the calls that have one."""
         for run in runs:
             try:
                 yield self.site(run)
@@ -155,23 +159,23 @@ class _View:
                 continue
 
     def distinct(self, sites: Iterable[Site]) -> list[Site]:
-        """Each module once, in the order in which they run."""
+        """The sites without repeated modules, in the order in which they run."""
         unique = {site.module: site for site in sites}
         return sorted(unique.values(), key=lambda site: self.trace.runs[site.module][0].end)
 
     def useful(self, sites: Iterable[Site]) -> list[Site]:
-        """Each module once, without attention weights B heads N N and maps of one channel."""
+        """The distinct sites, without attention weights B heads N N and maps of one channel."""
         found = self.distinct(sites)
         return [site for site in found if site.channels > 1 and plausible(site.shape[2:], self.image)]
 
     def chosen(self) -> list[Site]:
-        """The branch ends, or what comes nearest; the stages where branches are few and in half of the stages only."""
+        """The ends of the residual branches, or the nearest substitute; the stages where few blocks have branches."""
         found, stages = self.branch_ends() or self.parallel_blocks(), self.stages()
         few = len(found) < len(stages) and 2 * _resolutions(found) <= _resolutions(stages)
         return self.heeded(stages if few else found)
 
     def heeded(self, found: list[Site]) -> list[Site]:
-        """Without the last ones whose map the output ignores: after the last block only the class token is read."""
+        """The sites without the last ones whose map the output ignores, as where only the class token is read."""
         while len(found) > 1 and found[-1].layout.prefix and self._ignores(found[-1]):
             found = found[:-1]
         return found
@@ -190,7 +194,7 @@ class _View:
         return all(map(torch.equal, before, after))
 
     def branch_ends(self) -> list[Site]:
-        """The last norm of every residual branch, or what else it ends in."""
+        """The last norm of every residual branch, or another module in which the branch ends."""
         ends: list[Site] = []
         for run in self.runs:
             if run.sum is None or not run.sum.residual:
@@ -202,11 +206,11 @@ class _View:
         return self.useful(ends)
 
     def parallel_blocks(self) -> list[Site]:
-        """The blocks that end in an addition of branches of which none is a shortcut."""
+        """The blocks that end in a sum of branches, none of them a shortcut."""
         return self.useful(self.possible(run for run in self.runs if run.sum))
 
     def stages(self) -> list[Site]:
-        """The ends of the feature stages in timm's `feature_info`; where one is no site, the resolutions if more."""
+        """The ends of timm's feature stages; where one of them is no site, the resolutions if these are more."""
         modules = dict(self.model.named_modules())
         declared = [info.get("module") for info in getattr(self.model, "feature_info", None) or ()]
         runs = [run for name in declared if name in modules for run in self.trace.runs.get(modules[name], [])[-1:]]
@@ -216,7 +220,7 @@ class _View:
         return max(found, self.resolutions(), key=_resolutions)
 
     def resolutions(self) -> list[Site]:
-        """The last 4-D map at every resolution, without pooled vectors, the model's own output and its channels."""
+        """The last 4-D map at every resolution, without pooled vectors and the model's own output."""
         result = self.trace.result or ()
         maps = [run for run in self.runs if run.name and run.shape != result and run.shape and len(run.shape) == 4]
         last: dict[tuple[int, ...], Site] = {}
@@ -234,15 +238,13 @@ def _resolutions(found: list[Site]) -> int:
 def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:
     found = list(tensors(inputs))
     if not found or found[0].ndim == 0:
-        raise ValueError(
-            f"the example is {in_words(inputs)} without a batch of images; give a tensor or a tuple of them"
-        )
+        raise ValueError(f"example={in_words(inputs)}: a tensor with a batch, or a tuple of them, is needed")
     images = [(tensor.shape[2], tensor.shape[3]) for tensor in found if tensor.ndim == 4]
     return found[0].shape[0], images[0] if images else None
 
 
 def _first_that_runs(model: nn.Module, example: Any, full_size: bool) -> tuple[tuple[Any, ...], Trace]:
-    """The example, or the first of the likely ones, that the model runs on."""
+    """Returns the example, or the first of the likely ones, on which the model runs, and the trace of that pass."""
     if example is None:
         candidates: Iterable[tuple[Any, ...]] = _likely(model, full_size)
     else:
@@ -262,7 +264,7 @@ def _first_that_runs(model: nn.Module, example: Any, full_size: bool) -> tuple[t
 
 
 def _likely(model: nn.Module, full_size: bool) -> Iterator[tuple[Tensor]]:
-    """Random images that the model may take, the cheapest first unless the full size is wanted."""
+    """Yields random images that the model may accept, the cheapest first unless the full size is wanted."""
     config = getattr(model, "pretrained_cfg", None) or {}
     sizes = [tuple(config.get("input_size") or (3, 224, 224))[1:]]
     built = getattr(getattr(model, "patch_embed", None), "img_size", None)  # differs when timm was told another size

@@ -1,4 +1,4 @@
-"""One pass through a model, followed: which module made which tensor, and which additions close a residual branch.
+"""The trace of one forward pass: the module that made each tensor, and the sums that close residual branches.
 
 Module calls come from hooks, what happens between them from a function mode, so that it serves any model that runs,
 also where its code cannot be traced symbolically.
@@ -58,7 +58,7 @@ class Sum:
 
 @dataclass(frozen=True)
 class Origin:
-    """How a tensor came about.
+    """The history of a tensor: the layers and calls that it comes from.
 
     Args:
         layers: one bit for every call of a module with parameters that it depends on.
@@ -75,7 +75,7 @@ class Origin:
 
 @dataclass(eq=False)
 class Trace(TorchFunctionMode):
-    """What happened in one pass.
+    """A record of one forward pass.
 
     Args:
         runs: module -> its calls, oldest first.
@@ -163,7 +163,7 @@ def _union(origins: list[Origin]) -> int:
 
 
 def follow(model: nn.Module, inputs: tuple[Any, ...]) -> Trace:
-    """Runs the model once in eval mode without gradients; buffers, training flags and the random state stay."""
+    """Runs the model once in eval mode without gradients; buffers, training flags and random state stay as they are."""
     trace = Trace()
     handles = []
     for name, module in model.named_modules():
@@ -189,7 +189,7 @@ def follow(model: nn.Module, inputs: tuple[Any, ...]) -> Trace:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Eval mode without gradients; every module gets its own training flag back."""
+    """Eval mode without gradients; afterwards every module has its own training flag again."""
     flags = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
@@ -201,7 +201,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
 
 
 def tensors(value: Any) -> Iterator[Tensor]:
-    """Every tensor in nested tuples, lists and dicts."""
+    """Yields every tensor in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
     elif isinstance(value, (tuple, list)):
@@ -213,7 +213,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
 
 
 def in_words(value: Any) -> str:
-    """What a module outputs: "2 x 64 x 7 x 7", "a tuple of 3"."""
+    """Describes an output in words: "2 x 64 x 7 x 7", "a tuple of 3"."""
     if isinstance(value, Tensor):
         return " x ".join(map(str, value.shape)) or "a single number"
     if isinstance(value, (tuple, list, dict)):

@@ -1,4 +1,4 @@
-"""Where a model looks when its attention has no place: Grad-CAM.
+"""Grad-CAM: where a model looks if its attention has no place, or if it has none.
 
 Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization. Selvaraju, Cogswell, Das, Vedantam,
 Parikh, Batra. ICCV 2017, arXiv:1610.02391.
@@ -24,7 +24,7 @@ def gradcam(
     *,
     to_grid: Callable[[Tensor], Tensor] | None = None,
 ) -> Tensor:
-    """The Grad-CAM map of `model` at `site_module`.
+    """Returns the Grad-CAM map of `model` at `site_module`.
 
     Runs in evaluation mode and leaves the model as it was: training flags, hooks, and the parameters' `grad`. Works
     inside `torch.no_grad()` and with frozen parameters.
@@ -56,7 +56,9 @@ def gradcam(
         with torch.inference_mode(False), torch.enable_grad():
             scores = model(x.clone() if x.is_inference() else x)
             if len(leaves) != 1:
-                raise ValueError(f"{type(site_module).__name__} ran {len(leaves)} times; Grad-CAM needs exactly once")
+                raise ValueError(
+                    f"{type(site_module).__name__} was called {len(leaves)} times; Grad-CAM needs one call"
+                )
             score = _score(scores, target)
             (slopes,) = torch.autograd.grad(score.sum(), leaves)
     finally:
@@ -68,8 +70,8 @@ def gradcam(
         activation, slopes = to_grid(activation), to_grid(slopes)
     if activation.dim() != 4:
         raise ValueError(
-            f"{type(site_module).__name__} gives {tuple(activation.shape)}; Grad-CAM needs B C H W: choose a site "
-            "with a map or pass to_grid"
+            f"{type(site_module).__name__} returns shape {tuple(activation.shape)}; Grad-CAM needs B C H W: choose "
+            "another site or pass to_grid"
         )
     weights = slopes.mean((2, 3), keepdim=True)  # [B, C, 1, 1]
     return (weights * activation).sum(1).relu()  # [B, H, W]
@@ -79,15 +81,17 @@ def _score(scores: Any, target: int | Tensor | None) -> Tensor:
     """The score of each sample's class, [B]."""
     if not isinstance(scores, Tensor) or scores.dim() != 2:
         seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
-        raise ValueError(f"Grad-CAM needs class scores B K; the model gives {seen}")
+        raise ValueError(f"Grad-CAM needs class scores B K; the model returns {seen}")
     batch, classes = scores.shape
     if target is None:
         chosen = scores.detach().argmax(1)
     else:
         chosen = torch.as_tensor(target, device=scores.device, dtype=torch.long)
         if chosen.shape not in ((), (1,), (batch,)):
-            raise ValueError(f"target is one class or {batch}, one a sample; got shape {tuple(chosen.shape)}")
+            raise ValueError(
+                f"target of shape {tuple(chosen.shape)}: one class, or {batch}, one for each sample, is needed"
+            )
         chosen = chosen.expand(batch)
         if int(chosen.min()) < 0 or int(chosen.max()) >= classes:
-            raise ValueError(f"target is a class from 0 to {classes - 1}; got {chosen.tolist()}")
+            raise ValueError(f"target={chosen.tolist()}: classes from 0 to {classes - 1} are needed")
     return scores.gather(1, chosen[:, None])[:, 0]

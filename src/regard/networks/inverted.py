@@ -17,7 +17,7 @@ from regard.networks.sites import Attended, Body, Fitting, Site, convolution
 
 @dataclass(frozen=True, kw_only=True)
 class MobileNetV2:
-    """Inverted residual blocks: 1 × 1 to a wider map, 3 × 3 channel by channel, 1 × 1 to a narrow one.
+    """A network of inverted residual blocks: 1 × 1 to a wider map, 3 × 3 by channel, 1 × 1 to a narrow one.
 
     Args:
         cifar: the variant for small images: no stride in the stem and in the second stage, ReLU in place of ReLU6, a
@@ -72,7 +72,7 @@ class MobileNetV2:
         return Body(stem=stem, stages=stages, channels=last)
 
     def layer(self, channels: int, out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Sequential:
-        """Convolution, norm and ReLU."""
+        """A convolution, a norm and a ReLU."""
         relu = nn.ReLU(inplace=True) if self.cifar else nn.ReLU6(inplace=True)
         return nn.Sequential(convolution(channels, out, size, stride, groups), nn.BatchNorm2d(out), relu)
 

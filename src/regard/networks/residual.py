@@ -1,4 +1,4 @@
-"""ResNets for images: basic and bottleneck blocks, before and after activation, grouped, in the stems released.
+"""ResNets for images: basic and bottleneck blocks, pre-activation, groups, and the released stems.
 
 Deep Residual Learning for Image Recognition. He, Zhang, Ren, Sun. CVPR 2016, arXiv:1512.03385.
 Identity Mappings in Deep Residual Networks. He, Zhang, Ren, Sun. ECCV 2016, arXiv:1603.05027.
@@ -21,7 +21,7 @@ BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3), 101: (3, 4, 23, 
 
 @dataclass(frozen=True, kw_only=True)
 class ResNet:
-    """A residual network without attention.
+    """A residual network for images, without attention.
 
     Args:
         blocks: how many in each stage.
@@ -96,7 +96,7 @@ class ResNet:
 
 
 class _Block(Attended):
-    """A residual block, with a mechanism at one of its places or without."""
+    """A residual block with or without a mechanism."""
 
     def __init__(self, backbone: ResNet, site: Site, mechanism: nn.Module | None, place: str) -> None:
         super().__init__(mechanism, place)
@@ -118,7 +118,7 @@ class _Block(Attended):
             self.convs[1], self.norms[1] = mechanism, nn.Identity()
 
     def branch(self, h: Tensor) -> Tensor:
-        """F: of relu(norm x) before activation, else of x."""
+        """F of relu(norm x) in a pre-activation block, else of x."""
         for i, (conv, norm) in enumerate(zip(self.convs, self.norms, strict=True)):
             if self.preactivation:
                 h = conv(norm(h).relu_() if i else h)
@@ -135,7 +135,7 @@ class _Block(Attended):
 
 
 def _stem(kind: str, channels: int, width: int) -> nn.Sequential:
-    """What stands before the stages: convolutions, norms, and the pool if there is one."""
+    """The layers before the stages: convolutions, norms, and a pool if there is one."""
     plans: dict[str, list[tuple[int, ...]]] = {
         "conv7": [(channels, width, 7, 2)],
         "caffe": [(channels, width, 7, 2)],
@@ -152,13 +152,13 @@ def _stem(kind: str, channels: int, width: int) -> nn.Sequential:
 
 
 class _CaffePool(nn.Module):
-    """Maximum over 3 × 3 with stride 2, rounded up, without padding."""
+    """Max pooling over 3 × 3 with stride 2, rounded up, without padding."""
 
     def forward(self, x: Tensor) -> Tensor:
         return pooling.halved_maximum(x, 3)
 
 
 def _behind_stem(side: int, kind: str) -> int:
-    """The side of the map behind the stem."""
+    """Side of the map behind the stem."""
     half = -(-side // 2)
     return {"cifar": side, "pixel": side, "conv7": -(-half // 2)}.get(kind, max(half // 2, 1))

@@ -1,4 +1,4 @@
-"""Where a mechanism may go in a backbone, and what the families share."""
+"""Sites of a backbone, where a mechanism may stand, and the parts that the families of backbones share."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Conv = TypeVar("Conv", nn.Conv2d, nn.Conv3d)
 
 @dataclass(frozen=True, kw_only=True)
 class Site:
-    """A block that may have a mechanism: what the mechanism may need to know.
+    """A block that may have a mechanism, described by what the mechanism needs to know.
 
     Args:
         stage, block, blocks: counted from 0, and how many blocks the stage has.
@@ -38,7 +38,7 @@ class Site:
 
 @dataclass(frozen=True, kw_only=True)
 class Fitting:
-    """What goes into a backbone.
+    """The mechanisms that go into a backbone, and their place in a block.
 
     Args:
         at: site -> mechanism, or None where there is to be none.
@@ -51,7 +51,7 @@ class Fitting:
 
 @dataclass(frozen=True, kw_only=True)
 class Body:
-    """A network up to its pooling: what stands before the stages, the stages, and C behind them."""
+    """A network up to its pooling: the layers before the stages, the stages, and C behind them."""
 
     stem: nn.Module
     stages: nn.ModuleList
@@ -59,7 +59,7 @@ class Body:
 
 
 class Backbone(Protocol):
-    """A family of networks without attention, with the choices of one of them.
+    """A family of networks without attention; an instance fixes the choices of one of them.
 
     Attributes:
         axes: of the input.
@@ -89,12 +89,12 @@ class Backbone(Protocol):
         size: tuple[int, int],
         fitting: Fitting,
     ) -> Body:
-        """The network, with `blocks` and a width `narrowed` from the paper's, and what `fitting` puts into it."""
+        """Builds the network with `blocks`, the paper's widths `narrowed`, and the mechanisms of `fitting`."""
         ...
 
 
 class Attended(nn.Module):
-    """A block that may have a mechanism on its branch, behind its last norm or from its input."""
+    """A block that may have a mechanism on its branch: behind the last norm, or as a gate from the input."""
 
     def __init__(self, mechanism: nn.Module | None, place: str) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Attended(nn.Module):
             self.attention = mechanism
 
     def attended(self, x: Tensor, branch: Tensor) -> Tensor:
-        """The branch of input x with its attention."""
+        """Applies the mechanism to the branch of input x."""
         if self.place == "branch":
             attended: Tensor = self.attention(branch)
             return attended
@@ -111,11 +111,11 @@ class Attended(nn.Module):
 
 
 def kaiming(conv: Conv) -> Conv:
-    """The same convolution with He's initial weights, by what leaves it."""
+    """Initialises a convolution by He's rule over its outputs, and returns it."""
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return conv
 
 
 def convolution(channels: int, out: int, size: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A convolution without bias that keeps the size of its map, but for the stride."""
+    """A convolution without bias that keeps the size of its map, apart from the stride."""
     return kaiming(nn.Conv2d(channels, out, size, stride, padding=size // 2, groups=groups, bias=False))

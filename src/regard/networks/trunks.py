@@ -1,4 +1,4 @@
-"""The ResNets that several papers put their mechanisms into, by depth; a trunk of one paper alone stands with it."""
+"""The ResNets into which several papers put their mechanisms, by depth."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""ResNets for video: C2D, whose kernels see one frame, and I3D, some of whose kernels see three or five.
+"""ResNets for video: C2D, whose kernels cover one frame, and I3D, some of whose kernels cover three or five.
 
 Non-local Neural Networks. Wang, Girshick, Gupta, He. CVPR 2018, arXiv:1711.07971, Table 1 and Section 3.3.
 Official code: facebookresearch/video-nonlocal-net (Caffe2).
@@ -82,7 +82,7 @@ def _sees_time(site: Site) -> bool:
 
 
 class _Stem(nn.Sequential):
-    """7 × 7 over one or five frames, norm, ReLU and a pool without padding."""
+    """A 7 × 7 convolution over one or five frames, a norm, a ReLU and a pool without padding."""
 
     def __init__(self, channels: int, width: int, *, frames: int, stride: int) -> None:
         super().__init__(
@@ -94,14 +94,14 @@ class _Stem(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 5:  # torch would take four axes for a clip without a batch
-            raise ValueError(f"x={tuple(x.shape)}: a batch of clips B C T H W is needed")
+            raise ValueError(f"input of shape {tuple(x.shape)}: a batch of clips B C T H W is needed")
         for layer in self:
             x = layer(x)
         return x
 
 
 class _Pool(nn.Module):
-    """Maximum without padding; an axis shorter than its window is pooled whole."""
+    """Max pooling without padding; an axis shorter than its window is pooled whole."""
 
     def __init__(self, size: tuple[int, int, int], stride: tuple[int, int, int]) -> None:
         super().__init__()
@@ -113,7 +113,7 @@ class _Pool(nn.Module):
 
 
 class _Block(Attended):
-    """A bottleneck; its first convolution may see three frames."""
+    """A bottleneck whose first convolution may cover three frames."""
 
     def __init__(self, site: Site, frames: int, mechanism: nn.Module | None, place: str) -> None:
         super().__init__(mechanism, place)

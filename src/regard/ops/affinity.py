@@ -26,7 +26,7 @@ def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
 
 
 def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Tensor:
-    """softmax_k(scale · q·k) v through the fused attention of torch: memory linear in Q and K.
+    """softmax_k(scale · q·k) v through torch's fused attention, with memory linear in Q and K.
 
     On CPU the fused path is only taken for four dimensions, contiguous last dimensions and equal widths of queries and
     values; otherwise the Q × K matrix is formed silently. So the narrower side is padded with zeros, which change
@@ -53,7 +53,7 @@ def product_weights(q: Tensor, k: Tensor) -> Tensor:
 
 
 def product_attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """(q·k / K) v, in whichever order of the three factors costs less: linear in Q and K for large maps."""
+    """(q·k / K) v in the cheaper order of its factors, linear in Q and K for large maps."""
     queries, keys, width, out = q.shape[1], k.shape[1], q.shape[2], v.shape[2]
     if not exporting() and queries * keys * (width + out) < (queries + keys) * width * out:
         return product_weights(q, k) @ v
@@ -66,7 +66,7 @@ def sum_weights(a: Tensor, b: Tensor) -> Tensor:
 
 
 def sum_attend(a: Tensor, b: Tensor, v: Tensor) -> Tensor:
-    """Σ_k relu(a_q + b_k) v_k / K: `B Q`, `B K`, `B K E` -> `B Q E`; large maps by sorting, memory linear in Q and K.
+    """Σ_k relu(a_q + b_k) v_k / K: `B Q`, `B K`, `B K E` -> `B Q E`, for large maps in memory linear in Q and K.
 
     With b descending, the keys that query q attends to are a prefix, of length n_q = #{k : b_k > -a_q}. So
     y_q = (a_q V_n + W_n) / K, where V and W are running sums of v_k and of b_k v_k. They run in float64: long sums

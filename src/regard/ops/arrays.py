@@ -1,4 +1,4 @@
-"""From tensors to arrays."""
+"""Arrays of numpy from tensors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def as_array(values: Any) -> NDArray[Any]:
-    """The same numbers as an array; of tensors also on another device, in a graph, or in bfloat16, unknown to numpy."""
+    """Returns values as an array, also those of tensors in a graph, in bfloat16, or on another device."""
     if isinstance(values, Tensor):
         values = values.float() if values.dtype == torch.bfloat16 else values
         array: NDArray[Any] = values.numpy(force=True)

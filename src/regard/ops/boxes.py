@@ -1,4 +1,4 @@
-"""Boxes: as an array, and the best of them without near copies."""
+"""Boxes as arrays, and non-maximum suppression."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Array = NDArray[np.float64]
 
 
 def as_boxes(values: Any) -> Array:
-    """Boxes as float64, one a row.
+    """Returns boxes as float64, one in each row.
 
     Shapes: values `n 4`, or nothing at all -> `n 4`.
     Raises: ValueError for other shapes, values that are not finite, or a right or bottom end before the left or top.
@@ -24,7 +24,7 @@ def as_boxes(values: Any) -> Array:
     if boxes.ndim != 2 or boxes.shape[1] != 4:
         raise ValueError(f"boxes of shape {boxes.shape}: n rows of left, top, right, bottom are needed")
     if not np.isfinite(boxes).all() or (boxes[:, 2:] < boxes[:, :2]).any():
-        raise ValueError("a box goes from a smaller left, top to a larger right, bottom, in finite numbers")
+        raise ValueError("boxes: finite numbers are needed, left no larger than right and top no larger than bottom")
     return boxes
 
 
@@ -43,9 +43,11 @@ def suppressed(boxes: ArrayLike, scores: ArrayLike, *, overlap: float = 0.7, fir
     """
     b, s = as_boxes(boxes), np.asarray(as_array(scores), np.float64)
     if s.shape != b.shape[:1] or np.isnan(s).any():
-        raise ValueError(f"boxes {b.shape} and scores {s.shape}: n 4 and n numbers are needed")
-    if not 0 <= overlap <= 1 or first < 1:
-        raise ValueError(f"overlap={overlap!r}, first={first!r}: a share in 0..1 and at least 1 are needed")
+        raise ValueError(f"boxes of shape {b.shape}, scores of shape {s.shape}: n 4 and n numbers are needed")
+    if not 0 <= overlap <= 1:
+        raise ValueError(f"overlap={overlap!r}: a number from 0 to 1 is needed")
+    if first < 1:
+        raise ValueError(f"first={first!r}: at least 1 is needed")
     order = np.argsort(-s, kind="stable")
     area = (b[:, 2:] - b[:, :2]).prod(1)
     kept: list[int] = []

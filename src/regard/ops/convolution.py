@@ -1,4 +1,4 @@
-"""Convolutions as matrix products, where that is the faster way."""
+"""Convolutions as matrix products, where these are faster."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _CONVS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def convolved(conv: nn.Module, x: Tensor) -> Tensor:
-    """`conv(x)`; where its windows lie side by side, as those of 1×1 do, by a matrix product if a gradient is wanted.
+    """`conv(x)`, as a matrix product where its windows do not overlap and a gradient is wanted.
 
     On CPU the gradient of such a convolution first writes zeros over a whole map, or reorders one, which takes up to
     twice as long.
@@ -39,7 +39,7 @@ def _faster(conv: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Tensor) -> bool:
 
 
 def _windows(x: Tensor, size: tuple[int, ...], grid: list[int]) -> Tensor:
-    """`B C *lengths` -> `B (C *size) N`, without what the windows leave over."""
+    """`B C *lengths` -> `B (C *size) N`, without the remainder behind the last window."""
     if math.prod(size) == 1:
         return x.flatten(2)
     split = []

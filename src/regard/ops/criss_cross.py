@@ -1,4 +1,4 @@
-"""Attention along a position's own column and row: queries, keys `B H W D`, values `B H W E`, weights `B H W S`.
+"""Attention along a position's column and row: queries, keys `B H W D`, values `B H W E`, weights `B H W S`.
 
 S = H + W: the places of the column first, then those of the row. The position itself lies on both, and counts in the
 row alone. Channels stand last, so that a row is a matrix as it lies and a column is copied in whole runs.

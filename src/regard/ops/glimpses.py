@@ -24,14 +24,14 @@ def glimpse_sides(size: int, patches: int, scale: float) -> list[int]:
     for side in sides:
         if side // (side // size) != size:
             raise ValueError(
-                f"scale={scale!r} makes a patch of {side} pixels, which cannot be pooled evenly to "
-                f"glimpse_size={size}; a whole scale can"
+                f"scale={scale!r}: a whole number is needed, or another that makes every patch a multiple of "
+                f"glimpse_size={size}; one has {side} pixels"
             )
     return sides
 
 
 def glimpse(x: Tensor, at: Tensor, *, size: int, patches: int = 1, scale: float = 2, by_height: bool = False) -> Tensor:
-    """The patches around one place of each image, average-pooled to one size: `B C H W`, `B 2` -> `B k C g g`.
+    """The patches around one place of each image, pooled to one size: `B C H W`, `B 2` -> `B k C g g`.
 
     All images are read at once, and the largest patch alone: the others lie inside it.
 
@@ -62,7 +62,7 @@ def glimpse(x: Tensor, at: Tensor, *, size: int, patches: int = 1, scale: float 
 
 
 def edge_glimpse(x: Tensor, at: Tensor, *, size: tuple[int, int]) -> Tensor:
-    """One patch around one place of each image, read beyond the edge by repeating it: `B C H W`, `B 2` -> `B C h w`.
+    """One patch around one place of each image, padded with its edge: `B C H W`, `B 2` -> `B C h w`.
 
     Unlike in `glimpse` the place is the centre of the patch before its corner is rounded down.
     """

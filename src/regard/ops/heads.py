@@ -18,15 +18,20 @@ from regard.ops.tracing import exporting
 
 
 def check(x: Tensor, visible: Tensor | None) -> None:
-    """Raises: ValueError for an input that is no sequence, or a mask that is none."""
+    """Checks that an input is a sequence and that a mask is one.
+
+    Raises: ValueError otherwise.
+    """
     if x.ndim != 3:
         raise ValueError(f"input of shape {tuple(x.shape)}: a sequence B T C is needed")
     if visible is not None and not (visible.dtype is torch.bool or (visible.is_floating_point() and visible.ndim > 2)):
-        raise ValueError(f"a mask of {visible.dtype} {tuple(visible.shape)}: booleans, True where visible, are needed")
+        raise ValueError(
+            f"mask of {visible.dtype}, shape {tuple(visible.shape)}: booleans are needed, True where visible"
+        )
 
 
 def merged(q: Tensor, k: Tensor, visible: Tensor | None, causal: bool) -> Tensor | None:
-    """Both masks as one of four axes, each of them 1 where it does not matter but the last."""
+    """Both masks as one with four axes; an axis on which the mask does not depend has length 1, except the last."""
     if visible is not None and visible.ndim < 4:
         visible = visible[:, None, None] if visible.ndim == 2 else visible[:, None]
     if not causal:
@@ -38,7 +43,7 @@ def merged(q: Tensor, k: Tensor, visible: Tensor | None, causal: bool) -> Tensor
 
 
 def weights(q: Tensor, k: Tensor, *, scale: float, visible: Tensor | None = None, causal: bool = False) -> Tensor:
-    """softmax_k(scale · q·k) over the visible keys: `B h Q K`; a row without any is zero.
+    """softmax_k(scale · q·k) over the visible keys: `B h Q K`; rows without a visible key are zero.
 
     The logits are formed in float32 at least: in half precision they overflow long before the inputs do.
     """
@@ -66,7 +71,7 @@ def attend(
     dropout: float = 0.0,
     see: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor | None]:
-    """Σ_k a_k v_k, and the weights a where `see` asks for them, before their dropout.
+    """Σ_k a_k v_k, and the weights a, before dropout, if `see` asks for them.
 
     Without it through the fused attention of torch, memory linear in Q and K. On CPU that knows no dropout, and forms
     the matrix silently where keys and values differ in width: so the narrower side is padded with zeros, unless the

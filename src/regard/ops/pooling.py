@@ -1,9 +1,8 @@
-"""Pooling a map `B C H W` over all of its positions to `B C`, over bins of them to `B C h w`, and over its channels to
-`B 1 H W`.
+"""Pooling of a map `B C H W`: over positions to `B C`, over bins to `B C h w`, over channels to `B 1 H W`.
 
-Plain reductions rather than adaptive or windowed pooling: the same numbers, several times faster on CPU, and exportable
-with dynamic sizes. Reductions that square or exponentiate accumulate in float32 at
-least, so that half precision does not overflow.
+Plain reductions take the place of adaptive and windowed pooling: they give the same numbers, are several times faster
+on CPU, and can be exported with dynamic sizes. Reductions that square or exponentiate accumulate in float32 at least,
+so that half precision does not overflow.
 """
 
 from __future__ import annotations
@@ -23,8 +22,8 @@ SMALL = 512  # positions of a map below which the plain form is the fastest
 def average(x: Tensor) -> Tensor:
     """Mean over positions: `B C H W` -> `B C`.
 
-    As sum / N, because the gradient of `mean` writes out a whole map and that of `sum` none: half the time, forward and
-    backward together. The float16 sum of a large map leaves the type's range, so there it stays a mean.
+    It is computed as sum / N, because the gradient of `mean` writes out a whole map and that of `sum` none: this halves
+    the time of forward and backward. In float16 it stays a mean, since the sum of a large map leaves the type's range.
     """
     if x.dtype is torch.float16:
         return x.mean((2, 3))
@@ -32,7 +31,7 @@ def average(x: Tensor) -> Tensor:
 
 
 def maximum(x: Tensor) -> Tensor:
-    """Maximum over positions: `B C H W` -> `B C`; its gradient goes to the first of equal ones, as in max pooling."""
+    """Maximum over positions: `B C H W` -> `B C`; of equal values the first gets the gradient, as in max pooling."""
     if not (torch.is_grad_enabled() and x.requires_grad):
         return x.amax((2, 3))  # faster, but would share the gradient among equal ones
     if x.is_contiguous() or torch.compiler.is_compiling():
@@ -53,7 +52,7 @@ def log_sum_exp(x: Tensor) -> Tensor:
 
 
 def weighted(x: Tensor, m: Tensor) -> Tensor:
-    """Σ_n m_n x_n: `B C H W`, `B 1 HW` -> `B C`, in the order of factors that reads x as it lies."""
+    """Σ_n m_n x_n: `B C H W`, `B 1 HW` -> `B C`, in the order of factors that suits the layout of x."""
     positions = x.flatten(2)
     if x.is_contiguous():
         return torch.bmm(positions, m.mT)[:, :, 0]
@@ -61,7 +60,7 @@ def weighted(x: Tensor, m: Tensor) -> Tensor:
 
 
 def adaptive_average(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Mean over h × w bins that cover the map and overlap where it does not divide: `B C H W` -> `B C h w`.
+    """Mean over h × w bins that cover the map and overlap if they do not divide it: `B C H W` -> `B C h w`.
 
     The numbers of `F.adaptive_avg_pool2d`, which is slow on a map that lies in rows and cannot be exported with dynamic
     sizes. So there it is a matrix product: with one matrix of bins × positions where that is small, else along one axis
@@ -99,7 +98,7 @@ def pyramid_average(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
 
 
 def bin_weights(bins: int | Sequence[int], length: int, *, like: Tensor) -> Tensor:
-    """W with W p = adaptive average of p along one axis: `bins length`, rows sum to 1, in the type of `like`.
+    """The matrix `bins length` of an adaptive average along one axis, in the type of `like`; its rows sum to 1.
 
     Bin i of n reaches from ⌊i length / n⌋ up to ⌈(i + 1) length / n⌉. Several numbers of bins are one after the other.
     """
@@ -124,7 +123,7 @@ def _bin_weights(bins: int, length: int, like: Tensor) -> Tensor:
 
 
 def halved_maximum(x: Tensor, size: int) -> Tensor:
-    """Max pooling over size × size windows two apart: `B C H W` -> `B C ⌊H/2⌋ ⌊W/2⌋`; a side of length 1 stays.
+    """Max pooling over size × size with stride 2: `B C H W` -> `B C ⌊H/2⌋ ⌊W/2⌋`; a side of length 1 stays.
 
     Windows of 3 round up and reach over the end, as in Caffe; windows of 2 leave an odd last row out.
     """
@@ -163,14 +162,14 @@ def filtered(x: Tensor, filters: Tensor) -> Tensor:
 
 
 def channel_average(x: Tensor) -> Tensor:
-    """Mean over channels: `B C H W` -> `B 1 H W`; a sum for the same reasons as `average`."""
+    """Mean over channels: `B C H W` -> `B 1 H W`, as a sum for the same reasons as `average`."""
     if x.dtype is torch.float16:
         return x.mean(1, keepdim=True)
     return x.sum(1, keepdim=True) / x.shape[1]
 
 
 def channel_maximum(x: Tensor) -> Tensor:
-    """Maximum over channels: `B C H W` -> `B 1 H W`; its gradient goes to one of equal ones."""
+    """Maximum over channels: `B C H W` -> `B 1 H W`; one of equal values gets the gradient."""
     if not (torch.is_grad_enabled() and x.requires_grad):
         return x.amax(1, keepdim=True)
     return x.max(1, keepdim=True).values

@@ -1,4 +1,4 @@
-"""Sinusoids that say where a position is: a table `T C` for sequences, `C H W` for maps."""
+"""Sinusoidal positions: a table `T C` for sequences, `C H W` for maps."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 def sequence(x: Tensor, length: int, channels: int, *, halves: bool = False) -> Tensor:
-    """The table `length channels` in the dtype and on the device of `x`.
+    """The table `length channels`, in the dtype and on the device of `x`.
 
     Channel 2i has sin(t / 10000^(2i/C)) and channel 2i + 1 its cosine. `halves` has all sines before all cosines, at
     the frequencies 10000^(-i / (C/2 - 1)), and a last odd channel of zeros.
@@ -21,7 +21,7 @@ def sequence(x: Tensor, length: int, channels: int, *, halves: bool = False) -> 
 
 
 def grid(x: Tensor, height: int, width: int, channels: int, *, halves: bool = False) -> Tensor:
-    """The table `channels height width`: the first half of the channels counts rows, the second columns.
+    """The table `channels height width`: half of the channels encode rows, the other half columns.
 
     A channel that is left over, of an odd number, is zero.
     """
@@ -33,7 +33,7 @@ def grid(x: Tensor, height: int, width: int, channels: int, *, halves: bool = Fa
 
 
 def _sequence(length: int, channels: int, halves: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """In float64 where there is one: in float32 the angle of a far position has lost its last digits."""
+    """The table, computed in float64 if the device has it: in float32 the angle of a far position loses digits."""
     exact = torch.float32 if device.type == "mps" else torch.float64
     t = torch.arange(length, dtype=exact, device=device)[:, None]
     count = channels // 2 if halves else (channels + 1) // 2
@@ -47,6 +47,6 @@ def _sequence(length: int, channels: int, halves: bool, dtype: torch.dtype, devi
 
 @lru_cache(maxsize=16)
 def _table(length: int, channels: int, halves: bool, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """Kept, because making one takes longer than adding it; nobody may write into it."""
+    """The table from a cache, because to make one takes longer than to add it; it must not be written to."""
     with torch.inference_mode(False):
         return _sequence(length, channels, halves, dtype, device)

@@ -1,4 +1,4 @@
-"""Keeping what half precision cannot hold in float32."""
+"""Float32 for what half precision cannot hold."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from regard.ops.tracing import exporting
 
 
 def widened(x: Tensor) -> Tensor:
-    """x in float32, or in its own type where that is wider."""
+    """Returns x in float32, or in its own type if that is wider."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 def uncast(x: Tensor) -> AbstractContextManager[None]:
-    """Autocast off where x lies: nothing where it is off already, unless a graph for later use is being made.
+    """Turns autocast off on the device of x; does nothing if it is off and no graph is being exported.
 
     The meta device knows no autocast.
     """
@@ -28,7 +28,7 @@ def uncast(x: Tensor) -> AbstractContextManager[None]:
 
 
 def wide_linear(layer: nn.Linear, x: Tensor) -> Tensor:
-    """`layer(x)` in float32 at least, under autocast too: for sums that half precision cannot hold."""
+    """`layer(x)` in float32 at least, also under autocast, for sums that half precision cannot hold."""
     with uncast(x):
         if x.dtype == layer.weight.dtype and x.dtype.itemsize >= 4:
             return F.linear(x, layer.weight, layer.bias)
@@ -37,7 +37,7 @@ def wide_linear(layer: nn.Linear, x: Tensor) -> Tensor:
 
 
 def wide_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
-    """`norm(x)` of a float32 x, whatever the precision of the norm, under autocast too."""
+    """`norm(x)` of a float32 x, in any precision of the norm, also under autocast."""
     with uncast(x):
         if norm.training or norm.weight.dtype == x.dtype:
             y: Tensor = norm(x.to(norm.weight.dtype)).to(x.dtype)

@@ -1,4 +1,4 @@
-"""Several answers to one question, each of which is to be surer of the right one than the answer before.
+"""Ranking loss: each prediction is to be surer of the right class than the one before.
 
 Look Closer to See Better. Fu, Zheng, Mei. CVPR 2017, Section 3.3, Eq. 9.
 """
@@ -10,13 +10,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from regard.checks import one_of
 from regard.ops.precision import widened
 
 BY = ("probabilities", "logits")
 
 
 def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, by: str = "probabilities") -> Tensor:
-    """Σ_s max(0, p_s - p_{s+1} + m) for each image: `B K` of every answer, `B` -> `B`.
+    """Σ_s max(0, p_s - p_{s+1} + m) for each image: `B K` of every prediction, `B` -> `B`.
 
     Args:
         scores: logits, from the answer that is to be least sure to the one that is to be surest.
@@ -26,10 +27,9 @@ def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, b
 
     Raises: ValueError for another `by`, or fewer than two answers.
     """
-    if by not in BY:
-        raise ValueError(f"by={by!r}: {' or '.join(BY)} is needed")
+    one_of("by", by, BY)
     if len(scores) < 2:
-        raise ValueError(f"{len(scores)} answer: at least two are needed to rank one above another")
+        raise ValueError(f"scores: logits of at least 2 predictions are needed, not of {len(scores)}")
     wide = [widened(score).softmax(1) if by == "probabilities" else widened(score) for score in scores]
     right = torch.stack([score.gather(1, labels[:, None])[:, 0] for score in wide])  # [S, B]
     return (right[:-1] - right[1:] + margin).clamp_min(0).sum(0)

@@ -1,4 +1,4 @@
-"""Learning choices from a reward that cannot be differentiated.
+"""REINFORCE: gradients of choices from a reward that cannot be differentiated.
 
 Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning. Williams. Machine Learning
 8, 1992, doi:10.1007/BF00992696.
@@ -18,7 +18,7 @@ def log_normal(value: Tensor, mean: Tensor, std: float) -> Tensor:
 
 
 def reinforce(log_policy: Tensor, reward: Tensor, baseline: Tensor) -> Tensor:
-    """-Σ_t log π_t (R_t - b_t), the mean over the batch; its gradient reaches the policy alone.
+    """-Σ_t log π_t (R_t - b_t), averaged over the batch; only the policy gets a gradient.
 
     Shapes: log_policy, baseline `B T`; reward `B T` or `B 1` -> a number.
     """

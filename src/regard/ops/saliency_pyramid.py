@@ -1,4 +1,4 @@
-"""The steps of a saliency pyramid: halving, centre and surround, oriented contrast, and the operator N(·).
+"""Steps of a saliency pyramid: halving, centre and surround, oriented contrast, and the operator N(·).
 
 Smoothing keeps its mass at the borders: what falls outside of a map is left out, and the rest is divided by the part of
 the filter that did not. Maps are `B C H W`, of any type that is not narrower than float32.
@@ -22,7 +22,7 @@ GABOR = 9  # pixels along each side of an oriented filter
 
 
 def halved(x: Tensor, *, exact: bool = False) -> Tensor:
-    """Every second row and column of the smoothed map: `B C H W` -> `B C H//2 W//2`, where one side stays at 1.
+    """Every second row and column of the smoothed map: `B C H W` -> `B C H//2 W//2`; a side of 1 stays.
 
     Three rows or columns become one with weights 1, 2, 1, two become one with 1, 1. `exact` adds up in the order of the
     released code, so that float64 agrees to the last bit.
@@ -57,7 +57,7 @@ def _halved_in_order(x: Tensor) -> Tensor:
 
 
 def _convolved(x: Tensor, rows: list[float], columns: list[float]) -> Tensor:
-    """Along an axis with more than one tap only every second value is computed."""
+    """Convolves with rows and columns of taps; an axis with several taps keeps every second value only."""
     sizes = [(len(taps) // 2, 2 if len(taps) > 1 else 1, x.shape[2 + i]) for i, taps in enumerate((rows, columns))]
     counts = [length // step for _, step, length in sizes]
     padded = F.pad(x, (sizes[1][0], sizes[1][0], sizes[0][0], sizes[0][0]))
@@ -71,7 +71,7 @@ def _convolved(x: Tensor, rows: list[float], columns: list[float]) -> Tensor:
 
 
 def _shared(x: Tensor, length: int, axis: int) -> Tensor:
-    """Divides by the part of the filter that lies inside, along an axis that had `length` before it was halved."""
+    """Divides by the filter's mass inside the map, along an axis that had `length` before it was halved."""
     taps = [tap / sum(HALVING) for tap in HALVING]
     total = reduce(add, taps)
     parts = []
@@ -92,7 +92,7 @@ def _mean(x: Tensor, axis: int) -> Tensor:
 
 
 def _inside(length: int, like: Tensor) -> Tensor:
-    """For each row that `halved` leaves of `length`, the mass of the filter over the part of it that lies inside."""
+    """The inverse mass of the filter inside the map, for each row that `halved` leaves of `length`."""
     shares = [1.0] * max(1, length // 2)
     for i in (0, 1, length // 2 - 2, length // 2 - 1) if length > 3 else ():
         if i >= 0:
@@ -101,7 +101,7 @@ def _inside(length: int, like: Tensor) -> Tensor:
 
 
 def pyramid(x: Tensor, depth: int, *, exact: bool = False) -> list[Tensor]:
-    """x and what halving makes of it, at most `depth` maps; it ends where the shorter side is 1."""
+    """x and its repeated halvings, at most `depth` maps; the last one may have a side of 1."""
     levels = [x]
     while len(levels) < depth and min(levels[-1].shape[2:]) > 1:
         levels.append(halved(levels[-1], exact=exact))
@@ -109,18 +109,18 @@ def pyramid(x: Tensor, depth: int, *, exact: bool = False) -> list[Tensor]:
 
 
 def nearest(source: int, target: int) -> list[int]:
-    """For each of `target` positions the one of `source` that lies below its middle."""
+    """The position among `source` below the middle of each of `target` positions."""
     return [(2 * i + 1) * source // (2 * target) for i in range(target)]
 
 
 def resized(x: Tensor, size: tuple[int, int]) -> Tensor:
-    """Nearest neighbours: `B C H W` -> `B C *size`."""
+    """Nearest-neighbour interpolation: `B C H W` -> `B C *size`."""
     rows, columns = (torch.tensor(nearest(n, m), device=x.device) for n, m in zip(x.shape[2:], size, strict=True))
     return x[:, :, rows[:, None], columns]
 
 
 class Gabors(NamedTuple):
-    """Oriented filters, two for each angle, and what the released code multiplies cut-off responses by.
+    """Oriented filters, two for each angle, and the released code's factors for responses cut off at an edge.
 
     Attributes:
         taps: of each filter, rows of `GABOR` numbers.
@@ -170,13 +170,13 @@ def _total(rows: list[list[float]]) -> float:
 
 
 def _shares(total: float, rows: list[list[float]]) -> list[float]:
-    """The filter's sum over that of its first rows, one more than half of them and so on."""
+    """The filter's sum divided by that of its first rows, from one more than half of them on."""
     parts = [reduce(add, row) for row in zip(*(accumulate(column) for column in zip(*rows, strict=True)), strict=True)]
     return [total / part if part else 0.0 for part in parts[GABOR // 2 : -1]]
 
 
 def oriented(x: Tensor, filters: Gabors, size: tuple[int, int], *, exact: bool = False) -> Tensor:
-    """|phase 0| + |phase 90| of the filters' responses, only where `resized` to `size` would look at them.
+    """|phase 0| + |phase 90| of the filters' responses, only at the positions that `resized` to `size` reads.
 
     Args:
         x: intensity, one channel.
@@ -216,7 +216,7 @@ def oriented(x: Tensor, filters: Gabors, size: tuple[int, int], *, exact: bool =
 
 
 def attenuated(x: Tensor, border: int) -> Tensor:
-    """The map falling off linearly towards its edges, over `border` positions, or half the map."""
+    """The map, falling off linearly towards its edges over `border` positions or half the map."""
     border = min(border, x.shape[2] // 2, x.shape[3] // 2)
     if border < 1:
         return x
@@ -230,7 +230,7 @@ def attenuated(x: Tensor, border: int) -> Tensor:
 
 
 def spread(x: Tensor, low: float, high: float) -> Tensor:
-    """Each map from `low` at its minimum to `high` at its maximum; a constant one becomes their mean."""
+    """Each map scaled from `low` at its minimum to `high` at its maximum; a constant map becomes their mean."""
     flat = x.flatten(2)
     least, most = (end[..., None] for end in (_extreme(flat, largest=False), _extreme(flat, largest=True)))
     span = most - least
@@ -240,14 +240,14 @@ def spread(x: Tensor, low: float, high: float) -> Tensor:
 
 
 def _extreme(flat: Tensor, *, largest: bool) -> Tensor:
-    """The largest or smallest value of each map, its gradient to the first of equal ones: `B C N` -> `B C 1`."""
+    """The largest or smallest value of each map: `B C N` -> `B C 1`; of equal values the first gets the gradient."""
     if torch.is_grad_enabled() and flat.requires_grad:
         return (flat.max(-1, keepdim=True) if largest else flat.min(-1, keepdim=True)).values
     return flat.amax(-1, keepdim=True) if largest else flat.amin(-1, keepdim=True)
 
 
 def promoted_by_maxima(x: Tensor, high: float | None, *, others: bool = False) -> Tensor:
-    """Multiplies each map by (M - m)², M its maximum and m the mean of its local maxima, from a tenth of M up.
+    """Multiplies each map by (M - m)², M its maximum and m the mean of its local maxima of at least M / 10.
 
     A local maximum is no smaller than its four neighbours, and not on the edge of the map. With none or one, m is 0.
 

@@ -1,4 +1,4 @@
-"""Sampling a map at points of a grid, and the grids that transforms of the plane make.
+"""Sampling of a map at the points of a grid, and the grids of transforms of the plane.
 
 Coordinates are x before y and run from -1 to 1 over the map: between the centres of its outermost pixels with
 `align_corners`, between their outer edges without.
@@ -15,7 +15,7 @@ from regard.ops.tracing import exporting
 
 
 def coordinates(length: int, *, align_corners: bool, like: Tensor) -> Tensor:
-    """The coordinates of `length` pixels in a row, in float32 at least: half precision has fewer steps than pixels."""
+    """Coordinates of `length` pixels in a row, in float32 at least: half precision has fewer steps than pixels."""
     twice = 2 * torch.arange(length, device=like.device, dtype=torch.promote_types(like.dtype, torch.float32))
     if align_corners:
         last = twice[-1:]  # 2 (length - 1)
@@ -24,7 +24,7 @@ def coordinates(length: int, *, align_corners: bool, like: Tensor) -> Tensor:
 
 
 def plane(size: tuple[int, int], *, align_corners: bool, like: Tensor) -> Tensor:
-    """The coordinates of every pixel of an H × W map, row by row: `HW 2`."""
+    """Coordinates of every pixel of an H × W map, row by row: `HW 2`."""
     y, x = (coordinates(length, align_corners=align_corners, like=like) for length in size)
     return torch.stack([x.expand(size[0], -1), y[:, None].expand(-1, size[1])], -1).flatten(0, 1)
 
@@ -45,7 +45,7 @@ def affine_grid(theta: Tensor, size: tuple[int, int], *, align_corners: bool) ->
 
 
 def sample(x: Tensor, grid: Tensor, *, mode: str = "bilinear", padding: str = "zeros", align_corners: bool) -> Tensor:
-    """x at the points of a grid, in float32 at least and in the type of x: `B C H W`, `B h w 2` -> `B C h w`."""
+    """x at the points of a grid, computed in float32 at least: `B C H W`, `B h w 2` -> `B C h w`."""
     wide = widened(x)
     with uncast(x):
         sampled = F.grid_sample(wide, grid.to(wide.dtype), mode, padding, align_corners)
@@ -53,7 +53,7 @@ def sample(x: Tensor, grid: Tensor, *, mode: str = "bilinear", padding: str = "z
 
 
 def spline_weights(points: int, at: Tensor, inverse: Tensor) -> Tensor:
-    """How much each control point of a thin-plate spline counts at every point: `N 2`, `K+3 K` -> `N K`.
+    """Weight of each control point of a thin-plate spline at every point: `N 2`, `K+3 K` -> `N K`.
 
     Args:
         points: control points along each side; K is their square.
@@ -71,7 +71,7 @@ def control_points(points: int, *, like: Tensor) -> Tensor:
 
 
 def spline_inverse(points: int) -> list[list[float]]:
-    """The columns of the inverse of a thin-plate spline's system that meet the control points: K + 3 rows of K numbers.
+    """The first K columns of the inverse of a thin-plate spline's system, as K + 3 rows of K numbers.
 
     The system is [[U, P], [Pᵀ, 0]] with U_kl = r² log r², r the distance of control points k and l, and P = (1, x, y).
     It depends on nothing that is learned or given, so it is solved once.

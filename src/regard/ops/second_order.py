@@ -1,4 +1,4 @@
-"""Covariances `B D D` of features `B D N`, and their square roots; always in float32 at least.
+"""Covariances `B D D` of features `B D N`, and their square roots, in float32 at least.
 
 Squares leave the range of half precision long before the features do.
 """
@@ -12,7 +12,7 @@ from regard.ops.precision import uncast, widened
 
 
 def covariance(x: Tensor) -> Tensor:
-    """1/N Σ_n (x_n - μ)(x_n - μ)ᵀ: `B D N` -> `B D D`, from D × D products alone."""
+    """1/N Σ_n (x_n - μ)(x_n - μ)ᵀ: `B D N` -> `B D D`."""
     with uncast(x):
         x = widened(x)
         x = x - x.sum(2, keepdim=True) / x.shape[2]

@@ -1,4 +1,4 @@
-"""What a function has to know about how it is being run."""
+"""The way in which a function is being run: eagerly, compiled or exported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import torch
 
 
 def exporting() -> bool:
-    """Whether a graph for every size is being made, which cannot choose its form by size.
+    """Whether a graph for every size is being made, whose form must not depend on sizes.
 
     Before torch 2.7 this also holds for compiled graphs, which could.
     """

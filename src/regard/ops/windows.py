@@ -1,4 +1,4 @@
-"""Windows of an image: all of a grid, and sums over each of them from an integral image."""
+"""Windows of an image: a grid of them, and sums over each from an integral image."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional as F
 def sliding(
     height: int, width: int, *, sides: tuple[float, ...], ratios: tuple[float, ...], stride: float
 ) -> list[tuple[int, int, int, int]]:
-    """Windows of every side and ratio that fit, each once, and the whole image.
+    """All windows of every side and ratio that fit, each once, and the whole image.
 
     Args:
         height, width: of the image.
@@ -53,7 +53,7 @@ def sums(maps: Tensor, boxes: Tensor) -> Tensor:
 
 
 def grown(boxes: Tensor, share: float, height: int, width: int) -> Tensor:
-    """Boxes larger (or, for a negative share, smaller) by a share of their size on every side, cut to the image.
+    """Boxes grown, or shrunk by a negative share, by a share of their size on every side, and cut to the image.
 
     Shapes: boxes `N 4` -> `N 4`.
     """

@@ -1,4 +1,4 @@
-"""Which positions of a saliency map are attended, one after the other: a network of neurons, or repeated maxima.
+"""Scanpaths over a saliency map: from a network of neurons, or from repeated maxima.
 
 The network (Koch and Ullman 1985; Itti, Koch, Niebur 1998) is two sheets of leaky integrate-and-fire neurons over the
 map. The first is charged by the saliency and does not fire; the second is charged by the first. The first neuron of
@@ -24,7 +24,7 @@ BLOCK = 32  # steps between two looks at the threshold
 
 
 class Fixations(NamedTuple):
-    """Where the winners lie on the map, and when they win.
+    """The places and times of the winners.
 
     Attributes:
         cells: row and column: int64 `B T 2`.
@@ -35,13 +35,13 @@ class Fixations(NamedTuple):
     times: Tensor
 
     def points(self, size: tuple[int, int]) -> Tensor:
-        """The middles of the cells as (x, y) in [-1, 1] over a map of `size`: `B T 2`."""
+        """Middles of the cells as (x, y) in [-1, 1] over a map of `size`: `B T 2`."""
         lengths = torch.tensor(size, device=self.cells.device)
         return ((2 * self.cells + 1) / lengths - 1).flip(-1)
 
 
 def compete(saliency: Tensor, *, fixations: int, deviation: float, patience: float = 5.0) -> Fixations:
-    """Runs the network until every map has had its `fixations`.
+    """Runs the network of neurons until every map has its `fixations`.
 
     Args:
         saliency: non-negative maps.
@@ -55,7 +55,7 @@ def compete(saliency: Tensor, *, fixations: int, deviation: float, patience: flo
 
 
 class _Network:
-    """The neurons, position by position down each column, which decides between two that fire in the same step.
+    """The neurons, column by column: this order decides between two that fire in the same step.
 
     The second sheet's voltages are kept as a fifth, so that one step towards the first sheet's is a plain average.
     """
@@ -104,7 +104,7 @@ class _Network:
         return Fixations(cells, self.charge.new_tensor(times).view(batch, fixations))
 
     def _advance(self, steps: int) -> list[tuple[int, int]]:
-        """At most so many steps, up to the first in which neurons fire; the maps in which one does, and the first."""
+        """Runs for `steps`, or until a neuron fires; returns each map in which one fires, and the first such neuron."""
         rate = STEP / SALIENCY_CAPACITY
         decay = RECOVERY ** torch.arange(steps, dtype=torch.float64, device=self.charge.device)
         keep = torch.addcmul(
@@ -135,7 +135,7 @@ class _Network:
         return [(b, int(spikes[b].byte().argmax())) for b in spikes.any(1).nonzero()[:, 0].tolist()]
 
     def _interneurons(self) -> None:
-        """One step of each interneuron. Whether it takes one or two to fire is a matter of rounding in `time`."""
+        """Advances the interneurons by one step. Rounding in `time` decides whether one takes one or two to fire."""
         rate = (self.time - self.before) / CAPACITY
         for b, voltage in enumerate(self.voltage):
             self.fired[b] = False
@@ -146,7 +146,7 @@ class _Network:
                 self.excited[b] = not self.fired[b]
 
     def _inhibit(self, b: int, winner: int) -> None:
-        """Inhibition of return: a Gaussian around the winner, less a ten-thousandth of one four times as wide."""
+        """Inhibition of return: a Gaussian around the winner, minus a ten-thousandth of one four times as wide."""
         column, row = divmod(winner, self.height)
         rows = torch.arange(self.height, dtype=torch.float64, device=self.charge.device) - row
         columns = torch.arange(self.width, dtype=torch.float64, device=self.charge.device) - column
@@ -155,7 +155,7 @@ class _Network:
 
 
 def repeated_maxima(saliency: Tensor, *, fixations: int, radius: float) -> Tensor:
-    """The maximum, then that of what lies farther than `radius` from it, and so on: row and column, `B T 2`.
+    """The maximum, then the maximum farther than `radius` from it, and so on: row and column, `B T 2`.
 
     Where nothing is left, the last stays. Of equal maxima the first in reading order is taken.
 

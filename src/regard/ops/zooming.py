@@ -1,4 +1,4 @@
-"""Squares of an image: a soft mask of one, its pixels, and what it looks like enlarged.
+"""Square crops of an image: their soft mask, their pixels, and their enlargement.
 
 Look Closer to See Better. Fu, Zheng, Mei. CVPR 2017, Section 3.2 and 3.3. A square is (x, y, l): its centre and half
 its side, in pixels, of which the first has its centre at 0.
@@ -17,7 +17,7 @@ from regard.ops.tracing import exporting
 
 
 def inside(at: Tensor, extent: Tensor, *, least: float) -> Tensor:
-    """The squares moved into the image, and made as large as they have to be: `B 3` -> `B 3`.
+    """The squares moved into the image and enlarged to the smallest size allowed: `B 3` -> `B 3`.
 
     Args:
         at: x, y, l.
@@ -30,7 +30,7 @@ def inside(at: Tensor, extent: Tensor, *, least: float) -> Tensor:
 
 
 def extent_of(x: Tensor) -> Tensor:
-    """Width and height of an image, in float32 at least; as a tensor, so that a program can be exported for any."""
+    """Width and height of an image, as a tensor in float32 at least, so that a program can be exported for any size."""
     ends = [torch.arange(x.shape[axis], device=x.device)[-1:] for axis in (3, 2)]
     return torch.cat(ends).to(widened(x[:0]).dtype) + 1
 
@@ -44,7 +44,7 @@ def pixels(at: Tensor, extent: Tensor) -> Tensor:
 
 
 def edges(at: Tensor) -> Tensor:
-    """Left, top, right and bottom of the squares, where they are exactly: `B 3` -> `B 4`."""
+    """Exact left, top, right and bottom of the squares: `B 3` -> `B 4`."""
     return torch.cat((at[:, :2] - at[:, 2:], at[:, :2] + at[:, 2:]), 1)
 
 
@@ -64,7 +64,7 @@ def mask(box: Tensor, size: tuple[int, int], *, k: float) -> Tensor:
 
 
 def enlarged(x: Tensor, box: Tensor, size: int | tuple[int, int], *, align_corners: bool) -> Tensor:
-    """The pixels of a box, resized with bilinear interpolation: `B C H W`, `B 4` -> `B C h w`, of `size`.
+    """The pixels of a box, resized bilinearly to `size`: `B C H W`, `B 4` -> `B C h w`.
 
     Args:
         x: the image.
@@ -89,7 +89,7 @@ def enlarged(x: Tensor, box: Tensor, size: int | tuple[int, int], *, align_corne
 def zoom(
     x: Tensor, at: Tensor, size: int, *, least: float, k: float, align_corners: bool, gradient: str
 ) -> tuple[Tensor, Tensor]:
-    """What is in a square, enlarged, and the box of it: `B C H W`, `B 3` -> `B C size size`, `B 4`.
+    """The content of a square, enlarged, and its box: `B C H W`, `B 3` -> `B C size size`, `B 4`.
 
     Args:
         x: the image.
@@ -112,7 +112,7 @@ def zoom(
 
 
 class Rule(torch.autograd.Function):
-    """Section 3.3: a square moves towards the side on which what was seen in it matters more to the loss.
+    """Section 3.3: a square moves towards the side whose content matters more to the loss.
 
     n = -Σ_c (∂L/∂crop)² is summed over the last third less the first, of columns for x and of rows for y; and over the
     border of a third's width less the middle for l. This stands for the derivative, and is none.

@@ -1,4 +1,4 @@
-"""The door for authors' checkpoints: published constructor arguments and parameter names -> ours.
+"""Authors' checkpoints, loaded under our names: published constructor arguments and parameter names -> ours.
 
     module = regard.published.rebuild("se/moskomule.senet.pytorch/SELayer", {"channel": 64}, state_dict)
 
@@ -38,12 +38,12 @@ def _all() -> tuple[Reference, ...]:
 
 
 def references(entry: str | None = None) -> tuple[Reference, ...]:
-    """Every published module that can be rebuilt, or those of one catalogue entry."""
+    """Returns every published module that can be rebuilt, or those of one catalogue entry."""
     return tuple(reference for reference in _all() if entry is None or reference.entry == entry)
 
 
 def get(name: str) -> Reference:
-    """The reference called `name`.
+    """Returns the reference called `name`.
 
     Raises:
         LookupError: it is not known; the message names the nearest.
@@ -57,7 +57,7 @@ def get(name: str) -> Reference:
 
 
 def rebuild(reference: str, args: Mapping[str, Any], state: Mapping[str, Tensor]) -> nn.Module:
-    """Our module with an authors' checkpoint in it: same inputs, same outputs, trainable, in eval mode.
+    """Builds our module with an authors' checkpoint: equal inputs and outputs, trainable, in eval mode.
 
     Args:
         reference: `mechanism/owner.repository/Class`, see `references()`.
@@ -93,7 +93,7 @@ def rebuild(reference: str, args: Mapping[str, Any], state: Mapping[str, Tensor]
 
 
 def _drop_absent_biases(module: nn.Module, names: Mapping[str, str], state: Mapping[str, Tensor]) -> None:
-    """A convolution published without the bias that a following norm makes redundant loses ours too."""
+    """Removes our bias from a convolution that is published without one, before a norm that makes it redundant."""
     modules = dict(module.named_modules())
     for ours, theirs in names.items():
         part = modules.get(ours)  # None for a parameter that belongs to no layer
@@ -119,7 +119,7 @@ def _renamed(
             tensor = state[theirs]
             if [n for n in tensor.shape if n != 1] != [n for n in blank.shape if n != 1]:
                 raise ValueError(
-                    f"{reference}: {theirs} has shape {tuple(tensor.shape)}, the arguments make it {tuple(blank.shape)}"
+                    f"{reference}: {theirs} has shape {tuple(tensor.shape)}; these arguments need {tuple(blank.shape)}"
                 )
             found[key] = tensor.detach().reshape(blank.shape)
             used.add(theirs)
@@ -134,7 +134,7 @@ def _renamed(
 
 
 def load(path: str | Path, *, prefix: str = "") -> dict[str, Tensor]:
-    """A state_dict from a `.safetensors` file, or from a `.pth`, `.pt` or `.bin` file without running any code in it.
+    """Reads a state_dict from a `.safetensors`, `.pth`, `.pt` or `.bin` file without running any code in it.
 
     Args:
         path: the file.
@@ -160,7 +160,7 @@ def load(path: str | Path, *, prefix: str = "") -> dict[str, Tensor]:
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
             loaded = loaded[wrapper]
     if not isinstance(loaded, dict) or not any(isinstance(value, Tensor) for value in loaded.values()):
-        raise ValueError(f"{path} holds no state_dict")
+        raise ValueError(f"{path} contains no state_dict")
     tensors = {key.removeprefix("module."): value for key, value in loaded.items() if isinstance(value, Tensor)}
     kept = {key.removeprefix(prefix): value for key, value in tensors.items() if key.startswith(prefix)}
     if not kept:
@@ -171,7 +171,7 @@ def load(path: str | Path, *, prefix: str = "") -> dict[str, Tensor]:
 def convert(
     source: str | Path, target: str | Path, *, reference: str, args: Mapping[str, Any], prefix: str = ""
 ) -> nn.Module:
-    """Rewrites an authors' checkpoint under our names, as safetensors with the entry and its facts in the metadata.
+    """Writes an authors' checkpoint under our names, as safetensors with the entry and its facts as metadata.
 
     Raises:
         FileExistsError: `target` exists; nothing is overwritten.

@@ -1,11 +1,6 @@
-"""Maps to pictures. Knows axes, knows no mechanism.
+"""Pictures of attention maps, drawn by their axes alone, whatever the mechanism.
 
-    with regard.watch(model) as maps:
-        model(images)
-    for picture in draw(maps, images[0]):
-        picture.image.save(...)
-
-What is drawn follows from the axes that the label declares and the grids that the mechanism showed:
+The axes that the label declares, and the grids that the mechanism showed, decide what is drawn:
 
     B 1 H W, B S H W, B h H W    heat maps over the image, one a scale or head; of other letters, such as channels, the
                                  mean and the strongest
@@ -39,7 +34,7 @@ STRONGEST = 3  # channels drawn beside their mean
 
 @dataclass(frozen=True)
 class Picture:
-    """One drawn map: `name`, the map's key and which part of it; the picture; a line of facts."""
+    """A drawn map: its name, the picture, and a line of facts as its caption."""
 
     name: str
     image: Image.Image
@@ -51,7 +46,7 @@ class Picture:
 
 
 def spatial(maps: Maps, key: str) -> Tensor | None:
-    """One heat map a sample, from any map that has a place.
+    """Returns one heat map for each sample, from any map that has a place.
 
     Heads, scales, channels, steps, queries and repeated looks are averaged: for `B Q K` that is the attention each
     position receives. Row and column maps (`B C H 1`) keep their one axis.
@@ -81,29 +76,34 @@ def draw(
     *,
     queries: Sequence[tuple[float, float]] | None = None,
 ) -> list[Picture]:
-    """Pictures of everything that was seen.
+    """Draws every map that `watch` recorded, over the image.
+
+        with regard.watch(model) as maps:
+            model(images)
+        for number, picture in enumerate(regard.draw(maps, images[0])):
+            picture.image.save(f"{number}.png")
 
     Args:
-        maps: what `watch` gave.
-        image: one image as the model saw all of it: a Pillow image, a float tensor `C H W` in [0, 1], or a uint8 array
+        maps: the maps of `watch`.
+        image: the whole image that the model saw: a Pillow image, a float tensor `C H W` in [0, 1], or a uint8 array
             `H W 3`.
-        sample: which of the batch the image is.
-        queries: for maps from queries to positions, the (x, y) to look from, in [0, 1] from the top left corner; by
-            default the centre and the strongest (the query with the largest single weight).
+        sample: index of the image in the batch.
+        queries: for maps from queries to positions, the places (x, y) of the queries to draw, in [0, 1] from the top
+            left corner; None draws the centre and the strongest, which is the query with the largest single weight.
 
     Raises: ValueError if a map's axes are unknown or cannot be drawn, or a query lies outside the image; IndexError if
         the batch has no such sample.
     """
     for x, y in queries or ():
         if not (0 <= x <= 1 and 0 <= y <= 1):
-            raise ValueError(f"a query is (x, y) in [0, 1]; got {(x, y)}")
+            raise ValueError(f"queries: pairs (x, y) in [0, 1] are needed, not {(x, y)}")
     stage = staged(image, SIDE)
     pictures: list[Picture] = []
     for key, looks in maps.items():
         for number, look in enumerate(looks, 1):
             letters = _letters(maps, key, look)
             if not -len(look) <= sample < len(look):
-                raise IndexError(f"{key}: no sample {sample} in a batch of {len(look)}")
+                raise IndexError(f"sample={sample}: {key} has a batch of {len(look)}")
             one = look[sample].unsqueeze(0)
             name = key if len(looks) == 1 else f"{key}, look {number} of {len(looks)}"
             pictures += _pictures(name, one, letters, maps.grids.get(key, {}), stage, queries)
@@ -115,16 +115,18 @@ def _counted(number: int, one: str, several: str) -> str:
 
 
 def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
-    """The map's axes, one letter or number each, checked against the map."""
+    """The map's axes, one letter or number each, checked against its shape."""
     axes = maps.axes.get(key, "")
     if not axes:
-        raise ValueError(f"{key}: no axes are declared for this map; declare them, as in maps = {{'gate': 'B C 1 1'}}")
+        raise ValueError(
+            f"{key}: its module declares no axes of this map; declare them, as in maps = {{'gate': 'B C 1 1'}}"
+        )
     # Of a multiple or a quotient, as 2H or H/2, only the letter matters here.
     letters = tuple(part if part.isdigit() else part.strip("0123456789/") for part in axes.split())
     placed = [letter for letter in letters if letter in ("B", "H", "W")]
     if letters[0] != "B" or len(set(placed)) < len(placed) or not all(len(x) == 1 or x.isdigit() for x in letters):
         raise ValueError(
-            f"{key}: cannot draw axes {axes!r}; B comes first, H and W at most once, then letters, numbers"
+            f"{key}: axes {axes!r} cannot be drawn; B first, H and W at most once, and letters and numbers are"
         )
     if look.dim() != len(letters) or any(
         letter.isdigit() and int(letter) != size for letter, size in zip(letters, look.shape, strict=True)
@@ -214,7 +216,7 @@ def _queries(
     stage: Image.Image,
     queries: Sequence[tuple[float, float]] | None,
 ) -> list[Picture]:
-    """Received attention, a panel a head, and the attention of single queries, mean over heads."""
+    """Pictures of the attention received, one for each head, and of that of single queries, averaged over heads."""
     heads = values.flatten(0, len(rest) - 2) if len(rest) > 1 else values[None]  # [h, Q, H, W]
     received = heads.mean(1)
     pictures = [_over(f"{name}, received", stage, received.mean(0))]
@@ -241,7 +243,7 @@ def _queries(
 
 
 def _without_place(name: str, look: Tensor, letters: tuple[str, ...]) -> Picture:
-    """Bars, a matrix, or a matrix for each of the first axes."""
+    """Bars, one matrix, or a matrix for each of the first axes."""
     values = look[0].float() if look.dtype != torch.float64 else look[0]
     axes = [(letter, size) for letter, size in zip(letters[1:], values.shape, strict=True) if letter != "1"]
     if sum(size > 1 for _, size in axes) <= 1 and len(axes) < 2:

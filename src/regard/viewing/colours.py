@@ -1,4 +1,4 @@
-"""One perceptual colour scale, from dark violet over red to pale yellow.
+"""A perceptual colour scale, from dark violet over red to pale yellow.
 
 The path is drawn in OKLab (Ottosson 2020, "A perceptual color space for image processing"), clipped to what a screen
 can show, and walked in equal steps: equal differences of attention look equally different, lightness only rises, so the

@@ -1,4 +1,4 @@
-"""Numbers to pixels: heat maps, overlays, bars, marks, tiles. Knows no axes; `draw` does."""
+"""Pictures from numbers: heat maps, overlays, bars, marks, tiles; `draw` chooses among them by a map's axes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ WHITE, BLACK = (255, 255, 255), (0, 0, 0)
 
 
 def picture_of(image: Image.Image | Tensor | np.ndarray) -> Image.Image:
-    """An RGB picture of an image given as picture, float `C H W` in [0, 1], or uint8 `H W 3`.
+    """Returns an image given as picture, float `C H W` in [0, 1] or uint8 `H W 3` as an RGB picture.
 
     Raises: ValueError for anything else.
     """
@@ -29,14 +29,15 @@ def picture_of(image: Image.Image | Tensor | np.ndarray) -> Image.Image:
         return Image.fromarray((255 * pixels).round().byte().numpy())
     if isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3:
         return Image.fromarray(image)
+    given = f"{type(image).__name__} {tuple(getattr(image, 'shape', ()))} {getattr(image, 'dtype', '')}".rstrip()
     raise ValueError(
-        "image is a Pillow image, a float tensor C H W in [0, 1] with 1 or 3 channels, or a uint8 array H W 3; got "
-        f"{type(image).__name__} {tuple(getattr(image, 'shape', ()))} {getattr(image, 'dtype', '')}".rstrip()
+        f"image={given}: a Pillow image, a float tensor C H W in [0, 1] with 1 or 3 channels, or a uint8 array H W 3 "
+        "is needed"
     )
 
 
 def staged(image: Image.Image | Tensor | np.ndarray, side: int) -> Image.Image:
-    """The picture with its longer side brought to `side` pixels."""
+    """Returns the picture with its longer side resized to `side` pixels."""
     picture = picture_of(image)
     factor = side / max(picture.size)
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
@@ -44,7 +45,7 @@ def staged(image: Image.Image | Tensor | np.ndarray, side: int) -> Image.Image:
 
 
 def heat(map: Tensor, *, low: float | None = None, high: float | None = None) -> Image.Image:
-    """A map in colours, one pixel a value.
+    """A map in colours, one pixel for each value.
 
     Args:
         map: the values.
@@ -55,10 +56,10 @@ def heat(map: Tensor, *, low: float | None = None, high: float | None = None) ->
     Raises: ValueError for another shape or values that are not finite.
     """
     if map.dim() != 2 or not map.numel():
-        raise ValueError(f"a heat map is h w; got shape {tuple(map.shape)}")
+        raise ValueError(f"map of shape {tuple(map.shape)}: h w is needed")
     values = map.detach().cpu().double()
     if not values.isfinite().all():
-        raise ValueError("the map holds values that are not finite")
+        raise ValueError("map: finite values are needed")
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
     level = (values - low) / (high - low) if high > low else torch.full_like(values, 0.5)
@@ -66,7 +67,7 @@ def heat(map: Tensor, *, low: float | None = None, high: float | None = None) ->
 
 
 def overlay(image: Image.Image | Tensor | np.ndarray, map: Tensor, alpha: float = 0.6) -> Image.Image:
-    """A map over the image it belongs to, at the image's size.
+    """A map over its image, at the image's size.
 
     The map is interpolated bilinearly. The image below it loses its colours, so that colour means attention only.
 
@@ -79,10 +80,10 @@ def overlay(image: Image.Image | Tensor | np.ndarray, map: Tensor, alpha: float 
     Raises: ValueError as `heat`, and for an alpha outside [0, 1].
     """
     if not 0 <= alpha <= 1:
-        raise ValueError(f"alpha is an opacity in [0, 1]; got {alpha}")
+        raise ValueError(f"alpha={alpha!r}: a number from 0 to 1 is needed")
     picture = picture_of(image)
     if map.dim() != 2 or not map.numel():
-        raise ValueError(f"a heat map is h w; got shape {tuple(map.shape)}")
+        raise ValueError(f"map of shape {tuple(map.shape)}: h w is needed")
     if alpha == 0:
         return picture
     values = map.detach().cpu().double()
@@ -106,10 +107,10 @@ def bars(values: Tensor, *, most: int = 20, width: int = 320) -> Image.Image:
     Raises: ValueError for another shape or values that are not finite.
     """
     if values.dim() != 1 or not values.numel():
-        raise ValueError(f"bars are drawn from C values; got shape {tuple(values.shape)}")
+        raise ValueError(f"values of shape {tuple(values.shape)}: at least one value, in a row, is needed")
     values = values.detach().cpu().double()
     if not values.isfinite().all():
-        raise ValueError("the values are not all finite")
+        raise ValueError("values: finite numbers are needed")
     order = values.argsort(descending=True, stable=True).tolist()
     rows: list[int | None] = [*order]
     if len(order) > most:
@@ -182,7 +183,7 @@ def boxes(picture: Image.Image, corners: Tensor) -> Image.Image:
 
 
 def lattice(picture: Image.Image, points: Tensor, *, most: int = 12) -> Image.Image:
-    """The picture with the lattice of points that a warp samples, at most `most` lines a side.
+    """The picture with the lattice of points that a warp samples, at most `most` lines each way.
 
     Shapes: points `h w 2`, (x, y) in [-1, 1], x to the right and y down, edge to edge.
     """
@@ -198,7 +199,7 @@ def lattice(picture: Image.Image, points: Tensor, *, most: int = 12) -> Image.Im
 
 
 def _step_colour(number: int, count: int) -> tuple[int, ...]:
-    """From the middle of the scale for the first step to its light end for the last."""
+    """A colour from the middle of the scale for the first step to its light end for the last."""
     return tuple(int(part) for part in scale()[110 + round(145 * number / count)])
 
 

@@ -1,4 +1,4 @@
-"""A contact sheet: one photograph and everything that was seen in it."""
+"""A contact sheet: one photograph with the pictures of its maps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MARGIN, GAP, CAPTION = 28, 20, 58
 
 
 def sheet(pictures: Sequence[Picture], title: str, photograph: Image.Image | None = None) -> Image.Image:
-    """One picture of all pictures, with captions.
+    """Returns one picture that shows all pictures with their captions.
 
     Args:
         pictures: what `draw` gave.
@@ -28,7 +28,7 @@ def sheet(pictures: Sequence[Picture], title: str, photograph: Image.Image | Non
         facts = f"{photograph.width} x {photograph.height} pixels"
         shown.insert(0, Picture("photograph", staged(photograph, SIDE), facts))
     if not shown:
-        raise ValueError("a sheet needs at least one picture")
+        raise ValueError("pictures: at least one, or a photograph, is needed")
     columns = min(4, len(shown))
     lines = [shown[start : start + columns] for start in range(0, len(shown), columns)]
     heights = [max(picture.image.height for picture in line) + CAPTION for line in lines]
@@ -51,7 +51,7 @@ def sheet(pictures: Sequence[Picture], title: str, photograph: Image.Image | Non
 
 
 def _wrapped(text: str) -> list[str]:
-    """At most two lines, broken before a comma's space or a slash where the first would not fit."""
+    """At most two lines, broken after a comma, space or slash if the text does not fit in one."""
     if _length(text, 12) <= SIDE:
         return [text]
     breaks = [i + 1 for i, letter in enumerate(text) if letter in ", /" and _length(text[: i + 1], 12) <= SIDE]
@@ -60,7 +60,7 @@ def _wrapped(text: str) -> list[str]:
 
 
 def _fitted(text: str, width: int, size: int) -> str:
-    """The text, its middle left out where it is too wide."""
+    """The text, with its middle left out if it is too wide."""
     kept = len(text)
     short = text
     while _length(short, size) > width and kept > 4:

@@ -56,5 +56,5 @@ def test_every_pass_is_shown_and_hides_the_position_in_its_column() -> None:
 
 
 def test_the_head_says_that_the_attention_is_too_narrow() -> None:
-    with pytest.raises(ValueError, match=r"hidden=5 of channels=20: .* at least 8"):
+    with pytest.raises(ValueError, match=r"hidden=5, from channels=20: at least 8"):
         regard.create("ccnet", 20, classes=3)

@@ -57,10 +57,10 @@ def test_the_heads_widths() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("pam", {"channels": 6}, "reduction=8 leaves no hidden channel of channels=6"),
-        ("cam", {"channels": 6, "energy": "paper"}, "energy='paper': one of dissimilar, similar"),
-        ("danet", {"channels": 8, "classes": 2}, "width=2 leaves no hidden channel"),
-        ("danet", {"channels": 3, "classes": 2}, "channels=3 leave no width"),
+        ("pam", {"channels": 6}, "reduction=8: at most channels=6"),
+        ("cam", {"channels": 6, "energy": "paper"}, "energy='paper': 'dissimilar' or 'similar'"),
+        ("danet", {"channels": 8, "classes": 2}, "width=2: at least 8"),
+        ("danet", {"channels": 3, "classes": 2}, "channels=3: at least 4"),
         ("danet", {"channels": 64, "classes": 0}, "classes=0"),
     ],
 )

@@ -61,5 +61,5 @@ def test_says_what_does_not_fit() -> None:
         regard.create("siau", channels=6, parts=1)
     with pytest.raises(ValueError, match="dims=1: 2 or 3"):
         regard.create("iau", channels=6, dims=1)
-    with pytest.raises(ValueError, match="dims=3 takes 5 axes"):
+    with pytest.raises(ValueError, match="5 axes are needed for dims=3"):
         regard.create("iau", channels=6, dims=3)(torch.randn(2, 6, 7, 5))

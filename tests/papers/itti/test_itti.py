@@ -82,6 +82,7 @@ def test_a_grey_picture_of_the_toolbox() -> None:
 # ---- what it finds
 
 
+@pytest.mark.slow
 def test_exact_and_plain_differ_only_where_filters_reach_over_the_border() -> None:
     x = photograph(data.chelsea(), dtype=torch.float64)
     plain, exact = (Itti(exact=exact).contrasts(x) for exact in (False, True))
@@ -120,6 +121,7 @@ def test_a_flat_picture_has_no_contrast(value: float, dtype: torch.dtype) -> Non
     assert saliency.abs().max() == 0
 
 
+@pytest.mark.slow
 def test_what_differs_in_colour_alone_does_not_stand_out_by_brightness() -> None:
     luma = torch.tensor([0.298936021293775, 0.587043074451121, 0.114020904255103])
     x = odd_one_out(others=(0.5, 0.5, 0.5))
@@ -133,6 +135,7 @@ def test_what_differs_in_colour_alone_does_not_stand_out_by_brightness() -> None
     assert maps["intensity"][0].max() == maps["orientation"][0].max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("normalisation", ["iterative", "local_max", "other_max"])
 def test_the_red_dot_among_green_ones_is_looked_at_first(normalisation: str) -> None:
     model = Itti(normalisation=normalisation)
@@ -163,6 +166,7 @@ def test_a_turned_bar_stands_out_by_orientation() -> None:
     assert abs(row * 16 + 8 - (32 + 64 * 3)) <= 16 and abs(column * 16 + 8 - (32 + 64 * 4)) <= 16
 
 
+@pytest.mark.slow
 def test_weights_choose_features() -> None:
     x = odd_one_out()
     only_colour = Itti(weights=(0, 1, 0))
@@ -176,6 +180,7 @@ def test_brightness_in_bytes_or_from_0_to_1_is_the_same() -> None:
     torch.testing.assert_close(Itti()(image), Itti()(image.float() / 255))
 
 
+@pytest.mark.slow
 def test_a_batch_of_paths_is_the_paths_one_by_one() -> None:
     pictures = torch.cat([odd_one_out(at=at) for at in ((1, 1), (4, 6))] + [torch.full((1, 3, 192, 256), 0.3)])
     model = Itti(fixations=4)
@@ -282,7 +287,7 @@ def test_halving_keeps_a_constant_and_the_sizes() -> None:
 def test_bad_pictures_are_refused_by_name() -> None:
     model = Itti()
     for shape in ((3, 64, 64), (1, 2, 64, 64), (1, 4, 64, 64)):
-        with pytest.raises(ValueError, match="B × 3 × H × W"):
+        with pytest.raises(ValueError, match="B 3 H W"):
             model(torch.zeros(shape))
     for height, width in ((0, 64), (1, 1), (31, 400)):
         with pytest.raises(ValueError, match="at least 32 × 32"):
@@ -303,7 +308,7 @@ def test_a_path_over_what_is_no_map_is_refused() -> None:
     broken[..., 1] = math.nan
     for wrong in (torch.ones(1, 4, 4), torch.ones(1, 2, 4, 4), torch.ones(1, 1, 0, 4), broken):
         for how in ("network", "maxima"):
-            with pytest.raises(ValueError, match="B × 1 × h × w of finite numbers"):
+            with pytest.raises(ValueError, match="B 1 h w of finite numbers"):
                 Itti(scanpath=how).scanpath(wrong, (64, 64))
 
 
@@ -320,6 +325,7 @@ def test_bad_arguments_are_refused_by_name() -> None:
             Itti(**kwargs)
 
 
+@pytest.mark.slow
 def test_a_large_picture_works() -> None:
     assert Itti()(torch.rand(1, 3, 1500, 2100)).shape == (1, 1, 93, 131)
 
@@ -356,6 +362,7 @@ def test_look_refuses_what_a_system_has_no_use_for(tmp_path: Path) -> None:
     assert looks.trained and looks.pictures[0].is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["grey", "palette", "alpha", "grey and alpha", "16 bits"])
 def test_look_takes_every_kind_of_picture(tmp_path: Path, kind: str) -> None:
     grey, colour = Image.fromarray(data.camera()[::4, ::4]), Image.fromarray(data.coffee()[::4, ::4])
@@ -377,8 +384,8 @@ def test_look_takes_every_kind_of_picture(tmp_path: Path, kind: str) -> None:
     ("picture", "says"),
     [
         (None, "photo.png: the file is empty"),
-        (Image.new("RGB", (1, 1)), "1 × 1 pixels is too small: at least 32 × 32"),
-        (Image.new("L", (3000, 40)), "11 × 800 pixels is too small: at least 32 × 32"),
+        (Image.new("RGB", (1, 1)), "1 × 1 pixels: at least 32 × 32"),
+        (Image.new("L", (3000, 40)), "11 × 800 pixels: at least 32 × 32"),
         (Image.new("1", (12_000, 9_000)), "photo.png: 12000×9000 is 108 megapixels; up to 64 are read"),
     ],
     ids=["empty", "a pixel", "a strip", "huge"],

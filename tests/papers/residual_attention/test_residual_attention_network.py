@@ -32,6 +32,7 @@ def test_as_many_parameters_as_the_released_definitions(depth: int, unit: str, c
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [56, 92, 128, 164, 236, 452])
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])
 def test_the_trunk_is_as_deep_as_the_name_says(depth: int, stem: str) -> None:
@@ -75,7 +76,7 @@ def test_a_batch_of_one_position_is_refused_in_training(unit: str) -> None:
     [
         ({"depth": 50}, r"depth=50.*56, 92"),
         ({"depth": 20}, "depth=20"),
-        ({"stem": "mnist"}, "stem='mnist'.*imagenet, cifar"),
+        ({"stem": "mnist"}, "stem='mnist': 'imagenet' or 'cifar'"),
         ({"unit": "dense"}, "unit='dense'.*resnext"),
         ({"modules": (1, 1)}, r"modules=\(1, 1\).*three"),
         ({"modules": (1, 1, -1)}, "modules=.*at least 0"),
@@ -88,6 +89,7 @@ def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> No
         ResidualAttentionNetwork(**{**SMALL, **wrong})
 
 
+@pytest.mark.slow
 def test_the_twin_learns_and_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     def never(*_: object) -> None:
         raise AssertionError("it was trained again")

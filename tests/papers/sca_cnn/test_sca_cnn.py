@@ -41,7 +41,7 @@ def test_refuses() -> None:
     with pytest.raises(ValueError, match="order='both'"):
         regard.create("sca", 6, order="both")
     x = torch.randn(2, 6, 5, 7)
-    with pytest.raises(ValueError, match="state: none, but the module is built for state_channels=10"):
+    with pytest.raises(ValueError, match="state=None: state_channels=10 is needed"):
         regard.create("sca", 6, state_channels=10)(x)
-    with pytest.raises(ValueError, match=r"state: shape \(2, 10\), but the module is built for state_channels=None"):
+    with pytest.raises(ValueError, match=r"state of shape \(2, 10\): state_channels=None is needed"):
         regard.create("sca", 6)(x, torch.randn(2, 10))

@@ -106,7 +106,7 @@ def test_dropout_of_the_weights_keeps_their_mean() -> None:
 
 
 def test_wrong_arguments_and_inputs_say_what_would_be_right() -> None:
-    with pytest.raises(ValueError, match="heads=8 do not divide channels=50: 5 would"):
+    with pytest.raises(ValueError, match="heads=8: a divisor of channels=50 is needed, such as 5"):
         create("mha", 50)
     with pytest.raises(ValueError, match="activation='swish'"):
         create("encoder_layer", 16, activation="swish")

@@ -1,4 +1,4 @@
-"""A few descriptors gathered from all positions by one attention and handed back to every position by another.
+"""Double attention: a few descriptors are gathered from all positions, and distributed to every position.
 
 A²-Nets: Double Attention Networks. Chen, Kalantidis, Li, Yan, Feng. NIPS 2018, arXiv:1810.11579.
 Official code: none public; nguyenvo09/Double-Attention-Network is the port that the parity is measured against.
@@ -30,7 +30,7 @@ from regard.layers import Pointwise
 
 
 class DoubleAttention(Attention):
-    """Gathers a few descriptors from all positions and distributes them to every one.
+    """Gathers a few descriptors from all positions and distributes them to every position.
 
     Args:
         channels: C of the input.
@@ -66,8 +66,8 @@ class DoubleAttention(Attention):
         positive("descriptors", descriptors)
         if residual and not expand and hidden != channels:
             raise ValueError(
-                f"residual=True with expand=False: hidden={hidden} channels cannot be added to channels={channels}; "
-                f"use residual=False or hidden={channels}"
+                f"residual=True: expand=True or hidden={channels} is needed, since hidden={hidden} channels cannot be "
+                f"added to channels={channels}"
             )
         self.residual = residual
         self.narrow = hidden * (channels + descriptors) < channels * descriptors

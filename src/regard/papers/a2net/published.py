@@ -1,4 +1,4 @@
-"""A²-Nets' double attention as others publish it."""
+"""Checkpoint mappings for double attention (A²-Nets)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every position attends to averages over a pyramid of regions, of its own map or of one from an earlier stage.
+"""Asymmetric non-local blocks: every position attends to averages over a pyramid of regions.
 
 Asymmetric Non-local Neural Networks for Semantic Segmentation. Zhu, Xu, Bai, Huang, Bai. ICCV 2019, arXiv:1908.07678.
 Official code: MendelXu/ANN (PyTorch).
@@ -52,7 +52,7 @@ class _Embedding(nn.Module):
 
 
 class _Stage(nn.Module):
-    """Queries, keys, values and W of (2) and (4): who attends to which anchor, and what an anchor holds."""
+    """Queries, keys, values and W of (2) and (4): weights over the anchors, and the anchors' values."""
 
     def __init__(self, channels: int, low: int, hidden: int, value_hidden: int, out: int, shared: bool) -> None:
         super().__init__()
@@ -153,7 +153,7 @@ class PyramidNonLocal(Attention):
 
 
 class FusionNonLocal(Attention):
-    """Every position of a map attends to averages over a pyramid of regions of an earlier stage's map (AFNB).
+    """Every position attends to averages over a pyramid of regions of an earlier stage's map (AFNB).
 
     Args:
         channels: C of the map that asks.
@@ -190,7 +190,7 @@ class FusionNonLocal(Attention):
 
 
 class AsymmetricNonLocalHead(Attention):
-    """Segmentation head on the last two stages: fusion, then pyramid attention, and an auxiliary classifier.
+    """Segmentation head on the last two stages: fusion, pyramid attention, and an auxiliary classifier.
 
     Args:
         channels: C of the last stage.

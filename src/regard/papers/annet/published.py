@@ -1,4 +1,4 @@
-"""Asymmetric non-local blocks as others publish them."""
+"""Checkpoint mappings for asymmetric non-local blocks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _MAPS = {"affinity": "affinity"}
 
 
 def _block(stages, *, shared, at=""):
-    """The parameters of an official block at the prefix `at`."""
+    """Our parameter names in an official block at the prefix `at`, and the published ones."""
     names = {"block.fuse": f"{at}conv_bn_dropout.0", "block.norm": f"{at}conv_bn_dropout.1" + (".0" if shared else "")}
     for i in range(stages):
         ours, theirs = f"block.stages.{i}", f"{at}stages.{i}"
@@ -74,7 +74,7 @@ def _afnb(
 
 
 def _without_second_listing(state, args):
-    """Queries and keys share their layers, and the state lists them under both names."""
+    """The state without the second names of layers that queries and keys share."""
     return {name: tensor for name, tensor in state.items() if ".f_query." not in f".{name}"}
 
 

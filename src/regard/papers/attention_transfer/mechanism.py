@@ -1,4 +1,4 @@
-"""A student network learns to look where a teacher looks.
+"""Attention transfer: a student network learns to look where a teacher looks.
 
 Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via Attention Transfer.
 Zagoruyko, Komodakis. ICLR 2017, arXiv:1612.03928. Official code: szagoruyko/attention-transfer.
@@ -28,6 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.checks import one_of
 from regard.core import Attention
 from regard.ops.precision import widened
 
@@ -35,7 +36,7 @@ Maps = Tensor | Sequence[Tensor]
 
 
 class AttentionTransfer(Attention):
-    """A loss between the attention maps of a student's and a teacher's activations.
+    """A loss between the attention maps of a student and of a teacher.
 
     Args:
         power: p of the map, at least 1; the released code uses 2.
@@ -53,10 +54,8 @@ class AttentionTransfer(Attention):
         super().__init__()
         if isinstance(power, bool) or not isinstance(power, (int, float)) or not power >= 1:
             raise ValueError(f"power={power!r}: a number of at least 1 is needed")
-        if pool not in ("mean", "sum", "max"):
-            raise ValueError(f"pool={pool!r}: mean, sum or max is needed")
-        if distance not in ("squared", "norm"):
-            raise ValueError(f"distance={distance!r}: squared or norm is needed")
+        one_of("pool", pool, ("mean", "sum", "max"))
+        one_of("distance", distance, ("squared", "norm"))
         self.power, self.pool, self.distance, self.beta = power, pool, distance, beta
 
     def forward(self, student: Maps, teacher: Maps) -> Tensor:
@@ -101,7 +100,7 @@ class AttentionTransfer(Attention):
 
 
 class GradientTransfer(Attention):
-    """A loss between the gradients of a student's and a teacher's loss with respect to the image.
+    """A loss between a student's and a teacher's gradients with respect to the image.
 
     Take both with `sensitivity`, so that the student's gradient can be differentiated once more.
 
@@ -127,5 +126,5 @@ class GradientTransfer(Attention):
 
 
 def sensitivity(loss: Tensor, x: Tensor) -> Tensor:
-    """J = ∂loss/∂x, which can be differentiated again. Sum the loss over the batch: then J is that of each sample."""
+    """J = ∂loss/∂x, which can be differentiated again; a loss summed over the batch gives the J of each sample."""
     return torch.autograd.grad(loss, x, create_graph=True)[0]

@@ -1,4 +1,4 @@
-"""Residual network for small images, of few layers and any width, which shows where its activations are strong.
+"""Wide ResNet: a residual network for small images, of few layers and any width, that shows its activations.
 
 Wide Residual Networks. Zagoruyko, Komodakis. BMVC 2016, arXiv:1605.07146.
 Official code: szagoruyko/attention-transfer (PyTorch), szagoruyko/wide-residual-networks (Torch 7).
@@ -56,7 +56,7 @@ class _Block(nn.Module):
 
 
 class WideResNet(Attention):
-    """Residual network for small images, of few layers and any width.
+    """Wide ResNet: a residual network for small images, of few layers and any width.
 
     Args:
         channels: of the image.
@@ -79,9 +79,9 @@ class WideResNet(Attention):
         positive("classes", classes)
         positive("stem_stride", stem_stride)
         if positive("depth", depth) < 10 or (depth - 4) % 6:
-            raise ValueError(f"depth={depth}: 6 n + 4 is needed, as 10, 16, 22, 28 or 40")
+            raise ValueError(f"depth={depth}: 10, 16, 22, 28 or another in steps of 6 is needed")
         if not 0 < width < math.inf or int(16 * width) < 1:
-            raise ValueError(f"width={width!r}: at least 1/16 is needed, which leaves one channel of 16")
+            raise ValueError(f"width={width!r}: at least 1/16 is needed")
         self.stem = nn.Conv2d(channels, 16, 3, stride=stem_stride, padding=1, bias=False)
         widths = [16, *(int(n * width) for n in (16, 32, 64))]
         blocks = (depth - 4) // 6

@@ -1,4 +1,4 @@
-"""Spatial gate on a fine map, from the map itself and a coarser gating map.
+"""Attention gate: a spatial gate on a fine map, from the map itself and a coarser gating map.
 
 Attention U-Net: Learning Where to Look for the Pancreas. Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori,
     McDonagh, Hammerla, Kainz, Glocker, Rueckert. MIDL 2018, arXiv:1804.03999.
@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops.convolution import convolved
 from regard.ops.tracing import exporting
@@ -43,7 +43,7 @@ _LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 def _initialise(module: nn.Module) -> None:
-    """He's weights for convolutions and norms near 1, as released."""
+    """Initialises convolutions by He's rule and norms near 1, as released."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d)):
             nn.init.kaiming_normal_(part.weight)
@@ -91,12 +91,9 @@ class AttentionGate(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        if dims not in _CONV:
-            raise ValueError(f"dims={dims!r}: 2 or 3 is needed")
-        if activation not in ("relu", "softplus"):
-            raise ValueError(f"activation={activation!r}: relu or softplus is needed")
-        if normalization not in ("sigmoid", "softmax"):
-            raise ValueError(f"normalization={normalization!r}: sigmoid or softmax is needed")
+        one_of("dims", dims, _CONV)
+        one_of("activation", activation, ("relu", "softplus"))
+        one_of("normalization", normalization, ("sigmoid", "softmax"))
         factors = (subsample,) * dims if isinstance(subsample, int) else tuple(subsample)
         if len(factors) != dims:
             raise ValueError(f"subsample={subsample!r}: {dims} factors are needed for dims={dims}, or a single one")
@@ -117,7 +114,7 @@ class AttentionGate(Attention):
         _initialise(self)
 
     def resized(self, x: Tensor, grid: Sequence[int]) -> Tensor:
-        """Linear on each axis; the same size is left as it is, which an exported graph cannot know."""
+        """Linear interpolation along each axis; an equal size is left as it is, which an exported graph cannot know."""
         if not exporting() and x.shape[2:] == grid:
             return x
         return F.interpolate(x, grid, mode=_LINEAR[len(grid)], align_corners=self.align_corners)
@@ -139,9 +136,11 @@ class AttentionGate(Attention):
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         if x.ndim != 2 + len(self.subsample) or g.ndim != x.ndim:
-            raise ValueError(f"x {tuple(x.shape)}, g {tuple(g.shape)}: {2 + len(self.subsample)} axes each are needed")
+            raise ValueError(
+                f"x of shape {tuple(x.shape)}, g of shape {tuple(g.shape)}: {2 + len(self.subsample)} axes are needed"
+            )
         if not exporting() and any(n < s for n, s in zip(x.shape[2:], self.subsample, strict=True)):
-            raise ValueError(f"x {tuple(x.shape)} is smaller than subsample={self.subsample}; use a smaller subsample")
+            raise ValueError(f"x of shape {tuple(x.shape)}: a map no smaller than subsample={self.subsample} is needed")
         alpha = self.see("spatial", self.mask(x, g))
         y = alpha * x
         if self.out is not None:

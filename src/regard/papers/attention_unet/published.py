@@ -1,4 +1,4 @@
-"""Attention gates of U-Nets as others publish them."""
+"""Checkpoint mappings for the attention gates of U-Nets."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def _monai(spatial_dims, f_int, f_g, f_l, dropout=0.0):
 
 
 class _GateFirst(nn.Module):
-    """Called with the gating map before the map."""
+    """Our gate, called with the gating map before the map."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

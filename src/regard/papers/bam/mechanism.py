@@ -1,4 +1,4 @@
-"""A gate for every value of the map: a pooled channel branch and a dilated spatial branch, side by side, then combined.
+"""BAM: a gate for every value, from a pooled channel branch and a dilated spatial branch in parallel.
 
 BAM: Bottleneck Attention Module. Park, Woo, Lee, Kweon. BMVC 2018, arXiv:1807.06514.
 Official code: Jongchan/attention-module.
@@ -28,14 +28,14 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
 
 
 class BottleneckAttention(Attention):
-    """A gate for every value, from a pooled channel branch and a dilated spatial branch.
+    """Gate for every value, from a pooled channel branch and a dilated spatial branch.
 
     Args:
         channels: C of the input.
@@ -65,8 +65,7 @@ class BottleneckAttention(Attention):
         hidden = bottleneck_width(channels, reduction, hidden)
         if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
             raise ValueError(f"layers={layers!r}: a whole number of at least 0 is needed")
-        if merge not in ("product", "sum"):
-            raise ValueError(f"merge={merge!r}: product or sum is needed")
+        one_of("merge", merge, ("product", "sum"))
         self.merge = merge
         widths = [channels, *[hidden] * layers]
         self.channel = nn.Sequential()
@@ -95,7 +94,7 @@ class BottleneckAttention(Attention):
 
 
 def _gate_of_product(m_c: Tensor, m_s: Tensor, x: Tensor) -> Tensor:
-    """σ(M_c · M_s) in the layout of x. As a matrix product, its gradients are sums that need no map of products."""
+    """σ(M_c · M_s) in the layout of x, as a matrix product, whose gradients need no map of products."""
     c, s = m_c.flatten(2), m_s.flatten(2)  # [B, C, 1], [B, 1, N]
     m = (c @ s).sigmoid_() if x.is_contiguous() else (s.mT @ c.mT).sigmoid_().mT
     spread: Tensor = m.unflatten(2, m_s.shape[2:])

@@ -1,4 +1,4 @@
-"""BAM as its authors publish it."""
+"""Checkpoint mappings for BAM."""
 
 from __future__ import annotations
 

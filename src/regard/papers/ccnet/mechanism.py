@@ -1,4 +1,4 @@
-"""Every position attends to its own column and row; twice in turn, and it has seen the whole map.
+"""Criss-cross attention: every position attends to its column and row; two passes cover the whole map.
 
 CCNet: Criss-Cross Attention for Semantic Segmentation. Huang, Wang, Huang, Huang, Wei, Liu. ICCV 2019,
 arXiv:1811.11721.
@@ -119,7 +119,7 @@ class CrissCrossHead(Attention):
         hidden = bottleneck_width(channels, 4, hidden)
         out = hidden if out is None else positive("out", out)
         if hidden < 8:
-            raise ValueError(f"hidden={hidden} of channels={channels}: the attention needs at least 8; give hidden=")
+            raise ValueError(f"hidden={hidden}, from channels={channels}: at least 8 is needed; give hidden=")
         self.slope = slope
         self.before = _ConvNorm(channels, hidden)
         self.attention = CrissCrossAttention(hidden, recurrence=recurrence)
@@ -137,7 +137,7 @@ class CrissCrossHead(Attention):
 
 
 class _ConvNorm(nn.Module):
-    """3×3 convolution and batch norm."""
+    """A 3×3 convolution and batch norm."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()

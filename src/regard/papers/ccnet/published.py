@@ -1,4 +1,4 @@
-"""Criss-cross attention as others publish it."""
+"""Checkpoint mappings for criss-cross attention."""
 
 from __future__ import annotations
 

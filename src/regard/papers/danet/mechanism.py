@@ -1,4 +1,4 @@
-"""Every position attends to every position, every channel to every channel, and a segmentation head from both.
+"""Dual attention: every position attends to every position, and every channel to every channel.
 
 Dual Attention Network for Scene Segmentation. Fu, Liu, Tian, Li, Bao, Fang, Lu. CVPR 2019, arXiv:1809.02983.
 Official code: junfu1115/DANet (PyTorch).
@@ -30,7 +30,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
@@ -40,13 +40,12 @@ _ENERGIES = ("dissimilar", "similar")
 
 
 def _known_energy(energy: str) -> str:
-    if energy not in _ENERGIES:
-        raise ValueError(f"energy={energy!r}: one of {', '.join(_ENERGIES)} is needed")
+    one_of("energy", energy, _ENERGIES)
     return energy
 
 
 class PositionAttention(Attention):
-    """Every position attends to every position, added behind a gate that starts shut.
+    """Every position attends to every position, behind a gate that starts at zero.
 
     Args:
         channels: C of the input.
@@ -78,7 +77,7 @@ class PositionAttention(Attention):
 
 
 class ChannelAttention(Attention):
-    """Every channel attends to every channel, added behind a gate that starts shut.
+    """Every channel attends to every channel, behind a gate that starts at zero.
 
     Args:
         channels: C of the input.
@@ -97,7 +96,7 @@ class ChannelAttention(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[1] != self.channels:
-            raise ValueError(f"input of shape {tuple(x.shape)}: channels={self.channels} are expected")
+            raise ValueError(f"input of shape {tuple(x.shape)}: channels={self.channels} is needed")
         n = x.flatten(2)
         with uncast(x):  # sums of squares over positions overflow half precision
             f = widened(n)
@@ -111,7 +110,7 @@ class ChannelAttention(Attention):
 
 
 class DualAttentionHead(Attention):
-    """Segmentation head: position and channel attention side by side, and their sum.
+    """Segmentation head: position and channel attention in parallel, and their sum.
 
     Args:
         channels: C of the input.
@@ -139,10 +138,10 @@ class DualAttentionHead(Attention):
         super().__init__()
         positive("classes", classes)
         if width is None and positive("channels", channels) < 4:
-            raise ValueError(f"channels={channels} leave no width; use at least 4, or give width=")
+            raise ValueError(f"channels={channels}: at least 4 is needed, or give width=")
         width = bottleneck_width(channels, 4, width)
         if hidden is None and width < 8:
-            raise ValueError(f"width={width} leaves no hidden channel; use at least 8, or give hidden=")
+            raise ValueError(f"width={width}: at least 8 is needed, or give hidden=")
         hidden = bottleneck_width(width, 8, hidden)
         self.position_in = _convolved(channels, width)
         self.position = PositionAttention(width, hidden=hidden)

@@ -1,4 +1,4 @@
-"""Dual attention as others publish it."""
+"""Checkpoint mappings for dual attention."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each visit of a patient's history attends to the visits before it.
+"""Dipole: each visit of a patient's history attends to the visits before it.
 
 Dipole: Diagnosis Prediction in Healthcare via Attention-based Bidirectional Recurrent Neural Networks. Ma, Chitta,
 Zhou, You, Sun, Gao. KDD 2017, arXiv:1706.05764. Official code: none; the best known port is sunlabuiuc/PyHealth.
@@ -25,7 +25,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops.precision import uncast
 
@@ -33,7 +33,7 @@ _SCORES = ("location", "general", "concatenation")
 
 
 class DipoleAttention(Attention):
-    """Context of each visit from the visits before it.
+    """Each visit of a patient's history attends to the visits before it.
 
     Args:
         channels: C of the states.
@@ -60,10 +60,9 @@ class DipoleAttention(Attention):
         super().__init__()
         positive("channels", channels)
         positive("hidden", hidden)
-        if score not in _SCORES:
-            raise ValueError(f"score={score!r}: one of {', '.join(_SCORES)} is needed")
+        one_of("score", score, _SCORES)
         if epsilon < 0:
-            raise ValueError(f"epsilon={epsilon!r}: at least 0 is needed")
+            raise ValueError(f"epsilon={epsilon!r}: a number of at least 0 is needed")
         self.score = score
         self.epsilon = epsilon
         self.late: nn.Linear | None = None
@@ -80,7 +79,7 @@ class DipoleAttention(Attention):
         if x.ndim != 3:
             raise ValueError(f"input of shape {tuple(x.shape)}: a sequence B T C is needed")
         if visible is not None and visible.dtype is not torch.bool:
-            raise ValueError(f"a mask of {visible.dtype}: booleans, True where there is a visit, are needed")
+            raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is a visit")
         alpha = self.see("temporal", self.normalise(self.scores(x), visible))  # [B, T, T]
         return torch.bmm(alpha.to(x.dtype), x)
 
@@ -100,7 +99,7 @@ class DipoleAttention(Attention):
         return a.to(torch.promote_types(a.dtype, torch.float32))
 
     def normalise(self, a: Tensor, visible: Tensor | None) -> Tensor:
-        """α of Eq. 4; ε is one more visit, of score log ε and without a state."""
+        """α of Eq. 4; ε acts as one more visit, with score log ε and no state."""
         t = torch.arange(a.shape[-1], device=a.device)
         seen = (t < t[:, None])[None]  # [1, T, S]
         seen = seen if visible is None else seen & visible[:, None]

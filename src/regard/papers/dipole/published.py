@@ -1,4 +1,4 @@
-"""Dipole's attention as PyHealth publishes it."""
+"""Checkpoint mappings for Dipole's attention, from PyHealth."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _concatenation(hidden_size, attention_dim=16, device=None, attention_type="c
 
 
 def _halves(state: State, args: Mapping[str, Any]) -> State:
-    """One matrix over [h_t; h_i] as one for each."""
+    """The state with the matrix over [h_t; h_i] divided into one for each."""
     state = dict(state)
     weight = state.pop("attention_map_func.weight")
     late, early = weight.chunk(2, 1)

@@ -1,4 +1,4 @@
-"""A student network learns the softened class probabilities of a teacher.
+"""Distillation: a student network learns the softened class probabilities of a teacher.
 
 Distilling the Knowledge in a Neural Network. Hinton, Vinyals, Dean. NIPS Deep Learning Workshop 2015, arXiv:1503.02531.
 Official code: none; as in szagoruyko/attention-transfer, which combines it with the transfer of attention maps.
@@ -23,7 +23,7 @@ from regard.ops.precision import widened
 
 
 class Distillation(Attention):
-    """A loss between the softened class probabilities of a student and a teacher, and the labels.
+    """A loss between a student's scores, a teacher's softened probabilities, and the labels.
 
     Args:
         temperature: T; the higher it is, the more the improbable classes count.

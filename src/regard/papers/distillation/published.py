@@ -1,4 +1,4 @@
-"""Distillation as others publish it."""
+"""Checkpoint mappings for distillation, whose loss has no parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading several objects, one after the other, by glimpses that two recurrent layers place and remember.
+"""DRAM: several objects are read one after the other, by glimpses that two recurrent layers place and remember.
 
 Multiple Object Recognition with Visual Attention. Ba, Mnih, Kavukcuoglu. ICLR 2015, arXiv:1412.7755.
 Official code: none; conan7882/recurrent-attention-model and google-research/saccader hold readings of it.
@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops.glimpses import edge_glimpse, glimpse, glimpse_sides
 from regard.ops.pooling import adaptive_average
@@ -46,7 +46,7 @@ from regard.ops.reinforce import log_normal
 
 
 class Reading(NamedTuple):
-    """What happened over the glimpses of each image.
+    """A record of the glimpses of each image.
 
     Attributes:
         log_probs: of each class for each of S targets, `B S K`.
@@ -62,7 +62,7 @@ class Reading(NamedTuple):
 
 
 class Layers(nn.Module):
-    """Three convolutions without padding, each with a relu, and what is left of the map in a row."""
+    """Three convolutions without padding, each with a ReLU, and the flattened rest of the map."""
 
     def __init__(self, channels: int, widths: Sequence[int], kernels: Sequence[int]) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class Recurrent(nn.Module):
         self.state = nn.Linear(hidden, 4 * hidden)
 
     def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Input, (output, cell) -> output, cell."""
+        """Input and (output, cell) -> the next output and cell."""
         gates = wide_linear(self.input, x) + wide_linear(self.state, state[0])
         opened, kept, candidate, shown = gates.chunk(4, 1)
         cell = kept.sigmoid() * state[1] + opened.sigmoid() * candidate.tanh()
@@ -96,7 +96,7 @@ class Recurrent(nn.Module):
 
 
 class DeepRecurrentAttention(Attention):
-    """Several objects read one after the other, by glimpses that two recurrent layers place and remember.
+    """Reads several objects one after the other, by glimpses that two recurrent layers place.
 
     In training every location is drawn from torch's random numbers; in evaluation it is the mean. `noise` says
     otherwise, and `spread` that what is drawn lies so many times as far from the mean: to learn to read all over the
@@ -161,8 +161,7 @@ class DeepRecurrentAttention(Attention):
         glimpse_sides(glimpse_size, patches, scale)
         if not 0 < std < float("inf"):
             raise ValueError(f"std={std!r}: a number above 0 is needed")
-        if border not in ("zeros", "edge"):
-            raise ValueError(f"border={border!r}: 'zeros' or 'edge' is needed")
+        one_of("border", border, ("zeros", "edge"))
         if len(hidden) != 2:
             raise ValueError(f"hidden={tuple(hidden)}: two widths are needed, of the lower and the upper layer")
         self.size, self.patches, self.scale, self.border = glimpse_size, patches, scale, border
@@ -228,7 +227,7 @@ class DeepRecurrentAttention(Attention):
         return torch.cat([F.avg_pool2d(widened(patch), patch.shape[-1] // self.size) for patch in found], 1)
 
     def _start(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Output and cell of the upper layer before anything was seen: equation (4)."""
+        """Output and cell of the upper layer before the first glimpse: equation (4)."""
         small = adaptive_average(widened(x), (self.context_size,) * 2)
         context = wide_linear(self.context, self.overview(small))
         if not self.context_cell:
@@ -250,7 +249,7 @@ class DeepRecurrentAttention(Attention):
 
 
 def _left(name: str, side: int, widths: Sequence[int], kernels: Sequence[int]) -> int:
-    """How many numbers the convolutions leave of a square.
+    """Number of values that the convolutions leave of a square.
 
     Raises: ValueError if they leave nothing, or there are not as many kernels as widths.
     """
@@ -260,5 +259,7 @@ def _left(name: str, side: int, widths: Sequence[int], kernels: Sequence[int]) -
         positive(f"{name}_widths or {name}_kernels", value)
     left = side - sum(kernel - 1 for kernel in kernels)
     if left < 1:
-        raise ValueError(f"{name}_size={side}: kernels of {tuple(kernels)} pixels leave nothing of it")
+        raise ValueError(
+            f"{name}_size={side}: more is needed, for kernels of {tuple(kernels)} pixels leave nothing of it"
+        )
     return int(widths[-1] * left**2)

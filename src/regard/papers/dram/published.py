@@ -1,4 +1,4 @@
-"""The deep recurrent attention model, for which no authors' code is public: readings of the paper."""
+"""Checkpoint mappings for DRAM, from readings of the paper: no code of its authors is public."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _paper(
 
 
 class _Trainer(nn.Module):
-    """A reading and its loss, with the noise from outside; one number for each target's reward."""
+    """A reading and its loss, with the noise as an input; each target has one reward."""
 
     def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
@@ -66,7 +66,7 @@ def _patch(size):
 
 
 class _Edge(nn.Module):
-    """One patch of images that end in their channels, at a place that begins with y."""
+    """One patch of images with channels last, around a place given as (y, x)."""
 
     def __init__(self, module: nn.Module, args: Mapping[str, Any]) -> None:
         super().__init__()

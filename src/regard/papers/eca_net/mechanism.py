@@ -1,4 +1,4 @@
-"""Channel gate from a short convolution across the pooled channels, without a bottleneck.
+"""ECA: a channel gate from a short convolution over the pooled channels, without a bottleneck.
 
 ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks. Wang, Wu, Zhu, Li, Zuo, Hu. CVPR 2020,
 arXiv:1910.03151. Official code: BangguWu/ECANet.
@@ -40,15 +40,15 @@ def _kernel_size(channels: int, kernel_size: int | None, gamma: float, beta: flo
     positive("channels", channels)
     if kernel_size is None:
         if gamma == 0:
-            raise ValueError("gamma=0: the kernel size divides by it; the paper uses 2")
+            raise ValueError("gamma=0: a number other than 0 is needed; the paper uses 2")
         return adaptive_kernel(channels, gamma=gamma, beta=beta)
     if positive("kernel_size", kernel_size) % 2 == 0:
-        raise ValueError(f"kernel_size={kernel_size}: an odd number is needed, so that a channel has equal sides")
+        raise ValueError(f"kernel_size={kernel_size}: an odd number is needed")
     return kernel_size
 
 
 class EfficientChannel(Attention):
-    """Channel gate from one k-tap filter slid across the pooled channels (ECA).
+    """Channel gate from one k-tap filter over the pooled channels (ECA).
 
     Args:
         channels: C of the input.
@@ -71,7 +71,7 @@ class EfficientChannel(Attention):
 
 
 class UnsharedEfficientChannel(Attention):
-    """Channel gate with a k-tap filter of its own for every channel (ECA-NS).
+    """Channel gate from k-tap filters over the pooled channels, one for every channel (ECA-NS).
 
     Args:
         channels: C of the input.

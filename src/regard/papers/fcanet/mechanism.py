@@ -1,4 +1,4 @@
-"""Channel gate from a few frequencies of the discrete cosine transform of each channel.
+"""FcaNet: a channel gate from a few frequencies of each channel's discrete cosine transform.
 
 FcaNet: Frequency Channel Attention Networks. Qin, Zhang, Wu, Li. ICCV 2021, arXiv:2012.11879.
 Official code: cfzd/FcaNet (PyTorch).
@@ -46,7 +46,7 @@ _SETS = {
 
 
 def frequency_set(name: str) -> tuple[tuple[int, int], ...]:
-    """The pairs (u, v) of a published choice: `"top16"` -> the 16 best of 49 alone, `"low4"`, `"bot32"`.
+    """The pairs (u, v) of a published choice: `"top16"`, the 16 best of 49 by themselves, `"low4"`, `"bot32"`.
 
     Raises: ValueError if there is no such choice.
     """
@@ -66,7 +66,7 @@ def cosine(u: int, length: int) -> Tensor:
 
 
 class FrequencyChannel(Attention):
-    """Channel gate from a few frequencies of the discrete cosine transform of each channel.
+    """Channel gate from a few frequencies of each channel's discrete cosine transform.
 
     Args:
         channels: C of the input.
@@ -101,8 +101,8 @@ class FrequencyChannel(Attention):
         if channels % len(pairs):
             fit = [count for count in range(1, min(channels, 32) + 1) if channels % count == 0]
             raise ValueError(
-                f"frequencies={frequencies!r} divide channels={channels} into {len(pairs)} groups, which does not work "
-                f"out; numbers of frequencies that do: {', '.join(map(str, fit))}"
+                f"frequencies={frequencies!r}: {len(pairs)} frequencies do not divide channels={channels}; "
+                f"{', '.join(map(str, fit))} of them would"
             )
         height, width = (size, size) if isinstance(size, int) else size
         self.size = (positive("size", height), positive("size", width))
@@ -121,7 +121,7 @@ class FrequencyChannel(Attention):
         return x * self.see("channel", s.to(x.dtype)[:, :, None, None])
 
     def transform(self, x: Tensor) -> Tensor:
-        """z of (2): `B C H W` -> `B C`, in float32 at least: in float16 the sum over a map leaves its range."""
+        """z of (2): `B C H W` -> `B C`, in float32 at least: in float16 the sum over a map overflows."""
         filters, (height, width) = self.filters, self.size
         fits = not exporting() and x.shape[2:] == self.size
         if not fits or height * width >= pooling.SMALL:

@@ -1,4 +1,4 @@
-"""One context vector for the whole map, pooled by a learned softmax, transformed and fused back into every position.
+"""Global context: one context vector, pooled by a learned softmax and added to every position.
 
 GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. Cao, Xu, Lin, Wei, Hu. ICCV Workshops 2019,
 arXiv:1904.11492. Official code: xvjiarui/GCNet.
@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width
+from regard.checks import bottleneck_width, one_of
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -40,7 +40,7 @@ class _Transform(nn.Sequential):
 
 
 class GlobalContext(Attention):
-    """Global context pooled by a learned softmax and fused back.
+    """Global context, pooled by a learned softmax, transformed and fused into every position.
 
     Args:
         channels: C of the input.
@@ -65,8 +65,7 @@ class GlobalContext(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        if pool not in ("attention", "average"):
-            raise ValueError(f"pool={pool!r}: attention or average is needed")
+        one_of("pool", pool, ("attention", "average"))
         if not fusion or isinstance(fusion, str) or any(way not in ("add", "mul") for way in fusion):
             raise ValueError(f"fusion={fusion!r}: a sequence of add, mul or both is needed")
         self.mask = nn.Conv2d(channels, 1, 1) if pool == "attention" else None

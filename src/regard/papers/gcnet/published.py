@@ -1,4 +1,4 @@
-"""Global context blocks as others publish them."""
+"""Checkpoint mappings for global context blocks."""
 
 from __future__ import annotations
 

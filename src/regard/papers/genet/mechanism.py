@@ -1,4 +1,4 @@
-"""Gate from what each neighbourhood, or the whole map, holds of every channel by itself.
+"""Gather-excite: a gate for each channel from its own content in a neighbourhood or in the whole map.
 
 Gather-Excite: Exploiting Feature Context in CNNs. Hu, Shen, Albanie, Sun, Vedaldi. NeurIPS 2018, arXiv:1810.12348.
 Official code: hujie-frank/GENet (Caffe).
@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
@@ -38,7 +38,7 @@ _VARIANTS = ("theta_minus", "theta", "theta_plus")
 
 
 class GatherExcite(Attention):
-    """Gate from what each neighbourhood, or the whole map, holds of every channel by itself.
+    """Gate for each channel from its own content in a neighbourhood or in the whole map.
 
     Args:
         channels: C of the input.
@@ -65,8 +65,7 @@ class GatherExcite(Attention):
     ) -> None:
         super().__init__()
         positive("channels", channels)
-        if variant not in _VARIANTS:
-            raise ValueError(f"variant={variant!r}: one of {', '.join(_VARIANTS)} is needed")
+        one_of("variant", variant, _VARIANTS)
         if extent is not None and (positive("extent", extent) < 2 or extent & (extent - 1)):
             raise ValueError(
                 f"extent={extent!r}: a power of 2, such as 2, 4 or 8, is needed, or None for the whole map"
@@ -94,8 +93,8 @@ class GatherExcite(Attention):
     def _set_kernel(self, channels: int, variant: str, grid: tuple[int, int] | None) -> None:
         if grid is None or len(grid) != 2:
             raise ValueError(
-                f"grid={grid!r}: variant={variant!r} gathers the whole map with a kernel of its size, so grid=(H, W) "
-                f"is needed; an extent of 2, 4 or 8 takes maps of any size"
+                f"grid={grid!r}: (H, W) is needed where variant={variant!r} gathers the whole map; an extent of 2, 4 "
+                f"or 8 accepts maps of any size"
             )
         self.grid = (positive("grid", grid[0]), positive("grid", grid[1]))
         self.kernel = nn.Parameter(torch.empty(channels, *self.grid))
@@ -113,10 +112,12 @@ class GatherExcite(Attention):
         return x * self.see("gate", gate)
 
     def gather(self, x: Tensor) -> Tensor:
-        """What every neighbourhood holds: `B C H W` -> `B C ⌈H/e⌉ ⌈W/e⌉`, for the whole map `B C 1 1`."""
+        """Content of every neighbourhood: `B C H W` -> `B C ⌈H/e⌉ ⌈W/e⌉`, of the whole map `B C 1 1`."""
         if self.kernel is not None:
             if tuple(x.shape[2:]) != self.grid:
-                raise ValueError(f"input of size {tuple(x.shape[2:])}: this module was built for grid={self.grid}")
+                raise ValueError(
+                    f"input of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the module was built"
+                )
             g = pooling.filtered(x, self.kernel)[:, :, None, None]
             check_norm_batch(self.norms[0], g)
             gathered: Tensor = self.norms[0](g)

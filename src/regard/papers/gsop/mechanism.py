@@ -1,4 +1,4 @@
-"""Gates from second-order statistics: the covariance of the channels, and of the positions of a pooled map.
+"""Second-order pooling: gates from the covariance of the channels, and of the positions of a pooled map.
 
 Global Second-order Pooling Convolutional Networks. Gao, Xie, Wang, Li. CVPR 2019, arXiv:1811.12006.
 Official code: ZilinGao/Global-Second-order-Pooling-Convolutional-Networks.
@@ -29,7 +29,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import pooling, second_order
@@ -102,8 +102,7 @@ class SecondOrderPooling(Attention):
         super().__init__()
         positive("channels", channels)
         positive("hidden", hidden)
-        if fusion not in _FUSIONS:
-            raise ValueError(f"fusion={fusion!r}: one of {', '.join(_FUSIONS)} is needed")
+        one_of("fusion", fusion, _FUSIONS)
         self.stride = (2 if channels <= 256 else 1) if stride is None else positive("stride", stride)
         self.fusion = fusion
         self.size = positive("size", size)
@@ -119,7 +118,7 @@ class SecondOrderPooling(Attention):
         if fusion == "concat":
             groups = max(channels // 64, 1)
             if channels % groups:
-                raise ValueError(f"channels={channels}: {groups} groups of about 64 do not divide them")
+                raise ValueError(f"channels={channels}: a multiple of {groups}, the number of groups, is needed")
             reach = int(math.log2(32 / groups)) + 2
             kernel, padding = (2 * reach + 1, 1), (reach, 0)
             self.channel_concat = nn.Conv2d(channels, channels, kernel, padding=padding, groups=groups)

@@ -1,4 +1,4 @@
-"""Every position gathers the like ones around it, then every channel the like ones.
+"""Interaction and aggregation: every position takes up similar near ones, then every channel similar ones.
 
 Interaction-and-Aggregation Network for Person Re-identification. Hou, Ma, Chang, Gu, Shan, Chen. CVPR 2019,
 arXiv:1907.08435.
@@ -34,7 +34,7 @@ from regard.ops.tracing import exporting
 
 
 class InteractionAggregation(Attention):
-    """Aggregates over like and near positions, then over like channels.
+    """Aggregates over similar and near positions, then over similar channels.
 
     Args:
         channels: C of the input.
@@ -61,7 +61,7 @@ class InteractionAggregation(Attention):
         if len(widths) != 2 or not min(widths) > 0:
             raise ValueError(f"widths={widths!r}: two positive numbers are needed")
         if not (spatial or channel):
-            raise ValueError("spatial=False and channel=False: at least one unit is needed")
+            raise ValueError("spatial=False, channel=False: at least one unit is needed")
         self.widths = tuple(widths)
         self.spatial_norm = _from_zero(nn.BatchNorm1d(channels)) if spatial else None
         self.channel_norm = _from_zero(nn.BatchNorm1d(channels)) if channel else None
@@ -79,7 +79,7 @@ class InteractionAggregation(Attention):
             return n.to(x.dtype).view(x.shape)
 
     def gathered(self, n: Tensor, height: int, width: int) -> Tensor:
-        """Σ_j softmax_j(S G) x_j: `B C N` alike; large maps by blocks of rows, formed anew for the gradient."""
+        """Σ_j softmax_j(S G) x_j: `B C N` -> `B C N`; large maps in blocks of rows, formed again for the gradient."""
         if self.watched or exporting() or (height * width) ** 2 <= 4096**2:
             a = self.near_and_alike(n, height, width)
             return n @ self.see("spatial", a, Q=(height, width), K=(height, width)).mT
@@ -111,6 +111,6 @@ def nearness(length: int, width: float, *, like: Tensor) -> Tensor:
 
 
 def _from_zero(norm: nn.BatchNorm1d) -> nn.BatchNorm1d:
-    """So that the unit starts as the identity, as released."""
+    """Initialises a norm with scale zero, so that the unit starts as the identity, as released."""
     nn.init.zeros_(norm.weight)
     return norm

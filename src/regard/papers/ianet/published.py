@@ -1,4 +1,4 @@
-"""Interaction and aggregation as others publish it."""
+"""Checkpoint mappings for interaction and aggregation."""
 
 from __future__ import annotations
 

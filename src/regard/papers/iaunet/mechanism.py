@@ -1,4 +1,4 @@
-"""Body parts, frames and channels exchange features through relations between them, and the map takes the result up.
+"""Interaction-aggregation-update: body parts, frames and channels exchange features by their relations.
 
 IAUnet: Global Context-Aware Feature Learning for Person Re-Identification. Hou, Ma, Chang, Gu, Shan, Chen. TNNLS 2020,
 arXiv:2006.07597.
@@ -31,7 +31,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops.affinity import softmax_attend, softmax_weights
@@ -42,7 +42,7 @@ _Layer = TypeVar("_Layer", Pointwise, nn.Linear)
 
 
 class ChannelInteraction(Attention):
-    """Every channel takes up the channels that look like it.
+    """Every channel takes up similar channels.
 
     Args:
         channels: C of the input.
@@ -83,7 +83,7 @@ class ChannelInteraction(Attention):
 
 
 class SpatialInteraction(Attention):
-    """Parts of the body, and of the frames of a video, update each other, and every position hears of it.
+    """Body parts, and the frames of a video, update each other, and every position takes the result up.
 
     Args:
         channels: C of the input.
@@ -110,7 +110,7 @@ class SpatialInteraction(Attention):
         super().__init__()
         hidden = bottleneck_width(channels, 2, hidden)
         if positive("parts", parts) < 2:
-            raise ValueError(f"parts={parts}: at least 2 are needed, since a part attends to the others")
+            raise ValueError(f"parts={parts}: at least 2 is needed")
         self.dims = _checked(dims)
         self.parts = parts
         self.return_mask = return_mask
@@ -164,7 +164,7 @@ class SpatialInteraction(Attention):
 
 
 class InteractionUpdate(Attention):
-    """The channel unit, then the spatial or spatial-temporal one.
+    """The channel unit, followed by the spatial or spatial-temporal unit.
 
     Args:
         channels: C of the input.
@@ -197,29 +197,28 @@ class InteractionUpdate(Attention):
 
 
 def _checked(dims: int) -> int:
-    if dims not in (2, 3):
-        raise ValueError(f"dims={dims!r}: 2 or 3 is needed")
+    one_of("dims", dims, (2, 3))
     return dims
 
 
 def _check(x: Tensor, dims: int) -> None:
     if x.ndim != 2 + dims:
-        raise ValueError(f"input of shape {tuple(x.shape)}: dims={dims} takes {2 + dims} axes")
+        raise ValueError(f"input of shape {tuple(x.shape)}: {2 + dims} axes are needed for dims={dims}")
 
 
 def _wide(layer: Pointwise, x: Tensor) -> Tensor:
-    """`layer(x)` of a float32 x, whatever the precision of the layer."""
+    """`layer(x)` of a float32 x, in any precision of the layer."""
     weight = widened(layer.weight).expand(x.shape[0], -1, -1)
     return torch.baddbmm(widened(layer.bias)[:, None], weight, x)  # type: ignore[arg-type]
 
 
 def _initialised(layer: _Layer) -> _Layer:
-    """As the release: by the number of outputs."""
+    """Initialises a layer by its number of outputs, as released, and returns it."""
     nn.init.normal_(layer.weight, std=math.sqrt(2 / layer.weight.shape[0]))
     return layer
 
 
 def _from_zero(norm: nn.BatchNorm1d) -> nn.BatchNorm1d:
-    """So that the unit starts as the identity, as released."""
+    """Initialises a norm with scale zero, so that the unit starts as the identity, as released."""
     nn.init.zeros_(norm.weight)
     return norm

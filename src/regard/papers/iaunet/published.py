@@ -1,4 +1,4 @@
-"""Interaction-aggregation-update units as others publish them."""
+"""Checkpoint mappings for interaction-aggregation-update units."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _video(in_channels, seq_len, t=None):
 
 
 def _alone(whole: Build, unit: str) -> Build:
-    """The published block, of which one unit is taken."""
+    """The published block with one of its units alone."""
 
     @wraps(whole)  # for its signature
     def build(*args, **kwargs):
@@ -62,7 +62,7 @@ def _spatial_state(state: State, args: Mapping[str, Any]) -> State:
 
 
 class _FramesAsBatch(nn.Module):
-    """Returns the masks of all frames in one batch."""
+    """Our unit, which returns the masks of all frames in one batch."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Global pooling by the square root of the channels' covariance in place of their mean.
+"""Covariance pooling: the square root of the channels' covariance takes the place of their mean.
 
 Towards Faster Training of Global Covariance Pooling Networks by Iterative Matrix Square Root Normalization. Li, Xie,
 Wang, Gao. CVPR 2018, arXiv:1712.01034. Official code: jiangtaoxie/fast-MPN-COV.
@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import second_order
@@ -52,8 +52,7 @@ class CovariancePooling(Attention):
         positive("channels", channels)
         if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
             raise ValueError(f"iterations={iterations!r}: a whole number of at least 0 is needed")
-        if triangle not in _TRIANGLES:
-            raise ValueError(f"triangle={triangle!r}: one of {', '.join(map(str, _TRIANGLES))} is needed")
+        one_of("triangle", triangle, _TRIANGLES)
         self.iterations = iterations
         self.triangle = triangle
         self.reduce = None if hidden is None else Pointwise(channels, positive("hidden", hidden), bias=False)

@@ -1,4 +1,4 @@
-"""iSQRT covariance pooling as its authors publish it, by itself and in GSoP-Net2."""
+"""Checkpoint mappings for iSQRT covariance pooling, by itself and in GSoP-Net2."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _isqrt(iterNum=3, is_sqrt=True, is_vec=True, input_dim=2048, dimension_reduc
 
 
 class _Column(nn.Module):
-    """The released vector has an axis of length 1 at its end."""
+    """Our pooling, with the trailing axis of length 1 that the released vector has."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

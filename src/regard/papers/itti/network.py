@@ -1,4 +1,4 @@
-"""Saliency of a picture from contrasts of intensity, colour and orientation, and the order in which it is looked at.
+"""Itti's model: saliency from contrasts of intensity, colour and orientation, and a scanpath over it.
 
 A Model of Saliency-Based Visual Attention for Rapid Scene Analysis. Itti, Koch, Niebur. PAMI 1998,
     doi:10.1109/34.730558.
@@ -50,7 +50,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops import saliency_pyramid as steps
 from regard.ops.precision import uncast, widened
@@ -111,15 +111,16 @@ class Itti(Attention):
             ("opponency", opponency, ("difference", "double")),
             ("scanpath", scanpath, ("network", "maxima")),
         ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}: one of {', '.join(known)} is needed")
+            one_of(name, value, known)
         for name, scales, least in (("centres", centres, 0), ("deltas", deltas, 1), ("map_scale", (map_scale,), 0)):
             if not scales or not all(isinstance(scale, int) and scale >= least for scale in scales):
                 raise ValueError(f"{name}={scales!r}: whole numbers of at least {least} are needed")
         if len(weights) != len(FEATURES) or not 0 < sum(weights) < math.inf or min(weights) < 0:
-            raise ValueError(f"weights={tuple(weights)}: a finite one for each of {', '.join(FEATURES)}, not all 0")
+            raise ValueError(
+                f"weights={tuple(weights)}: a number for each of {', '.join(FEATURES)} is needed, not all 0"
+            )
         if not angles or not all(map(math.isfinite, angles)):
-            raise ValueError(f"angles={tuple(angles)}: at least one orientation in degrees is needed, as 0")
+            raise ValueError(f"angles={tuple(angles)}: at least one finite angle in degrees is needed")
         if focus is not None and not 0 < focus < math.inf:
             raise ValueError(f"focus={focus!r}: a radius above 0 pixels is needed")
         self.normalisation, self.opponency, self.exact, self.how = normalisation, opponency, exact, scanpath
@@ -143,14 +144,14 @@ class Itti(Attention):
         return saliency.to(x.dtype) if x.is_floating_point() else saliency
 
     def scanpath(self, saliency: Tensor, size: tuple[int, int]) -> Fixations:
-        """Where a picture of `size` is looked at, in order: `B 1 h w` -> `fixations` winners and when they win.
+        """Fixations over a saliency map of a picture of `size`, in order: `B 1 h w` -> winners and their times.
 
         For "maxima" all times are 0.
 
         Raises: ValueError for a map of another shape, or values that are not finite.
         """
         if saliency.ndim != 4 or saliency.shape[1] != 1 or 0 in saliency.shape[2:] or not saliency.isfinite().all():
-            raise ValueError(f"saliency of shape {tuple(saliency.shape)}: B × 1 × h × w of finite numbers is needed")
+            raise ValueError(f"saliency of shape {tuple(saliency.shape)}: B 1 h w of finite numbers is needed")
         focus = self.focus or (2 * max(size) + 6) // 12  # a sixth, halves rounded up
         if self.how == "maxima":
             cells = repeated_maxima(saliency[:, 0], fixations=self.fixations, radius=focus / 2**self.map_scale)
@@ -179,8 +180,8 @@ class Itti(Attention):
         if not pairs or self.map_scale >= len(levels):
             least = 2 ** max(self.map_scale, min(s for _, s in self.pairs))
             raise ValueError(
-                f"a picture of {picture.shape[2]} × {picture.shape[3]} pixels is too small: at least {least} × {least} "
-                f"are needed; enlarge it, or choose smaller centres, deltas and map_scale"
+                f"picture of {picture.shape[2]} × {picture.shape[3]} pixels: at least {least} × {least} are needed; "
+                f"enlarge it, or choose smaller centres, deltas and map_scale"
             )
         size = (levels[self.map_scale].shape[2], levels[self.map_scale].shape[3])
         border = (2 * max(size) + 20) // 40  # a twentieth, halves rounded up
@@ -235,12 +236,14 @@ class Itti(Attention):
     def _checked(self, x: Tensor) -> Tensor:
         """The picture in float32 at least, from 0 to 1 if it comes in bytes."""
         if x.ndim != 4 or x.shape[1] not in (1, 3):
-            raise ValueError(f"a picture of shape {tuple(x.shape)}: B × 3 × H × W is needed, or B × 1 × H × W if grey")
+            raise ValueError(f"picture of shape {tuple(x.shape)}: B 3 H W, or B 1 H W if grey, is needed")
         if x.dtype == torch.uint8:
             return x / 255
         if not x.is_floating_point():
-            raise ValueError(f"a picture of {x.dtype}: floating point from 0 to 1, or uint8, is needed")
+            raise ValueError(f"picture of {x.dtype}: floating point from 0 to 1, or uint8, is needed")
         if not torch.compiler.is_compiling() and x.device.type != "meta" and not bool(x.detach().isfinite().all()):
             bad = int((~x.detach().isfinite()).sum())
-            raise ValueError(f"{bad} of {x.numel()} values of the picture are not finite; repair or mask them first")
+            raise ValueError(
+                f"picture: finite values are needed, but {bad} of {x.numel()} are not; repair or mask them first"
+            )
         return widened(x)

@@ -1,4 +1,4 @@
-"""The toolbox that computes the model of Itti, Koch and Niebur: its parameters, and its steps one by one."""
+"""Checkpoint mappings for Itti's model: the SaliencyToolbox's parameters, the model, and its single steps."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _parameters(
     maxDelta: int = 4,
     mapLevel: int = 5,
 ) -> tuple[dict[str, Any], dict[str, str]]:
-    """Fields of the toolbox's parameter structure; its levels count from 1, its weights begin with colour.
+    """Our arguments from the toolbox's parameter structure, whose levels count from 1 and weights begin with colour.
 
     `image` and `levels` only describe a recording.
     """
@@ -61,7 +61,7 @@ def _parameters(
 
 
 class _Toolbox(nn.Module):
-    """Takes a picture as the toolbox does, `H W 3` or `H W` in bytes or from 0 to 1, and returns the map `h w`."""
+    """Our model, called with a picture `H W 3` or `H W`, in bytes or from 0 to 1; it returns the map `h w`."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ def _step_parameters(border: int = 3, range: Sequence[float] = (0, 10)) -> tuple
 
 
 class _Winners(nn.Module):
-    """The network on one map `h w`: winners as rows and columns from 1, their times, and the maxima's from 0."""
+    """The network of neurons on a map `h w`: winners as rows and columns from 1, their times, and the maxima from 0."""
 
     def __init__(self, module: Any, radius: float) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Positions of a local map that fit the global descriptor are summed up to a descriptor of their own.
+"""Learn To Pay Attention: positions of a local map are weighed by their fit with the global descriptor.
 
 Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391.
 Official code: none for PyTorch; SaoYan/LearnToPayAttention is the one in use.
@@ -30,7 +30,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import pooling
@@ -40,7 +40,7 @@ _COMPATIBILITIES = ("parametrised", "dot", "additive")
 
 
 class LearnToPay(Attention):
-    """Positions of a local map that fit the global descriptor are summed up to a descriptor of their own.
+    """Sums the positions of a local map, weighed by their fit with the global descriptor.
 
     Args:
         channels: C of the local map.
@@ -72,15 +72,14 @@ class LearnToPay(Attention):
         super().__init__()
         positive("channels", channels)
         gate = channels if gate_channels is None else positive("gate_channels", gate_channels)
-        if compatibility not in _COMPATIBILITIES:
-            raise ValueError(f"compatibility={compatibility!r}: one of {', '.join(_COMPATIBILITIES)} is needed")
-        if normalise not in ("softmax", "sigmoid"):
-            raise ValueError(f"normalise={normalise!r}: softmax or sigmoid is needed")
-        if project not in (None, "local", "global"):
-            raise ValueError(f"project={project!r}: local, global or None is needed")
+        one_of("compatibility", compatibility, _COMPATIBILITIES)
+        one_of("normalise", normalise, ("softmax", "sigmoid"))
+        one_of("project", project, (None, "local", "global"))
         additive = compatibility == "additive"
         if additive and project is not None:
-            raise ValueError(f"project={project!r}: the additive compatibility projects both to `hidden`; leave it out")
+            raise ValueError(
+                f"project={project!r}: None is needed with the additive compatibility, which projects both to `hidden`"
+            )
         if project is None and gate != channels and not additive:
             project = "local"
         self.channels, self.gate_channels = channels, gate
@@ -111,7 +110,7 @@ class LearnToPay(Attention):
         return attended
 
     def linear(self, x: Tensor, g: Tensor) -> Tensor:
-        """c of Eqs. 1 and 2, linear in l, so that a projection of l is one of the query: `B 1 N`."""
+        """c of Eqs. 1 and 2: `B 1 N`; it is linear in l, so that a projection of l becomes one of the query."""
         if self.project is not None and self.side == "global":
             g = self.project(g)  # [B, C]
         with uncast(x):
@@ -133,7 +132,10 @@ class LearnToPay(Attention):
             return widened(self.score.weight).expand(x.shape[0], 1, -1) @ widened(together) + bias
 
     def check(self, x: Tensor, g: Tensor) -> None:
-        """Raises: ValueError where the inputs have other widths, which broadcasting could hide."""
+        """Checks the widths of the inputs, which broadcasting could hide.
+
+        Raises: ValueError if they are not those of the arguments.
+        """
         if self.compatibility == "additive":
             fits = g.ndim == 4
         else:
@@ -143,9 +145,9 @@ class LearnToPay(Attention):
             raise ValueError(f"g of shape {tuple(g.shape)}: {wanted} is needed")
         if self.compatibility == "dot" and self.project is None:
             if x.shape[1] != g.shape[1]:
-                raise ValueError(f"l has {x.shape[1]} channels and g has {g.shape[1]}: they have to be equal")
+                raise ValueError(f"l has {x.shape[1]} channels and g has {g.shape[1]}: equal numbers are needed")
         elif (x.shape[1], g.shape[1]) != (self.channels, self.gate_channels):
             raise ValueError(
-                f"l has {x.shape[1]} channels and g has {g.shape[1]}; "
-                f"built for channels={self.channels} and gate_channels={self.gate_channels}"
+                f"l has {x.shape[1]} channels and g has {g.shape[1]}: "
+                f"channels={self.channels} and gate_channels={self.gate_channels} are needed"
             )

@@ -1,4 +1,4 @@
-"""Classifier of small images that decides by what it attends to at three of its layers.
+"""The attention VGG: a classifier of small images by its attention to three of its layers.
 
 Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391.
 Official code: none for PyTorch; SaoYan/LearnToPayAttention is the one in use.
@@ -31,7 +31,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops.tracing import exporting
 from regard.papers.ltpa.mechanism import LearnToPay
@@ -42,7 +42,7 @@ PLACES = ("before", "after")
 
 
 class _Stage(nn.Module):
-    """Convolutions of 3 × 3, each with batch norm and ReLU, and pooled by 2 if `pool`."""
+    """3 × 3 convolutions, each with batch norm and ReLU, and pooled by 2 if `pool`."""
 
     def __init__(self, channels: int, out: int, count: int, *, pool: bool = False) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class _Stage(nn.Module):
 
 
 class AttentionVGG(Attention):
-    """Classifier of small images that decides by what it attends to at three of its layers.
+    """Classifier of small images by its attention to three of its layers.
 
     Args:
         channels: of the image.
@@ -92,14 +92,13 @@ class AttentionVGG(Attention):
         super().__init__()
         self.channels = positive("channels", channels)
         positive("classes", classes)
-        if attend not in (*PLACES, None):
-            raise ValueError(f"attend={attend!r}: before, after or None is needed")
+        one_of("attend", attend, (*PLACES, None))
         if len(widths) != len(CONVOLUTIONS):
-            raise ValueError(f"widths={widths!r}: {len(CONVOLUTIONS)} widths are needed, one for each stage")
+            raise ValueError(f"widths={widths!r}: {len(CONVOLUTIONS)} numbers are needed, one for each stage")
         if len(grid) != 2 or min(grid) < 32:
-            raise ValueError(f"grid={grid!r}: at least 32 × 32 is needed, since 5 poolings leave 1 of 32")
+            raise ValueError(f"grid={grid!r}: at least 32 × 32 is needed")
         if return_compatibility and attend is None:
-            raise ValueError("return_compatibility=True: attend= before or after is needed")
+            raise ValueError("return_compatibility=True: attend='before' or attend='after' is needed")
         self.grid, self.attend, self.return_compatibility = (grid[0], grid[1]), attend, return_compatibility
         before = (channels, *widths[:-1])
         stages = [
@@ -132,7 +131,9 @@ class AttentionVGG(Attention):
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         if not exporting() and tuple(x.shape[2:]) != self.grid:
-            raise ValueError(f"images of {tuple(x.shape[2:])}, but the network is built for grid={self.grid}")
+            raise ValueError(
+                f"images of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the network was built"
+            )
         taps = []
         for stage in (self.early, self.middle, self.late):
             full = stage(x)

@@ -1,4 +1,4 @@
-"""Every position attends to every position, in space or in space and time.
+"""Non-local block: every position attends to every position, in space or in space and time.
 
 Non-local Neural Networks. Wang, Girshick, Gupta, He. CVPR 2018, arXiv:1711.07971.
 Official code: facebookresearch/video-nonlocal-net (Caffe2), facebookresearch/SlowFast (PyTorch).
@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
@@ -41,7 +41,7 @@ _AFFINITIES = ("embedded_gaussian", "gaussian", "dot_product", "concatenation")
 
 
 def _max_pool_1d(x: Tensor, size: Sequence[int]) -> Tensor:
-    """As a map one position wide, because `max_pool1d` fixes the length when exported."""
+    """Max pooling of a sequence as a map one position wide, because `max_pool1d` fixes the length when exported."""
     return F.max_pool2d(x[..., None], (*size, 1))[..., 0]
 
 
@@ -81,10 +81,8 @@ class NonLocal(Attention):
         super().__init__()
         positive("channels", channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        if affinity not in _AFFINITIES:
-            raise ValueError(f"affinity={affinity!r}: one of {', '.join(_AFFINITIES)} is needed")
-        if dims not in _MAX_POOL:
-            raise ValueError(f"dims={dims!r}: 1, 2 or 3 is needed")
+        one_of("affinity", affinity, _AFFINITIES)
+        one_of("dims", dims, _MAX_POOL)
         sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else tuple(pool)
         if len(sizes) != dims:
             raise ValueError(f"pool={pool!r}: {dims} sizes are needed for dims={dims}, or a single one")
@@ -121,7 +119,9 @@ class NonLocal(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.ndim != 2 + len(self.pool):
-            raise ValueError(f"input of shape {tuple(x.shape)}: dims={len(self.pool)} takes {2 + len(self.pool)} axes")
+            raise ValueError(
+                f"input of shape {tuple(x.shape)}: {2 + len(self.pool)} axes are needed for dims={len(self.pool)}"
+            )
         n = x.flatten(2)
         pooled = self.pooled(x).flatten(2) if self.pool_first or self.phi is None else n
         theta = n.mT.contiguous() if self.theta is None else self.theta.tokens(n)  # [B, Q, C']
@@ -143,7 +143,7 @@ class NonLocal(Attention):
             return wide.to(x.dtype)
 
     def attend(self, theta: Tensor, phi: Tensor, g: Tensor, x: Tensor) -> Tensor:
-        """Σ_j A_ij g_j, through A only when somebody watches."""
+        """Σ_j A_ij g_j; A itself is formed only when it is watched."""
         if self.relate is not None:
             w_theta, w_phi = widened(self.relate.weight[0]).chunk(2)
             theta, phi = theta @ w_theta, phi @ w_phi  # [B, Q], [B, K]

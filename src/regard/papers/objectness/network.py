@@ -1,4 +1,4 @@
-"""Scorer of windows: how likely each holds an object, learned from a few cues that integral images give at once.
+"""Objectness: the likelihood that a window holds an object, from a few cues that integral images give.
 
 Measuring the Objectness of Image Windows. Alexe, Deselaers, Ferrari. PAMI 2012, doi:10.1109/TPAMI.2012.28.
 Official code: none that can be run without MATLAB and its binaries.
@@ -37,7 +37,7 @@ LEAST = 1e-6  # of a cue's mean: an image without any edge has none in every win
 
 
 class Objectness(Attention):
-    """Scorer of windows by brightness, edges and contrast in them, along their border and around them.
+    """Scores windows by brightness, edges and contrast inside, along the border and around.
 
     Args:
         channels: of the image.
@@ -60,7 +60,7 @@ class Objectness(Attention):
         self.judge = nn.Linear(hidden, 1)
 
     def cues(self, x: Tensor) -> Tensor:
-        """(1), each divided by its mean over the image: `B 3 H W`."""
+        """The cues of (1), each divided by its mean over the image: `B 3 H W`."""
         grey = x.sum(1, keepdim=True) / x.shape[1]
         padded = functional.pad(grey, (1, 1, 1, 1), mode="replicate")
         across = padded[:, :, 1:-1, 2:] - padded[:, :, 1:-1, :-2]
@@ -101,7 +101,7 @@ class Objectness(Attention):
 
 
 def _length(*parts: Tensor) -> Tensor:
-    """√ of the sum of squares over channels, with a gradient at 0."""
+    """Square root of the sum of squares over channels, with a gradient at 0."""
     squares = [part.square().sum(1, keepdim=True) for part in parts]
     return (torch.stack(squares).sum(0) + LEAST * LEAST).sqrt()
 

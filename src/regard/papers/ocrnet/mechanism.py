@@ -1,4 +1,4 @@
-"""Every pixel attends to a handful of object regions, one for each class, instead of to every other pixel.
+"""Object context: every pixel attends to a few object regions, one for each class.
 
 Object-Contextual Representations for Semantic Segmentation. Yuan, Chen, Wang. ECCV 2020, arXiv:1909.11065.
 Official code: openseg-group/openseg.pytorch; HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR.
@@ -54,7 +54,7 @@ class SpatialGather(Attention):
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
         if x.shape[2:] != logits.shape[2:]:
-            raise ValueError(f"map {tuple(x.shape)} and logits {tuple(logits.shape)}: one height and width are needed")
+            raise ValueError(f"x {tuple(x.shape)}, logits {tuple(logits.shape)}: equal sizes are needed")
         with uncast(x):  # in float16 the weights of a large map would lose their digits
             p = widened(logits).flatten(2)
             m = (p if self.scale == 1 else self.scale * p).softmax(2)  # [B, K, N]
@@ -88,19 +88,17 @@ class ObjectAttention(Attention):
         self.up = _embed(self.hidden, channels, bias)
 
     def forward(self, x: Tensor, regions: Tensor) -> Tensor:
-        grid = x.shape[2:]
-        if self.scale > 1:
-            x = F.max_pool2d(x, self.scale)
+        pooled = F.max_pool2d(x, self.scale) if self.scale > 1 else x
         f = regions.flatten(2)  # [B, C, K]
-        q, k, v = self.pixel(x.flatten(2)), self.object(f), self.down(f)  # [B, D, N], [B, D, K], [B, D, K]
+        q, k, v = self.pixel(pooled.flatten(2)), self.object(f), self.down(f)  # [B, D, N], [B, D, K], [B, D, K]
         with uncast(x):
             w = (widened(k).mT * self.hidden**-0.5 @ widened(q)).softmax(1).to(q.dtype)  # [B, K, N]
-        self.see("affinity", w.mT, Q=tuple(x.shape[2:]))
-        y = self.project(v, w).unflatten(2, x.shape[2:])
-        return y if self.scale == 1 else F.interpolate(y, grid, mode="bilinear", align_corners=True)
+        self.see("affinity", w.mT, Q=tuple(pooled.shape[2:]))
+        y = self.project(v, w).unflatten(2, pooled.shape[2:])
+        return y if self.scale == 1 else F.interpolate(y, x.shape[2:], mode="bilinear", align_corners=True)
 
     def project(self, v: Tensor, w: Tensor) -> Tensor:
-        """Equation (3), its convolution where it costs less: `B D K`, `B K N` -> `B C N`."""
+        """Equation (3), with its convolution on the cheaper side: `B D K`, `B K N` -> `B C N`."""
         out, width = self.up.conv.weight.shape
         if exporting() or v.shape[2] * out <= (v.shape[2] + out) * width:
             return self.up.activate(self.up.conv(v) @ w)
@@ -109,7 +107,7 @@ class ObjectAttention(Attention):
 
 
 class ObjectContext(Attention):
-    """Object attention, merged with the map it came from.
+    """Object attention, merged with the map that it was computed from.
 
     Args:
         channels: C of the map and of the regions.
@@ -150,7 +148,7 @@ class ObjectContext(Attention):
 
 
 class ObjectContextHead(Attention):
-    """Segmentation head: coarse logits, the regions they make, object context, and the final logits.
+    """Segmentation head: coarse logits, object regions from them, object context, and the final logits.
 
     Args:
         channels: C of the map.
@@ -197,8 +195,8 @@ class ObjectContextHead(Attention):
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> tuple[Tensor, Tensor]:
         grid = x.shape[2:]
         if (earlier is None) != (self.aux_channels is None):
-            found = "no earlier map was given" if earlier is None else f"one of shape {tuple(earlier.shape)} was given"
-            raise ValueError(f"aux_channels={self.aux_channels}, but {found}")
+            wanted = "an earlier map is needed" if earlier is None else "no earlier map is accepted"
+            raise ValueError(f"aux_channels={self.aux_channels}: {wanted}")
         p = self.coarse(x.flatten(2)).unflatten(2, grid) if earlier is None else self.coarse(earlier)  # [B, K, H, W]
         x = self.reduce(x)
         z = self.context(x, self.gather(x, p))

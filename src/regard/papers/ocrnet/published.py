@@ -1,4 +1,4 @@
-"""Object-contextual representations as others publish them."""
+"""Checkpoint mappings for object-contextual representations."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _head_openseg(c3=1024, c4=2048, mid=512, key=256, ncls=19, image_size=None):
 
 
 class _Fetching(nn.Module):
-    """Returns the relation of pixels and regions with the output."""
+    """Our attention, which also returns the relation of pixels and regions."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def _fetching(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
 
 
 class _Resized(nn.Module):
-    """Takes stage 3 first, and brings both logits to the size of the image."""
+    """Our head, called with stage 3 first; it resizes both logits to the image."""
 
     def __init__(self, module: nn.Module, size: tuple[int, int] | None) -> None:
         super().__init__()

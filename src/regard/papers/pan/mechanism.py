@@ -1,4 +1,4 @@
-"""Pixel gate from a small U-shaped pyramid, and a decoder whose coarse map gates the channels of the fine one.
+"""Pyramid attention: a pixel gate from a small pyramid, and a decoder gated by its coarse map.
 
 Pyramid Attention Network for Semantic Segmentation. Li, Xiong, An, Wang. BMVC 2018, arXiv:1805.10180.
 Official code: none; JaveyWang/Pyramid-Attention-Networks-pytorch is nearest to the paper, segmentation-models-pytorch
@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
@@ -42,7 +42,7 @@ def _layer(channels: int, out: int, kernel_size: int, *, stride: int = 1, bias: 
 
 
 def _multiply_add(a: Tensor, b: Tensor, c: Tensor) -> Tensor:
-    """a b + c; in float16, which products of two maps soon leave, through float32 and held inside its range."""
+    """a b + c; in float16, whose range products of two maps soon leave, through float32 and clamped to its range."""
     if a.dtype is not torch.float16:
         # one pass; but its gradient writes out a map more than the gradients of a product and a sum
         return (a * b).add_(c) if torch.is_grad_enabled() else torch.addcmul(c, a, b)
@@ -55,7 +55,7 @@ def _resized(x: Tensor, like: Tensor, mode: str) -> Tensor:
 
 
 def _normed(layer: nn.Module, x: Tensor) -> Tensor:
-    """The layer on x, which may leave its norm a single value for each channel."""
+    """The layer on x, checked for a norm that would train on a single value for each channel."""
     conv, norm = layer.children()
     y = conv(x)
     check_norm_batch(norm, y)
@@ -69,7 +69,7 @@ def _averaged(layer: nn.Module, x: Tensor) -> Tensor:
 
 
 class _Double(nn.Module):
-    """BN of a transposed 4 × 4 convolution, cut to the size of `like` where that is odd."""
+    """Batch norm of a transposed 4 × 4 convolution, cut to the size of `like` where that is odd."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -113,8 +113,7 @@ class FeaturePyramidAttention(Attention):
         super().__init__()
         positive("channels", channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
-        if upsample not in ("deconvolution", "bilinear", "bicubic"):
-            raise ValueError(f"upsample={upsample!r}: deconvolution, bilinear or bicubic is needed")
+        one_of("upsample", upsample, ("deconvolution", "bilinear", "bicubic"))
         self.upsample = upsample
         self.strided = upsample == "deconvolution"
         if self.strided:
@@ -122,7 +121,7 @@ class FeaturePyramidAttention(Attention):
         else:
             hidden = 1 if hidden is None else positive("hidden", hidden)
             if hidden not in (1, out):
-                raise ValueError(f"hidden={hidden}: a resized pyramid gates {out} channels with 1 or {out} of its own")
+                raise ValueError(f"hidden={hidden}: 1 or {out}, as in the output, is needed with upsample={upsample!r}")
         stride, bias = (2, False) if self.strided else (1, True)
         self.master = _layer(channels, out, 1, bias=bias)
         self.context = _layer(channels, out, 1, bias=bias)
@@ -160,7 +159,7 @@ class FeaturePyramidAttention(Attention):
 
 
 class GlobalAttentionUpsample(Attention):
-    """Fine map with its channels gated by the average of a coarse one, which is then added to it.
+    """A fine map, its channels gated by the average of a coarse map, which is added to it.
 
     Args:
         channels: C of the fine map x.
@@ -188,12 +187,12 @@ class GlobalAttentionUpsample(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
-        if upsample not in ("deconvolution", "projection", *_RESIZING):
-            raise ValueError(f"upsample={upsample!r}: deconvolution, projection, {', '.join(_RESIZING)} are known")
-        if gate not in ("relu", "sigmoid"):
-            raise ValueError(f"gate={gate!r}: relu or sigmoid is needed")
+        one_of("upsample", upsample, ("deconvolution", "projection", *_RESIZING))
+        one_of("gate", gate, ("relu", "sigmoid"))
         if upsample in _RESIZING and gate_channels != out:
-            raise ValueError(f"gate_channels={gate_channels}: upsample={upsample!r} needs the {out} of the output")
+            raise ValueError(
+                f"gate_channels={gate_channels}: {out}, as in the output, is needed with upsample={upsample!r}"
+            )
         self.upsample = upsample
         self.sigmoid = gate == "sigmoid"
         self.fine = _layer(channels, out, 3, bias=self.sigmoid)
@@ -209,7 +208,9 @@ class GlobalAttentionUpsample(Attention):
             factor = 2 if self.upsample == "deconvolution" else 1
             wanted = tuple(-(-n // factor) for n in x.shape[2:])
             if g.shape[2:] != wanted:
-                raise ValueError(f"g of {tuple(g.shape[2:])} beside x of {tuple(x.shape[2:])}: {wanted} is needed")
+                raise ValueError(
+                    f"g of size {tuple(g.shape[2:])}: {wanted} is needed for x of size {tuple(x.shape[2:])}"
+                )
         y: Tensor = self.project(g) if self.deconvolve is None else self.deconvolve(g, x)
         return y
 

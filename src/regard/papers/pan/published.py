@@ -1,4 +1,4 @@
-"""Feature pyramid attention and global attention upsample as others publish them."""
+"""Checkpoint mappings for feature pyramid attention and global attention upsample."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def _smp_gau(in_channels, out_channels, upscale_mode="bilinear", interpolation_m
 
 
 class _HighFirst(nn.Module):
-    """Called with the coarse map before the fine one."""
+    """Our decoder, called with the coarse map before the fine one."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

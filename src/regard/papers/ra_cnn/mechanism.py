@@ -1,4 +1,4 @@
-"""Looking closer: a square of the image, chosen by three numbers that can be learned, and enlarged.
+"""Attention crop: a square of the image, given by three numbers that can be learned, is enlarged.
 
 Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image Recognition. Fu,
     Zheng, Mei. CVPR 2017, doi:10.1109/CVPR.2017.476.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops import zooming
 
@@ -31,7 +31,7 @@ GRADIENTS = ("rule", "mask")
 
 
 class AttentionCrop(Attention):
-    """Looking closer: a square of the image, chosen by three numbers that can be learned, and enlarged.
+    """Enlarges a square of the image, given by three numbers that can be learned.
 
     Args:
         size: side of the result in pixels.
@@ -63,7 +63,7 @@ class AttentionCrop(Attention):
     def forward(self, x: Tensor, square: Tensor) -> Tensor:
         if x.ndim != 4 or square.shape != (x.shape[0], 3):
             raise ValueError(
-                f"image and squares of shape {tuple(x.shape)} and {tuple(square.shape)}: B C H W and B 3 are needed"
+                f"image of shape {tuple(x.shape)}, squares of shape {tuple(square.shape)}: B C H W and B 3 are needed"
             )
         crop, box = zooming.zoom(
             x, square, self.size,
@@ -76,10 +76,12 @@ class AttentionCrop(Attention):
 
 
 def check_crop(least: float, k: float, gradient: str) -> None:
-    """Raises: ValueError for what is no share of half an image, no steepness, or no gradient."""
+    """Checks the smallest side, the steepness and the kind of gradient of a crop.
+
+    Raises: ValueError if one of them is not accepted.
+    """
     if not 0 < least <= 0.5:
-        raise ValueError(f"least={least!r}: a share above 0 and up to 1/2 is needed")
+        raise ValueError(f"least={least!r}: a number above 0 and at most 1/2 is needed")
     if not 0 < k < float("inf"):
         raise ValueError(f"k={k!r}: a number above 0 is needed")
-    if gradient not in GRADIENTS:
-        raise ValueError(f"gradient={gradient!r}: {' or '.join(GRADIENTS)} is needed")
+    one_of("gradient", gradient, GRADIENTS)

@@ -1,4 +1,4 @@
-"""Fine-grained classifier that finds where to look closer, looks closer there, and does so again.
+"""RA-CNN: a fine-grained classifier that finds where to look closer, enlarges that part, and repeats.
 
 Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image Recognition. Fu,
     Zheng, Mei. CVPR 2017, doi:10.1109/CVPR.2017.476.
@@ -39,7 +39,7 @@ from regard.papers.ra_cnn.mechanism import check_crop
 
 
 class Views(NamedTuple):
-    """What happened at every scale.
+    """A record of every scale.
 
     Attributes:
         scores: z_s, `B K` each, S of them, and z behind them where the scales are fused.
@@ -57,7 +57,7 @@ class Views(NamedTuple):
 
 
 class Plain(nn.Module):
-    """Convolutions of stride 2, each with a batch norm and a ReLU: a small network in a backbone's place."""
+    """A small network in place of a backbone: convolutions of stride 2, each with a batch norm and a ReLU."""
 
     def __init__(self, channels: int, widths: Sequence[int]) -> None:
         super().__init__()
@@ -75,7 +75,7 @@ class Plain(nn.Module):
 
 
 class RecurrentAttentionCNN(Attention):
-    """Fine-grained classifier that finds where to look closer, looks closer there, and does so again.
+    """Fine-grained classifier that finds where to look closer, enlarges that part, and repeats.
 
     Args:
         channels: of the image.
@@ -130,7 +130,7 @@ class RecurrentAttentionCNN(Attention):
         self.trunks: Iterable[nn.Module] = nn.ModuleList(trunk for trunk, _, _ in trunks)
         _, width, reduction = trunks[0]
         if crop_size % reduction:
-            raise ValueError(f"crop_size={crop_size}: a multiple of {reduction} is needed, a pixel of the last map")
+            raise ValueError(f"crop_size={crop_size}: a multiple of {reduction} is needed, the stride of the last map")
         side = crop_size // reduction
         self.classifiers: Iterable[nn.Module] = nn.ModuleList(nn.Linear(width, classes) for _ in range(scales))
         self.proposals = nn.ModuleList(
@@ -140,7 +140,7 @@ class RecurrentAttentionCNN(Attention):
         self.fuse = nn.Linear(scales * width, classes) if fused else None
 
     def start_from_published(self) -> None:
-        """Takes the published weights of the backbone, for every scale.
+        """Loads the published weights of the backbone, at every scale.
 
         Raises: OSError if they cannot be had.
         """
@@ -191,16 +191,16 @@ class RecurrentAttentionCNN(Attention):
 
 
 def _within(outer: Tensor, box: Tensor) -> Tensor:
-    """A box, in shares of an image that itself is a box, from -1 to 1."""
+    """A box given in shares of an image, which is itself a box, from -1 to 1."""
     corner, extent = outer[:, :2], outer[:, 2:] - outer[:, :2]
     return torch.cat((corner + box[:, :2] * extent, corner + box[:, 2:] * extent), 1)
 
 
 def _trunk(backbone: str | None, channels: int, widths: Sequence[int]) -> tuple[nn.Module, int, int]:
-    """A network, the width of its last map, and how many pixels a position of that is wide."""
+    """A network, the width of its last map, and that map's stride in pixels."""
     if backbone is None:
         if not widths:
-            raise ValueError(f"widths={widths!r}: at least one is needed where there is no backbone")
+            raise ValueError(f"widths={widths!r}: at least one number is needed without a backbone")
         return Plain(channels, [positive("widths", width) for width in widths]), widths[-1], 2 ** len(widths)
     trunk = _timm(backbone, channels, pretrained=False)
     info: Any = trunk.feature_info
@@ -208,11 +208,11 @@ def _trunk(backbone: str | None, channels: int, widths: Sequence[int]) -> tuple[
 
 
 def _timm(backbone: str, channels: int, *, pretrained: bool) -> nn.Module:
-    """The backbone up to its last map; VGG's up to that before its last pooling."""
+    """The backbone up to its last map; a VGG up to the map before its last pooling."""
     last = -2 if backbone.startswith("vgg") else -1
     try:
         return build(
             backbone, classes=1, in_chans=channels, pretrained=pretrained, features_only=True, out_indices=(last,)
         )
     except (RuntimeError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"backbone={backbone!r} gives no maps: {error}") from error
+        raise ValueError(f"backbone={backbone!r}: a network with feature maps is needed: {error}") from error

@@ -1,4 +1,4 @@
-"""Classification by a few small glimpses, each placed by what the ones before it have shown.
+"""RAM: classification by a few small glimpses, each placed by what the earlier ones have shown.
 
 Recurrent Models of Visual Attention. Mnih, Heess, Graves, Kavukcuoglu. NIPS 2014, arXiv:1406.6247.
 Official code: none; kevinzakka/recurrent-visual-attention (PyTorch) is the common one, recorded here.
@@ -33,7 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops.glimpses import glimpse, glimpse_sides
 from regard.ops.precision import wide_linear, widened
@@ -43,7 +43,7 @@ POLICIES = ("hidden", "squashed", "linear")
 
 
 class Episode(NamedTuple):
-    """What happened over the T glimpses of each image.
+    """A record of the T glimpses of each image.
 
     Attributes:
         log_probs: of each class, `B K`.
@@ -59,7 +59,7 @@ class Episode(NamedTuple):
 
 
 class GlimpseNetwork(nn.Module):
-    """What was seen and where, as one vector: equations (1) and (2)."""
+    """Content and place of a glimpse as one vector: equations (1) and (2)."""
 
     def __init__(
         self, channels: int, size: int, patches: int, scale: float, by_height: bool, what: int, where: int
@@ -79,7 +79,7 @@ class GlimpseNetwork(nn.Module):
         return found.flatten(1)
 
     def seen(self, x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
-        """Where that was, on the image's own scale: `B T 2` -> the points, and the finest patches `B T 4`."""
+        """The locations on the image's own scale: `B T 2` -> the points, and the finest patches `B T 4`."""
         extent = at.new_tensor(x.shape[:1:-1])  # width, height
         scale = extent[1] / extent if self.by_height else 1
         first = (0.5 * (at + 1) * scale * extent).long() - self.size // 2
@@ -93,7 +93,7 @@ class GlimpseNetwork(nn.Module):
 
 
 class LocationNetwork(nn.Module):
-    """Where to look next: equation (4)."""
+    """The next location: equation (4)."""
 
     def __init__(self, hidden: int, std: float, policy: str) -> None:
         super().__init__()
@@ -102,7 +102,7 @@ class LocationNetwork(nn.Module):
         self.mean = nn.Linear(hidden if self.reduce is None else hidden // 2, 2)
 
     def forward(self, h: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
-        """The logarithm of the chosen location's density, and the location: `B`, `B 2`."""
+        """The log-density of the drawn location, and the location: `B`, `B 2`."""
         h = h.detach()
         if self.reduce is not None:
             h = wide_linear(self.reduce, h).relu()
@@ -115,7 +115,7 @@ class LocationNetwork(nn.Module):
 
 
 class RecurrentAttention(Attention):
-    """Classification by a few small glimpses, each placed by what the ones before it have shown.
+    """Classifies by a few small glimpses, each placed by what the earlier ones have shown.
 
     In training the first location and every next one are drawn from torch's random numbers; in evaluation the first is
     the centre and the others are the policy's means. `start` and `noise` say otherwise.
@@ -161,10 +161,9 @@ class RecurrentAttention(Attention):
         self.glimpses = positive("glimpses", glimpses)
         positive("classes", classes)
         glimpse_sides(positive("glimpse_size", glimpse_size), positive("patches", patches), scale)
-        if policy not in POLICIES:
-            raise ValueError(f"policy={policy!r}: one of {', '.join(POLICIES)} is needed")
+        one_of("policy", policy, POLICIES)
         if positive("hidden", hidden) < 2:
-            raise ValueError("hidden=1: at least 2 are needed, for the location network has half as many")
+            raise ValueError("hidden=1: at least 2 is needed")
         if not 0 < std < float("inf"):
             raise ValueError(f"std={std!r}: a number above 0 is needed")
         what, where = positive("glimpse_hidden", glimpse_hidden), positive("location_hidden", location_hidden)
@@ -201,7 +200,7 @@ class RecurrentAttention(Attention):
 
     @torch.no_grad()
     def monte_carlo(self, x: Tensor, *, episodes: int = 10) -> Tensor:
-        """Log-probabilities averaged over episodes that are drawn anew: `B C H W` -> `B K`.
+        """Log-probabilities averaged over several drawn episodes: `B C H W` -> `B K`.
 
         All episodes of all images run as one batch.
         """

@@ -1,4 +1,4 @@
-"""The recurrent attention model as the common PyTorch code publishes it."""
+"""Checkpoint mappings for RAM, from the common PyTorch code."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _model(g, k, s, c, h_g, h_l, std, hidden_size, num_classes, num_glimpses=6):
 
 
 def _checkpoint(g=8, k=1, s=1, c=1, h_g=128, h_l=128, std=0.17, hidden=256, num_classes=10, T=6):
-    """As the checkpoints that come with the code were trained: by an older location network."""
+    """The build for checkpoints that come with the code, which an older location network trained."""
     arguments, names = _model(g, k, s, c, h_g, h_l, std, hidden, num_classes, T)
     del names["locator.reduce"]
     return {**arguments, "policy": "squashed"}, {**names, "locator.mean": "locator.fc"}
@@ -81,7 +81,7 @@ class _Around(nn.Module):
 
 
 class _Trainer(_Around):
-    """An episode and its hybrid loss, with the noise from outside."""
+    """An episode and its hybrid loss, with the noise as an input."""
 
     def forward(self, x: Tensor, start: Tensor, noise: Tensor, labels: Tensor) -> tuple[Tensor, ...]:
         log_probs, locations, log_policy, baseline = self.module(x, start=start, noise=noise, episode=True)
@@ -92,7 +92,7 @@ class _Trainer(_Around):
 
 
 class _Tested(_Around):
-    """An episode over grey images from 0 to 255, in float64 after the division."""
+    """An episode over grey images from 0 to 255, divided in float64."""
 
     def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__(module.double(), args)

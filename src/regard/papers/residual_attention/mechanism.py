@@ -1,4 +1,4 @@
-"""Trunk of residual units under a soft mask from a bottom-up, top-down branch.
+"""Residual attention: a trunk of residual units under a soft mask from a bottom-up, top-down branch.
 
 Residual Attention Network for Image Classification. Wang, Jiang, Qian, Yang, Li, Zhang, Wang, Tang. CVPR 2017,
     arXiv:1704.06904.
@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 
@@ -158,16 +158,13 @@ class ResidualAttention(Attention):
     ) -> None:
         super().__init__()
         positive("depth", depth)
-        if unit not in _WIDTHS:
-            raise ValueError(f"unit={unit!r}: one of {', '.join(_WIDTHS)} is needed")
-        if mask not in _MASKS:
-            raise ValueError(f"mask={mask!r}: one of {', '.join(_MASKS)} is needed")
-        if learning not in ("residual", "naive"):
-            raise ValueError(f"learning={learning!r}: residual or naive is needed")
+        one_of("unit", unit, _WIDTHS)
+        one_of("mask", mask, _MASKS)
+        one_of("learning", learning, ("residual", "naive"))
         hidden = bottleneck_width(channels, _WIDTHS[unit], hidden)
         groups = gcd(hidden, 32) if groups is None else positive("groups", groups)
         if unit == "resnext" and hidden % groups:
-            raise ValueError(f"groups={groups} does not divide the width {hidden} of the 3 × 3 convolution")
+            raise ValueError(f"groups={groups}: a divisor of {hidden}, the width of the 3 × 3 convolution, is needed")
 
         def units(count: int) -> nn.Sequential:
             if unit == "resnext":

@@ -1,4 +1,4 @@
-"""Classification network of residual units and residual attention modules: Attention-56 to Attention-452.
+"""Residual attention networks, Attention-56 to Attention-452: residual units and residual attention modules.
 
 Residual Attention Network for Image Classification. Wang, Jiang, Qian, Yang, Li, Zhang, Wang, Tang. CVPR 2017,
     arXiv:1704.06904.
@@ -33,7 +33,7 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_norm_batch, one_of, positive
 from regard.ops import pooling
 from regard.papers.residual_attention.mechanism import ResidualAttention
 
@@ -51,7 +51,7 @@ def module_counts(depth: int, *, stem: str = "imagenet") -> tuple[int, int, int]
         return _IMAGENET_92
     count, rest = divmod(positive("depth", depth) - 20, 36)
     if rest or count < 1:
-        raise ValueError(f"depth={depth}: 20 + 36 m is needed, such as 56, 92, 128, 164, 236 or 452, or give modules=")
+        raise ValueError(f"depth={depth}: 56, 92, 128, 164 or another in steps of 36 is needed, or give modules=")
     return count, count, count
 
 
@@ -87,7 +87,7 @@ class _ResNeXt(nn.Module):
         hidden = _inside("resnext", out)
         groups = gcd(hidden, 32) if groups is None else positive("groups", groups)
         if hidden % groups:
-            raise ValueError(f"groups={groups} does not divide the width {hidden} of a 3 × 3 convolution")
+            raise ValueError(f"groups={groups}: a divisor of {hidden}, the width of a 3 × 3 convolution, is needed")
         self.conv1 = nn.Conv2d(channels, hidden, 1, bias=False)
         self.norm1 = nn.BatchNorm2d(hidden)
         self.conv2 = nn.Conv2d(hidden, hidden, 3, stride=stride, padding=1, groups=groups, bias=False)
@@ -182,10 +182,8 @@ class ResidualAttentionNetwork(nn.Module):
         learning: str = "residual",
     ) -> None:
         super().__init__()
-        if stem not in _STEMS:
-            raise ValueError(f"stem={stem!r}: one of {', '.join(_STEMS)} is needed")
-        if unit not in _WIDTHS:
-            raise ValueError(f"unit={unit!r}: one of {', '.join(_WIDTHS)} is needed")
+        one_of("stem", stem, _STEMS)
+        one_of("unit", unit, _WIDTHS)
         counts = module_counts(depth, stem=stem) if modules is None else tuple(modules)
         if len(counts) != 3 or any(isinstance(m, bool) or not isinstance(m, int) or m < 0 for m in counts):
             raise ValueError(f"modules={modules!r}: three whole numbers of at least 0 are needed, one for each stage")

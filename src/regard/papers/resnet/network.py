@@ -1,4 +1,4 @@
-"""The classification networks of the attention papers by name: each mechanism where its paper puts it.
+"""Networks known by name: a ResNet or another trunk with a paper's mechanism where that paper puts it.
 
 Deep Residual Learning for Image Recognition. He, Zhang, Ren, Sun. CVPR 2016, arXiv:1512.03385, for most backbones; they
     stand in `regard.networks`, and each paper's networks in the `network.py` of its folder.
@@ -38,7 +38,7 @@ from regard.ops import pooling
 
 
 class PaperNetwork(nn.Module):
-    """A classification network with a paper's mechanism where that paper puts it.
+    """Classification network with a paper's mechanism where that paper puts it.
 
     Args:
         channels: of the image, or of the frames of a clip.

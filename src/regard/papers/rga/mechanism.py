@@ -1,4 +1,4 @@
-"""Gates for positions and for channels, learned from each one's affinities with all others.
+"""Relation-aware attention: gates for positions and channels, from each one's affinities with all others.
 
 Relation-Aware Global Attention for Person Re-identification. Zhang, Lan, Zeng, Jin, Chen. CVPR 2020, arXiv:1904.02998.
 Official code: microsoft/Relation-Aware-Global-Attention-Networks.
@@ -56,8 +56,7 @@ class _Relations(nn.Module):
         hidden = (1 + relations) // reduction
         if hidden < 1:
             raise ValueError(
-                f"gate_reduction={reduction} leaves nothing of the {1 + relations} channels of a gate over {nodes} "
-                f"nodes; use at most {1 + relations}"
+                f"gate_reduction={reduction}: at most {1 + relations} is needed for a gate over {nodes} nodes"
             )
         self.theta = _Embedding(features, inner)
         self.phi = _Embedding(features, inner)
@@ -117,15 +116,14 @@ class RelationAware(Attention):
         super().__init__()
         self.grid = (grid,) if isinstance(grid, int) else tuple(grid)
         if len(self.grid) > 2 or not self.grid:
-            raise ValueError(f"grid={grid!r}: (H, W) is needed, or HW")
+            raise ValueError(f"grid={grid!r}: (H, W), or the number of positions, is needed")
         positions = math.prod(positive("grid", size) for size in self.grid)
         if not (spatial or channel):
-            raise ValueError("spatial=False, channel=False: at least 1 of both gates is needed")
+            raise ValueError("spatial=False, channel=False: at least one gate is needed")
         inner = bottleneck_width(channels, channel_reduction)
         if positions < positive("spatial_reduction", spatial_reduction):
             raise ValueError(
-                f"spatial_reduction={spatial_reduction} leaves nothing of the {positions} positions of grid={grid}; "
-                f"use at most {positions}"
+                f"spatial_reduction={spatial_reduction}: at most {positions}, the positions of grid={grid}, is needed"
             )
         positive("gate_reduction", gate_reduction)
         fewer = positions // spatial_reduction
@@ -139,7 +137,7 @@ class RelationAware(Attention):
     def forward(self, x: Tensor) -> Tensor:
         grid = tuple(x.shape[2:])
         if (grid if len(self.grid) == 2 else (math.prod(grid),)) != self.grid:
-            raise ValueError(f"input of size {grid}: this module is built for grid={self.grid} only")
+            raise ValueError(f"input of size {grid}: grid={self.grid} is needed, as the module was built")
         n = x.flatten(2)  # [B, C, N]
         if self.spatial is not None:
             gate, theta, phi = self.spatial(n)

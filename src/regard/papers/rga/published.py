@@ -1,4 +1,4 @@
-"""RGA as its authors publish it."""
+"""Checkpoint mappings for RGA."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A decoder's state asks every annotation of the source how well it fits, and takes their weighted mean.
+"""Additive attention: a decoder's state scores every annotation, and takes their weighted mean.
 
 Neural Machine Translation by Jointly Learning to Align and Translate. Bahdanau, Cho, Bengio. ICLR 2015,
 arXiv:1409.0473. Official code: lisa-groundhog/GroundHog (Theano).
@@ -84,11 +84,11 @@ class AdditiveAttention(Attention):
         return (c, alpha) if self.return_weights else c
 
     def align(self, e: Tensor, visible: Tensor | None) -> Tensor:
-        """Softmax over what is visible; zeros where nothing is."""
+        """Softmax over the visible annotations; zeros where none is visible."""
         wide = widened(e)
         if visible is None:
             return wide.softmax(-1).to(e.dtype)
         if visible.dtype is not torch.bool:
-            raise ValueError(f"a mask of {visible.dtype}: booleans, True where there is an annotation, are needed")
+            raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is an annotation")
         hidden = ~visible
         return wide.masked_fill(hidden, torch.finfo(wide.dtype).min).softmax(-1).masked_fill(hidden, 0).to(e.dtype)

@@ -1,4 +1,4 @@
-"""Additive attention as others publish it."""
+"""Checkpoint mappings for additive attention."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ def _bastings(hidden_size, key_size=None, query_size=None):
 
 
 def _bastings_state(state: State, args: Mapping[str, Any]) -> State:
-    """Its own, or that of a decoder, where it is the child `attention`."""
+    """The attention's own state, also out of a decoder's, where it is the child `attention`."""
     return {key.removeprefix("attention."): value for key, value in state.items()}
 
 
 class _Bastings(nn.Module):
-    """Takes a projection of the annotations besides, and masks `B T` or `B 1 T`; results have a time axis of 1."""
+    """Our attention, called with projected annotations and masks `B T` or `B 1 T`; its outputs have a time axis."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()

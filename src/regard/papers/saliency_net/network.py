@@ -1,4 +1,4 @@
-"""Saliency network of a timm backbone and a decoder with attention gates, for fixations and for salient objects.
+"""SaliencyNet: a timm backbone and a decoder with attention gates, for fixations and salient objects.
 
 The decoder is that of Attention U-Net: Learning Where to Look for the Pancreas. Oktay, Schlemper, Le Folgoc, Lee,
     Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert. MIDL 2018, arXiv:1804.03999.
@@ -36,7 +36,7 @@ from regard.ops.tracing import exporting
 
 
 class _Join(nn.Module):
-    """Equation (3), or (2) where nothing comes from below."""
+    """Equation (3), or (2) at the coarsest level."""
 
     def __init__(self, channels: int, width: int, *, gated: bool) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ class SaliencyNet(Attention):
         found: Any = self.encoder.feature_info
         self.widths = tuple(found.channels())
         if len(set(found.reduction())) < 2:
-            raise ValueError(f"backbone={backbone!r} gives maps of one resolution; one that gives several is needed")
+            raise ValueError(f"backbone={backbone!r}: a network with maps of several resolutions is needed")
         self.channels_last = str(getattr(self.encoder, "output_fmt", "")).endswith("NHWC")
         mean, std = normalisation(self.encoder)
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
@@ -100,7 +100,7 @@ class SaliencyNet(Attention):
         self.head = nn.Conv2d(width, 1, 1)
 
     def start_from_published(self) -> None:
-        """Takes the published weights of the backbone.
+        """Loads the published weights of the backbone.
 
         Raises: OSError if they cannot be had.
         """
@@ -124,7 +124,9 @@ def _encoder(backbone: str, channels: int, *, pretrained: bool) -> nn.Module:
     try:
         return build(backbone, classes=1, in_chans=channels, pretrained=pretrained, features_only=True)
     except (RuntimeError, AttributeError, NotImplementedError) as error:
-        raise ValueError(f"backbone={backbone!r} gives no maps of several resolutions: {error}") from error
+        raise ValueError(
+            f"backbone={backbone!r}: a network with maps of several resolutions is needed: {error}"
+        ) from error
 
 
 def _resized(x: Tensor, like: Tensor) -> Tensor:

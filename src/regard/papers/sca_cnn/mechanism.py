@@ -1,4 +1,4 @@
-"""A softmax over channels and a softmax over positions, both asked by the state of a decoder.
+"""SCA-CNN: a softmax over channels and one over positions, both conditioned on a decoder's state.
 
 SCA-CNN: Spatial and Channel-wise Attention in Convolutional Networks for Image Captioning. Chen, Zhang, Xiao, Nie,
 Shao, Liu, Chua. CVPR 2017, arXiv:1611.05594. Official code: zjuchenlong/sca-cnn.cvpr17 (Theano).
@@ -28,7 +28,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import widened
@@ -51,7 +51,7 @@ class _Scores(nn.Module):
         nn.init.zeros_(self.score.bias)
 
     def offset(self, state: Tensor | None) -> Tensor:
-        """What is the same for every item: `B 1 k`, or `1 1 k` without a state."""
+        """The part of the scores that all items share: `B 1 k`, or `1 1 k` without a state."""
         if self.state is None:
             return self.embed.bias[None, None]
         term: Tensor = (self.embed.bias + self.state(state))[:, None]
@@ -63,7 +63,7 @@ class _Scores(nn.Module):
 
 
 class SpatialChannel(Attention):
-    """A softmax over channels and a softmax over positions, both asked by the state of a decoder.
+    """Softmax over channels and softmax over positions, both conditioned on a decoder's state.
 
     Args:
         channels: C of the input.
@@ -91,16 +91,15 @@ class SpatialChannel(Attention):
         positive("channels", channels)
         positive("hidden", hidden)
         self.width = None if state_channels is None else positive("state_channels", state_channels)
-        if order not in _ORDERS:
-            raise ValueError(f"order={order!r}: one of {', '.join(_ORDERS)} is needed")
+        one_of("order", order, _ORDERS)
         self.order, self.scale = order, scale
         self.channel = _Scores(1, hidden, state_channels) if "channel" in order else None
         self.spatial = _Scores(channels, hidden, state_channels) if "spatial" in order else None
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
         if (None if state is None else state.shape[-1]) != self.width:
-            given = "none" if state is None else f"shape {tuple(state.shape)}"
-            raise ValueError(f"state: {given}, but the module is built for state_channels={self.width}")
+            given = "state=None" if state is None else f"state of shape {tuple(state.shape)}"
+            raise ValueError(f"{given}: state_channels={self.width} is needed, as the module was built")
         alpha = self.over_positions(x, state) if self.order.startswith("spatial") else None  # [B, 1, HW]
         if self.channel is not None:
             x = x * self.over_channels(x, state, alpha)
@@ -109,7 +108,7 @@ class SpatialChannel(Attention):
         return x if alpha is None else x * alpha.unflatten(-1, x.shape[2:])
 
     def over_channels(self, x: Tensor, state: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """C β of Eqs. 1 and 2, for the map that α has weighed, if it has: `B C H W` -> `B C 1 1`."""
+        """C β of Eqs. 1 and 2, for the map that α has weighed, if there is one: `B C H W` -> `B C 1 1`."""
         assert self.channel is not None
         n = x.shape[2] * x.shape[3]
         v = pooling.average(x) if alpha is None else pooling.weighted(x, alpha) / n  # [B, C]

@@ -1,4 +1,4 @@
-"""SCA-CNN as its authors publish it, in the orientation of Theano: y = x W."""
+"""Checkpoint mappings for SCA-CNN, whose matrices lie as in Theano: y = x W."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _step(
 
 
 def _layer(state: State, prefix: str, to: str) -> State:
-    """One layer of attention under our names."""
+    """The state of one attention layer under our names."""
     found = {}
     for part, number in _PARTS.items():
         for ours, theirs in (
@@ -81,7 +81,7 @@ def _state(state: State, args: Mapping[str, Any]) -> State:
 
 
 class _DecoderStep(nn.Module):
-    """One step of the released decoder: attended maps of two layers, their average as context, an LSTM."""
+    """A step of the released decoder: attended maps of two layers, their average as context, and an LSTM."""
 
     def __init__(self, module: Any) -> None:
         super().__init__()

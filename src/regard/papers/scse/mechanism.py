@@ -1,4 +1,4 @@
-"""Channel gate, spatial gate, and both at once, for dense prediction.
+"""Concurrent squeeze-and-excitation: a channel gate, a spatial gate, and both, for dense prediction.
 
 Concurrent Spatial and Channel Squeeze & Excitation in Fully Convolutional Networks. Roy, Navab, Wachinger. MICCAI 2018,
 arXiv:1803.02579. Official code: ai-med/squeeze_and_excitation.
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, positive
+from regard.checks import bottleneck_width, one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -54,12 +54,12 @@ class _SpatialGate(nn.Module):
 
 
 def _added(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
-    """c · x + s · x, without mixing memory formats: the sum of a channel and a spatial gate is never channels-last."""
+    """c · x + s · x in the layout of x: the sum of a channel and a spatial gate is never channels-last."""
     return x * (c + s) if x.is_contiguous() else torch.addcmul(x * c, x, s)
 
 
 def _larger(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
-    """max(c · x, s · x); as half the sum plus half the distance where a gradient is wanted.
+    """max(c · x, s · x), as half the sum plus half the distance where a gradient is wanted.
 
     The gradients are those of `maximum`, half and half at ties, at half its cost; only its forward pass is cheaper.
     """
@@ -70,7 +70,7 @@ def _larger(x: Tensor, c: Tensor, s: Tensor) -> Tensor:
 
 
 class ChannelSqueezeExcite(Attention):
-    """Channel gate (cSE): squeeze and excitation with a wider bottleneck.
+    """Channel gate (cSE): squeeze-and-excitation with a wider bottleneck.
 
     Args:
         channels: C of the input.
@@ -109,7 +109,7 @@ class SpatialSqueezeExcite(Attention):
 
 
 class ConcurrentSqueezeExcite(Attention):
-    """Channel gate and spatial gate side by side (scSE).
+    """Channel gate and spatial gate in parallel (scSE).
 
     Args:
         channels: C of the input.
@@ -123,8 +123,7 @@ class ConcurrentSqueezeExcite(Attention):
 
     def __init__(self, channels: int, *, reduction: int = 2, hidden: int | None = None, merge: str = "max") -> None:
         super().__init__()
-        if merge not in ("max", "add"):
-            raise ValueError(f"merge={merge!r}: max or add is needed")
+        one_of("merge", merge, ("max", "add"))
         self.merge = merge
         self.channel_gate = _ChannelGate(channels, reduction, hidden)
         self.spatial_gate = _SpatialGate(channels)

@@ -1,4 +1,4 @@
-"""Spatial and channel squeeze-and-excitation as others publish them."""
+"""Checkpoint mappings for spatial and channel squeeze-and-excitation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Channel gate from global average pooling and a two-layer bottleneck.
+"""Squeeze-and-excitation: a channel gate from global average pooling and a two-layer bottleneck.
 
 Squeeze-and-Excitation Networks. Hu, Shen, Albanie, Sun, Wu. CVPR 2018, arXiv:1709.01507.
 Official code: hujie-frank/SENet (Caffe).

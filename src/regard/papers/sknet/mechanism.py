@@ -1,4 +1,4 @@
-"""Convolutions with several receptive fields, weighed against each other for every channel.
+"""Selective kernels: convolutions with several receptive fields, weighed against each other by channel.
 
 Selective Kernel Networks. Li, Wang, Hu, Yang. CVPR 2019, arXiv:1903.06586.
 Official code: implus/SKNet (Caffe).
@@ -81,17 +81,17 @@ class SelectiveKernel(Attention):
         if not kernel_sizes or any(positive("kernel_sizes", size) % 2 == 0 for size in kernel_sizes):
             raise ValueError(f"kernel_sizes={kernel_sizes!r}: one odd size for each branch is needed")
         if dilated and min(kernel_sizes) < 3:
-            raise ValueError(f"kernel_sizes={kernel_sizes!r}: dilated=True has kernels of 3, so sizes of at least 3")
+            raise ValueError(f"kernel_sizes={kernel_sizes!r}: sizes of at least 3 are needed with dilated=True")
         self.branches = len(kernel_sizes)
         if split and channels % self.branches:
             raise ValueError(
-                f"split=True shares channels={channels} out to {self.branches} branches, which does not divide them"
+                f"channels={channels}: a multiple of {self.branches}, the number of branches, is needed with split=True"
             )
         width = channels // self.branches if split else channels
         groups = math.gcd(32, width, out) if groups is None else positive("groups", groups)
         if width % groups or out % groups:
             raise ValueError(
-                f"groups={groups} divides not both widths, {width} and {out}; use {math.gcd(groups, width, out)}"
+                f"groups={groups}: a divisor of {width} and of {out} is needed, such as {math.gcd(groups, width, out)}"
             )
         if hidden is None:
             hidden = max(out // positive("reduction", reduction), positive("least", least))

@@ -1,4 +1,4 @@
-"""Spatial gate for classification from a coarser map, and the sum of what several gates let through.
+"""Sononet's gates: spatial gates for classification from a coarser map, and their aggregation.
 
 Attention Gated Networks: Learning to Leverage Salient Regions in Medical Images. Schlemper, Oktay, Schaap, Heinrich,
     Kainz, Glocker, Rueckert. Medical Image Analysis 2019, arXiv:1808.08114.
@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_norm_batch, one_of, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -68,7 +68,7 @@ def _normalised(q: Tensor, way: str) -> Tensor:
 
 
 class SononetGate(Attention):
-    """Spatial gate for classification from a coarser map.
+    """Spatial gate for classification, from a coarser map.
 
     Args:
         channels: C of x.
@@ -111,20 +111,19 @@ class SononetGate(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        if dims not in _CONV:
-            raise ValueError(f"dims={dims!r}: 2 or 3 is needed")
-        if normalization not in _NORMALIZATIONS:
-            raise ValueError(f"normalization={normalization!r}: one of {', '.join(_NORMALIZATIONS)} is needed")
-        if activation not in ("relu", None):
-            raise ValueError(f"activation={activation!r}: relu or None is needed")
+        one_of("dims", dims, _CONV)
+        one_of("normalization", normalization, _NORMALIZATIONS)
+        one_of("activation", activation, ("relu", None))
         factors = (subsample,) * dims if isinstance(subsample, int) else tuple(subsample)
         if len(factors) != dims:
             raise ValueError(f"subsample={subsample!r}: {dims} factors are needed for dims={dims}, or a single one")
         for given, name, width in ((theta, "channels", channels), (phi, "gate_channels", gate_channels)):
             if not given and width not in (1, hidden):
-                raise ValueError(f"{name}={width} without its projection: hidden={width} is needed, not {hidden}")
+                raise ValueError(f"hidden={hidden}: {width} is needed where {name}={width} are not projected")
         if not psi and hidden != 1 and (normalization != "sigmoid" or hidden != channels):
-            raise ValueError(f"psi=False with hidden={hidden}: hidden=1 is needed, or hidden={channels} with sigmoid")
+            raise ValueError(
+                f"hidden={hidden}: 1, or with normalization='sigmoid' {channels}, is needed with psi=False"
+            )
         self.factors = tuple(positive("subsample", factor) for factor in factors)
         self.normalization = normalization
         self.rectify = activation == "relu"
@@ -157,7 +156,7 @@ class SononetGate(Attention):
                 raise ValueError(f"{name} of shape {tuple(map.shape)}: {2 + len(self.factors)} axes are needed")
             if not exporting() and any(n < s for n, s in zip(map.shape[2:], self.factors, strict=True)):
                 raise ValueError(
-                    f"{name} {tuple(map.shape)} is smaller than subsample={self.factors}; use a smaller one"
+                    f"{name} of shape {tuple(map.shape)}: a map no smaller than subsample={self.factors} is needed"
                 )
         phi = convolved(self.phi, g)  # before θ, so that the gradient of x is finished before it starts
         theta = convolved(self.theta, x)
@@ -178,14 +177,14 @@ class SononetGate(Attention):
 
 
 def _resized(x: Tensor, grid: Sequence[int]) -> Tensor:
-    """Linear on each axis; the same size is left as it is, which an exported graph cannot know."""
+    """Linear interpolation along each axis; an equal size is left as it is, which an exported graph cannot know."""
     if not exporting() and x.shape[2:] == grid:
         return x
     return F.interpolate(x, grid, mode=_LINEAR[len(grid)])
 
 
 class SononetAggregation(Attention):
-    """Scores of classes from what gates let through of finer maps, and from the coarsest map's average.
+    """Class scores from the gated sums of two finer maps and the average of the coarsest.
 
     Args:
         channels: C of the coarsest map g, which gates the others and is averaged.
@@ -217,8 +216,7 @@ class SononetAggregation(Attention):
         positive("classes", classes)
         if len(level_channels) != 2:
             raise ValueError(f"level_channels={level_channels!r}: the widths of 2 finer maps are needed")
-        if aggregation not in _AGGREGATIONS:
-            raise ValueError(f"aggregation={aggregation!r}: one of {', '.join(_AGGREGATIONS)} is needed")
+        one_of("aggregation", aggregation, _AGGREGATIONS)
         self.aggregation = aggregation
         gates = [
             SononetGate(

@@ -1,4 +1,4 @@
-"""Classifier of ultrasound planes that reads two of its finer maps through gates set by the coarsest.
+"""Gated Sononet: a classifier of ultrasound planes that reads two finer maps through gates.
 
 Attention Gated Networks: Learning to Leverage Salient Regions in Medical Images. Schlemper, Oktay, Schaap, Heinrich,
     Kainz, Glocker, Rueckert. Medical Image Analysis 2019, arXiv:1808.08114.
@@ -37,7 +37,7 @@ CONVOLUTIONS = (3, 3, 3, 2, 2)
 
 
 class _Stage(nn.Module):
-    """Convolutions of 3 × 3, each with batch norm, if any, and ReLU."""
+    """3 × 3 convolutions, each with ReLU and, if wanted, batch norm."""
 
     def __init__(self, channels: int, out: int, count: int, norm: bool) -> None:
         super().__init__()
@@ -55,13 +55,13 @@ class _Stage(nn.Module):
 
 
 def _halved(x: Tensor) -> Tensor:
-    """Maxima of 2 × 2; a side of one position, of images below 16, stays, which an exported graph cannot know."""
+    """Max pooling over 2 × 2; a side of one position stays, which an exported graph cannot know."""
     sides = (2, 2) if exporting() else (min(2, x.shape[2]), min(2, x.shape[3]))
     return F.max_pool2d(x, sides)
 
 
 class GatedSononet(Attention):
-    """Classifier of ultrasound planes that reads two of its finer maps through gates set by the coarsest.
+    """Classifier of ultrasound planes that reads two finer maps through gates set by the coarsest.
 
     Args:
         channels: of the image.
@@ -93,9 +93,9 @@ class GatedSononet(Attention):
         self.channels = positive("channels", channels)
         positive("classes", classes)
         if positive("feature_scale", feature_scale) > WIDTHS[0]:
-            raise ValueError(f"feature_scale={feature_scale}: at most {WIDTHS[0]} is needed to leave a channel")
+            raise ValueError(f"feature_scale={feature_scale}: at most {WIDTHS[0]} is needed")
         if len(convolutions) != len(WIDTHS):
-            raise ValueError(f"convolutions={convolutions!r}: {len(WIDTHS)} counts are needed, one for each stage")
+            raise ValueError(f"convolutions={convolutions!r}: {len(WIDTHS)} numbers are needed, one for each stage")
         widths = [width // feature_scale for width in WIDTHS]
         self.stages = nn.ModuleList(
             _Stage(before, after, positive("convolutions", count), norm)

@@ -1,4 +1,4 @@
-"""Channel gate from averages over a pyramid of bins, of the map itself or of its block's input.
+"""Spatial pyramid attention: a channel gate from averages over a pyramid of bins.
 
 SPANet: Spatial Pyramid Attention Network for Enhanced Image Recognition. Guo, Ma, Sansom, McGuire, Kalaani, Chen, Tang,
 Yang, Fu. ICME 2020, doi:10.1109/ICME46284.2020.9102906.
@@ -74,7 +74,7 @@ class SpatialPyramid(Attention):
 
 
 class PreSpatialPyramid(Attention):
-    """Channel gate for a branch from averages over a pyramid of bins of the branch's input (PSPPSE and CPSPPSE).
+    """Channel gate on a branch, from averages over a pyramid of bins of its input (PSPPSE, CPSPPSE).
 
     Args:
         channels: C of the block's input.

@@ -1,4 +1,4 @@
-"""Looks at a warped part of the map: a small network chooses the warp, bilinear sampling carries it out.
+"""Spatial transformer: a small network chooses a warp of the map, and bilinear sampling applies it.
 
 Spatial Transformer Networks. Jaderberg, Simonyan, Zisserman, Kavukcuoglu. NIPS 2015, arXiv:1506.02025.
 Official code: none; best known are pytorch/tutorials (spatial_transformer_tutorial) and qassemoquab/stnbhwd (Torch 7).
@@ -37,7 +37,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops import pooling, sampling
 from regard.ops.precision import uncast, widened
@@ -48,7 +48,7 @@ _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
 class _PooledLocalisation(nn.Module):
-    """f_loc for any size: keeps where things are in 4 × 4 bins, and θ bounded however large the values are."""
+    """f_loc for any size, from 4 × 4 bins; θ stays bounded however large the values are."""
 
     def __init__(self, channels: int, hidden: int) -> None:
         super().__init__()
@@ -67,13 +67,13 @@ def _flat_localisation(channels: int, hidden: int, grid: tuple[int, int]) -> nn.
     """f_loc of the tutorial, whose linear layer reads every position."""
     height, width = (((length - 6) // 2 - 4) // 2 for length in grid)
     if min(height, width) < 1:
-        raise ValueError(f"grid={grid}: localisation='flat' needs at least 18 positions each way; use 'pooled'")
+        raise ValueError(f"grid={grid}: at least 18 × 18 is needed with localisation='flat'; 'pooled' accepts less")
     features = (nn.Conv2d(channels, 8, 7), nn.MaxPool2d(2), nn.ReLU(), nn.Conv2d(8, 10, 5), nn.MaxPool2d(2), nn.ReLU())
     return nn.Sequential(*features, nn.Flatten(), nn.Linear(10 * height * width, hidden), nn.ReLU())
 
 
 class SpatialTransformer(Attention):
-    """Looks at a warped part of the map, which a small network chooses.
+    """Warps the map by bilinear sampling, as a small network chooses.
 
     Args:
         channels: C of the input; where θ is given, any width does.
@@ -117,10 +117,9 @@ class SpatialTransformer(Attention):
             ("padding", padding, _PADDINGS),
             ("interpolation", interpolation, _INTERPOLATIONS),
         ):
-            if value not in known:
-                raise ValueError(f"{name}={value!r}: one of {', '.join(known)} is needed")
+            one_of(name, value, known)
         if positive("points", points) < 2:
-            raise ValueError(f"points={points}: at least 2 control points along each side are needed")
+            raise ValueError(f"points={points}: at least 2 along each side are needed")
         self.transform, self.padding, self.interpolation = transform, padding, interpolation
         self.align_corners, self.points = align_corners, points
         self.size = _pair("size", size)
@@ -133,12 +132,12 @@ class SpatialTransformer(Attention):
         elif localisation == "flat":
             self.grid = _pair("grid", grid)
             if self.grid is None:
-                raise ValueError("localisation='flat' is built for one size: give grid=(height, width)")
+                raise ValueError("grid=None: a height and a width are needed with localisation='flat'")
             self.localise = _flat_localisation(channels, hidden, self.grid)
         elif localisation == "given":
             self.localise = None
         else:
-            raise ValueError(f"localisation={localisation!r}: pooled, flat, given or a module is needed")
+            raise ValueError(f"localisation={localisation!r}: 'pooled', 'flat', 'given' or a module is needed")
         self.width = {"affine": 6, "attention": 3, "spline": 2 * points**2}[transform]
         self.inverse = sampling.spline_inverse(points) if transform == "spline" else None
         self.hidden = hidden
@@ -158,26 +157,24 @@ class SpatialTransformer(Attention):
 
     def forward(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         if self.grid is not None and tuple(x.shape[2:]) != self.grid:
-            raise ValueError(
-                f"input of {tuple(x.shape[2:])} positions, but localisation='flat' is built for {self.grid}"
-            )
+            raise ValueError(f"input of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the module was built")
         size = self.size or (x.shape[2], x.shape[3])
         grid = self.see("grid", self.warp(self.localised(x, theta), size))  # [B, H, W, 2]
         mode, padding = self.interpolation, self.padding
         return sampling.sample(x, grid, mode=mode, padding=padding, align_corners=self.align_corners)
 
     def localised(self, x: Tensor, theta: Tensor | None) -> Tensor:
-        """θ as a vector, of f_loc or as given: `B P`."""
+        """θ as a vector, from f_loc or as given: `B P`."""
         if self.localise is None or self.regress is None:
             if theta is None:
-                raise ValueError("localisation='given' takes theta as its second input")
+                raise ValueError("theta=None: a tensor is needed with localisation='given'")
             if theta.flatten(1).shape[1] != self.width:
                 raise ValueError(
                     f"theta of shape {tuple(theta.shape)}: {self.width} numbers for each sample are needed"
                 )
             return theta.flatten(1)
         if theta is not None:
-            raise ValueError("theta is chosen by the localisation network; build with localisation='given' to give it")
+            raise ValueError("theta: None is needed unless localisation='given'")
         features = self.localise(x)  # [B, hidden]
         if features.ndim != 2 or features.shape[1] != self.hidden:
             raise ValueError(f"localisation returns shape {tuple(features.shape)}: B × hidden={self.hidden} is needed")
@@ -185,7 +182,7 @@ class SpatialTransformer(Attention):
         return y
 
     def warp(self, theta: Tensor, size: tuple[int, int]) -> Tensor:
-        """Eqs. 2, 3 or 5: `B P` -> the point that each output pixel shows, `B H W 2`."""
+        """Eqs. 2, 3 or 5: `B P` -> the source point of each output pixel, `B H W 2`."""
         if self.inverse is not None:
             shown = self.see("points", theta.unflatten(1, (-1, 2)))  # [B, K, 2]
             wide = widened(shown)

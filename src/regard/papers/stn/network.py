@@ -1,4 +1,4 @@
-"""Classifier of digits that turns each of them upright before it reads it.
+"""The tutorial's classifier of digits behind a spatial transformer, which turns each digit upright.
 
 Spatial Transformer Networks. Jaderberg, Simonyan, Zisserman, Kavukcuoglu. NIPS 2015, arXiv:1506.02025.
 Official code: none; the network is that of pytorch/tutorials, spatial_transformer_tutorial.
@@ -29,7 +29,7 @@ from regard.papers.stn.mechanism import SpatialTransformer
 
 
 class TransformerClassifier(Attention):
-    """Classifier of digits that turns each of them upright before it reads it.
+    """Classifier of digits that a spatial transformer turns upright first.
 
     Args:
         channels: of the image.
@@ -62,11 +62,11 @@ class TransformerClassifier(Attention):
         self.channels = positive("channels", channels)
         positive("classes", classes)
         if len(widths) != 2:
-            raise ValueError(f"widths={widths!r}: 2 are needed, one for each convolution")
+            raise ValueError(f"widths={widths!r}: 2 numbers are needed, one for each convolution")
         if len(grid) != 2 or min(grid) < 16:
             raise ValueError(f"grid={grid!r}: at least 16 × 16 is needed")
         if not 0 <= dropout < 1:
-            raise ValueError(f"dropout={dropout!r}: at least 0 and below 1 is needed")
+            raise ValueError(f"dropout={dropout!r}: a number of at least 0 and below 1 is needed")
         self.grid = (grid[0], grid[1])
         self.transform = (
             None
@@ -87,7 +87,9 @@ class TransformerClassifier(Attention):
 
     def forward(self, x: Tensor) -> Tensor:
         if not exporting() and tuple(x.shape[2:]) != self.grid:
-            raise ValueError(f"images of {tuple(x.shape[2:])}, but the network is built for grid={self.grid}")
+            raise ValueError(
+                f"images of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the network was built"
+            )
         if self.transform is not None:
             x = self.transform(x)
         y = self.pool(self.first(x)).relu()

@@ -1,4 +1,4 @@
-"""The transformer's layers: multi-head attention and a feed-forward network at every position, each added to its input.
+"""The transformer's layers: attention and a feed-forward network at every position, each added to its input.
 
 Attention Is All You Need. Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin. NIPS 2017,
 arXiv:1706.03762. Official code: tensorflow/tensor2tensor.
@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.layers import Heads
 from regard.ops import heads as dot
@@ -61,8 +61,7 @@ class _FeedForward(nn.Module):
 
     def __init__(self, channels: int, hidden: int | None, activation: str, dropout: float) -> None:
         super().__init__()
-        if activation not in _ACTIVATIONS:
-            raise ValueError(f"activation={activation!r}: one of {', '.join(_ACTIVATIONS)} is needed")
+        one_of("activation", activation, _ACTIVATIONS)
         hidden = 4 * channels if hidden is None else positive("hidden", hidden)
         self.widen = nn.Linear(channels, hidden)
         self.narrow = nn.Linear(hidden, channels)
@@ -75,12 +74,12 @@ class _FeedForward(nn.Module):
 
 
 class _Sublayer(nn.Module):
-    """S of Eqs. 2 and 3, as what comes before its function and what comes after."""
+    """S of Eqs. 2 and 3, as the steps before and after its function."""
 
     def __init__(self, channels: int, dropout: float, norm_first: bool, unbiased: bool, eps: float) -> None:
         super().__init__()
         if unbiased and channels < 2:
-            raise ValueError(f"channels={channels}: the unbiased deviation takes at least 2")
+            raise ValueError(f"channels={channels}: at least 2 is needed for the unbiased deviation")
         self.norm = _UnbiasedNorm(channels, eps) if unbiased else nn.LayerNorm(channels, eps)
         self.dropout = nn.Dropout(dropout)
         self.norm_first = norm_first
@@ -102,7 +101,7 @@ def _attend(
     dropout: nn.Dropout,
     see: Callable[[Tensor], Tensor] | None,
 ) -> tuple[Tensor, Tensor | None]:
-    """MultiHead(q, k, k), and its weights where `see` asks for them."""
+    """MultiHead(q, k, k), and its weights if `see` asks for them."""
     queries, keys, values = heads.split(q, k, k)
     scale = queries.shape[-1] ** -0.5
     drop = dropout.p if dropout.training else 0.0

@@ -1,4 +1,4 @@
-"""Every position attends to every position, in several heads with projections of their own.
+"""Multi-head attention: every position attends to every position, in several heads.
 
 Attention Is All You Need. Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin. NIPS 2017,
 arXiv:1706.03762. Official code: tensorflow/tensor2tensor.
@@ -116,7 +116,7 @@ class MultiHead(Attention):
         *,
         weights: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
-        """The output and, where asked for, the weights."""
+        """The output, and the weights if they are asked for."""
         k = q if k is None else k
         v = k if v is None else v
         for x in (q, k, v):
@@ -140,7 +140,7 @@ class MultiHead(Attention):
         return (y if self.norm is None else self.norm(q + self.dropout(y))), a
 
     def extend(self, k: Tensor, v: Tensor, visible: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
-        """With the extra keys and values at the end, visible to all."""
+        """Appends the extra keys and values, which every query sees."""
         extra = [tuple(self.extra)] if self.extra else []
         extra += [(k.new_zeros(k.shape[1] * k.shape[3]), v.new_zeros(v.shape[1] * v.shape[3]))] if self.zero_key else []
         for key, value in extra:

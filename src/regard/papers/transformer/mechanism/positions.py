@@ -1,4 +1,4 @@
-"""Sinusoids of different frequencies tell attention where each position is.
+"""Sinusoidal positions: sinusoids of different frequencies encode where each position is.
 
 Attention Is All You Need. Vaswani, Shazeer, Parmar, Uszkoreit, Jones, Gomez, Kaiser, Polosukhin. NIPS 2017,
 arXiv:1706.03762. Official code: tensorflow/tensor2tensor.
@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import one_of, positive
 from regard.core import Attention
 from regard.ops import positions
 
@@ -45,8 +45,7 @@ class Sinusoidal(Attention):
     def __init__(self, channels: int, *, dims: int = 1, halves: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
-        if dims not in (1, 2):
-            raise ValueError(f"dims={dims!r}: 1 for sequences or 2 for maps is needed")
+        one_of("dims", dims, (1, 2))
         self.dims = dims
         self.halves = halves
         self.dropout = nn.Dropout(dropout)

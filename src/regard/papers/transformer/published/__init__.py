@@ -1,4 +1,4 @@
-"""The Transformer's parts as others publish them, a file for each part."""
+"""Checkpoint mappings for the transformer, one file for each part."""
 
 from regard.papers.transformer.published import layers, multi_head, positions
 

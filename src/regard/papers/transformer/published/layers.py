@@ -1,4 +1,4 @@
-"""Transformer layers as others publish them."""
+"""Checkpoint mappings for the transformer's encoder and decoder layers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from regard.published.reference import Build, Reference, State, unsupported
 
 
 def _activation(given: Any) -> str:
-    """The name of an activation that torch takes by name, as a function or as a module."""
+    """An activation's name in torch, from the name, the function or the module."""
     if isinstance(given, str) and given in ("relu", "gelu"):
         return given
     if given in (F.relu, torch.relu) or isinstance(given, nn.ReLU):
@@ -176,7 +176,7 @@ def _annotated_state(state: State, args: Mapping[str, Any]) -> State:
 
 
 class _Encoder(nn.Module):
-    """Takes masks of zeros and ones."""
+    """Our layer, called with masks of zeros and ones."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
@@ -194,7 +194,7 @@ class _Encoder(nn.Module):
 
 
 class _Decoder(nn.Module):
-    """Takes masks of zeros and ones, the target's first; the annotated transformer has them the other way round."""
+    """Our layer, called with masks of zeros and ones, the target's first or, as in the annotated transformer, last."""
 
     def __init__(self, module: nn.Module, source_first: bool) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Multi-head attention as others publish it."""
+"""Checkpoint mappings for multi-head attention."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from regard.published.reference import Reference, State
 
 
 def torch_heads(state: State, theirs: str, ours: str) -> State:
-    """The state with torch's fused projections taken apart: below `theirs`, and below `ours` afterwards."""
+    """The state with torch's fused projections divided: below `theirs` before, below `ours` afterwards."""
     kept = {key: value for key, value in state.items() if not key.startswith(f"{theirs}in_proj_")}
     for kind in ("weight", "bias"):
         if f"{theirs}in_proj_{kind}" in state:
@@ -29,7 +29,7 @@ def torch_heads(state: State, theirs: str, ours: str) -> State:
 
 
 def torch_mask(hidden: Tensor | None, padding: Tensor | None, heads: int) -> Tensor | None:
-    """Torch's masks, where True hides and numbers are added, as one of ours."""
+    """Our mask from torch's masks, where True hides and numbers are added."""
     if hidden is not None:
         hidden = hidden[None, None] if hidden.ndim == 2 else hidden.unflatten(0, (-1, heads))
     if padding is not None:
@@ -48,12 +48,12 @@ def torch_mask(hidden: Tensor | None, padding: Tensor | None, heads: int) -> Ten
 
 
 def nonzero(mask: Tensor | None) -> Tensor | None:
-    """A mask of zeros and ones, as one of booleans."""
+    """A mask of zeros and ones as booleans."""
     return None if mask is None else mask != 0
 
 
 class _Torch(nn.Module):
-    """Returns the weights of every head, which torch averages unless `average_attn_weights=False`."""
+    """Our attention, with torch's inputs and outputs: the weights of every head, without their average."""
 
     def __init__(self, module: MultiHead, batch_first: bool) -> None:
         super().__init__()
@@ -121,7 +121,7 @@ def _torch_state(state: State, args: Mapping[str, Any]) -> State:
 
 
 class _Masked(nn.Module):
-    """Takes the annotated transformer's and jadore801120's masks of zeros and ones, `B Q K` or 1 for Q."""
+    """Our attention, called with masks of zeros and ones, `B Q K` or with 1 for Q."""
 
     def __init__(self, module: MultiHead) -> None:
         super().__init__()

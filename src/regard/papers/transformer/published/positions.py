@@ -1,4 +1,4 @@
-"""Sinusoidal positions as others publish them."""
+"""Checkpoint mappings for sinusoidal positions."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def _annotated(d_model, dropout=0.1, max_len=5000, length=5000):
 
 
 def _without_table(state: State, args: Mapping[str, Any]) -> State:
-    """Ours is made anew, in the precision that the published one is meant to have."""
+    """The state without the table, which ours computes."""
     return {key: value for key, value in state.items() if key not in ("pe", "pos_table")}
 
 
 class _Positions(nn.Module):
-    """Adds the positions to `B T C`, as published, or returns their table `length C` for no input."""
+    """Our positions, added to `B T C`, or without an input their table `length C`."""
 
     def __init__(self, module: nn.Module, args: Mapping[str, Any]) -> None:
         super().__init__()
