@@ -145,6 +145,7 @@ def tested(device: str, seconds: float, only: Sequence[str]) -> dict[str, Any]:
     workers = min(8, cores)
     environment = {
         **os.environ,
+        **({"REGARD_TEST_ENTRIES": ",".join(only)} if only else {}),
         "REGARD_TEST_DEVICE": device,
         "REGARD_TESTS_UNTIL": str(time.time() + seconds),
         "OMP_NUM_THREADS": str(max(1, cores // workers)),
@@ -154,20 +155,18 @@ def tested(device: str, seconds: float, only: Sequence[str]) -> dict[str, Any]:
         report = Path(folder, "tests.xml")
         command = [sys.executable, "-m", "pytest", "tests/gpu", "-m", "gpu", "-p", "no:cacheprovider", "--tb=short",
                    f"--junitxml={report}"]  # fmt: skip
-        if importlib.util.find_spec("xdist") and workers > 1:
+        if importlib.util.find_spec("xdist") and workers > 1 and not only:
             # In small portions, so that the order of the tests, the most important first, is kept.
             command += ["-n", str(workers), "--dist", "load", "--maxschedchunk", "2"]
-        if only:
-            command += ["-k", " or ".join(f"{name}(" for name in only)]
         begun = time.monotonic()
         try:
             status: int | str = subprocess.run(command, cwd=ROOT, env=environment, timeout=seconds + GRACE).returncode
         except subprocess.TimeoutExpired:
             status = "ended after its time"
-        return {"status": status, "seconds": round(time.monotonic() - begun, 1), **_reported(report)}
+        return {"status": status, "seconds": round(time.monotonic() - begun, 1), **reported(report)}
 
 
-def _reported(report: Path) -> dict[str, Any]:
+def reported(report: Path) -> dict[str, Any]:
     """What pytest's report says; without one, no test has been counted."""
     counts = {"passed": 0, "failed": 0, "skipped": 0, "not reached": 0}
     failures = []

@@ -3,7 +3,8 @@
     python -m pytest tests/gpu -m gpu                              on a GPU; skipped where there is none
     REGARD_TEST_DEVICE=cpu python -m pytest tests/gpu -m gpu       the same code with the CPU in its place
 
-`REGARD_TESTS_UNTIL`, in seconds of the system's clock, is the time after which no further test begins.
+`REGARD_TESTS_UNTIL`, in seconds of the system's clock, is the time after which no further test begins;
+`REGARD_TEST_ENTRIES`, names with commas between them, keeps the tests of these entries alone.
 """
 
 from __future__ import annotations
@@ -32,16 +33,31 @@ WAITS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What matters comes first: defaults before options, and compiling, which takes longest, behind both."""
+    mine = [item for item in items if item.path.parent == Path(__file__).parent]
+    only = os.environ.get("REGARD_TEST_ENTRIES")
+    if only is not None:
+        others = [item for item in mine if _entry(item) not in only.split(",")]
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
     def turn(item: pytest.Item) -> tuple[bool, bool]:
-        subject = getattr(item, "callspec", None) and item.callspec.params.get("subject")
+        subject = _parameters(item).get("subject")
         return subject is not None and not subject.plain, item.path.stem == "test_compiled"
 
-    mine = Path(__file__).parent
-    own = iter(sorted((item for item in items if item.path.parent == mine), key=turn))
-    items[:] = [next(own) if item.path.parent == mine else item for item in items]
+    own = iter(sorted((item for item in items if item in mine), key=turn))
+    items[:] = [next(own) if item in mine else item for item in items]
+
+
+def _parameters(item: pytest.Item) -> Mapping[str, Any]:
+    return item.callspec.params if hasattr(item, "callspec") else {}
+
+
+def _entry(item: pytest.Item) -> str | None:
+    """The name of the entry that a test is about."""
+    parameters = _parameters(item)
+    return parameters["subject"].name.partition("(")[0] if "subject" in parameters else parameters.get("name")
 
 
 @pytest.fixture(scope="session")

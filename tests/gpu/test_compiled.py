@@ -14,7 +14,11 @@ from regard.core import Attention, watch
 from regard.laws import Subject, subjects
 from regard.laws.subject import SIZES, floats, gap, outputs_of
 
-pytestmark = pytest.mark.gpu
+pytestmark = [
+    pytest.mark.gpu,
+    # The compiler recommends TensorFloat-32, which these tests have switched off.
+    pytest.mark.filterwarnings("ignore:TensorFloat32 tensor cores:UserWarning"),
+]
 
 # As the law `compiles` allows on the CPU: other orders of summation, and for the gradients their own scale.
 TOLERANCE, SHARE = 1e-4, 1e-2

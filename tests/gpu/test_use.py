@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from regard.training.plan import Plan
 pytestmark = pytest.mark.gpu
 
 # Arguments for sites that are as small as an image of 64 pixels leaves them.
-FITTING = {"rga": {"gate_reduction": 1}}
+FITTING = {"rga": {"gate_reduction": 1, "spatial_reduction": 1}}
 ATTACHABLE = [entry.name for entry in catalog.entries() if entry.drop_in and not entry.system]
 EXACT = 1e-8  # float64, over a whole backbone
 
@@ -105,10 +107,24 @@ def deterministic() -> Iterator[None]:
 
 
 def learner() -> nn.Module:
-    """A backbone with attention, and with dropout, which draws its numbers on the device."""
+    """A small network with attention, and with dropout, which draws its numbers on the device.
+
+    No layer of it lacks a deterministic gradient on a GPU, as those of some poolings and interpolations do.
+    """
     with seeded(6):
-        model: nn.Module = timm.create_model("test_resnet", pretrained=False, num_classes=3, drop_rate=0.2)
-        return regard.attach(model, "cbam", example=images(2, 32))
+        model = nn.Sequential(
+            nn.Conv2d(3, 16, 3, stride=2, padding=1), nn.BatchNorm2d(16), nn.ReLU(),
+            nn.Conv2d(16, 32, 3, stride=2, padding=1), nn.BatchNorm2d(32), nn.ReLU(),
+            nn.Flatten(2), Mean(), nn.Dropout(0.2), nn.Linear(32, 3),
+        )  # fmt: skip
+        return regard.attach(model, "cbam", after=["1", "4"], example=images(2, 32))
+
+
+class Mean(nn.Module):
+    """Of all positions."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean(2)
 
 
 @pytest.mark.usefixtures("deterministic")
@@ -171,10 +187,12 @@ def test_what_is_seeded_leaves_the_random_state_of_the_caller_alone(device: torc
 def test_two_rows_are_compared(device: torch.device, tmp_path: Path) -> None:
     out = tmp_path / "run"
     regard.compare(
-        "digits", backbone="test_resnet", attention=("se", "cbam"), seeds=2, epochs=2, image_size=32, train_size=40,
+        "digits", backbone="test_resnet", attention=("se", "cbam"), seeds=2, epochs=2, image_size=48, train_size=40,
         test_size=20, batch_size=16, out=out, workers=1, patience=0.2, device=device.type,
     )  # fmt: skip
-    lines = (out / "results.jsonl").read_text(encoding="utf-8").splitlines()
-    told = (out / "results.jsonl").read_text(encoding="utf-8")
-    assert len(lines) >= 2 * 3  # two seeds of no attention and of each row
-    assert '"se"' in told and '"cbam"' in told
+    told = [json.loads(line) for line in (out / "results.jsonl").read_text(encoding="utf-8").splitlines()]
+    trials = [(one["row"], one["seed"]) for one in told]
+    assert len(trials) == len(set(trials))
+    assert {(row, seed) for row in ("none", "se", "cbam") for seed in (0, 1)} <= set(trials)
+    assert all(math.isfinite(epoch["loss"]) for one in told for epoch in one["history"])
+    assert all(0 <= one["score"] <= 1 for one in told)
