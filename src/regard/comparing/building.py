@@ -100,12 +100,16 @@ def survey(settings: Comparison, images: Images) -> Blueprint:
 def fitting(settings: Comparison, images: Images) -> tuple[Comparison, dict[str, str]]:
     """The settings with `all` replaced by every mechanism that fits, and why each of the others does not.
 
-    Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism.
+    Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism; before anything
+        is attached, so that a module that a user's function does not make anew is left as it was.
     """
+    bare = backbone(settings, images, seed=0)
+    if not isinstance(settings.backbone, str) and backbone(settings, images, seed=0) is bare:
+        raise ValueError(f"backbone={settings.told}: it made the same module twice; a new one each time is accepted")
     asked = [rows.parse(row) for row in settings.rows]
     if all(variant.mechanism != ALL for variant in asked):
         return settings, {}
-    example, bare = _example(images), backbone(settings, images, seed=0)
+    example = _example(images)
     kept, left_out = [], {}
     for variant in asked:
         if variant.mechanism != ALL:

@@ -21,12 +21,13 @@ from regard.comparing.building import Blueprint
 from regard.comparing.images import Images, OwnImages, Part
 from regard.data import presets
 from regard.data.batches import Normalisation
-from regard.ops.seeds import mixed
+from regard.metrics.metric import figures
+from regard.ops.seeds import mixed, seeded
 from regard.report import Record
 from regard.saved import description as trained
 from regard.tasks.classify import Classify
 from regard.training import freezing
-from regard.training.evaluate import batches, evaluate, evaluating
+from regard.training.evaluate import batches, evaluating
 from regard.training.loop import fit
 from regard.training.plan import Plan, Task
 
@@ -115,7 +116,7 @@ def run(
             evaluate=images.test,
             on_step=lambda done, total, loss: on_step(done, total),
         )
-    scores = evaluate(model, task, images.test, batch_size=settings.batch_size, device=device, normalise=normalise)
+    scores, each = _scored(model, task, images.test, settings, device, normalise)
     model.eval()
     view = (blueprint.places[trial.row], normalise, device)
     shown = gallery_choice(images.test)
@@ -145,7 +146,7 @@ def run(
         **means,
     )
     arrays = {
-        **_each(model, task, images.test, settings, device, normalise),
+        **each,
         **located,
         "gallery.map": looking.heat_maps(model, shown_images, *view),
         **_answers(model, task, images.test, shown, device, normalise),
@@ -235,26 +236,29 @@ def _learning(settings: Comparison, trial: Trial, model: nn.Module, blueprint: B
         yield
 
 
-def _each(
+def _scored(
     model: nn.Module,
     task: Task,
     data: Part,
     settings: Comparison,
     device: torch.device,
     normalise: Normalisation | None,
-) -> dict[str, NDArray[Any]]:
-    """The measure of each test image [N], of a task whose method `each` tells it; bool where it is yes or no."""
-    each: Callable[..., torch.Tensor] | None = getattr(task, "each", None)
-    if each is None:
-        return {}
-    with _seeded(device), evaluating(model, device):
-        parts = [
-            each(model, batch).cpu()
-            for batch in batches(
-                data, range(len(data)), batch_size=settings.batch_size, device=device, normalise=normalise
-            )
-        ]
-    return {"score": torch.cat(parts).numpy()}
+) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
+    """The numbers of the task's metric on the test images, and the measure of each, `score` [N], where it tells that.
+
+    A task tells it by a method `each`, which takes what the metric's `update` takes; bool where it is yes or no.
+    """
+    metric, each = task.metric(), getattr(task, "each", None)
+    parts: list[torch.Tensor] = []
+    with seeded(mixed("evaluate", 0)), evaluating(model, device):
+        for batch in batches(
+            data, range(len(data)), batch_size=settings.batch_size, device=device, normalise=normalise
+        ):
+            given = task.answers(model, batch)
+            metric.update(*given)
+            if each is not None:
+                parts.append(each(*given).cpu())
+    return figures(metric), {"score": torch.cat(parts).numpy()} if parts else {}
 
 
 def _answers(
@@ -275,14 +279,6 @@ def _answers(
         "gallery.prediction": prediction.cpu().numpy(),
         "gallery.confidence": confidence.float().cpu().numpy(),
     }
-
-
-@contextmanager
-def _seeded(device: torch.device) -> Iterator[None]:
-    """What is drawn in the block is always the same, and leaves the caller's random state alone."""
-    with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        torch.manual_seed(mixed("evaluate", 0))
-        yield
 
 
 def _weights(model: nn.Module, what: trained.Trained | None) -> bytes:

@@ -73,9 +73,9 @@ class Classify:
         """Logits and labels. Raises: ValueError if the model returns another shape."""
         return self.logits(model, batch), batch["label"]
 
-    def each(self, model: nn.Module, batch: Batch) -> Tensor:
+    def each(self, logits: Tensor, labels: Tensor) -> Tensor:
         """The measure of each image, whose mean is that of all: whether it is right, or 100 where it is wrong: `B`."""
-        right = self.logits(model, batch).argmax(1) == batch["label"]
+        right = logits.argmax(1) == labels
         return 100.0 * ~right if self.errors else right
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
