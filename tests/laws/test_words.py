@@ -156,6 +156,7 @@ def test_a_sound_module_of_words_keeps_every_law() -> None:
     assert len(report.outcomes) == len(LAWS)
 
 
+@pytest.mark.slow
 def test_words_stand_beside_masks_and_numbers_in_a_label(monkeypatch: pytest.MonkeyPatch) -> None:
     label = Entry(
         name="asker", target="papers.asker.mechanism:Asker", paper=Paper("T", "A", "V", 2015), domains=("sequence",),
