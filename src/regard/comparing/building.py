@@ -100,8 +100,8 @@ def survey(settings: Comparison, images: Images) -> Blueprint:
 def fitting(settings: Comparison, images: Images) -> tuple[Comparison, dict[str, str]]:
     """The settings with `all` replaced by every mechanism that fits, and why each of the others does not.
 
-    Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism; before anything
-        is attached, so that a module that a user's function does not make anew is left as it was.
+    Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism; before
+        anything is attached, so that a module that a user's function does not make anew is left as it was.
     """
     bare = backbone(settings, images, seed=0)
     if not isinstance(settings.backbone, str) and backbone(settings, images, seed=0) is bare:

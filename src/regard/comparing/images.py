@@ -14,7 +14,7 @@ from torch import Tensor
 from regard.data import KEEP_BYTES, Skipped
 from regard.data.batches import Data, Sample, as_sample
 
-_WRITTEN = str | bytes | int | float | np.generic | list | tuple | None  # whose repr says all of them
+_WRITTEN = (str, bytes, int, float, np.generic, list, tuple, type(None))  # whose repr says all of them
 
 
 class Part(Protocol):

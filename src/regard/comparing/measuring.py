@@ -105,7 +105,7 @@ class _Storages(TorchDispatchMode):
     """
 
     def __init__(self, resident: set[int]) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.alive = dict.fromkeys(resident, 0)
         self.now = 0
         self.peak = 0
