@@ -201,9 +201,9 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     facts = json.loads(capsys.readouterr().out)
     assert facts["cost"]["parameters"] == 256 * 16 + 16 + 16 * 256 + 256
     assert facts["cost"]["flops"] == 2 * (256 * 16 + 16 * 256)
-    assert facts["header"].startswith("Channel gate") and facts["tasks"] == ["classification", "detection"]
+    assert facts["header"] == catalog.get("se").header and facts["tasks"] == ["classification", "detection"]
     assert run("show", "SE-Net") == 0
-    assert capsys.readouterr().out.startswith("se  Channel gate")
+    assert capsys.readouterr().out.startswith(f"se  {catalog.get('se').summary}\n")
 
 
 def test_show_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -387,6 +387,7 @@ def test_published(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypat
     assert not words[3].exists()
 
 
+@pytest.mark.slow
 def test_compare_end_to_end(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     from skimage import data
 
@@ -427,7 +428,7 @@ def test_compare_with_wrong_input(tmp_path: Path, capsys: pytest.CaptureFixture[
         given[words[0]] = words[1]
         line = fails(capsys, "compare", "digits", *[word for pair in given.items() for word in pair])
         assert message in line, line
-    assert "did you mean 'digits'" in fails(capsys, "compare", "digts", "--out", tmp_path / "o")
+    assert "did you mean digits" in fails(capsys, "compare", "digts", "--out", tmp_path / "o")
 
 
 def test_an_error_is_one_line_and_debug_shows_the_traceback() -> None:
@@ -477,6 +478,27 @@ MISTAKES = {
     "published convert photo.png own.py --reference se/a/B": "own.py exists",
     "published convert photo.png new.safetensors --reference se": "no published module 'se'",
     "published convert photo.png new.safetensors --reference se/a/B --args {": "is not JSON",
+    "compare digts": "no images named 'digts' and no such folder; did you mean digits",
+    "compare absent/": "no images named 'absent/' and no such folder; give a folder",
+    "compare digits --attention ecaa": "no entry 'ecaa'; did you mean eca",
+    "compare digits --attention se(redution=3)": "no argument 'redution'; did you mean reduction",
+    "compare digits --epochs 0": "epochs=0: a whole number of at least 1 is accepted",
+    "compare digits --lr -1": "lr=-1.0: a number above 0 is accepted",
+    "compare digits --optimizer adm": "optimizer='adm'",
+    "compare digits --augment much": "--augment='much': none or light or timm is accepted",
+    "compare digits --freeze all": "freeze='all'",
+    "compare digits --device gpu": "--device='gpu'",
+    "compare digits --workers 0": "--workers=0",
+    "compare digits --regions absent.csv": "no file or folder 'absent.csv'",
+    "train ram-mnits": "no recipe 'ram-mnits'; did you mean ram-mnist",
+    "train ram-mnist --data absent": "no file or folder 'absent'",
+    "train ram-mnist --epochs 0": "--epochs=0",
+    "train ram-mnist --batch-size 0": "--batch-size=0",
+    "train ram-mnist --workers -1": "--workers=-1",
+    "train ram-mnist --optimizer adm": "--optimizer='adm'",
+    "train ram-mnist --augment much": "--augment='much'",
+    "train ram-mnist --precision float8": "--precision='float8': float32 or bfloat16 or float16 is accepted",
+    "train ram-mnist --freeze all": "--freeze='all': backbone is accepted",
     "eval --weights absent": "no file or folder 'absent'",
     "eval --weights . --data absent": "no file or folder 'absent'",
     "eval --weights . --device gpu": "--device='gpu'",
@@ -509,7 +531,7 @@ def test_mistakes_are_answered_before_torch_is_loaded(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     answers = result.stderr.strip().removesuffix("done").split("done\n")
     for (words, message), answer in zip(MISTAKES.items(), answers, strict=True):
-        assert answer.startswith("regard: ") and message in answer, (words, answer)
+        assert answer.strip().startswith("regard: ") and message in answer, (words, answer)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["own.py", "photo.png"]
 
 
@@ -521,6 +543,13 @@ def test_what_needs_no_torch_loads_none(words: str) -> None:
     probe += "    assert not end.code\nassert not {'torch', 'timm', 'numpy'} & set(sys.modules), sorted(sys.modules)"
     result = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True, check=False)
     assert result.returncode == 0 and result.stdout, result.stderr
+
+
+def test_words_that_the_command_line_knows_are_those_of_the_rooms() -> None:
+    from regard import data
+    from regard.cli import arguments
+
+    assert data.EMBEDDED == arguments.EMBEDDED
 
 
 @pytest.mark.parametrize(

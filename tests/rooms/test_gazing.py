@@ -114,7 +114,7 @@ def test_the_command_scores_attached_attention(folder: Path, tmp_path: Path, cap
     assert all(len(row["measures"]["nss"]["values"]) == 3 for row in found["rows"])
     run(*words)
     shown = capsys.readouterr().out
-    assert "centre bias" in shown and "untrained" in shown and "without a place" in shown
+    assert "centre bias" in shown and "untrained" in shown and "because they have no place" in shown
 
 
 def test_a_system_is_scored_without_a_backbone(folder: Path) -> None:

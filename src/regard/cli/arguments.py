@@ -11,6 +11,8 @@ from typing import Any
 from regard import catalog
 from regard.catalog import vocabulary
 
+EMBEDDED = ("digits", "faces")  # as in `regard.data`, which imports torch
+
 
 def json_object(option: str, text: str) -> dict[str, Any]:
     """The JSON object in `text`.
@@ -49,6 +51,13 @@ def there(path: Path | None) -> None:
     """Raises: FileNotFoundError if there is no such file or folder."""
     if path is not None and not path.exists():
         raise FileNotFoundError(f"no file or folder {str(path)!r}")
+
+
+def images(data: str) -> None:
+    """Raises: FileNotFoundError if `data` names neither embedded images nor a folder."""
+    if data not in EMBEDDED and not Path(data).is_dir():
+        hint = catalog.nearest(data, EMBEDDED) if "/" not in data else "give a folder with a subfolder for each class"
+        raise FileNotFoundError(f"no images named {data!r} and no such folder; {hint}")
 
 
 def axes(option: str, texts: list[str]) -> None:

@@ -69,7 +69,11 @@ def compare(
 
     Example: `regard compare photos/ --backbone resnet18 --attention "se, cbam, cbam(order=parallel)@layer3+layer4"`
     """
+    arguments.images(data)
     arguments.there(regions)
+    arguments.one_of("--augment", augment, ("none", "light", "timm"))
+    arguments.device(device)
+    arguments.at_least("--workers", workers, 1)
     with Bars(err) as progress:
         result = comparing.compare(
             data,

@@ -50,6 +50,12 @@ def train(
 
     arguments.there(data)
     arguments.device(device)
+    arguments.at_least("--epochs", epochs, 1)
+    arguments.at_least("--batch-size", batch_size, 1)
+    arguments.at_least("--workers", workers, 0)
+    arguments.one_of("--optimizer", optimizer, ("adamw", "sgd", "adam", "adadelta", "adamax", "rmsprop"))
+    arguments.one_of("--augment", augment, ("none", "light", "timm"))
+    arguments.one_of("--precision", precision, ("float32", "bfloat16", "float16"))
     arguments.one_of("--freeze", freeze, ("backbone",))
     listing = recipes.get(name)
     from regard.training import running
