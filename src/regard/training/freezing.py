@@ -81,4 +81,4 @@ def frozen(model: nn.Module, learning: Sequence[str]) -> Iterator[None]:
 
 
 def _at_rest(module: nn.Module, inputs: object) -> None:
-    module.eval()
+    module.training = False  # not eval(), which would reach what is attached to it
