@@ -59,6 +59,7 @@ TINY = {
     "train_size": 32,
     "test_size": 20,
     "batch_size": 16,
+    "augment": "light",
 }
 STEPS_PER_EPOCH = 2
 
@@ -315,6 +316,7 @@ def test_all_rows_of_a_seed_start_from_the_same_backbone(images):
     assert torch.equal(torch.get_rng_state(), before)
 
 
+@pytest.mark.slow
 def test_all_rows_of_a_seed_see_the_same_batches_in_the_same_order(images, monkeypatch):
     seen: list[tuple] = []
 
@@ -567,6 +569,7 @@ def test_the_same_command_again_changes_nothing(copied, finished):
     assert {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(finished, tmp_path):
     out = tmp_path / "out"
     victim = subprocess.run(
@@ -605,6 +608,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(finished, tmp_
     assert_same_run(out, finished)
 
 
+@pytest.mark.slow
 def test_two_processes_give_what_one_gives_and_a_dead_one_is_noticed(finished, tmp_path):
     class Murderer(Recorder):
         def trial_started(self, trial):
@@ -621,6 +625,7 @@ def test_two_processes_give_what_one_gives_and_a_dead_one_is_noticed(finished, t
     assert_same_run(out, finished)
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_folder_to_go_on_with(finished, tmp_path):
     class Impatient(Recorder):
         def trial_started(self, trial):
@@ -633,6 +638,7 @@ def test_ctrl_c_leaves_a_folder_to_go_on_with(finished, tmp_path):
     assert run(tmp_path, seeds=1).events[0] == ("begin", ("se-0",), 2)
 
 
+@pytest.mark.slow
 def test_a_failing_trial_is_named_and_the_others_are_kept(tmp_path, monkeypatch):
     sound = trials.run
 
@@ -693,6 +699,7 @@ def test_other_images_are_refused(copied, monkeypatch):
         run(copied)
 
 
+@pytest.mark.slow
 def test_more_seeds_extend_a_run(copied):
     before = (copied / "results.jsonl").read_bytes()
     recorder = run(copied, seeds=3)
@@ -771,6 +778,7 @@ def test_what_cannot_work_fails_before_any_training(tmp_path, changed, kind, sai
 NARROW = {"backbone": "test_nfnet", "after": ("stages.0.0.conv2b",)}  # 8 channels, where a reduction of 16 leaves none
 
 
+@pytest.mark.slow
 def test_all_takes_what_fits_and_says_why_the_rest_does_not(images):
     settings, left_out = building.fitting(Comparison(attention=("eca", "all"), backbone="test_resnet"), images)
     drop_ins = [entry.name for entry in catalog.entries() if entry.drop_in]
@@ -786,6 +794,7 @@ def test_all_takes_what_fits_and_says_why_the_rest_does_not(images):
         building.survey(building.fitting(Comparison(attention=("all", "se"), **NARROW), images)[0], images)
 
 
+@pytest.mark.slow
 def test_a_run_of_all_names_what_it_left_out(tmp_path, monkeypatch):
     few = catalog.get("se"), catalog.get("eca")
     monkeypatch.setattr(catalog, "entries", lambda: few)
@@ -819,6 +828,7 @@ def ray_address(monkeypatch):
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_a_ray_cluster_gives_what_this_process_gives(finished, tmp_path, ray_address):
     out = tmp_path / "out"
     recorder = run(out, seeds=1, ray=ray_address)

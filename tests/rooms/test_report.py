@@ -433,6 +433,108 @@ def test_large_images_are_kept_small(tmp_path):
     assert max(decoded(shot.tiles[0].map)[1].shape) <= gallery.MAP_SIDE
 
 
+# ---- other measures, and rows that are long to write
+
+
+LEVELS = Measure("distance", "mean distance", higher_is_better=False, unit="px")
+
+
+def test_numbers_of_a_measure_are_written_in_its_unit():
+    share, length = numbers.Scale(ACCURACY), numbers.Scale(LEVELS)
+    assert (share.title, share.axis, share.difference_unit) == ("Accuracy", "accuracy, %", "points")
+    assert (length.title, length.axis, length.difference_unit) == ("Mean distance", "mean distance, px", "px")
+    assert (share.phrase(0.8712), share.difference(-0.0712)) == ("87.1 %", "−7.1")
+    told = [length.phrase(value) for value in (0.0, 1234.5, 12.345, 0.012345, 1e-9)]
+    assert told == ["0.0 px", "1234 px", "12.3 px", "0.0123 px", "0.000000 px"]
+    assert length.difference(-0.25) == "−0.250" and length.difference(3.0) == "+3.00"
+    ends = [(0.1, 0.2), (-0.2, -0.1), (-0.1, 0.1), (0.3, 0.3), (0.0, 0.2)]
+    assert [share.better(*each) for each in ends] == ["better", "worse", "noise", "noise", "noise"]
+    assert [length.better(*each) for each in ends] == ["worse", "better", "noise", "noise", "noise"]
+    assert numbers.Scale(Measure("psnr", "PSNR")).axis == "PSNR"
+
+
+def distances():
+    """Rows of a measure that is better where it is lower, beyond 1 and below 0."""
+    scores = {"none": 12.0, "plain": 11.5, "se": 9.0, "cbam": -2.0, "eca": 14.0}
+    return [
+        replace(
+            each,
+            score=interval(scores[each.name], 0.5, -99, 99),
+            gain=None if each.name == "none" else interval(scores[each.name] - 12, 0.75, -99, 99),
+            ece=None,
+        )
+        for each in rows()
+    ]
+
+
+def test_a_measure_that_is_better_where_it_is_lower(tmp_path):
+    made = replace(result(tmp_path, distances(), classes=[], chance=None), measure=LEVELS)
+    shown = Page(page.page(made))
+    assert "Mean distance px" in shown.columns and "Against none px" in shown.columns
+    assert not any("Accuracy" in column or "Calibration" in column for column in shown.columns)
+    assert "cbam ▲ −14.0 px, better beyond noise" in shown.text and "eca ▼ +2.00 px, worse beyond noise" in shown.text
+    cells = [" ".join(cell.split()) for cell in shown.cells]
+    assert "★best: −2.00 −2.50 to −1.50" in cells and "★best: ▲better beyond noise: −14.0 −14.8 to −13.2" in cells
+    assert "Down is better" in shown.text and "Test mean distance while training" in shown.text
+    labels = [attributes["aria-label"] for tag, attributes in shown.tags if attributes.get("class") == "plot"]
+    assert "cbam: mean distance −2.00 px (−2.50 to −1.50), 1,043,000 parameters" in labels[2]
+    order = [line.look.name for line in table.lines(made.rows, table.columns(made.rows, LEVELS), looks(made), LEVELS)]
+    assert order == ["none", "plain", "cbam", "se", "eca"]
+
+
+def looks(made):
+    return plots.looks([each.name for each in made.rows], table.REFERENCES)
+
+
+def test_points_that_nothing_beats_have_labels_whichever_way_is_better():
+    names = [f"m{index}" for index in range(plots.MOST_LABELLED + 1)]
+    drawn = plots.looks(names, [])
+    points = [plots.Point(drawn[name], (i, i, i), (i, i, i), name) for i, name in enumerate(names)]
+    up, down = (
+        re.findall(
+            r'class="label"[^>]*>(m\d+)<',
+            plots.scatter(points, label="l", x_label="x", y_label="y", higher_is_better=better),
+        )
+        for better in (True, False)
+    )
+    assert up == names and down == ["m0"], "upwards each costs more and is better; downwards the first beats all"
+
+
+def test_a_task_without_classes_has_images_and_maps_alone(tmp_path):
+    names = [each.name for each in rows()]
+    with np.load(make_gallery(tmp_path / "g.npz", names)) as arrays:
+        kept = {name: arrays[name] for name in arrays.files if not name.startswith(("prediction", "confidence"))}
+    np.savez(tmp_path / "gallery.npz", **{**kept, "labels": np.full(3, -1)})
+    made = replace(result(tmp_path), measure=LEVELS)
+    np.savez(tmp_path / "gallery.npz", **{**kept, "labels": np.full(3, -1)})
+    shown = page.page(made)
+    assert shown.count('class="map"') == 15 and "✓ right" not in shown and "<span>says</span>" not in shown
+    assert not any(shot.disputed or shot.label for shot in gallery.shots(made.gallery, rows(), looks(made), []))
+
+
+LONG = "residual_attention(mask=channel, pools=[avg, 'max'])@layer3+layer4.*.conv2"
+
+
+def test_a_row_is_text_however_it_is_written(tmp_path):
+    given = [*rows()[:4], replace(rows()[4], name=LONG)]
+    text = page.page(result(tmp_path, given, places={LONG: ["layer3.0.bn3", "layer4.0.bn2"]}))
+    shown = Page(text)
+    rows_of = [attributes["data-m"] for tag, attributes in shown.tags if tag == "tr" and "data-m" in attributes]
+    assert LONG in rows_of and f"{LONG} after layer3.0.bn3 , layer4.0.bn2" in shown.text
+    assert "residual_attention(mask=ch…" in shown.text, "a plot has room for the beginning"
+
+
+def test_a_table_of_text_for_terminals(tmp_path):
+    made = result(tmp_path)
+    lines = str(made).splitlines()
+    assert lines[0].split() == ["on", "object,", "on", "object,", "para-", "time,"]
+    assert lines[1].split()[:2] == ["accuracy,", "%"] and lines[1].endswith("× none")
+    assert lines[2].split()[:3] == ["none", "80.0", "(78.0–82.0)"]
+    assert next(line for line in lines if line.startswith("cbam")).split()[1] == "*87.0"
+    assert len({len(line.rstrip()) for line in lines[2:7]}) == 1, "the last column is to the right"
+    assert lines[7:9] == ["", f"• What was done with {NASTY}."]
+
+
 # ---- writing
 
 
@@ -577,6 +679,19 @@ def test_a_missing_browser_fails_and_says_what_to_install(monkeypatch, tmp_path)
     monkeypatch.setattr(shutil, "which", lambda name: None)
     with pytest.raises(pytest.fail.Exception, match="install the package `chromium`"):
         Browser(tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_long_row_stays_inside(browser, tmp_path, width):
+    given = [*rows()[:4], replace(rows()[4], name=LONG)]
+    browser.open(result(tmp_path, given, places={LONG: ["layer3.0.bn3"]}).report(), width=width)
+    assert browser("document.documentElement.scrollWidth") <= width, "nothing sticks out to the side"
+    outside = browser("""
+        [...document.querySelectorAll('.verdicts h3, .verdicts p, .legend button, .who b, dt, .remarks li')]
+          .filter(each => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 0).map(each => each.textContent)
+    """)
+    assert outside == []
 
 
 @pytest.mark.parametrize("width", [1440, 390])

@@ -20,13 +20,13 @@ from regard.report import Interval
 LEVEL = 0.95
 
 
-def over_seeds(values: Sequence[float], *, level: float = LEVEL) -> Interval:
-    """Student's t interval of the mean; for a single value, which has no spread, the value itself."""
+def over_seeds(values: Sequence[float], *, level: float = LEVEL, floor: float = -math.inf) -> Interval:
+    """Student's t interval of the mean, at least `floor`; for a single value, which has no spread, the value itself."""
     mean = fmean(values)
     if len(values) < 2:
         return Interval(mean, mean, mean, tuple(values))
     half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / math.sqrt(len(values))
-    return Interval(mean, mean - half, mean + half, tuple(values))
+    return Interval(mean, max(floor, mean - half), mean + half, tuple(values))
 
 
 def accuracy(correct: NDArray[np.bool_], *, level: float = LEVEL) -> Interval:

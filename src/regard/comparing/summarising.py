@@ -95,7 +95,7 @@ def _row(
         score=own.score(measure),
         gain=gain,
         gain_over_plain=over_plain,
-        ece=statistics.over_seeds([record.scores["ece"] for record in own.records]) if calibrated else None,
+        ece=statistics.over_seeds([record.scores["ece"] for record in own.records], floor=0) if calibrated else None,
         energy=located.get("energy"),
         pointing=located.get("pointing"),
         through=first.through,
