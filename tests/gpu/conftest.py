@@ -21,6 +21,7 @@ import pytest
 import torch
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs to repeat itself, read when it starts
 
@@ -134,10 +135,13 @@ class Waiting(TorchDispatchMode):
 
 
 def _crosses(name: str, args: Any, kwargs: Mapping[str, Any]) -> bool:
-    """Whether an operator copies from one device to another."""
+    """Whether an operator copies from one device to another; a single number may come along with the call."""
     if name.startswith("aten._to_copy"):
         return kwargs.get("device") is not None and torch.device(kwargs["device"]).type != args[0].device.type
-    return name.startswith("aten.copy_") and args[0].device.type != args[1].device.type
+    if name.startswith("aten.copy_"):
+        return bool(args[0].device.type != args[1].device.type)
+    tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
+    return len({x.device.type for x in tensors if x.ndim}) > 1  # an index on the CPU is brought over
 
 
 @pytest.fixture

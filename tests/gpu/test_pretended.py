@@ -75,12 +75,17 @@ class ReadsBack(nn.Module):
         return x if x.sum() > 0 else -x
 
 
+class IndexedFromCPU(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x[:, [1, 0]]
+
+
 class AnswersOnCPU(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.zeros(x.shape)
 
 
-@pytest.mark.parametrize("fault", [MadeOnCPU, BroughtOver, ReadsBack, AnswersOnCPU])
+@pytest.mark.parametrize("fault", [MadeOnCPU, BroughtOver, ReadsBack, IndexedFromCPU, AnswersOnCPU])
 def test_a_fault_is_found(fault: type[nn.Module], waiting: type[Any]) -> None:
     with pytest.raises((RuntimeError, AssertionError, DataDependentOutputException)):
         run(Subject(fault.__name__, fault), waiting, train=False)
