@@ -18,7 +18,7 @@ from pathlib import Path
 from regard import catalog, published
 from regard.catalog import Entry, costs
 from regard.catalog.costs import Cost
-from regard.cli.listing import described, usage
+from regard.cli.listing import attaching, described, usage
 from regard.laws.costs import standard_cost
 
 ROOT = Path(__file__).parent.parent
@@ -120,7 +120,7 @@ def example(entry: Entry) -> list[str]:
     if entry.drop_in:
         return [
             f"module = {usage(entry)}",
-            f'regard.attach(model, "{entry.name}")',
+            attaching(entry),
             "with regard.watch(model) as maps:",
             "    model(images)",
         ]

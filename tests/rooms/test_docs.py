@@ -14,6 +14,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+import timm
 import torch
 import typer
 from click import Command
@@ -23,6 +24,7 @@ from torch import Tensor
 import regard
 from regard import catalog, cli, published
 from regard.catalog import costs, recipes
+from regard.laws import subjects
 from regard.laws.costs import standard_cost
 
 ROOT = Path(__file__).parents[2]
@@ -40,6 +42,7 @@ def python_of(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_nothing_generated_is_stale() -> None:
     result = subprocess.run(
         [sys.executable, ROOT / "docs" / "build.py", "--check"], capture_output=True, text=True, check=False
@@ -151,14 +154,18 @@ def test_the_readmes_ten_lines_print_what_they_say(capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("entry", catalog.entries(), ids=lambda entry: entry.name)
-def test_the_page_of_an_entry_says_how_to_build_and_import_it(entry: catalog.Entry) -> None:
+def test_the_page_of_an_entry_says_how_to_build_attach_and_import_it(entry: catalog.Entry) -> None:
     page = ROOT / "docs" / "entries" / f"{entry.name}.md"
     (block,) = python_of(page)
-    build, *_ = block.splitlines()
     names: dict[str, object] = {"regard": regard}
-    with torch.device("meta"):
-        exec(compile(build, name_of(page), "exec"), names)
+    if entry.drop_in:
+        names |= {"model": timm.create_model("test_resnet"), "images": torch.rand(2, 3, 160, 160)}
+    else:
+        inputs = next(subjects(entry)).tensors()
+        names |= {"x": inputs[0], **{f"x{i}": x for i, x in enumerate(inputs, 1)}}
+    exec(compile(block, name_of(page), "exec"), names)
     assert type(names["module"]) is entry.load()
+    assert names["maps"] or not entry.maps
     (place,) = re.findall(r"^Class: `([\w.]+)`", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
     assert resolved(place) is entry.load()
 

@@ -89,6 +89,13 @@ def usage(entry: Entry) -> str:
     return f'regard.create("{entry.name}", {given})' if given else f'regard.create("{entry.name}")'
 
 
+def attaching(entry: Entry) -> str:
+    """The call that attaches it; what is built for one size of map gets settings that fit small maps too."""
+    small = {key: value for key, value in entry.kwargs.items() if key not in ("channels", "grid")}
+    given = "".join(f", {name}={value!r}" for name, value in small.items()) if "grid" in entry.kwargs else ""
+    return f'regard.attach(model, "{entry.name}"{given})'
+
+
 def shown(entry: Entry, cost: Cost | None, width: int | None) -> Iterator[str]:
     """Everything about one entry, as lines of at most `width` characters."""
     whole = f"{entry.name}  {entry.summary}"
@@ -102,7 +109,7 @@ def shown(entry: Entry, cost: Cost | None, width: int | None) -> Iterator[str]:
         *described(entry),
         *((f"map {name}", axes) for name, axes in entry.maps.items()),
         ("build", usage(entry)),
-        *([("attach", f'regard.attach(model, "{entry.name}")')] if entry.drop_in else []),
+        *([("attach", attaching(entry))] if entry.drop_in else []),
         ("class", f"regard.{entry.target.replace(':', '.')}"),
         *([("networks", ", ".join(networks))] if networks else []),
         *([("cost", str(cost))] if cost else []),
