@@ -36,11 +36,13 @@ from regard import catalog
 
 ROOT = Path(__file__).parents[1]
 SHAPES = (Shape(8, 256, 56, 56), Shape(32, 256, 56, 56))
+SIDE = 256
+SMALL_SHAPES, SMALL_SIDE = (Shape(2, 32, 14, 14), Shape(3, 32, 14, 14)), 32  # of a rehearsal on the CPU
 # Shares of the time: tests may take the first, memory the next; what they leave is the peers'.
 TESTS, MEMORY = 0.5, 0.1
 # Of what is then left, the first compiled pairs may take so much: compiling takes a hundred times as long as measuring.
 COMPILING = 0.3
-GRACE = 60.0  # seconds that a test which has begun may take longer than there is
+GRACE = 90.0  # seconds that a test which has begun may take longer than there is
 
 
 class Setting(NamedTuple):
@@ -104,14 +106,18 @@ def arguments(line: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--parts", type=lambda names: names.split(","), default=["tests", "memory", "peers"],
                         metavar="PART,…", help="of tests, memory and peers (all)")  # fmt: skip
     parser.add_argument("--shape", type=shape_of, action="append", metavar="B,C,H,W", help="instead of "
-                        "8,256,56,56 and 32,256,56,56; may be given several times")  # fmt: skip
-    parser.add_argument("--side", type=int, default=256, help="height and width of the large map (256)")
+                        "8,256,56,56 and 32,256,56,56 (on the CPU, small ones); may be given again")  # fmt: skip
+    parser.add_argument("--side", type=int, help=f"height and width of the large map ({SIDE}; on the CPU {SMALL_SIDE})")
     parser.add_argument("--seconds", type=float, default=0.3, help="about how long each figure takes (0.3)")
     chosen = parser.parse_args(line)
     if not chosen.minutes > 0:
         parser.error(f"--minutes {chosen.minutes:g}: above 0 is accepted")
     if not chosen.seconds > 0:
         parser.error(f"--seconds {chosen.seconds:g}: above 0 is accepted")
+    rehearsal = chosen.device == "cpu"
+    if chosen.side is None:
+        chosen.side = SMALL_SIDE if rehearsal else SIDE
+    chosen.shape = chosen.shape or (SMALL_SHAPES if rehearsal else SHAPES)
     if chosen.side < 1:
         parser.error(f"--side {chosen.side}: at least 1 is accepted")
     if wrong := set(chosen.parts) - {"tests", "memory", "peers"}:
@@ -336,7 +342,7 @@ def _against(chosen: argparse.Namespace, clock: Clock, result: dict[str, Any], w
     """All passes over the peers at hand; each is listed, if only with what was left out."""
     found, result["absent"] = at_hand(chosen.authors, chosen.only)
     verdicts: dict[tuple[object, ...], gate.Verdict] = {}
-    passes = settings(chosen.shape or SHAPES)
+    passes = settings(chosen.shape)
     compiled_until = clock.spent + COMPILING * clock.left
     for setting in passes:
         bench = Bench(
