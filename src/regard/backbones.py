@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol, cast
 
 import timm
 import torch
@@ -15,6 +15,14 @@ from regard.attaching.tracing import evaluating
 from regard.checks import positive
 
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+class FeatureInfo(Protocol):
+    """The channels and the stride, for each map that a network built with `features_only=True` returns."""
+
+    def channels(self) -> list[int]: ...
+
+    def reduction(self) -> list[int]: ...
 
 
 def build(
@@ -38,7 +46,7 @@ def build(
 
     Raises:
         LookupError: timm has no such network or no such weights; the message names the nearest.
-        OSError: the published weights cannot be had; the message says why.
+        OSError: the published weights cannot be loaded; the message says why.
         ValueError: the network does not take images of `image_size`, or other arguments do not fit.
     """
     positive("classes", classes)
@@ -76,6 +84,11 @@ def build(
     return network
 
 
+def feature_info(model: nn.Module) -> FeatureInfo:
+    """Returns the facts that timm declares about the maps of a network built with `features_only=True`."""
+    return cast("FeatureInfo", model.feature_info)
+
+
 def normalisation(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation, for each channel, of the images in [0, 1] that the model was trained on.
 
@@ -97,7 +110,7 @@ def features(model: nn.Module, x: Tensor, at: str | Sequence[str] | Sequence[Sit
         model: any module that takes an image.
         x: images `B C H W`.
         at: after which modules: glob patterns over their names, or sites; sites cost no extra pass to find. None
-            takes `siting.stages`: timm's feature stages, or the last module at every resolution.
+            takes those of `attaching.siting.stages`: timm's feature stages, or the last module at every resolution.
 
     Raises:
         LookupError: a pattern matches no module.
@@ -115,7 +128,7 @@ def features(model: nn.Module, x: Tensor, at: str | Sequence[str] | Sequence[Sit
     handles = []
     for site in chosen:
 
-        def keep(module: nn.Module, inputs: Any, output: Tensor, site: Site = site) -> None:
+        def keep(module: nn.Module, inputs: object, output: Tensor, site: Site = site) -> None:
             found[site] = site.layout.bring(output)
 
         handles.append(site.module.register_forward_hook(keep))

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from contextlib import ExitStack, contextmanager
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -189,7 +189,7 @@ def _claimed(modules: Mapping[Attention, str]) -> Iterator[None]:
 
 _eager_users = 0
 _eager_lock = threading.Lock()
-_eager_stance: Any = None
+_eager_stance = ExitStack()
 
 
 @contextmanager
@@ -199,11 +199,10 @@ def _eager() -> Iterator[None]:
     The stance is global to the process and has to be left in the reverse order of entering, which threads do not
     guarantee: so the first one in sets it and the last one out takes it back.
     """
-    global _eager_users, _eager_stance
+    global _eager_users
     with _eager_lock:
         if _eager_users == 0:
-            _eager_stance = torch.compiler.set_stance("force_eager")
-            _eager_stance.__enter__()
+            _eager_stance.enter_context(torch.compiler.set_stance("force_eager"))
         _eager_users += 1
     try:
         yield
@@ -211,4 +210,4 @@ def _eager() -> Iterator[None]:
         with _eager_lock:
             _eager_users -= 1
             if _eager_users == 0:
-                _eager_stance.__exit__(None, None, None)
+                _eager_stance.close()

@@ -47,7 +47,7 @@ class AttentionHook:
         """Whether the gate is a parameter."""
         return self.gated and self.alpha is None
 
-    def __call__(self, site: Any, inputs: Any, output: Tensor) -> Tensor:
+    def __call__(self, site: Any, inputs: object, output: Tensor) -> Tensor:
         attended = self.layout.put_back(site.attention(self.layout.bring(output)), output)
         if not self.gated:
             return attended.clone() if self.copy else attended
@@ -65,7 +65,7 @@ def attach(
     *,
     after: str | Sequence[str] | None = None,
     identity: bool = False,
-    example: Any = None,
+    example: object = None,
     **kwargs: Any,
 ) -> nn.Module:
     """Attaches attention behind modules of `model`, in place.
@@ -163,7 +163,7 @@ def fold(model: nn.Module) -> nn.Module:
     return model
 
 
-def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None) -> list[Site]:
+def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: object = None) -> list[Site]:
     """Returns the sites behind which `attach` puts attention, in the order in which they run.
 
         for site in regard.sites(model, after="layer4.*"):
@@ -194,7 +194,7 @@ def sites(model: nn.Module, after: str | Sequence[str] | None = None, example: A
     return survey(model, after, example)[0]
 
 
-def _rehearse(model: nn.Module, inputs: Any, chosen: list[Site], identity: bool) -> list[AttentionHook]:
+def _rehearse(model: nn.Module, inputs: tuple[object, ...], chosen: list[Site], identity: bool) -> list[AttentionHook]:
     """Tries every new module on its site's output in one pass, and returns how each is to be applied.
 
     Raises: ValueError if a module does not fit its site.
@@ -204,11 +204,11 @@ def _rehearse(model: nn.Module, inputs: Any, chosen: list[Site], identity: bool)
     handles = []
     for site in chosen:
 
-        def try_out(module: nn.Module, inputs: Any, output: Tensor, site: Site = site) -> None:
+        def try_out(module: nn.Module, inputs: object, output: Tensor, site: Site = site) -> None:
             ended.add(site)
             hooks[module] = _fitting(module.get_submodule(CHILD), site, site.layout.bring(output), identity)
 
-        def guard(module: nn.Module, inputs: Any, site: Site = site) -> None:
+        def guard(module: nn.Module, inputs: object, site: Site = site) -> None:
             if site not in ended:
                 raise ValueError(
                     f"{site.name!r} ({type(site.module).__name__}) calls all of its children, so that none can be "
@@ -285,11 +285,11 @@ def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[s
     return module
 
 
-def _built_for_a_grid(mechanism: Any) -> bool:
+def _built_for_a_grid(mechanism: object) -> bool:
     return isinstance(mechanism, str) and "grid" in inspect.signature(catalog.get(mechanism).load()).parameters
 
 
-def _check_mechanism(mechanism: Any) -> None:
+def _check_mechanism(mechanism: object) -> None:
     if isinstance(mechanism, str):
         entry = catalog.get(mechanism)
         if not entry.drop_in:

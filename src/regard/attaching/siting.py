@@ -10,7 +10,6 @@ import difflib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +45,8 @@ class Site:
 
 
 def survey(
-    model: nn.Module, after: str | Sequence[str] | None = None, example: Any = None, *, full_size: bool = False
-) -> tuple[list[Site], tuple[Any, ...]]:
+    model: nn.Module, after: str | Sequence[str] | None = None, example: object = None, *, full_size: bool = False
+) -> tuple[list[Site], tuple[object, ...]]:
     """Returns the sites as `attaching.sites` does, and the inputs on which the model ran."""
     view = _View(model, example, full_size)
     if after is not None:
@@ -60,7 +59,7 @@ def survey(
     return found, view.inputs
 
 
-def stages(model: nn.Module, example: Any = None) -> list[Site]:
+def stages(model: nn.Module, example: object = None) -> list[Site]:
     """Returns the ends of the feature stages that timm declares, or the last module at every resolution.
 
     Args and Raises: as `attaching.sites`.
@@ -98,7 +97,7 @@ def _fits(name: list[str], pattern: list[str]) -> bool:
 class _View:
     """A model, and the trace of one forward pass through it."""
 
-    def __init__(self, model: nn.Module, example: Any, full_size: bool = False) -> None:
+    def __init__(self, model: nn.Module, example: object, full_size: bool = False) -> None:
         self.model = model
         self.inputs, self.trace = _first_that_runs(model, example, full_size)
         self.runs = self.trace.ordered()
@@ -181,7 +180,7 @@ class _View:
         return found
 
     def _ignores(self, site: Site) -> bool:
-        def disturb(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+        def disturb(module: nn.Module, inputs: object, output: Tensor) -> Tensor:
             return site.layout.put_back(site.layout.bring(output) * 2 + 1, output)
 
         with evaluating(self.model):
@@ -235,7 +234,7 @@ def _resolutions(found: list[Site]) -> int:
     return len({site.shape[2:] for site in found})
 
 
-def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:
+def _batch_and_image(inputs: object) -> tuple[int, tuple[int, int] | None]:
     found = list(tensors(inputs))
     if not found or found[0].ndim == 0:
         raise ValueError(f"example={in_words(inputs)}: a tensor with a batch, or a tuple of them, is needed")
@@ -243,14 +242,14 @@ def _batch_and_image(inputs: Any) -> tuple[int, tuple[int, int] | None]:
     return found[0].shape[0], images[0] if images else None
 
 
-def _first_that_runs(model: nn.Module, example: Any, full_size: bool) -> tuple[tuple[Any, ...], Trace]:
+def _first_that_runs(model: nn.Module, example: object, full_size: bool) -> tuple[tuple[object, ...], Trace]:
     """Returns the example, or the first of the likely ones, on which the model runs, and the trace of that pass."""
     if example is None:
-        candidates: Iterable[tuple[Any, ...]] = _likely(model, full_size)
+        candidates: Iterable[tuple[object, ...]] = _likely(model, full_size)
     else:
         candidates = [example if isinstance(example, tuple) else (example,)]
     problem: Exception | None = None
-    inputs: tuple[Any, ...] = ()
+    inputs: tuple[object, ...] = ()
     for inputs in candidates:
         _batch_and_image(inputs)
         try:

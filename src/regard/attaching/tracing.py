@@ -96,7 +96,7 @@ class Trace(TorchFunctionMode):
         """All calls in the order in which they ended."""
         return sorted((run for runs in self.runs.values() for run in runs), key=lambda run: run.end)
 
-    def begin(self, inputs: Any) -> None:
+    def begin(self, inputs: object) -> None:
         for tensor in tensors(inputs):
             self._origins[tensor] = Origin(0, 0)
 
@@ -104,7 +104,7 @@ class Trace(TorchFunctionMode):
         self._clock += 1
         self._stack.append(Run(name, module, self._clock))
 
-    def leave(self, module: nn.Module, inputs: Any, output: Any) -> None:
+    def leave(self, module: nn.Module, inputs: object, output: object) -> None:
         self._clock += 1
         run = self._stack.pop()
         run.end, run.output = self._clock, in_words(output)
@@ -115,7 +115,7 @@ class Trace(TorchFunctionMode):
             self._layers += 1
         seen = [self._origins[tensor] for tensor in tensors(inputs) if tensor in self._origins]
         for tensor in tensors(output):
-            # Nobody saw scripted code or an autograd function make its output: it depends on the call's inputs.
+            # Outputs of scripted code and autograd functions have no history: they depend on the call's inputs.
             origin = self._origins.get(tensor) or Origin(_union(seen), self._clock)
             makers = origin.makers
             if origin.born >= run.start:
@@ -162,16 +162,16 @@ def _union(origins: list[Origin]) -> int:
     return layers
 
 
-def follow(model: nn.Module, inputs: tuple[Any, ...]) -> Trace:
+def follow(model: nn.Module, inputs: tuple[object, ...]) -> Trace:
     """Runs the model once in eval mode without gradients; buffers, training flags and random state stay as they are."""
     trace = Trace()
     handles = []
     for name, module in model.named_modules():
 
-        def enter(module: nn.Module, inputs: Any, kwargs: Any, name: str = name) -> None:
+        def enter(module: nn.Module, inputs: object, kwargs: object, name: str = name) -> None:
             trace.enter(name, module)
 
-        def leave(module: nn.Module, inputs: Any, kwargs: Any, output: Any) -> None:
+        def leave(module: nn.Module, inputs: object, kwargs: object, output: object) -> None:
             trace.leave(module, (inputs, kwargs), output)
 
         handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
@@ -200,7 +200,7 @@ def evaluating(model: nn.Module) -> Iterator[None]:
             module.training = flag
 
 
-def tensors(value: Any) -> Iterator[Tensor]:
+def tensors(value: object) -> Iterator[Tensor]:
     """Yields every tensor in nested tuples, lists and dicts."""
     if isinstance(value, Tensor):
         yield value
@@ -212,7 +212,7 @@ def tensors(value: Any) -> Iterator[Tensor]:
             yield from tensors(item)
 
 
-def in_words(value: Any) -> str:
+def in_words(value: object) -> str:
     """Describes an output in words: "2 x 64 x 7 x 7", "a tuple of 3"."""
     if isinstance(value, Tensor):
         return " x ".join(map(str, value.shape)) or "a single number"

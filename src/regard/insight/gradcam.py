@@ -10,7 +10,6 @@ Parikh, Batra. ICCV 2017, arXiv:1610.02391.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -43,7 +42,7 @@ def gradcam(
     """
     leaves: list[Tensor] = []
 
-    def catch(module: nn.Module, inputs: Any, output: Any) -> Tensor:
+    def catch(module: nn.Module, inputs: object, output: object) -> Tensor:
         if not isinstance(output, Tensor):
             raise ValueError(f"{type(module).__name__} returns {type(output).__name__}; Grad-CAM needs one tensor")
         leaves.append(output.detach().requires_grad_())
@@ -77,7 +76,7 @@ def gradcam(
     return (weights * activation).sum(1).relu()  # [B, H, W]
 
 
-def _score(scores: Any, target: int | Tensor | None) -> Tensor:
+def _score(scores: object, target: int | Tensor | None) -> Tensor:
     """The score of each sample's class, [B]."""
     if not isinstance(scores, Tensor) or scores.dim() != 2:
         seen = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__

@@ -1,6 +1,6 @@
 """Pairwise attention over flattened positions: queries `B Q D`, keys `B K D`, values `B K E` -> `B Q E`.
 
-Each way of weighing has two forms: the weights themselves, for whoever watches (`*_weights`), and the attended values
+Each kind of weights has two forms: the weights themselves, for watching (`*_weights`), and the attended values
 without ever forming a Q × K matrix.
 """
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 
-def as_array(values: Any) -> NDArray[Any]:
+def as_array(values: object) -> NDArray[Any]:
     """Returns values as an array, also those of tensors in a graph, in bfloat16, or on another device."""
     if isinstance(values, Tensor):
         values = values.float() if values.dtype == torch.bfloat16 else values

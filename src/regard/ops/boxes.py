@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -12,7 +10,7 @@ from regard.ops.arrays import as_array
 Array = NDArray[np.float64]
 
 
-def as_boxes(values: Any) -> Array:
+def as_boxes(values: object) -> Array:
     """Returns boxes as float64, one in each row.
 
     Shapes: values `n 4`, or nothing at all -> `n 4`.

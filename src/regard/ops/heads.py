@@ -1,8 +1,8 @@
 """Scaled dot-product attention in several heads: queries `B h Q D`, keys `B h K D`, values `B h K E` -> `B h Q E`.
 
-Who sees what is a mask of booleans, True where a key is visible: `B K` for all queries alike, `B Q K`, or `B h Q K`,
-with 1 for any axis but the last. A query that sees no key gets zeros, where a softmax over nothing would be NaN.
-Numbers in place of booleans are added to the logits; they have three or four axes.
+A mask has booleans, True where a key is visible: `B K` for all queries together, `B Q K`, or `B h Q K`, where any axis
+but the last may be 1. A query that sees no key gets zeros, where a softmax over nothing would be NaN. A mask of numbers
+is added to the logits; it has three or four axes.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Ranking loss: each prediction is to be surer of the right class than the one before.
+"""Ranking loss: each prediction should be more confident in the right class than the one before.
 
 Look Closer to See Better. Fu, Zheng, Mei. CVPR 2017, Section 3.3, Eq. 9.
 """
@@ -20,12 +20,12 @@ def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, b
     """Σ_s max(0, p_s - p_{s+1} + m) for each image: `B K` of every prediction, `B` -> `B`.
 
     Args:
-        scores: logits, from the answer that is to be least sure to the one that is to be surest.
+        scores: logits of each prediction, from the one that should be least confident to the most confident.
         labels: the right class.
-        margin: m, by how much the next one has to be surer.
+        margin: m, by how much the next p should be larger.
         by: p are `"probabilities"` of the right class, as in the paper, or its `"logits"`.
 
-    Raises: ValueError for another `by`, or fewer than two answers.
+    Raises: ValueError for another `by`, or fewer than two predictions.
     """
     one_of("by", by, BY)
     if len(scores) < 2:

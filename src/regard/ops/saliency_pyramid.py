@@ -92,7 +92,7 @@ def _mean(x: Tensor, axis: int) -> Tensor:
 
 
 def _inside(length: int, like: Tensor) -> Tensor:
-    """The inverse mass of the filter inside the map, for each row that `halved` leaves of `length`."""
+    """The filter's whole mass over its mass inside the map, for each row that `halved` leaves of `length`."""
     shares = [1.0] * max(1, length // 2)
     for i in (0, 1, length // 2 - 2, length // 2 - 1) if length > 3 else ():
         if i >= 0:
@@ -109,7 +109,7 @@ def pyramid(x: Tensor, depth: int, *, exact: bool = False) -> list[Tensor]:
 
 
 def nearest(source: int, target: int) -> list[int]:
-    """The position among `source` below the middle of each of `target` positions."""
+    """For each of `target` positions, the position of `source` at its middle."""
     return [(2 * i + 1) * source // (2 * target) for i in range(target)]
 
 

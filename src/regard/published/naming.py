@@ -39,7 +39,7 @@ def caffe(name: str, depth: int, parts: Parts, middle: str = "3x3", stem: tuple[
         width_divisor: int = 1, input_size: int = 224, classes: int = 1000, upto: str | None = None
     ) -> tuple[dict[str, Any], Names]:
         if upto is not None:
-            raise unsupported("upto", upto, "only the whole definition is rebuilt")
+            raise unsupported("upto", upto, "None is accepted; the whole definition is rebuilt")
         arguments = {"name": name, "classes": classes, "width": 64 // width_divisor, "image_size": input_size}
         return arguments, dict(_caffe_names(BLOCKS[depth], parts, middle, stem))
 

@@ -49,9 +49,9 @@ class Reference:
         return str(inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in parameters]))
 
 
-def unsupported(what: str, value: object, known: str) -> ValueError:
-    """The error for an argument's value that asks for something the published mechanism lacks."""
-    return ValueError(f"{what}={value!r} is not part of the published mechanism; {known}")
+def unsupported(name: str, value: object, accepted: str) -> ValueError:
+    """The error for a published constructor's argument whose value cannot be rebuilt."""
+    return ValueError(f"{name}={value!r}: {accepted}")
 
 
 class Probabilities(nn.Module):

@@ -131,6 +131,7 @@ def test_it_wants_a_pair_and_modules_that_are_there():
         loss_of(Transfer(classes=3, beta=1.0, layers=("groups.7",)), pair(), IMAGES, LABELS)
 
 
+@pytest.mark.slow
 def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path):
     listing = recipes.get("attention-transfer")
     recipe = built(listing, tiny=True)

@@ -56,7 +56,7 @@ def test_the_best_of_overlapping_windows_stays() -> None:
     with pytest.raises(ValueError, match="n 4 and n numbers"):
         whole_boxes.suppressed(given, [1, np.nan, 2, 0])
     for broken in ([0, 0, np.nan, 1], [9, 9, 0, 0], [0, 0, np.inf, 1]):
-        with pytest.raises(ValueError, match="from a smaller left, top"):
+        with pytest.raises(ValueError, match="left no larger than right"):
             whole_boxes.suppressed([broken, *given[1:]], [3, 2, 1, 0])
     assert whole_boxes.suppressed([], []).tolist() == []
 

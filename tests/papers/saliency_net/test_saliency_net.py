@@ -71,7 +71,7 @@ def test_an_image_of_other_channels_is_refused(channels: int, shape: tuple[int, 
     ("kwargs", "error", "message"),
     [
         ({"backbone": "resnet81"}, LookupError, "did you mean"),
-        ({"backbone": "test_vit"}, ValueError, "one resolution"),
+        ({"backbone": "test_vit"}, ValueError, "several resolutions"),
         ({"width": 0}, ValueError, "width=0"),
     ],
 )

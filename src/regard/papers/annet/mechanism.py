@@ -156,7 +156,7 @@ class FusionNonLocal(Attention):
     """Every position attends to averages over a pyramid of regions of an earlier stage's map (AFNB).
 
     Args:
-        channels: C of the map that asks.
+        channels: C of the map whose positions attend.
         low_channels: G of the earlier stage's map; None takes C // 2, as in a ResNet.
         out_channels: M of the output; None takes C.
         hidden, value_hidden, sizes, stages, dropout: as in `PyramidNonLocal`.
@@ -194,7 +194,7 @@ class AsymmetricNonLocalHead(Attention):
 
     Args:
         channels: C of the last stage.
-        classes: M, how many are told apart.
+        classes: M, the number of classes.
         low_channels: G of the stage before; None takes C // 2.
         width: behind the 3 × 3 convolution; None takes C // 4.
         hidden: width of queries, keys and values; None takes C // 8.

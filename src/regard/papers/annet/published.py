@@ -21,7 +21,7 @@ def _block(stages, *, shared, at=""):
 
 def _check_norm(norm_type):
     if norm_type not in _NORMS:
-        raise unsupported("norm_type", norm_type, f"batch norm ({', '.join(_NORMS)}) is")
+        raise unsupported("norm_type", norm_type, f"batch norm ({', '.join(_NORMS)}) is accepted")
 
 
 def _apnb(
@@ -36,9 +36,9 @@ def _apnb(
 ):
     _check_norm(norm_type)
     if out_channels != in_channels:
-        raise unsupported("out_channels", out_channels, f"the official block needs in_channels={in_channels}")
+        raise unsupported("out_channels", out_channels, f"in_channels={in_channels} is accepted")
     if any(scale != 1 for scale in sizes):
-        raise unsupported("sizes", sizes, "the official block runs at scale 1 only")
+        raise unsupported("sizes", sizes, "1 is accepted, at which alone the official block runs")
     return {
         "channels": in_channels,
         "hidden": key_channels,
@@ -129,9 +129,9 @@ def _head_mmseg(
     norm_cfg=None,
 ):
     if norm_cfg is None or norm_cfg.get("type") not in ("BN", "SyncBN"):
-        raise unsupported("norm_cfg", norm_cfg, "batch norm (type BN) is")
+        raise unsupported("norm_cfg", norm_cfg, "batch norm (type BN) is accepted")
     if tuple(query_scales) != (1,):
-        raise unsupported("query_scales", query_scales, "(1,) is")
+        raise unsupported("query_scales", query_scales, "(1,) is accepted")
     low, high = in_channels
     return {
         "channels": high,

@@ -59,8 +59,8 @@ class WideResNet(Attention):
     """Wide ResNet: a residual network for small images, of few layers and any width.
 
     Args:
-        channels: of the image.
-        classes: width of the scores.
+        channels: channels of the image.
+        classes: number of classes.
         depth: d, 6 n + 4 layers for n blocks in each of the three groups.
         width: k, the factor on 16, 32 and 64 channels; may be a fraction.
         stem_stride: of the first convolution; 2 for images of twice the size.

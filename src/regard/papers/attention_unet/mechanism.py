@@ -57,10 +57,10 @@ class AttentionGate(Attention):
     Args:
         channels: C of x.
         gate_channels: channels of g.
-        hidden: C', where the two meet; None takes C // 2, at least 1.
+        hidden: C', the width in which x and g are added; None takes C // 2, at least 1.
         dims: 2 for images, 3 for volumes.
         subsample: s, for every axis or one for each; the gate is computed at every s-th position of x.
-        activation: relu or softplus, where the two meet.
+        activation: relu or softplus of that sum.
         normalization: sigmoid, or softmax over positions.
         norm: batch norm after θ, φ and ψ, and a bias in θ, as in the popular ports.
         transform: the output's convolution and norm, Eq. 3; without it y = α x.

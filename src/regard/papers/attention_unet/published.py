@@ -19,7 +19,7 @@ _GATE = {"theta": "theta", "phi": "phi", "psi": "psi", "out": "W.0", "out_norm":
 
 def _mode(mode: str) -> dict[str, str]:
     if mode not in _MODES:
-        raise unsupported("mode", mode, f"{', '.join(_MODES)} are")
+        raise unsupported("mode", mode, f"{', '.join(_MODES)} are accepted")
     return _MODES[mode]
 
 

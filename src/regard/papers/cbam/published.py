@@ -27,7 +27,7 @@ _MAPS = {"channel_gate": "channel", "spatial_gate": "spatial"}
 def _residual_net(network_type, depth, num_classes, att_type):
     end = {"ImageNet": "", "CIFAR10": "_cifar", "CIFAR100": "_cifar"}.get(network_type)
     if end is None or att_type not in ("CBAM", "BAM"):
-        known = "ImageNet, CIFAR10 or CIFAR100 with CBAM or BAM is"
+        known = "ImageNet, CIFAR10 or CIFAR100 with CBAM or BAM is accepted"
         raise unsupported("network_type, att_type", (network_type, att_type), known)
     name = f"{att_type.lower()}_resnet{depth}{end}"
     if att_type == "CBAM":

@@ -43,7 +43,7 @@ class CrissCrossAttention(Attention):
         channels: C of the input.
         reduction: how many times narrower queries and keys are; the paper uses 8.
         hidden: width of queries and keys, in place of `reduction`.
-        recurrence: R, how many times in turn it is done, with the same weights; 2 reaches every position.
+        recurrence: R, how many times it is applied, with the same weights; 2 reach every position.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: affinity `B H W S`, S = H + W places of column and row, one look for each
         pass; sums to 1 over S, and is 0 where the column meets the position itself, which counts in the row.
@@ -91,10 +91,10 @@ class CrissCrossHead(Attention):
 
     Args:
         channels: C of the input.
-        classes: how many there are.
+        classes: number of classes.
         hidden: width of the attention; None takes C // 4.
         out: width of the last hidden layer; None takes `hidden`.
-        recurrence: R, how many times in turn the attention is done, with the same weights.
+        recurrence: R, how many times the attention is applied, with the same weights.
         slope: of the leaky ReLU below zero.
         dropout: probability that a whole channel is dropped before the classifier.
 

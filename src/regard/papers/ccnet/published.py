@@ -33,7 +33,7 @@ def _rcca(in_channels, out_channels, num_classes, recurrence=1):
     names |= {"attention": "cca", "classify": "bottleneck.3"}
     names |= {f"attention.{ours}": f"cca.{theirs}" for ours, theirs in _CONVS.items()}
     if in_channels // 4 < 8:
-        raise unsupported("in_channels", in_channels, "at least 32, which leave queries a channel, are")
+        raise unsupported("in_channels", in_channels, "at least 32 is accepted, so that queries have a channel")
     return {
         "channels": in_channels,
         "out": out_channels,

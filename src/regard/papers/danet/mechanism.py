@@ -114,7 +114,7 @@ class DualAttentionHead(Attention):
 
     Args:
         channels: C of the input.
-        classes: M, how many are told apart.
+        classes: M, the number of classes.
         width: of both branches; None takes C // 4.
         hidden: width of queries and keys; None takes width // 8.
         energy: of the channel attention, "dissimilar" or "similar".

@@ -19,7 +19,7 @@ def _channel(in_dim):
 def _head(in_channels, out_channels, norm_layer="BatchNorm2d"):
     kind = norm_layer if isinstance(norm_layer, str) else norm_layer.__name__
     if kind.rpartition(".")[2] not in _BATCH_NORMS:
-        raise unsupported("norm_layer", norm_layer, "batch norm (BatchNorm2d) is")
+        raise unsupported("norm_layer", norm_layer, "batch norm (BatchNorm2d) is accepted")
     return {"channels": in_channels, "classes": out_channels}, {
         "position_in": "conv5a",
         "channel_in": "conv5c",
@@ -42,7 +42,7 @@ def _head_mmseg(
     norm_cfg=None,
 ):
     if norm_cfg is None or norm_cfg.get("type") not in _BATCH_NORMS:
-        raise unsupported("norm_cfg", norm_cfg, "batch norm (type BN) is")
+        raise unsupported("norm_cfg", norm_cfg, "batch norm (type BN) is accepted")
     names = {f"position.{part}": f"pam.{part}_project" for part in ("query", "key", "value")}
     for branch, theirs in (("position", "pam"), ("channel", "cam")):
         names[f"{branch}.gamma"] = f"{theirs}.gamma.scale"

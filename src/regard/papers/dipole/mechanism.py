@@ -105,8 +105,8 @@ class DipoleAttention(Attention):
         seen = seen if visible is None else seen & visible[:, None]
         a = torch.where(seen, a, torch.finfo(a.dtype).min)  # [B, T, S]
         if self.epsilon:
-            nobody = a.new_full((1, 1, 1), math.log(self.epsilon)).expand(a.shape[0], a.shape[1], 1)
-            alpha = torch.cat([a, nobody], -1).softmax(-1)[..., :-1]
+            rest = a.new_full((1, 1, 1), math.log(self.epsilon)).expand(a.shape[0], a.shape[1], 1)
+            alpha = torch.cat([a, rest], -1).softmax(-1)[..., :-1]
         else:
             alpha = a.softmax(-1)
         return alpha.masked_fill(~seen, 0)

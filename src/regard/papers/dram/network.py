@@ -105,7 +105,7 @@ class DeepRecurrentAttention(Attention):
     Args:
         channels: C of the images.
         classes: K, an end of the sequence included where there is one.
-        targets: S, how many are read.
+        targets: S, the number of objects that are read.
         glimpses: N, for each target.
         glimpse_size: g, the side of the finest patch in pixels.
         patches: k, patches of a glimpse.

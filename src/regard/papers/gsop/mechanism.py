@@ -75,10 +75,10 @@ class SecondOrderPooling(Attention):
 
     Args:
         channels: C of the input.
-        hidden: d, the width that the covariances are taken at; the paper uses 128.
+        hidden: d, the width of the maps whose covariances are taken; the paper uses 128.
         stride: s, of which positions every s-th enters the channels' covariance; None takes 2 up to 256 channels, or 1.
         fusion: "channel" or "position" alone, or both, by "sum", "max" or "concat".
-        size: k, the side of the map that the positions' covariance is taken at.
+        size: k, the side of the pooled map whose positions' covariance is taken.
         leaky: a LeakyReLU between the two layers of the channel gate, as in the paper.
         centred: an exact covariance over the d channels in Eq. 4.
 

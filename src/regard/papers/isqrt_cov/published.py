@@ -40,9 +40,9 @@ def _as_column(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
 def _operations(op="covpool+sqrtm+triuvec", iterN=3):
     steps = tuple(op.split("+"))
     if steps not in (("covpool",), _OPERATIONS[:2], _OPERATIONS, ("covpool", "triuvec")):
-        raise unsupported("op", op, f"{'+'.join(_OPERATIONS)} is, and what it begins with")
+        raise unsupported("op", op, f"{'+'.join(_OPERATIONS)} is accepted, or its first operations")
     if "sqrtm" in steps and iterN < 2:
-        raise unsupported("iterN", iterN, "the released code is right from 2 iterations on")
+        raise unsupported("iterN", iterN, "at least 2 is accepted, from which on the released code is right")
     return {
         "channels": 1,  # nothing is projected, so any width will do
         "hidden": None,

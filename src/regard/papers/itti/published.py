@@ -39,12 +39,14 @@ def _parameters(
     `image` and `levels` only describe a recording.
     """
     if normtype not in _NORMALISATIONS:
-        raise unsupported("normtype", normtype, f"one of {', '.join(_NORMALISATIONS)} is")
+        raise unsupported("normtype", normtype, f"one of {', '.join(_NORMALISATIONS)} is accepted")
     for name, value, known in (("pyramid", pyramid, "dyadic"), ("IORtype", IORtype, "disk")):
         if value != known:
-            raise unsupported(name, value, f"{known!r} is")
+            raise unsupported(name, value, f"{known!r} is accepted")
     if noiseAmpl or useRandom:
-        raise unsupported("noiseAmpl, useRandom", (noiseAmpl, useRandom), "here nothing is drawn, as with 0 and 0")
+        raise unsupported(
+            "noiseAmpl, useRandom", (noiseAmpl, useRandom), "(0, 0) is accepted; nothing is drawn at random"
+        )
     colour, intensity, orientation = weights
     kwargs = {
         "normalisation": _NORMALISATIONS[normtype],
@@ -127,7 +129,7 @@ def _network_parameters(
     simple_radius_map_px: float = 2,
 ) -> tuple[dict[str, Any], dict[str, str]]:
     if noiseAmpl:
-        raise unsupported("noiseAmpl", noiseAmpl, "here nothing is drawn, as with 0")
+        raise unsupported("noiseAmpl", noiseAmpl, "0 is accepted; nothing is drawn at random")
     return {"focus": foaSize, "fixations": nfix}, {}
 
 

@@ -1,7 +1,7 @@
 """Learn To Pay Attention: positions of a local map are weighed by their fit with the global descriptor.
 
 Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391.
-Official code: none for PyTorch; SaoYan/LearnToPayAttention is the one in use.
+Official code: none for PyTorch; the port in use is SaoYan/LearnToPayAttention.
 
     c_i = u · (l_i + g)                                                parametrised compatibility       (1)
     c_i = l_i · g                                                      dot product                      (2)
@@ -44,12 +44,12 @@ class LearnToPay(Attention):
 
     Args:
         channels: C of the local map.
-        gate_channels: width G of the global vector; None is C.
+        gate_channels: width G of the global vector; None takes C.
         compatibility: "parametrised", "dot", or "additive", whose g is a map.
         normalise: "softmax" over positions, or "sigmoid" of each and the mean.
         project: "local" brings the local features to G, "global" the global vector to C; None is "local" where G and C
             differ and nothing where they are equal. The additive compatibility projects both, to `hidden`.
-        hidden: width of the additive compatibility; None is C.
+        hidden: width of the additive compatibility; None takes C.
         return_compatibility: return c before g_a, as the port does.
 
     Shapes: l `B C H W` and g `B G` or `B G 1 1` -> g_a `B G`, or `B C` where nothing or g is projected; additive: g

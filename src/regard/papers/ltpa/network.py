@@ -1,7 +1,7 @@
 """The attention VGG: a classifier of small images by its attention to three of its layers.
 
 Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391.
-Official code: none for PyTorch; SaoYan/LearnToPayAttention is the one in use.
+Official code: none for PyTorch; the port in use is SaoYan/LearnToPayAttention.
 
     l_1, l_2, l_3 = outputs of stages 3, 4, 5                          before or after their pooling    (1)
     g = W * stage6(l_3)                                                * a convolution over all that is left (2)
@@ -14,12 +14,12 @@ Official code: none for PyTorch; SaoYan/LearnToPayAttention is the one in use.
 
 Place: CIFAR-10 and -100, SVHN and others at 32 × 32; the maps a_s are the answer to where it looked.
 Cost: 20.0 million parameters with 100 classes; 3.8 thousand million multiplications at 32 × 32. Without early pooling
-    the first three stages take nearly half of them. (3) and (4): mechanisms/learn_to_pay.py.
+    the first three stages take nearly half of them. (3) and (4) are those of `ltpa`.
 Deviations: paper has biases and dropout of VGG and projects g to the widths of l | port: batch norms, no dropout,
     projects l_1 to that of g | as the port. Paper attends before pooling | port, both | `attend="before"`, and "after".
     The port's normalize_attn=False, which its command line turns on by default, is not the paper's (see there).
     Weights start as the port's: Xavier uniform with gain √2, batch norms' weights uniform in 0..1.
-Errata: the port answers with scores and three maps of compatibilities even where attention is off, then None.
+Errata: the port returns scores and three maps of compatibilities even where attention is off; the maps are None then.
 """
 
 from __future__ import annotations
@@ -65,8 +65,8 @@ class AttentionVGG(Attention):
     """Classifier of small images by its attention to three of its layers.
 
     Args:
-        channels: of the image.
-        classes: width of the scores.
+        channels: channels of the image.
+        classes: number of classes.
         grid: height and width of the image, each at least 32.
         widths: of the six stages.
         attend: to each stage "before" or "after" its pooling, or None: a VGG that reads g.

@@ -40,7 +40,7 @@ def _paper(compatibility="dp", normalize_attn=True):
 def _vgg(place: str) -> Build:
     def build(im_size, num_classes, attention=True, normalize_attn=True, init="xavierUniform", width_divisor=1):
         if init not in _INITS:
-            raise ValueError(f"init={init!r}: one of {', '.join(_INITS)} is needed")
+            raise ValueError(f"init={init!r}: one of {', '.join(_INITS)} is accepted")
         names = {"join": "dense", "classify": "classify"}
         stages = ["early.0", "early.1", "early.2", "middle", "late", "last"]
         for i, (stage, count) in enumerate(zip(stages, _CONVOLUTIONS, strict=True)):

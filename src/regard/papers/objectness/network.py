@@ -40,7 +40,7 @@ class Objectness(Attention):
     """Scores windows by brightness, edges and contrast inside, along the border and around.
 
     Args:
-        channels: of the image.
+        channels: channels of the image.
         hidden: D of the network.
         shown: how many of the best windows are shown, at most.
 

@@ -152,7 +152,7 @@ class ObjectContextHead(Attention):
 
     Args:
         channels: C of the map.
-        classes: K, how many there are.
+        classes: K, the number of classes.
         hidden: width of the representations.
         key: D of the attention; None takes `hidden` // 2.
         aux_channels: width of the earlier map that the coarse logits come from; None takes them from the map itself.

@@ -46,7 +46,9 @@ def _attention_hrnet(in_channels, key_channels, scale=1, bn_type=None):
 
 def _attention(in_channels, key_channels, scale=1, use_gt=False, use_bg=False, fetch_attention=False, bn_type=None):
     if use_bg:
-        raise unsupported("use_bg", use_bg, "the context of what an object is not, from true labels, is an analysis")
+        raise unsupported(
+            "use_bg", use_bg, "False is accepted; the context of the background, from true labels, is an analysis"
+        )
     arguments, names = _attention_hrnet(in_channels, key_channels, scale)
     return {**arguments, "bias": True}, names
 

@@ -40,7 +40,7 @@ def _named(parts: Mapping[str, str]) -> dict[str, str]:
 
 def _smp_fpa(in_channels, out_channels, upscale_mode="bilinear"):
     if upscale_mode not in ("bilinear", "bicubic"):
-        raise unsupported("upscale_mode", upscale_mode, "bilinear and bicubic are; no other can be run there")
+        raise unsupported("upscale_mode", upscale_mode, "bilinear and bicubic are accepted; the port runs no other")
     parts = {"master": "mid.0", "context": "branch1.1", "level.0": "conv1", "level.1": "conv2", "level.2": "down3.2"}
     parts |= {f"down.{i}": f"down{i + 1}.1" for i in range(3)}
     return {"channels": in_channels, "out_channels": out_channels, "upsample": upscale_mode}, _named(parts)

@@ -10,7 +10,7 @@ Official code: Jianlong-Fu/Recurrent-Attention-CNN (Caffe); known here through j
     ∂L/∂t_x ← Σ n · (+1 in the last third of the columns, -1 in the first),     n = -Σ_c (∂L/∂y_c)²             (4)
     ∂L/∂t_l ← Σ n · (+1 along the border, a third wide, -1 in the middle)                               Section 3.3
 
-Place: between two networks, the first of which proposes the square for the second (systems/ra_cnn.py).
+Place: between two networks, the first of which proposes the square for the second (`ra_cnn`).
 Cost: a multiplication for each pixel and four for each pixel of the result.
 Deviations: paper, fractional edges in (1), pixel i of (3) shows what is at i / λ | port, edges in whole pixels and
     outermost pixels that stay outermost; its first coordinate is the row | as the port, x across; the paper's with

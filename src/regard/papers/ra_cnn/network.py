@@ -6,11 +6,11 @@ Official code: Jianlong-Fu/Recurrent-Attention-CNN (Caffe); known here through j
 
     F_s = CNN_s(x_s),     z_s = W_s avg(F_s)                          scores of scale s = 1 … S             Eq. 1   (1)
     (t_x, t_y, t_l) = σ(V tanh(U pool(F_s)))                          attention proposal: centre, half side Eq. 2   (2)
-    x_{s+1} = enlarge(crop(x_s ⊙ M(t_x, t_y, t_l)))                   mechanisms/attention_crop.py          Eq. 3-7 (3)
+    x_{s+1} = enlarge(crop(x_s ⊙ M(t_x, t_y, t_l)))                   `attention_crop`                      Eq. 3-7 (3)
     z = W [f_1 / |f_1|; …; f_S / |f_S|],     f_s = avg(F_s)           all scales together, Section 3.4              (4)
 
 Place: birds, cars, dogs: classes that differ in a small part, which no label points at. Trained by turns: the networks
-    on their classes, the proposals on being surer at the finer scale (tasks/scales.py).
+    on their classes, the proposals on more confidence at the finer scale (task.py).
 Cost: S networks, the first on `image_size`, the others on `crop_size`; each proposal C h w hidden multiplications.
 Deviations: paper, three VGG-19 | port, VGG-19 with batch norms, and its pool is 2×2 for the first scale, whose map is
     twice as large | as the port, with any network of timm's; (4), which the port leaves out, is `fused`. The port takes
@@ -23,13 +23,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.backbones import build
+from regard.backbones import build, feature_info
 from regard.checks import check_norm_batch, positive
 from regard.core import Attention
 from regard.ops import pooling
@@ -78,10 +78,10 @@ class RecurrentAttentionCNN(Attention):
     """Fine-grained classifier that finds where to look closer, enlarges that part, and repeats.
 
     Args:
-        channels: of the image.
-        classes: K.
+        channels: channels of the image.
+        classes: K, the number of classes.
         image_size: side of the image in pixels, a multiple of `crop_size`.
-        crop_size: side to which what is looked at is enlarged.
+        crop_size: side in pixels to which a square is enlarged.
         scales: S.
         backbone: any network of timm's that gives maps; None: convolutions of stride 2 with `widths` channels.
         widths: of those convolutions.
@@ -142,7 +142,7 @@ class RecurrentAttentionCNN(Attention):
     def start_from_published(self) -> None:
         """Loads the published weights of the backbone, at every scale.
 
-        Raises: OSError if they cannot be had.
+        Raises: OSError if they cannot be loaded.
         """
         if self.backbone is not None:
             published = _timm(self.backbone, self.channels, pretrained=True).state_dict()
@@ -203,7 +203,7 @@ def _trunk(backbone: str | None, channels: int, widths: Sequence[int]) -> tuple[
             raise ValueError(f"widths={widths!r}: at least one number is needed without a backbone")
         return Plain(channels, [positive("widths", width) for width in widths]), widths[-1], 2 ** len(widths)
     trunk = _timm(backbone, channels, pretrained=False)
-    info: Any = trunk.feature_info
+    info = feature_info(trunk)
     return trunk, info.channels()[-1], info.reduction()[-1]
 
 

@@ -122,8 +122,8 @@ class RecurrentAttention(Attention):
 
     Args:
         channels: C of the images.
-        classes: K.
-        glimpses: T, how often it looks.
+        classes: K, the number of classes.
+        glimpses: T, the number of glimpses.
         glimpse_size: g, the side of the finest patch in pixels.
         patches: k, patches of a glimpse.
         scale: s, how much wider each patch is than the one before.

@@ -50,7 +50,7 @@ def _per_axis(g, k, s):
 
 def _locator(input_size, output_size=2, std=0.05):
     if output_size != 2:
-        raise ValueError(f"output_size={output_size!r}: a location is (x, y), 2 is needed")
+        raise ValueError(f"output_size={output_size!r}: 2 is accepted, for the location (x, y)")
     return {"hidden": input_size, "std": std}, {"reduce": "fc", "mean": "fc_lt"}
 
 

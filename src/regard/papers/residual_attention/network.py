@@ -151,8 +151,8 @@ class ResidualAttentionNetwork(nn.Module):
     """Classification network of residual units and residual attention modules.
 
     Args:
-        channels: of the image.
-        classes: of the answer.
+        channels: channels of the image.
+        classes: number of classes.
         depth: 56, 92, 128, 164, 236 or 452, the number in the paper's name of the network.
         modules: m_1, m_2 and m_3, attention modules in each stage, in place of `depth`; 0 leaves a stage without.
         unit: preact, resnext (AttentionNeXt) or inception (AttentionInception).

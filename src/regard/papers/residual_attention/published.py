@@ -33,7 +33,7 @@ def _module(channels, depth, p=1, t=2, r=1, activation="f1", learning="arl"):
 def _network(counts: tuple[int, int, int], unit: str) -> Build:
     def build(width_divisor=1, input_size=224, classes=1000, upto=None):
         if upto is not None:
-            raise unsupported("upto", upto, "only the whole definition is rebuilt")
+            raise unsupported("upto", upto, "None is accepted; the whole definition is rebuilt")
         arguments = {"modules": counts, "unit": unit, "classes": classes, "width": 64 // width_divisor}
         if unit == "resnext":
             arguments["groups"] = 32 // width_divisor

@@ -41,11 +41,11 @@ class PaperNetwork(nn.Module):
     """Classification network with a paper's mechanism where that paper puts it.
 
     Args:
-        channels: of the image, or of the frames of a clip.
-        name: of the network; `regard.catalog.networks()` has them all.
-        classes: of the answer.
+        channels: channels of the image, or of the frames of a clip.
+        name: name of the network; `regard.catalog.networks()` lists them.
+        classes: number of classes.
         image_size: height and width of the images, or of both; only ge_resnet50_theta and _theta_plus depend on it.
-        width: of the first stage, in place of the paper's; everything else is narrowed alike.
+        width: width of the first stage, in place of the paper's; all others are narrowed alike.
         blocks: how many in each stage, in place of the paper's; fewer stages than the paper's leave out the last.
 
     Shapes: x `B C H W`, for a network with c2d or i3d in its name `B C T H W` -> logits `B K`.

@@ -10,7 +10,7 @@ Official code: microsoft/Relation-Aware-Global-Attention-Networks.
     y_i = a_i x_i                                                                                     (5)
 
     A node is a position, with its C channels as features, or a channel, with its N = HW positions. As G is a product,
-    W_r [G, Gᵀ] = (W_r' φᵀ) θ + (W_r'' θᵀ) φ, and nobody has to form G.
+    W_r [G, Gᵀ] = (W_r' φᵀ) θ + (W_r'' θᵀ) φ, so that G is not formed.
 
 Place: after each of the four stages of a ResNet-50, spatial first and channel then.
 Cost: for n nodes with F features, reduced to n/s and F/t: 3nF²/t + 4n²F/(st) multiplications, n²/s memory; n² with

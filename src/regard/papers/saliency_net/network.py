@@ -22,14 +22,12 @@ Errata: a sigmoid or softmax inside the network makes the losses on logits wrong
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from regard import catalog
-from regard.backbones import build, normalisation
+from regard.backbones import build, feature_info, normalisation
 from regard.checks import check_norm_batch, positive
 from regard.core import Attention
 from regard.ops.tracing import exporting
@@ -61,7 +59,7 @@ class SaliencyNet(Attention):
     """Saliency network of a timm backbone and a decoder with attention gates.
 
     Args:
-        channels: of the image.
+        channels: channels of the image.
         backbone: any network of timm's that gives maps of several resolutions.
         width: D of the decoder.
         density: what is shown is a density over positions, for fixations, rather than the probability of each position
@@ -86,7 +84,7 @@ class SaliencyNet(Attention):
         self.backbone = backbone
         self.density = density
         self.encoder = _encoder(backbone, channels, pretrained=False)
-        found: Any = self.encoder.feature_info
+        found = feature_info(self.encoder)
         self.widths = tuple(found.channels())
         if len(set(found.reduction())) < 2:
             raise ValueError(f"backbone={backbone!r}: a network with maps of several resolutions is needed")
@@ -102,7 +100,7 @@ class SaliencyNet(Attention):
     def start_from_published(self) -> None:
         """Loads the published weights of the backbone.
 
-        Raises: OSError if they cannot be had.
+        Raises: OSError if they cannot be loaded.
         """
         self.encoder.load_state_dict(_encoder(self.backbone, self.channels, pretrained=True).state_dict())
 

@@ -20,9 +20,9 @@ def _step(
 ):  # one layer of attention (C), or a whole step of the decoder with two (c1, c2)
     channels = c1 if C is None else C
     if channels is None:
-        raise unsupported("C", C, "the channels of the attended map are needed")
+        raise unsupported("C", C, "the channels of the attended map are accepted")
     if order not in _ORDERS:
-        raise unsupported("order", order, f"{', '.join(_ORDERS)} are")
+        raise unsupported("order", order, f"{', '.join(_ORDERS)} are accepted")
     order = _ORDERS[order]
     arguments: dict[str, Any] = {
         "channels": channels,

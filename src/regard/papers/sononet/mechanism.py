@@ -73,11 +73,11 @@ class SononetGate(Attention):
     Args:
         channels: C of x.
         gate_channels: channels of g.
-        hidden: C', where the two meet; None takes C // 2, at least 1.
+        hidden: C', the width in which x and g are added; None takes C // 2, at least 1.
         dims: 2 for images, 3 for volumes.
         subsample: s, for every axis or one for each; θ and φ both skip so much.
         normalization: softmax, sigmoid, mean, mean_flow or range.
-        activation: relu where x and g meet, or None.
+        activation: relu of that sum, or None.
         theta, phi, psi: whether each projection is there; without θ, C = C' is needed, without φ as much of g, and
             without ψ there are C' scores, which only sigmoid takes when C' is C rather than 1.
         transform: the output's convolution, Eq. 4; without it y = α x.
@@ -189,7 +189,7 @@ class SononetAggregation(Attention):
     Args:
         channels: C of the coarsest map g, which gates the others and is averaged.
         level_channels: channels of the two finer maps.
-        classes: width of the scores.
+        classes: number of classes.
         hidden: C' of every gate; None takes C, as in AG-Sononet.
         normalization: of every gate: softmax, sigmoid, mean, mean_flow or range.
         aggregation: concat; separate, one score vector from each map; deep_supervision, concat and the separate ones;

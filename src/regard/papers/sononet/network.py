@@ -5,7 +5,7 @@ Attention Gated Networks: Learning to Leverage Salient Regions in Medical Images
 Official code: ozan-oktay/Attention-Gated-Networks (PyTorch), sononet_grid_attention.
 
     x_1, …, x_5 = stages of 3 × 3 convolutions, BN and ReLU, each but the last pooled by 2             (1)
-    z = gates on x_3 and x_4, set by x_5, and their aggregation        mechanisms/sononet_gate.py       (2)
+    z = gates on x_3 and x_4, set by x_5, and their aggregation        `sononet_aggregation`            (2)
 
     64/f, 128/f, 256/f, 512/f and 512/f channels for a feature scale f; 3, 3, 3, 2 and 2 convolutions.
 
@@ -64,8 +64,8 @@ class GatedSononet(Attention):
     """Classifier of ultrasound planes that reads two finer maps through gates set by the coarsest.
 
     Args:
-        channels: of the image.
-        classes: width of the scores.
+        channels: channels of the image.
+        classes: number of classes.
         feature_scale: f, what the widths are divided by, rounded down; at most 64.
         convolutions: of each of the five stages.
         norm: batch norms.

@@ -81,7 +81,7 @@ class SpatialTransformer(Attention):
             `points` control points lie.
         localisation: f_loc without its last layer: "pooled", for any size; "flat", that of the tutorial, for one
             `grid`; "given", none: θ is a second input; or a module `B C H W` -> `B hidden`.
-        hidden: width of what f_loc hands to its last layer.
+        hidden: width of the input of f_loc's last layer.
         size: height and width of the output, or one number for both; None keeps those of the input.
         points: control points of the spline along each side.
         padding: what lies outside of the map: "zeros", "border", its nearest pixel, or "reflection".

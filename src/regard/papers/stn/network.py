@@ -3,7 +3,7 @@
 Spatial Transformer Networks. Jaderberg, Simonyan, Zisserman, Kavukcuoglu. NIPS 2015, arXiv:1506.02025.
 Official code: none; the network is that of pytorch/tutorials, spatial_transformer_tutorial.
 
-    x' = ST(x)                                                         mechanisms/spatial_transformer.py (1)
+    x' = ST(x)                                                         `stn`                             (1)
     h = relu(pool(W_2 * relu(pool(W_1 * x'))))                         convolutions of 5 × 5, pooled by 2 (2)
     z = U relu(V h + b) + c                                                                             (3)
 
@@ -32,8 +32,8 @@ class TransformerClassifier(Attention):
     """Classifier of digits that a spatial transformer turns upright first.
 
     Args:
-        channels: of the image.
-        classes: width of the scores.
+        channels: channels of the image.
+        classes: number of classes.
         grid: height and width of the image, at least 18 × 18 where something transforms it, else 16 × 16.
         transform: "affine", "attention" (scale and translation) or "spline"; None: the same network without.
         widths: of the two convolutions.

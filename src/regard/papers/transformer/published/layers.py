@@ -23,7 +23,7 @@ def _activation(given: Any) -> str:
         return "gelu"
     if isinstance(given, nn.GELU):
         return "gelu" if given.approximate == "none" else "gelu_tanh"
-    raise unsupported("activation", given, "relu or gelu is")
+    raise unsupported("activation", given, "relu or gelu is accepted")
 
 
 def _torch(sublayers: int) -> Build:
@@ -111,7 +111,7 @@ class _TorchDecoder(nn.Module):
 
 def _torch_mask(x: Tensor, hidden: Tensor | None, padding: Tensor | None, causal: bool, heads: int) -> Tensor | None:
     if causal and hidden is None:
-        raise ValueError("is_causal=True: torch takes it as a hint and needs the mask as well")
+        raise ValueError("is_causal=True: the mask is needed as well, for torch takes this as a hint")
     return torch_mask(hidden, padding[None] if x.ndim == 2 and padding is not None else padding, heads)
 
 

@@ -72,7 +72,7 @@ class _Torch(nn.Module):
         is_causal: bool = False,
     ) -> tuple[Tensor, Tensor | None]:
         if is_causal and attn_mask is None:
-            raise ValueError("is_causal=True: torch takes it as a hint and needs attn_mask= as well")
+            raise ValueError("is_causal=True: attn_mask= is needed as well, for torch takes this as a hint")
         single = query.ndim == 2
         q, k, v = (x[None] if single else x if self.batch_first else x.transpose(0, 1) for x in (query, key, value))
         padding = key_padding_mask[None] if single and key_padding_mask is not None else key_padding_mask
