@@ -270,7 +270,7 @@ def test_each_proposal_finds_one_truth_when_matched() -> None:
     for best in ([], np.zeros(0)):
         with pytest.raises(ValueError, match="no true box"):
             proposals.recall(best)
-    with pytest.raises(ValueError, match="smaller left"):
+    with pytest.raises(ValueError, match="left no larger than right"):
         proposals.covered([[3, 0, 1, 1]], truths)
     for call in (proposals.covered, proposals.matched):
         for first in (0, -1):
