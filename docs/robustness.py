@@ -43,9 +43,7 @@ INCLUDES = {
     "one size of map refuses another by a ValueError, an embedding a word beyond its last",
     "gradients_reach": "inputs are leaves of the graph",
     "gradcheck": "for inputs of words, the gradients of the parameters",
-    "compiles": "`torch.compile(fullgraph=True)`, a forward and a backward pass",
     "exports": "batch, height and width dynamic, run at other sizes than it was exported with",
-    "exports_to_onnx": "the same program",
 }
 
 

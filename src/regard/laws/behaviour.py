@@ -24,9 +24,9 @@ def _sizes_to_try(subject: Subject) -> Iterator[dict[str, int]]:
 
 
 def shapes(subject: Subject) -> None:
-    """Keeps the declared shapes at prime, even, non-square, smallest and batch-1 sizes, and refuses what does not fit.
+    """Outputs have the declared shapes at prime, even, non-square, smallest and batch-1 sizes; other sizes are refused.
 
-    It refuses a size below the smallest, a size other than the one that the arguments fix, and a word beyond the last.
+    Refused are a size below the smallest, a size other than the one that the arguments fix, and a word beyond the last.
     """
     module = subject.module()
     for sizes in _sizes_to_try(subject):
@@ -83,7 +83,7 @@ def finite(subject: Subject) -> None:
 
 
 def leaves_inputs_alone(subject: Subject) -> None:
-    """Writes into no input."""
+    """A forward pass writes into no input."""
     inputs = subject.tensors()
     before = [x.clone() for x in inputs]
     subject.module()(*inputs)
@@ -108,7 +108,7 @@ def batch_independent(subject: Subject) -> None:
 
 
 def deterministic(subject: Subject) -> None:
-    """In eval mode it draws no random numbers (soft attention)."""
+    """In eval mode soft attention draws no random numbers."""
     if not subject.soft:
         return
     module, inputs = subject.module(), subject.tensors()
@@ -139,7 +139,7 @@ def changes_no_parameter(subject: Subject) -> None:
 
 
 def watched_equals_unwatched(subject: Subject) -> None:
-    """Watching changes nothing but speed."""
+    """Outputs are the same while the module is watched."""
     module, inputs = subject.module(), subject.tensors()
     plain = module(*inputs)
     if not any(isinstance(part, Attention) for part in module.modules()):
@@ -150,7 +150,7 @@ def watched_equals_unwatched(subject: Subject) -> None:
 
 
 def shows_declared_maps(subject: Subject) -> None:
-    """Shows exactly the declared maps, with the declared axes, finite."""
+    """The module shows exactly the declared maps, with the declared axes and finite values."""
     if subject.maps is None:
         return
     module, inputs = subject.module(), subject.tensors()
@@ -235,7 +235,7 @@ def _at_least(subject: Subject, sizes: dict[str, int]) -> dict[str, int]:
 
 
 def trains_on_one(subject: Subject) -> None:
-    """Trains on a batch of 1, at the smallest size too, or says that a batch norm has nothing to average there."""
+    """The module trains on a batch of 1, at the smallest size too, or says that a batch norm has nothing to average."""
     for sizes in ({"B": 1}, {"B": 1, **_at_least(subject, dict.fromkeys(subject.plane, 1))}):
         module, inputs = subject.module(train=True), subject.tensors(sizes)
         for x in floats(inputs):
@@ -254,7 +254,7 @@ def trains_on_one(subject: Subject) -> None:
 
 
 def low_precision(subject: Subject) -> None:
-    """bfloat16, float16 and autocast: close to float32 on ordinary input, finite at |x| = 200 and at |x| = 10,000."""
+    """In bfloat16, float16 and autocast outputs are close to float32, and finite at |x| = 200 and at |x| = 10,000."""
     inputs = subject.tensors()
     wanted = subject.module()(*inputs)
     for dtype, tolerance in ((torch.bfloat16, 0.1), (torch.float16, 0.02)):

@@ -33,7 +33,7 @@ class Broken(AssertionError):
 
     def __init__(self, law: str, subject: str, given: str, seen: str, expected: str) -> None:
         self.law, self.subject, self.given, self.seen, self.expected = law, subject, given, seen, expected
-        super().__init__(f"{subject} breaks {law}: given {given}, saw {seen}; expected {expected}")
+        super().__init__(f"{subject} breaks {law}. Input: {given}. Result: {seen}. Expected: {expected}.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Axes:
 
     @classmethod
     def read(cls, text: str) -> Axes:
-        """The axes that `B C H W`, `bool B T` or `word<11> B T` stand for.
+        """Reads the axes of an input, such as `B C H W`, `bool B T` or `word<11> B T`.
 
         Raises:
             ValueError: the text is none of these.
@@ -153,7 +153,7 @@ class Subject:
 
     @cached_property
     def axes(self) -> tuple[Axes, ...]:
-        """`inputs`, read.
+        """The axes of each input.
 
         Raises:
             ValueError: one of them is no axes.
@@ -199,7 +199,7 @@ def fits(shape: Sequence[int], axes: str, known: Mapping[str, int]) -> bool:
 
 
 def floats(inputs: Sequence[Tensor]) -> list[Tensor]:
-    """The inputs that can have gradients."""
+    """The inputs of floating point numbers, which can have gradients."""
     return [x for x in inputs if x.is_floating_point()]
 
 
@@ -230,7 +230,7 @@ def outputs_of(result: Any) -> list[Tensor]:
 
 
 def gap(seen: Sequence[Tensor], wanted: Sequence[Tensor], floor: float = 1e-6) -> float:
-    """Largest difference over outputs, relative to the largest value wanted of each, or to `floor` if that is more."""
+    """The largest difference over outputs, relative to the largest value wanted of each, at least `floor`."""
     if [x.shape for x in seen] != [x.shape for x in wanted]:
         return float("inf")
     gaps = [
@@ -266,6 +266,6 @@ def same(
 
 
 def loss(results: Sequence[Tensor]) -> Tensor:
-    """Weighs every output by its own random number, so that no gradient cancels by symmetry."""
+    """The sum of all outputs, each weighed by its own random number, so that no gradient cancels by symmetry."""
     with seeded(2):
         return torch.stack([(y * torch.randn(y.shape).to(y.dtype)).sum() for y in results]).sum()

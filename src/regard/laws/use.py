@@ -31,7 +31,7 @@ from regard.laws.subject import (
 
 
 def keeps_state(subject: Subject) -> None:
-    """State dict, deepcopy and pickle give the same function back."""
+    """A copy by state dict, deepcopy or pickle gives the same outputs."""
     module, inputs = subject.module(), subject.tensors()
     wanted = module(*inputs)
     fresh = subject.build().eval()
@@ -56,7 +56,7 @@ def keeps_state(subject: Subject) -> None:
 
 
 def builds_on_meta(subject: Subject) -> None:
-    """Builds on the meta device, computes shapes there, and holds every tensor in its state."""
+    """The module builds on the meta device, and computes there the shapes that it computes on the CPU."""
     with torch.device("meta"):
         module = subject.build().eval()
         inputs = [torch.empty(x.shape, dtype=x.dtype) for x in subject.tensors()]
@@ -70,7 +70,7 @@ def builds_on_meta(subject: Subject) -> None:
 
 
 def channels_last(subject: Subject) -> None:
-    """Gives the same for channels-last input."""
+    """Outputs are the same for channels-last input."""
     inputs, module = subject.tensors(), subject.module()
     ways = {4: torch.channels_last, 5: torch.channels_last_3d}
     if not any(x.ndim in ways for x in inputs):
@@ -82,7 +82,7 @@ def channels_last(subject: Subject) -> None:
 
 
 def compiles(subject: Subject, backend: str = "aot_eager") -> None:
-    """`torch.compile(fullgraph=True)` takes it whole and gives the same, forward and backward."""
+    """`torch.compile(fullgraph=True)` gives the same outputs and gradients."""
     module, inputs = subject.module(), subject.tensors()
     for x in floats(inputs):
         x.requires_grad_()
@@ -120,7 +120,7 @@ def _exported_sizes(subject: Subject) -> tuple[dict[str, int], dict[str, int]]:
 
 
 def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
-    """Every axis that the arguments leave open may change; from 4 up, so that halving one leaves more than a position.
+    """Dynamic sizes of every axis that the arguments leave open, from 4 up: halving one leaves more than a position.
 
     An axis that is a multiple or a quotient of another one follows from the one alone, if the program is sound.
     """
@@ -165,7 +165,7 @@ def _exported(law: str, subject: Subject) -> ExportedProgram:
 
 
 def exports(subject: Subject) -> None:
-    """torch.export takes it with dynamic sizes; the program agrees with eager at other sizes."""
+    """`torch.export` takes the module with dynamic sizes; the program agrees with the module at other sizes."""
     program, module = _exported("exports", subject).module(), subject.module()
     for sizes in _exported_sizes(subject):
         inputs = subject.tensors(sizes)
@@ -173,7 +173,7 @@ def exports(subject: Subject) -> None:
 
 
 def exports_to_onnx(subject: Subject) -> None:
-    """ONNX export takes it with dynamic sizes; onnxruntime agrees with eager at other sizes. Needs `regard[export]`."""
+    """ONNX export takes that program; onnxruntime agrees with the module at other sizes (needs `regard[export]`)."""
     import onnxruntime
 
     program, module = _exported("exports_to_onnx", subject), subject.module()
@@ -198,7 +198,7 @@ def exports_to_onnx(subject: Subject) -> None:
 
 
 def rejects(subject: Subject) -> None:
-    """Refuses wrong arguments by name: an unknown one, and `channels` that is no positive whole number."""
+    """An unknown argument and `channels` that are no positive whole number are refused by name."""
     if subject.factory is None:
         return
     trials: list[tuple[dict[str, Any], type[Exception], str]] = [({"no_such_option": 1}, TypeError, "no_such_option")]
@@ -218,7 +218,7 @@ def rejects(subject: Subject) -> None:
 
 
 def takes_widths(subject: Subject) -> None:
-    """72, 50 and 8 channels work under the default options, or a ValueError says what would."""
+    """Under the default options 72, 50 and 8 channels work, or a ValueError says which numbers do."""
     if subject.factory is None or not subject.plain or "channels" not in inspect.signature(subject.factory).parameters:
         return
     kwargs = default_arguments(subject.factory, subject.kwargs, subject.fixed)
@@ -234,7 +234,7 @@ def takes_widths(subject: Subject) -> None:
 
 
 def attaches(subject: Subject) -> None:
-    """Attaches to a convolution, starts there as the identity, and detaches without a trace."""
+    """The module attaches to a convolution, starts there as the identity, and detaches without a trace."""
     if subject.inputs != ("B C H W",) or subject.outputs != ("B C H W",):
         return
     with seeded(3):
