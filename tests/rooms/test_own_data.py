@@ -13,11 +13,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import regard
-from regard.comparing import Comparison, Silent, Trial, building, running, statistics
+from regard.comparing import Comparison, Silent, Trial, building, running, statistics, workers
 from regard.comparing import trial as trials
 from regard.comparing.folder import Folder
 from regard.comparing.images import Own, OwnImages
@@ -463,8 +464,6 @@ def test_a_map_of_answers_is_explained_as_a_whole():
 
 
 def test_a_frozen_backbone_stays_as_it_was(tmp_path):
-    from safetensors.torch import load_file
-
     found = compared(tmp_path, freeze="backbone", identity=True, epochs=2)
     settings = Comparison(
         backbone=Net, attention=("se(reduction=2)",), after=("stage2.2",), identity=True, freeze="backbone"
@@ -494,6 +493,30 @@ def test_freezing_needs_a_classifier_that_can_be_told(tmp_path):
     with pytest.raises(ValueError, match="freeze='backbone': no layer of Headless has 2 outputs"):
         compared(tmp_path, backbone=Headless, freeze="backbone")
     assert not (tmp_path / "run.json").exists()
+
+
+def test_an_interrupted_trial_goes_on_to_the_same_bits(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "TELL_EVERY", 0)
+    given = {"attention": "cbam(order=parallel, reduction=2)@stage1+stage2", "augment": "timm", "freeze": "backbone",
+             "optimizer": "rmsprop", "epochs": 3, "after": None}  # fmt: skip
+
+    class Impatient(Told):
+        def step(self, trial, done, total):
+            if trial.row not in ("none", "plain") and done == 6:  # in the second of three epochs of four steps
+                raise KeyboardInterrupt
+
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    found = compared(whole, **given)
+    with pytest.raises(KeyboardInterrupt):
+        compared(parts, **given, progress=Impatient())
+    row = found.rows[-1].name
+    assert (parts / "trials" / Trial(row, 0).folder / "checkpoint.pt").exists()
+    told = Told()
+    again = compared(parts, **given, progress=told)
+    assert told.missing == [f"{row}-0"]
+    assert again.records[-1].scores == found.records[-1].scores
+    one, two = (load_file(out / "trials" / Trial(row, 0).folder / "model.safetensors") for out in (whole, parts))
+    assert one.keys() == two.keys() and all(torch.equal(one[name], two[name]) for name in one)
 
 
 def test_every_row_sees_the_same_augmented_images(tmp_path):
