@@ -104,7 +104,7 @@ def page(entry: Entry, cost: Cost) -> str:
     lines += ["", "## Arguments", "", *arguments(doc), "", "The tests cover the default and these options:"]
     for option in entry.options:
         settings = ", ".join(f"{key}={value!r}" for key, value in option.kwargs.items())
-        first = "channels, " if "channels" in set(entry.parameters) - set(option.kwargs) else ""
+        first = "channels, " if "channels" in set(entry.arguments) - set(option.kwargs) else ""
         lines.append(f"- `{cls}({first}{settings})`")
     if not entry.options:
         lines[-1] = "It has no options."

@@ -96,7 +96,7 @@ def test_an_argument_that_is_not_known_is_answered_with_those_that_are() -> None
 
 @pytest.mark.parametrize("entry", catalog.entries(), ids=lambda entry: entry.name)
 def test_the_arguments_are_read_without_importing_the_class(entry: catalog.Entry) -> None:
-    assert entry.parameters == tuple(inspect.signature(entry.load()).parameters)
+    assert entry.arguments == tuple(inspect.signature(entry.load()).parameters)
 
 
 def names(**conditions: Any) -> set[str]:

@@ -116,7 +116,7 @@ def test_list_as_json_has_every_entry_and_fact(capsys: pytest.CaptureFixture[str
     assert se["url"] == "https://arxiv.org/abs/1709.01507"
     assert se["maps"] == {"channel": "B C 1 1"} and se["inputs"] == ["B C H W"] and se["attachable"] is True
     assert se["import"] == "regard.papers.senet.mechanism.SqueezeExcite"
-    assert se["parameters"] == ["channels", "reduction", "hidden", "bias"]
+    assert se["arguments"] == ["channels", "reduction", "hidden", "bias"]
     told = {field.name for field in fields(catalog.Entry)} - {"paper", "target", "kwargs", "sizes", "exported"}
     assert told <= se.keys()
     assert {field.name for field in fields(catalog.Paper)} - {"arxiv", "doi"} <= se.keys()

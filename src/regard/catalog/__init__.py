@@ -189,7 +189,7 @@ class Entry:
         return docstring.partition("\n")[0].rstrip(".")
 
     @property
-    def parameters(self) -> tuple[str, ...]:
+    def arguments(self) -> tuple[str, ...]:
         """Names of the constructor's arguments, read without importing the class."""
         cls = self._classes[self.target.partition(":")[2]]
         while True:
@@ -396,7 +396,7 @@ def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
     try:
         inspect.signature(factory).bind(*args, **kwargs)
     except TypeError as error:
-        raise TypeError(f"{name}: {error}; it takes {', '.join(entry.parameters)}") from None
+        raise TypeError(f"{name}: {error}; it takes {', '.join(entry.arguments)}") from None
     return factory(*args, **kwargs)
 
 
@@ -412,10 +412,10 @@ def check_arguments(entry: Entry, names: Iterable[str], name: str | None = None)
         TypeError: it has no such argument; the message names the nearest and lists all.
     """
     for argument in names:
-        if argument not in entry.parameters:
-            taken = f" It takes {', '.join(entry.parameters)}." if len(entry.parameters) > 3 else ""
+        if argument not in entry.arguments:
+            taken = f" It takes {', '.join(entry.arguments)}." if len(entry.arguments) > 3 else ""
             raise TypeError(
-                f"{name or entry.name}: no argument {argument!r}; {nearest(argument, entry.parameters)}{taken}"
+                f"{name or entry.name}: no argument {argument!r}; {nearest(argument, entry.arguments)}{taken}"
             )
 
 

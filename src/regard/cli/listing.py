@@ -43,7 +43,7 @@ def facts(entry: Entry) -> dict[str, Any]:
         "driven_by": entry.driven_by,
         "reach": entry.reach,
         "tasks": list(entry.tasks),
-        "parameters": list(entry.parameters),
+        "arguments": list(entry.arguments),
         "example": dict(entry.kwargs),
         "options": [dict(option.kwargs) for option in entry.options],
         "maps": dict(entry.maps),
@@ -76,7 +76,7 @@ def described(entry: Entry) -> list[tuple[str, str]]:
         ("tasks", ", ".join(entry.tasks)),
         ("takes", ", ".join(entry.inputs)),
         ("returns", ", ".join(axes or "one number" for axes in entry.outputs)),
-        ("arguments", ", ".join(entry.parameters)),
+        ("arguments", ", ".join(entry.arguments)),
     ]
     return [row for row in rows if row[1]]
 
