@@ -23,6 +23,7 @@ import warnings
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -300,6 +301,12 @@ def main(line: Sequence[str] | None = None) -> int:
     result: dict[str, Any] = {
         "machine": results.machine(chosen.device, torch.get_num_threads()),
         "rehearsal": chosen.device == "cpu",
+        "settings": {
+            "seconds": chosen.seconds,
+            "tolerance of the gate": gate.TOLERANCE,
+            "TensorFloat-32 in convolutions": torch.backends.cudnn.allow_tf32,
+            "triton": version("triton") if importlib.util.find_spec("triton") else None,
+        },
         "minutes": chosen.minutes,
         "seconds": 0.0,
         "side": chosen.side,

@@ -17,10 +17,14 @@ from torch.utils.data import Dataset
 
 import regard
 from regard import catalog
+from regard.catalog import recipes
+from regard.insight.gradcam import gradcam
 from regard.ops.seeds import seeded
 from regard.tasks.classify import Classify
 from regard.training.loop import fit
 from regard.training.plan import Plan
+from regard.training.recipe import built
+from regard.training.running import train
 
 pytestmark = pytest.mark.gpu
 
@@ -137,7 +141,7 @@ def test_a_stopped_training_goes_on_to_the_bit(
         epochs=3, batch_size=8, lr=0.01, optimizer=optimizer, precision=precision, clip=1.0, ema=0.9, channels_last=True
     )
 
-    def train(model: nn.Module, folder: Path, last: int | None) -> list[Any]:
+    def run(model: nn.Module, folder: Path, last: int | None) -> list[Any]:
         def on_step(done: int, steps: int, loss: float) -> None:
             if done == last:
                 raise Stopped
@@ -148,11 +152,11 @@ def test_a_stopped_training_goes_on_to_the_bit(
         )  # fmt: skip
 
     whole = learner()
-    told = train(whole, tmp_path / "whole", None)
+    told = run(whole, tmp_path / "whole", None)
     with pytest.raises(Stopped):
-        train(learner(), tmp_path / "stopped", 5)
+        run(learner(), tmp_path / "stopped", 5)
     resumed = learner()
-    again = train(resumed, tmp_path / "stopped", None)
+    again = run(resumed, tmp_path / "stopped", None)
     untouched = learner().to(device).state_dict()
     assert any(not torch.equal(value, untouched[key]) for key, value in whole.state_dict().items())
     for key, value in whole.state_dict().items():
@@ -182,6 +186,25 @@ def test_what_is_seeded_leaves_the_random_state_of_the_caller_alone(device: torc
         assert torch.equal(torch.rand(5, device=device), wanted)
     assert torch.equal(*drawn)
     assert not torch.equal(drawn[0], wanted)
+
+
+@pytest.mark.parametrize("name", [listing.name for listing in recipes.listings()])
+def test_an_epoch_of_every_recipe(name: str, device: torch.device, tmp_path: Path) -> None:
+    """The tiny variants: every task, and whatever else of a paper takes part only in training."""
+    listing = recipes.get(name)
+    recipe = built(listing, tiny=True)
+    result = train(listing, recipe, out=tmp_path, device=device.type, changes={"epochs": 1})
+    assert all(math.isfinite(epoch["loss"]) for phase in result["history"].values() for epoch in phase)
+
+
+def test_grad_cam_gives_the_map_of_the_cpu(device: torch.device) -> None:
+    maps = []
+    for place in (torch.device("cpu"), device):
+        model = backbone().to(place).double()
+        heat = gradcam(model, images().to(place).double(), model.get_submodule("layer4"))
+        assert heat.device == place
+        maps.append(heat.cpu())
+    assert ((maps[1] - maps[0]).abs().max() / maps[0].abs().max()).item() <= EXACT
 
 
 def test_two_rows_are_compared(device: torch.device, tmp_path: Path) -> None:
