@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +15,7 @@ from torch import nn
 
 from regard import attach, catalog, cli
 from regard.catalog import recipes
-from regard.comparing import USUAL, Comparison
+from regard.comparing import AUGMENTS, FREEZE, USUAL, Comparison
 from regard.comparing import trial as trials
 from regard.data import presets
 from regard.tasks.classify import Classify
@@ -86,9 +88,12 @@ def test_the_classifier_is_told_by_timm_or_by_its_outputs() -> None:
     )  # fmt: skip
     assert freezing.classifiers(Net(), 5) == ("head",)
     assert freezing.classifiers(nn.Sequential(nn.Linear(4, 5), nn.Conv2d(5, 5, 1)), 5) == ("1",)
-    with pytest.raises(ValueError, match="no layer of Net has 9 outputs"):
+    with pytest.raises(ValueError, match="Net has no layer of 9 outputs"):
         freezing.classifiers(Net(), 9)
-    with pytest.raises(ValueError, match="Net has no 'tail' that could learn"), freezing.frozen(Net(), ["tail"]):
+    with (
+        pytest.raises(ValueError, match="no module or parameter 'tail' to train"),
+        freezing.frozen(Net(), ["tail"]),
+    ):
         pass
 
 
@@ -96,7 +101,7 @@ def test_the_classifier_is_told_by_timm_or_by_its_outputs() -> None:
 
 
 def test_every_optimizer_has_its_usual_rates() -> None:
-    assert set(USUAL) == set(OPTIMIZERS)
+    assert set(USUAL) == set(OPTIMIZERS) and FREEZE == freezing.FREEZE
     for name, usual in USUAL.items():
         assert usual.fine == pytest.approx(usual.lr / 10)
         plan = trials.plan_of(Comparison(optimizer=name), 3, None)
@@ -115,8 +120,9 @@ def test_augmentation_by_name_or_by_function() -> None:
     assert trials.plan_of(Comparison(), 0, None).augment is None
     assert trials.plan_of(Comparison(augment="light"), 0, None).augment is presets.light
     assert trials.plan_of(Comparison(augment=presets.timm), 0, None).augment is presets.timm
-    with pytest.raises(ValueError, match="augment='heavy'"):
-        trials.plan_of(Comparison(augment="heavy"), 0, None)
+    assert tuple(presets.PRESETS) == AUGMENTS
+    with pytest.raises(ValueError, match="augment='heavy': none, light, timm are accepted"):
+        Comparison(augment="heavy")
 
 
 def run(*words: object) -> int:
@@ -147,6 +153,24 @@ def test_compare_takes_the_options(tmp_path: Path, capsys: pytest.CaptureFixture
     ):
         assert run(*words, option, value) == 1
         assert said in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["compare", "--attention", "cbam(ordr=parallel)"], "no argument 'ordr'; did you mean order"),
+        (["compare", "--attention", "se, cbamm@layer3"], "no entry 'cbamm'"),
+        (["compare", "--optimizer", "sdg"], "optimizer='sdg'"),
+        (["compare", "--augment", "heavy"], "augment='heavy'"),
+        (["compare", "--freeze", "head"], "freeze='head'"),
+        (["train", "cbam-imagenet", "--optimizer", "sdg"], "--optimizer='sdg'"),
+        (["train", "cbam-imagenet", "--augment", "heavy"], "--augment='heavy'"),
+    ],
+)
+def test_a_mistake_is_answered_before_torch_is_loaded(words: list[str], said: str) -> None:
+    code = f"import sys; from regard import cli\ntry: cli.main({words!r})\nfinally: print('torch' in sys.modules)"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1 and ended.stdout.strip() == "False" and said in ended.stderr, ended
 
 
 # ---- options of a recipe
@@ -190,4 +214,4 @@ def test_train_takes_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[s
 def test_freezing_needs_a_task_with_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     name = next(listing.name for listing in recipes.listings() if listing.system == "saliency_net")
     assert run("train", name, "--tiny", "--freeze", "backbone", "--out", tmp_path / "out") == 1
-    assert "freeze='backbone': accepted for tasks with classes" in " ".join(capsys.readouterr().err.split())
+    assert "freeze='backbone': a task with classes is needed" in " ".join(capsys.readouterr().err.split())

@@ -490,7 +490,7 @@ def test_freezing_needs_a_classifier_that_can_be_told(tmp_path):
             super().__init__(classes)
             del self.head
 
-    with pytest.raises(ValueError, match="freeze='backbone': no layer of Headless has 2 outputs"):
+    with pytest.raises(ValueError, match="freeze='backbone': Headless has no layer of 2 outputs"):
         compared(tmp_path, backbone=Headless, freeze="backbone")
     assert not (tmp_path / "run.json").exists()
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from regard import comparing
 from regard.cli import arguments, completion, tables
 from regard.cli.progress import Steps
 
@@ -53,10 +54,10 @@ def train(
     arguments.at_least("--epochs", epochs, 1)
     arguments.at_least("--batch-size", batch_size, 1)
     arguments.at_least("--workers", workers, 0)
-    arguments.one_of("--optimizer", optimizer, ("adamw", "sgd", "adam", "adadelta", "adamax", "rmsprop"))
-    arguments.one_of("--augment", augment, ("none", "light", "timm"))
     arguments.one_of("--precision", precision, ("float32", "bfloat16", "float16"))
-    arguments.one_of("--freeze", freeze, ("backbone",))
+    arguments.one_of("--optimizer", optimizer, tuple(comparing.USUAL))
+    arguments.one_of("--augment", augment, comparing.AUGMENTS)
+    arguments.one_of("--freeze", freeze, comparing.FREEZE)
     listing = recipes.get(name)
     from regard.training import running
     from regard.training.recipe import built

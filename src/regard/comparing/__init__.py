@@ -37,7 +37,8 @@ SEEDS = 3
 EPOCHS = 8
 BATCH_SIZE = 16
 OPTIMIZER = "adamw"
-AUGMENT = "none"
+AUGMENTS = ("none", "light", "timm")  # the names of `data.presets`
+AUGMENT = AUGMENTS[0]
 FREEZE = ("backbone",)
 
 
@@ -131,6 +132,8 @@ class Comparison:
                 raise ValueError(f"{name}={value!r}: a whole number of at least 1 is accepted")
         if self.optimizer not in USUAL:
             raise ValueError(f"optimizer={self.optimizer!r}: {', '.join(USUAL)} are accepted")
+        if isinstance(self.augment, str) and self.augment not in AUGMENTS:
+            raise ValueError(f"augment={self.augment!r}: {', '.join(AUGMENTS)} are accepted")
         if self.freeze is not None and self.freeze not in FREEZE:
             raise ValueError(f"freeze={self.freeze!r}: {', '.join(FREEZE)} is accepted")
         if self.pretrained and not isinstance(self.backbone, str):

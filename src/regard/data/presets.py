@@ -1,13 +1,13 @@
 """Ready-made augmentations of training samples, by name.
 
-    none     samples as they are
-    light    shifted by up to an eighth of each side, with what is missing mirrored in, and flipped left to right half
-             of the time; not for what has a left and a right, such as letters and digits
+    none     no augmentation
+    light    a shift by up to an eighth of each side, with reflection padding, and a horizontal flip with probability
+             1/2; not for images whose class depends on left and right, such as letters and digits
     timm     timm's training transform: a crop of 8 to 100 percent, flips, RandAugment and random erasing; for many
              epochs on photographs
 
-Each is a function of the sample and of the generator that it is given, which `data.batches.loader` seeds from (seed,
-epoch, index of the sample): whoever trains with the same seed sees the same images.
+Each is a function of the sample and the generator, which `data.batches.loader` seeds by (seed, epoch, index of the
+sample): trainings with the same seed see the same images.
 
 RandAugment: Practical automated data augmentation with a reduced search space. Cubuk, Zoph, Shlens, Le. 2019,
 arXiv:1909.13719. Random Erasing Data Augmentation. Zhong, Zheng, Kang, Li, Yang. 2017, arXiv:1708.04896.
@@ -25,17 +25,18 @@ import torch
 from PIL import Image
 from torch import Generator, Tensor
 
+from regard.data.augmenting import DENSITIES, LABEL_MAPS
 from regard.data.batches import Augment, Sample
 from regard.ops.seeds import seeded
 
 SHIFT = 1 / 8  # of each side
 RANDAUGMENT = "rand-m9-mstd0.5-inc1"
 ERASED = 0.25  # share of the images of which a part is erased
-PLANES = ("image", "mask", "region")  # the fields that lie on the image's grid
+PLANES = ("image", *LABEL_MAPS, *DENSITIES)  # the fields on the grid of the image
 
 
 def get(name: str) -> Augment | None:
-    """An augmentation by name; None for `none`.
+    """The augmentation of a name; None for `none`.
 
     Raises: ValueError for an unknown name.
     """
@@ -45,10 +46,10 @@ def get(name: str) -> Augment | None:
 
 
 def light(sample: Sample, generator: Generator) -> Sample:
-    """A small shift and a flip, of the image and of every mask with it.
+    """A small shift and a horizontal flip of the image and its masks.
 
-    Shapes: image `C H W`; mask and region `*H W`.
-    Raises: ValueError for a sample with `boxes`, which would have to move as well.
+    Shapes: image `C H W`; mask, region and density `*H W`.
+    Raises: ValueError for a sample with `boxes`, which it cannot transform.
     """
     _without("light", sample, ("boxes",))
     height, width = sample["image"].shape[-2:]
@@ -62,18 +63,18 @@ def light(sample: Sample, generator: Generator) -> Sample:
 
 
 def timm(sample: Sample, generator: Generator) -> Sample:
-    """timm's training transform, of the image alone.
+    """timm's training transform of the image; a grey image becomes the mean of the transformed colours.
 
-    Shapes: image `C H W` in 0..1, C 1 or 3, grey ones as the mean of the colours.
-    Raises: ValueError for an image of other channels or beyond 0..1, or a sample with masks or boxes.
+    Shapes: image `C H W` in 0..1, C 1 or 3.
+    Raises: ValueError for another number of channels, values outside 0..1, or a sample with masks or boxes.
     """
-    _without("timm", sample, ("mask", "region", "boxes"))
+    _without("timm", sample, (*LABEL_MAPS, *DENSITIES, "boxes"))
     image: Tensor = sample["image"]
     channels, height, width = image.shape
     if channels not in (1, 3) or image.min() < 0 or image.max() > 1:
         raise ValueError(
-            f"augment='timm': an image {tuple(image.shape)} from {image.min():.3g} to {image.max():.3g}; 1 or 3 "
-            "channels in 0..1 are accepted"
+            f"augment='timm' with an image {tuple(image.shape)} from {image.min():.3g} to {image.max():.3g}: 1 or 3 "
+            "channels in 0..1 are needed"
         )
     pixels = (image.expand(3, -1, -1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     with _drawing_from(generator):
@@ -102,9 +103,9 @@ def _transform(height: int, width: int) -> Callable[[Image.Image], Tensor]:
 
 @contextmanager
 def _drawing_from(generator: Generator) -> Iterator[None]:
-    """While the block runs, the global generators of Python, NumPy and torch follow from `generator`.
+    """Seeds the global generators of Python, NumPy and torch from `generator`, and restores them after the block.
 
-    timm's transforms draw from all three; afterwards they are as they were.
+    timm's transforms use all three.
     """
     seed = int(torch.randint(2**32, (), generator=generator))
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
@@ -119,7 +120,7 @@ def _drawing_from(generator: Generator) -> Iterator[None]:
 
 
 def _mirrored(indices: Tensor, size: int) -> Tensor:
-    """Indices brought into 0..size - 1 by mirroring at the first and the last."""
+    """Reflects indices at 0 and at size - 1, as reflection padding does."""
     if size == 1:
         return torch.zeros_like(indices)
     period = 2 * (size - 1)
@@ -131,5 +132,5 @@ def _without(name: str, sample: Sample, fields: tuple[str, ...]) -> None:
     found = [field for field in fields if sample.get(field) is not None]
     if found:
         raise ValueError(
-            f"augment={name!r}: a sample with {' and '.join(found)}, which it does not move, is not accepted"
+            f"augment={name!r} cannot transform {' and '.join(found)}: samples without these fields are needed"
         )
