@@ -46,7 +46,7 @@ def test_every_head_learns_and_their_mean_answers():
             return None
 
     for wrong in (nn.Identity(), Silent()):
-        with pytest.raises(ValueError, match="several heads"):
+        with pytest.raises(ValueError, match="a tuple of the logits"):
             SeveralHeads(3).loss(wrong, batch)
 
 
