@@ -248,7 +248,19 @@ def test_pairs_that_do_not_fit_are_named(tmp_path):
             compared(tmp_path / "out", **changed)
     with pytest.raises(ValueError, match=r"classes=.*accepted with a pair of datasets"):
         regard.compare("digits", classes=["a"], out=tmp_path / "out", **FAST)
+    for source in (Spots(4, 0), (Spots(4, 0),), [Spots(4, 0)] * 3):
+        with pytest.raises(ValueError, match=r"a pair of datasets \(train, test\) is accepted"):
+            regard.compare(source, out=tmp_path / "out", **FAST)
     assert not (tmp_path / "out" / "run.json").exists()
+
+
+def test_an_own_network_takes_embedded_data_and_a_list_is_a_pair(tmp_path):
+    found = regard.compare(
+        "digits", backbone=Net, train_size=20, test_size=20, out=tmp_path / "a", **{**FAST, "epochs": 1}
+    )
+    assert found.run["backbone"] == "Net" and found.run["command"] is None and len(found.run["classes"]) == 10
+    assert found.run["sites"] == ["stage2.2"]
+    assert len(compared(tmp_path / "b", [Spots(22, 0), Spots(13, 1)], epochs=1).rows) == 3
 
 
 @pytest.mark.parametrize(

@@ -306,8 +306,14 @@ def compare(
         RuntimeError: a trial failed; the others are kept and the same call tries again.
         ImportError: `ray` was given and Ray is not installed.
     """
+    datasets = None if isinstance(source, str | Path) else tuple(source) if isinstance(source, tuple | list) else ()
+    if datasets is not None and len(datasets) != 2:
+        raise ValueError(
+            f"source is a {type(source).__name__}: digits, faces, a folder, or a pair of datasets (train, test) is "
+            "accepted"
+        )
     settings = Comparison(
-        source="own datasets" if isinstance(source, tuple) else str(source),
+        source=str(source) if datasets is None else "own datasets",
         backbone=backbone,
         attention=(attention,) if isinstance(attention, str) else tuple(attention),
         seeds=seeds,
@@ -332,7 +338,7 @@ def compare(
 
     running.run(
         settings,
-        datasets=source if isinstance(source, tuple) else None,
+        datasets=None if datasets is None else (datasets[0], datasets[1]),
         classes=classes,
         out=Path(out),
         ray=ray,
