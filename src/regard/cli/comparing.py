@@ -1,4 +1,4 @@
-"""The command that compares: `compare`."""
+"""The command `compare`."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def compare(
             "in 'cbam, cbam(order=parallel)@layer3+layer4'; or all."
         ),
     ] = ",".join(comparing.ATTENTION),
-    seeds: Annotated[int, typer.Option(help="Trainings of each row.")] = comparing.SEEDS,
+    seeds: Annotated[int, typer.Option(help="Number of trainings of each row.")] = comparing.SEEDS,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = comparing.EPOCHS,
     image_size: Annotated[int | None, typer.Option(help="Side in pixels; the dataset's own by default.")] = None,
-    batch_size: Annotated[int, typer.Option(help="Images a step.")] = comparing.BATCH_SIZE,
+    batch_size: Annotated[int, typer.Option(help="Images in a batch.")] = comparing.BATCH_SIZE,
     optimizer: Annotated[str, typer.Option(help=", ".join(comparing.USUAL) + ".")] = comparing.OPTIMIZER,
     lr: Annotated[
         float | None,
@@ -51,21 +51,24 @@ def compare(
     after: Annotated[
         list[str] | None, typer.Option(help="Where to attach rows without a place: glob patterns over module names.")
     ] = None,
-    identity: Annotated[bool, typer.Option("--identity", help="Start as the bare backbone's function.")] = False,
+    identity: Annotated[
+        bool,
+        typer.Option("--identity", help="Attach as the identity: training starts from the bare backbone's function."),
+    ] = False,
     regions: Annotated[Path | None, typer.Option(help="Boxes (.csv), COCO (.json) or a folder of masks.")] = None,
     train_size: Annotated[int | None, typer.Option(help="At most that many images to train on.")] = None,
     test_size: Annotated[int | None, typer.Option(help="At most that many images to test on.")] = None,
-    folder: Annotated[Path, typer.Option("--out", help="The run folder; the same command goes on there.")] = Path(
+    folder: Annotated[Path, typer.Option("--out", help="The run folder; the same command resumes there.")] = Path(
         "regard-report"
     ),
     workers: Annotated[int | None, typer.Option(help="Local processes; one per core by default.")] = None,
     ray: Annotated[str | None, typer.Option(help="Address of a running Ray cluster (needs regard[ray]).")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Which attention helps on your images, at what cost, and where does it look?
+    """Compare attention mechanisms on your images: what they gain, what they cost and where they look.
 
     Trains none, plain (as many extra parameters in ordinary convolutions) and every row you name from the same weights
-    on the same batches, measures them, and writes one HTML report. Stop it when you like: the same command goes on.
+    on the same batches, measures them, and writes one HTML report. The same command resumes an interrupted run.
 
     Example: `regard compare photos/ --backbone resnet18 --attention "se, cbam, cbam(order=parallel)@layer3+layer4"`
     """

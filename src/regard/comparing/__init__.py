@@ -1,4 +1,4 @@
-"""Which attention, at what cost, looking where: the comparison of mechanisms on one backbone and one dataset.
+"""Comparing attention mechanisms on one backbone and one dataset: score, cost and attended regions.
 
 A comparison is a set of trials, one for each row and seed. A row is a mechanism with its options and its place, written
 as `rows` describes. Every trial with one seed starts from the same backbone weights and sees the same batches in the
@@ -6,8 +6,8 @@ same order, so that two trials differ by the attention alone. Two reference rows
 backbone, and `plain`, ordinary convolutions with as many parameters as the largest row, at that row's sites, so that a
 gain is not just capacity.
 
-This file holds the words (settings, progress, the functions to call) and imports no torch, so that a command line can
-show its defaults at once; the work is in the files beside it.
+This file defines the settings, the progress protocol and the public functions. It imports no torch, so that the command
+line shows its defaults at once.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ FREEZE = ("backbone",)
 
 @dataclass(frozen=True)
 class Usual:
-    """What an optimizer gets where nothing else is said.
+    """The default rates of an optimizer.
 
     Args:
         lr: peak learning rate from random weights, in batches of about 16.
@@ -72,7 +72,7 @@ Make = Callable[[int], "nn.Module"]  # number of classes -> an untrained model
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """Everything that decides a comparison's numbers; a run folder belongs to one of these.
+    """The settings that determine the results of a comparison; each run folder has one of these.
 
     Args:
         source: `digits`, `faces` or a folder of images; what own datasets are called.
@@ -158,16 +158,16 @@ class Comparison:
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """Every trial, seed by seed, so that an early look already compares all rows."""
+        """All trials, ordered by seed, so that the first results already cover all rows."""
         return tuple(Trial(row, seed) for seed in range(self.seeds) for row in self.attention)
 
     def facts(self) -> dict[str, object]:
-        """The settings as JSON holds them; functions and tasks by what they are called."""
+        """The settings as JSON values; functions and tasks are given by their names."""
         return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
 
     @property
-    def told(self) -> str:
-        """The backbone's name for people."""
+    def backbone_name(self) -> str:
+        """The name of the backbone for display."""
         return self.backbone if isinstance(self.backbone, str) else str(_plain(self.backbone)).rpartition(".")[2]
 
 
@@ -195,23 +195,23 @@ class Trial:
 
     @property
     def folder(self) -> str:
-        """The name of its folder: `str` where that is safe on any file system."""
+        """The name of its folder: `str(trial)` if that is safe on every file system."""
         return f"{rows.folder(self.row)}-{self.seed}"
 
 
 class Progress(Protocol):
-    """What a comparison tells while it runs; called in the process and thread that called `compare`."""
+    """Callbacks of a running comparison, called in the process and thread that called `compare`."""
 
     def phase(self, text: str) -> None:
-        """A new part of the work begins, for example "measuring costs"."""
+        """Called when a new phase begins, for example "measuring costs"."""
 
     def begin(self, trials: Sequence[Trial], finished: int) -> None:
-        """The trials still to run, and how many an earlier run of the command has finished."""
+        """Called with the trials still to run and the number of trials that an earlier call finished."""
 
     def trial_started(self, trial: Trial) -> None: ...
 
     def step(self, trial: Trial, done: int, total: int) -> None:
-        """`done` of the trial's `total` training steps are behind it; not every step is told."""
+        """Called when `done` of the trial's `total` training steps are finished; not after every step."""
 
     def trial_finished(self, trial: Trial, record: Record) -> None: ...
 
@@ -219,7 +219,7 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Progress that nobody sees; also a base for one that tells only some of it."""
+    """A `Progress` that does nothing; a base class for those that need only some of the callbacks."""
 
     def phase(self, text: str) -> None:
         pass
@@ -269,7 +269,7 @@ def compare(
     patience: float = 1.0,
     progress: Progress | None = None,
 ) -> Result:
-    """Trains and measures every row, or goes on where an earlier call stopped.
+    """Trains and measures every row, or resumes a comparison that was interrupted.
 
         result = regard.compare("photos/", backbone="resnet18", attention="se, cbam(order=parallel)@layer3+layer4")
         print(result)
@@ -293,8 +293,8 @@ def compare(
             CUDA: for each device), at most one a trial. With several, a script needs the usual
             `if __name__ == "__main__":`, and datasets and functions have to be picklable.
         device: `cpu` or `cuda`.
-        patience: seconds given to each latency; a trial takes what it takes.
-        progress: told what happens.
+        patience: about how many seconds each latency is measured for.
+        progress: receives callbacks while the comparison runs.
 
     Returns: rows, records and sentences; `out` holds run.json, results.jsonl, costs.json and gallery.npz.
 
@@ -350,7 +350,7 @@ def compare(
 
 
 def result(out: str | Path) -> Result:
-    """What a finished run folder shows.
+    """The result of a finished run folder.
 
     Raises:
         ValueError: `out` holds no comparison, or one that has not finished.

@@ -1,4 +1,4 @@
-"""The models of a comparison: one backbone, and in each row what the row names, at its sites.
+"""Building the models of a comparison: one backbone, with the attention of each row at the row's sites.
 
 All rows of one seed start from the same backbone weights: the backbone is built first, from a seed of its own, and what
 is attached draws from another.
@@ -28,7 +28,7 @@ WILD = "*?["  # what makes a place a glob pattern
 
 @dataclass(frozen=True)
 class Place:
-    """Where one row has its attention, and where it is looked at.
+    """The sites of one row, and the modules where its heat maps are taken.
 
     Args:
         sites: names of the modules that attention follows, in the order in which they run; of `none`, those of all rows
@@ -51,7 +51,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Blueprint:
-    """What is found once on the bare backbone before any training.
+    """Facts about the rows that are determined once, on the bare backbone, before any training.
 
     Args:
         places: row -> where its attention is; `plain` has that of the largest row.
@@ -69,7 +69,7 @@ class Blueprint:
 
 
 def survey(settings: Comparison, images: Images) -> Blueprint:
-    """Finds the sites and attaches every row once, so that what does not fit fails before any training.
+    """Finds the sites and attaches every row once, so that errors occur before any training.
 
     Raises: LookupError and ValueError as `backbones.build` and `attaching.attach`; the message names the row.
     """
@@ -98,14 +98,16 @@ def survey(settings: Comparison, images: Images) -> Blueprint:
 
 
 def fitting(settings: Comparison, images: Images) -> tuple[Comparison, dict[str, str]]:
-    """The settings with `all` replaced by every mechanism that fits, and why each of the others does not.
+    """Replaces `all` in the settings by every mechanism that fits; returns the reasons for leaving out the others.
 
     Raises: LookupError and ValueError where the backbone or the sites are wrong rather than a mechanism; before
         anything is attached, so that a module that a user's function does not make anew is left as it was.
     """
     bare = backbone(settings, images, seed=0)
     if not isinstance(settings.backbone, str) and backbone(settings, images, seed=0) is bare:
-        raise ValueError(f"backbone={settings.told}: it made the same module twice; a new one each time is accepted")
+        raise ValueError(
+            f"backbone={settings.backbone_name}: it made the same module twice; a new one each time is accepted"
+        )
     asked = [rows.parse(row) for row in settings.rows]
     if all(variant.mechanism != ALL for variant in asked):
         return settings, {}
@@ -169,13 +171,13 @@ def attached(row: str, blueprint: Blueprint, model: nn.Module) -> list[str]:
 
 
 def _plain_bottlenecks(widths: Sequence[int]) -> Callable[..., nn.Module]:
-    """Makes the bottlenecks of the plain row, one for each of its sites in turn."""
+    """Returns a function that makes the bottlenecks of the plain row, one for each of its sites in order."""
     remaining = iter(widths)
     return lambda channels: PlainBottleneck(channels, width=next(remaining))
 
 
 def _sites_by_row(settings: Comparison, bare: nn.Module, example: torch.Tensor) -> dict[str, tuple[str, ...]]:
-    """Each row with attention -> the names of its sites."""
+    """Maps each row with attention to the names of its sites."""
     found = {}
     for row in settings.rows:
         try:
@@ -205,7 +207,7 @@ def _names(settings: Comparison, bare: nn.Module, example: torch.Tensor, variant
 
 
 def _usual(bare: nn.Module, example: torch.Tensor) -> list[str]:
-    """Names of the sites that the backbone's family has by default; none where nothing can be chosen."""
+    """Names of the default sites of the backbone; an empty list if none can be chosen."""
     try:
         return [site.name for site in attaching.sites(bare, None, example)]
     except ValueError:
@@ -217,7 +219,7 @@ def _example(images: Images) -> torch.Tensor:
 
 
 def outputs(settings: Comparison, images: Images) -> int:
-    """How many numbers the model gives: the task's `classes`, where it has any, or else those of the images."""
+    """The number of outputs of the model: the task's `classes` if it has any, otherwise those of the images."""
     return getattr(settings.task, "classes", None) or len(images.classes)
 
 
@@ -233,9 +235,13 @@ def backbone(settings: Comparison, images: Images, seed: int) -> nn.Module:
             )
         model = make(classes)
     if not isinstance(model, nn.Module):
-        raise ValueError(f"backbone={settings.told}: it made a {type(model).__name__}; a new nn.Module is accepted")
+        raise ValueError(
+            f"backbone={settings.backbone_name}: it made a {type(model).__name__}; a new nn.Module is accepted"
+        )
     if any(isinstance(hook, attaching.AttentionHook) for m in model.modules() for hook in m._forward_hooks.values()):
-        raise ValueError(f"backbone={settings.told}: what it made has attention already; a new bare model is accepted")
+        raise ValueError(
+            f"backbone={settings.backbone_name}: what it made has attention already; a new bare model is accepted"
+        )
     return model
 
 
@@ -244,12 +250,12 @@ def _parameters(model: nn.Module) -> int:
 
 
 def _attached_parameters(site: nn.Module) -> int:
-    """Of what is attached to a site; its gate, which the plain row gets too, does not count."""
+    """The number of parameters attached to a site, without the gate, which the plain row has as well."""
     return _parameters(site.get_submodule(attaching.CHILD))
 
 
 def _place(sites: Sequence[Site], stages: Sequence[Site]) -> Place:
-    """Where rows with these sites are looked at; see `Place`."""
+    """The place of a row with these sites; see `Place`."""
     grids = [(site.shape[2], site.shape[3]) for site in sites]
     deep_enough = [grid for grid in grids if min(grid) >= LEAST_GRID]
     grid = deep_enough[-1] if deep_enough else max(grids, key=lambda grid: grid[0] * grid[1])

@@ -1,4 +1,4 @@
-"""The same trials as tasks of an existing Ray cluster; results come back to this process, which writes them."""
+"""Running trials as tasks of an existing Ray cluster; this process collects and writes the results."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def on_ray(missing: Sequence[Trial], work: Work, address: str, tell: Tell) -> No
 
 
 def _check_answers(address: str) -> None:
-    """Raises ConnectionError at once where nothing listens; Ray itself would try for minutes."""
+    """Raises ConnectionError at once if nothing listens at the address; Ray itself would try for minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not (host and port.isdigit()):
         return  # "auto" and the like: Ray knows
@@ -76,7 +76,7 @@ def _check_answers(address: str) -> None:
 
 
 def _on_node(trial: Trial, work: Work, queue: Any) -> Event:
-    """One trial on the cluster: how it goes is told through the queue, in plain numbers, its end is returned."""
+    """Runs one trial on the cluster: sends progress through the queue and returns the final event."""
     ends: list[Event] = []
 
     def tell(event: Event) -> None:

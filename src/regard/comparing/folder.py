@@ -1,4 +1,4 @@
-"""The run folder: what a comparison has written, and nothing lost or overwritten by the next one.
+"""The run folder: the files of a comparison, none of which a later comparison overwrites.
 
 run.json              settings and facts, written once before the first trial
 results.jsonl         one line per finished trial, appended and synced at once
@@ -51,12 +51,12 @@ class Folder:
         self._costs = path / "costs.json"
 
     def trial(self, trial: Trial) -> Path:
-        """Where this trial keeps its checkpoint and, once finished, its scores and weights."""
+        """The folder of a trial, for its checkpoint and, once finished, its scores and weights."""
         return self.path / "trials" / trial.folder
 
     @contextmanager
     def claimed(self) -> Iterator[None]:
-        """Makes the folder, shows that it can be written, and keeps a second command out while the block runs.
+        """Creates the folder, checks that it can be written, and locks it against other commands while the block runs.
 
         Raises:
             OSError: it cannot be made or written, or another command is at work in it.
@@ -78,7 +78,7 @@ class Folder:
             yield
 
     def reserve(self, needed: int) -> None:
-        """Raises OSError if the disk has fewer than `needed` bytes left, before hours are spent."""
+        """Raises OSError if the disk has fewer than `needed` bytes free."""
         free = shutil.disk_usage(self.path).free
         if free < needed:
             raise OSError(
@@ -117,7 +117,7 @@ class Folder:
         return run
 
     def run(self) -> dict[str, Any]:
-        """The content of run.json. Raises: ValueError if there is none that a comparison wrote."""
+        """The content of run.json. Raises: ValueError if there is none, or a comparison did not write it."""
         try:
             run = json.loads(self._run.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
@@ -127,7 +127,7 @@ class Folder:
         return run
 
     def records(self) -> list[Record]:
-        """The finished trials, oldest first; a last line that a crash tore off does not count.
+        """The records of the finished trials, oldest first; an incomplete last line, left by a crash, is ignored.
 
         Raises: ValueError naming a line that is damaged.
         """
@@ -144,7 +144,7 @@ class Folder:
         return found
 
     def finish(self, trial: Trial, record: Record, arrays: Arrays, weights: bytes | None = None) -> None:
-        """Keeps a trial's result: first its arrays and weights, then its line, which makes it count.
+        """Writes the result of a trial: first its arrays and weights, then its line, which marks it as finished.
 
         Args:
             record: for results.jsonl.
@@ -174,7 +174,7 @@ class Folder:
         return {name: np.stack([arrays[name] for arrays in found]) for name in names}
 
     def gallery_parts(self, rows: Iterable[str]) -> dict[str, NDArray[Any]]:
-        """What the models of seed 0 made of the gallery's images: `map.ROW`, `prediction.ROW`, `confidence.ROW`."""
+        """The outputs of the models of seed 0 for the gallery: `map.ROW`, `prediction.ROW`, `confidence.ROW`."""
         return {
             f"{name.removeprefix(_GALLERY)}.{row}": array
             for row in rows
@@ -191,7 +191,7 @@ class Folder:
             raise ValueError(f"{path} is missing or damaged ({error}); results.jsonl counts this trial") from error
 
     def costs(self) -> dict[str, Any] | None:
-        """The content of costs.json, once there is one."""
+        """The content of costs.json; None if there is no such file yet."""
         if not self._costs.exists():
             return None
         found: dict[str, Any] = json.loads(self._costs.read_text(encoding="utf-8"))
@@ -205,7 +205,7 @@ class Folder:
 
 
 def _lock(file: IO[str], path: Path) -> None:
-    """The lock goes with the process, however it ends; systems without such locks do without."""
+    """Takes a lock that ends with the process; systems without such locks have none."""
     try:
         import fcntl
     except ImportError:
@@ -225,7 +225,7 @@ def _json(content: object, indent: int | None = 2) -> bytes:
 
 
 def _finite(content: object) -> object:
-    """JSON knows no NaN: a figure that is none becomes null."""
+    """Replaces numbers that are not finite by null, since JSON has none."""
     if isinstance(content, Mapping):
         return {str(key): _finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):

@@ -18,14 +18,14 @@ _WRITTEN = (str, bytes, int, float, np.generic, list, tuple, type(None))  # whos
 
 
 class Part(Protocol):
-    """Images to train or to test on, as `regard.data.Split` has them."""
+    """The training or test images of a comparison; `regard.data.Split` is one."""
 
     def __len__(self) -> int: ...
     def __getitem__(self, i: int, /) -> object: ...
 
     @property
     def labels(self) -> Sequence[int]:
-        """The class of each image; nothing where the task has no classes."""
+        """The class of each image; empty if the task has no classes."""
         ...
 
     def images(self, indices: Sequence[int]) -> Tensor:
@@ -33,16 +33,16 @@ class Part(Protocol):
         ...
 
     def name(self, i: int) -> str:
-        """What image `i` is called."""
+        """The name of image `i`."""
         ...
 
     def region(self, i: int) -> Tensor | None:
-        """Where the object is in image `i`: bool `H W`; None if that is unknown."""
+        """The region of the object in image `i`: bool `H W`; None if it is unknown."""
         ...
 
 
 class Images(Protocol):
-    """Both parts and what is known of them, as `regard.data.ImageSet` has them."""
+    """The training and test images of a comparison; `regard.data.ImageSet` is one."""
 
     @property
     def name(self) -> str: ...
@@ -61,9 +61,9 @@ class Images(Protocol):
 
 
 class Own:
-    """A user's dataset, every sample of which is read once: `image` becomes floating `C H W`, the rest stays.
+    """A user's dataset with images as floating tensors `C H W`; reads every sample once to check it.
 
-    `region` is told by the method of this name and is in no sample, since training does not ask for it.
+    `region` is returned by the method of this name only, since training does not need it.
 
     Args:
         data: a map-style dataset.
@@ -189,7 +189,7 @@ class OwnImages:
 
     @property
     def unit(self) -> bool:
-        """Whether every image lies in 0..1, and so still wants to be normalised."""
+        """Whether all images are in 0..1, and so need normalising."""
         return min(self.train.low, self.test.low) >= 0 and max(self.train.high, self.test.high) <= 1
 
     def _named(self, given: Sequence[str] | None, classify: bool) -> tuple[str, ...]:
@@ -204,7 +204,7 @@ class OwnImages:
 
 
 def _image(image: Any, what: str) -> Tensor:
-    """Floating `C H W`; whole numbers of 8 bits and PIL images are brought to 0..1."""
+    """The image as a floating tensor `C H W`; uint8 and PIL images are divided by 255."""
     if isinstance(image, Image.Image):
         image = torch.from_numpy(np.array(image.convert("RGB"))).permute(2, 0, 1)
     if (
@@ -224,7 +224,7 @@ def _image(image: Any, what: str) -> Tensor:
 
 
 def _bytes(value: object) -> bytes:
-    """What tells one value of a sample from another."""
+    """The bytes by which two values of a sample are compared."""
     if isinstance(value, Tensor):
         raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
         return f"{value.dtype}{tuple(value.shape)}".encode() + raw.numpy().tobytes()

@@ -1,4 +1,4 @@
-"""Where a trained model looks, and how much of that lies on the object.
+"""Heat maps of trained models, and how much of them lies on the object.
 
 One heat map per image, at the place of the backbone that `building.Place` describes:
 
@@ -35,7 +35,7 @@ BATCH = 32
 
 
 class Overall(nn.Module):
-    """A model whose outputs for many positions are averaged to one for each image, so that Grad-CAM explains them all.
+    """Averages the outputs of a model over all positions, so that Grad-CAM explains one score for each image.
 
     Args:
         model: gives `B K`, `B K *S`, or `B` for one number.
@@ -79,7 +79,7 @@ def locate(
 def through(
     model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> str:
-    """Which kind of heat map this model's row gets."""
+    """The kind of heat map of this model's row: `SPATIAL_MAP` or `GRADCAM`."""
     return GRADCAM if _own_map(model, normalised(images.to(device), normalise), place) is None else SPATIAL_MAP
 
 
@@ -99,7 +99,7 @@ def heat_maps(
 def _both(
     model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> tuple[Tensor, Tensor]:
-    """The row's own heat maps and those of Grad-CAM, each [B, h, w]; twice the same where there are no own ones."""
+    """The row's own heat maps and those of Grad-CAM, each [B, h, w]; Grad-CAM twice if there are no own maps."""
     x = normalised(images.to(device), normalise)
     end = model.get_submodule(place.explained)
     explained = gradcam(Overall(model), x, end, to_grid=place.layout.bring)
@@ -108,7 +108,7 @@ def _both(
 
 
 def _own_map(model: nn.Module, x: Tensor, place: Place) -> Tensor | None:
-    """The mean of the spatial maps at the place that is looked at, [B, H, W] of its grid; None without any."""
+    """The mean of the spatial maps at the row's place, [B, H, W]; None if there are no such maps."""
     if not any(isinstance(module, Attention) for module in model.modules()):
         return None
     with torch.no_grad(), watch(model) as maps:
@@ -122,7 +122,7 @@ def _belongs(key: str, place: Place) -> bool:
 
 
 def _even_sum(maps: Maps, key: str, grid: tuple[int, int]) -> Tensor | None:
-    """One spatial map on the common grid, negative weights as none, scaled to sum to one."""
+    """One spatial map on the grid of the place, with negative weights set to 0, scaled to a sum of 1."""
     heat = spatial(maps, key)
     if heat is None or heat[0].numel() == 1:
         return None

@@ -1,4 +1,4 @@
-"""What a model costs: operations, time against the bare backbone, memory."""
+"""Measuring the cost of a model: parameters, operations, time relative to the bare backbone, memory."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SAME = {"ratio": 1.0, "low": 1.0, "high": 1.0}  # the reference against itself
 
 
 def parameters(model: nn.Module) -> int:
-    """How many numbers are learned; one shared by two modules counts once."""
+    """The number of parameters; one that two modules share counts once."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 

@@ -1,4 +1,4 @@
-"""The row `plain`: as many added parameters as the largest mechanism, spent on ordinary convolutions, no attention."""
+"""The row `plain`: ordinary convolutions, with as many parameters as the attention of the largest row."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ class PlainBottleneck(nn.Module):
 
 
 def bottleneck_parameters(channels: int, width: int) -> int:
-    """How many parameters a `PlainBottleneck` has."""
+    """The number of parameters of a `PlainBottleneck`."""
     return 2 * channels * width + 9 * width * width
 
 
 def widths(channels: Sequence[int], wanted: Sequence[int]) -> list[int]:
-    """The width of the bottleneck at each site, so that the sum comes as near as possible to what is wanted.
+    """The width of the bottleneck at each site, such that the total number of parameters is nearest to the target.
 
     Each site gets what is wanted there, as nearly as whole channels allow. What is left over or overdrawn is carried to
     the next site, from the widest site to the narrowest, where a channel costs least: the sum is off by at most about
@@ -62,7 +62,7 @@ def widths(channels: Sequence[int], wanted: Sequence[int]) -> list[int]:
 
 
 def _nearest_width(channels: int, parameters: int) -> int:
-    """The width whose parameters come nearest to the given number."""
+    """The width whose number of parameters is nearest to the given one."""
     if parameters <= 0:
         return 0
     below = math.floor((math.sqrt(channels * channels + 9 * parameters) - channels) / 9)  # 9 w² + 2 C w = parameters

@@ -1,4 +1,4 @@
-"""The rows that a comparison is asked for: a mechanism, its options and its place, written as one text.
+"""Parsing the rows of a comparison: a mechanism, its options and its place, written as one text.
 
     cbam                                    a catalogue name or an alias, with its defaults, at the usual sites
     cbam(order=parallel, pools=[avg, lp])   options of its constructor: JSON or Python literals, and bare words
@@ -37,7 +37,7 @@ _CONSTANTS: dict[str, Value] = {"None": None, "null": None, "True": True, "true"
 
 @dataclass(frozen=True)
 class Variant:
-    """One row that is asked for.
+    """A mechanism with its options and its place.
 
     Args:
         mechanism: a catalogue name, or `none`, `plain`, `all`.
@@ -57,7 +57,7 @@ class Variant:
 
 
 def parse(text: str) -> Variant:
-    """The row that a text names.
+    """Parses the text of one row.
 
         parse("CBAM(order=parallel)@layer3")
 
@@ -103,7 +103,7 @@ def parse(text: str) -> Variant:
 
 
 def rows(text: str | Sequence[str]) -> tuple[Variant, ...]:
-    """The rows that a text or several texts name, each once, in their order.
+    """Parses the rows of a text or of several texts; each row is returned once, in order.
 
     Raises: as `parse`.
     """

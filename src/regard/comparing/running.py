@@ -1,4 +1,4 @@
-"""A comparison from its settings to a full run folder: prepare, run what is missing, measure, collect."""
+"""Running a comparison: prepares the data and the models, runs the missing trials, measures costs, collects maps."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def run(
     with folder.claimed():
         progress.phase(f"loading {settings.source}")
         images = _images(settings, datasets, classes)
-        progress.phase(f"fitting {', '.join(settings.rows)} to {settings.told}")
+        progress.phase(f"fitting {', '.join(settings.rows)} to {settings.backbone_name}")
         settings, left_out = building.fitting(settings, images)
         for row, reason in left_out.items():
             progress.phase(f"left out: {row}, {reason}")
@@ -78,7 +78,7 @@ def run(
 
 
 def _images(settings: Comparison, datasets: tuple[Data, Data] | None, classes: Sequence[str] | None) -> Images:
-    """The images to compare on, read once.
+    """Loads the images of the comparison.
 
     Raises: ValueError for an argument that own datasets, or only they, take; what reading raises.
     """
@@ -103,7 +103,7 @@ def _images(settings: Comparison, datasets: tuple[Data, Data] | None, classes: S
 def _run_all(
     missing: Sequence[Trial], work: Work, folder: Folder, lanes: int, ray: str | None, progress: Progress
 ) -> None:
-    """Runs the trials, wherever that is, and keeps each result the moment it is there."""
+    """Runs the trials, locally or on a cluster, and writes each result as soon as it is finished."""
     failures: list[Failed] = []
 
     def tell(event: Event) -> None:
@@ -157,7 +157,7 @@ def _check_freezing(settings: Comparison, images: Images) -> None:
 
 
 def _lanes(settings: Comparison, images: Images, workers: int | None, progress: Progress) -> int:
-    """How many trials run at once; on CPU one for each core that torch may use here.
+    """The number of trials that run at once; on the CPU by default one for each core that torch uses.
 
     Raises: ValueError if several are asked for and something of the user's cannot be sent to another process.
     """
@@ -172,7 +172,7 @@ def _lanes(settings: Comparison, images: Images, workers: int | None, progress: 
 
 
 def _unsendable(settings: Comparison, images: Images) -> str | None:
-    """Why a worker process could not be given these settings and images; None if it could."""
+    """The reason why these settings and images cannot be sent to a worker process; None if they can."""
     theirs = [settings.backbone, settings.augment, settings.task or "", images if isinstance(images, OwnImages) else ""]
     if all(isinstance(one, str) for one in theirs):
         return None
@@ -186,20 +186,20 @@ def _unsendable(settings: Comparison, images: Images) -> str | None:
 
 
 def _bytes_needed(blueprint: Blueprint, lanes: int, missing: int) -> int:
-    """A running trial keeps weights and two moments, twice while it writes; a finished one keeps its weights."""
+    """The disk space that the missing trials need: checkpoints of running ones and weights of finished ones."""
     model = 4 * (blueprint.parameters + max(blueprint.added.values()))
     return model * (6 * lanes + missing) + (16 << 20) if missing else 0
 
 
 def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path, threads: int) -> dict[str, Any]:
-    """What run.json holds beside the settings."""
+    """The content of run.json, without the settings."""
     labels, size = images.test.labels, images.test.images([0]).shape[-2:]
     common, largest = blueprint.places[NONE], blueprint.largest
     elsewhere = [row for row in settings.rows if rows.parse(row).places]
     return {
         "id": uuid.uuid4().hex,
         "data": images.name,
-        "backbone": settings.told,
+        "backbone": settings.backbone_name,
         "attention": list(settings.attention),
         "measure": asdict(trials.task_of(settings, images).measure),
         "seeds": settings.seeds,
@@ -235,7 +235,7 @@ def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path
 
 
 def _digest(images: Images) -> dict[str, str]:
-    """What tells these images from others: of files their names and labels, of own datasets the samples themselves."""
+    """A digest of the images: of the names and labels of files, of the samples of own datasets."""
     if isinstance(images, OwnImages):
         return {"samples": f"{mixed(images.train.digest, images.test.digest):016x}"}
     content = hashlib.blake2b(digest_size=8)
@@ -246,7 +246,7 @@ def _digest(images: Images) -> dict[str, str]:
 
 
 def _command(settings: Comparison, out: Path) -> str | None:
-    """The command that goes on with this run, or repeats it elsewhere; None where no command line can say it."""
+    """The command that resumes or repeats this run; None if an argument has no form on the command line."""
     # The rates that these settings would have by themselves need no option.
     usual = replace(settings, lr=None, weight_decay=None)
     standard = {**Comparison().facts(), "lr": usual.lr, "weight_decay": usual.weight_decay}

@@ -90,7 +90,7 @@ def repeated(values: Sequence[float], *, level: float = LEVEL) -> Interval:
 
 
 def _wider(seeds: Interval, low: float, high: float, floor: float = -math.inf, ceiling: float = math.inf) -> Interval:
-    """The interval that holds both, cut to what the figure can be."""
+    """The interval that contains both intervals, clipped to the possible values."""
     return Interval(seeds.mean, max(floor, min(seeds.low, low)), min(ceiling, max(seeds.high, high)), seeds.values)
 
 

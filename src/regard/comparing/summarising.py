@@ -1,4 +1,4 @@
-"""From the files of a run folder to rows and plain sentences."""
+"""Summarising a run folder as rows and sentences."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MANY = 8  # rows beyond which the sentences name only what stands out; the table
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one row has shown.
+    """The results of one row.
 
     Args:
         records: of its trials, one a seed.
@@ -35,7 +35,7 @@ class Evidence:
     images: Mapping[str, NDArray[Any]]
 
     def score(self, measure: Measure) -> Interval:
-        """The measure with its interval; over the seeds alone where no image has a score of its own."""
+        """The measure with its interval; over the seeds only if there are no scores for single images."""
         own = self.images.get("score")
         if own is None:
             return statistics.over_seeds([record.score for record in self.records])
@@ -45,7 +45,7 @@ class Evidence:
         return statistics.score(own, floor=floor, ceiling=ceiling)
 
     def gain(self, other: Evidence, *, level: float = statistics.LEVEL) -> Interval:
-        """The difference of two rows' scores, paired by seed, and by image where these have scores."""
+        """The difference of the scores of two rows, paired by seed, and by image if images have scores."""
         ours, theirs = self.images.get("score"), other.images.get("score")
         if ours is not None and theirs is not None:
             return statistics.gain(ours, theirs, level=level)
@@ -116,7 +116,7 @@ def _row(
 
 
 def _verdict(name: str, gain: Interval | None, over_plain: Interval | None, scale: Scale) -> str:
-    """What one row's score says, and does not say."""
+    """The sentence about the score of one row."""
     if gain is None:
         return f"{name} is the bare backbone that every other row is compared with."
     words = {"better": "better, beyond noise", "worse": "worse, beyond noise", "noise": "within noise"}
@@ -146,7 +146,7 @@ def _sentences(rows: Sequence[Row], run: Mapping[str, Any], found: Mapping[str, 
 
 
 def _verdicts(rows: Sequence[Row], scale: Scale) -> list[str]:
-    """One sentence a row; of many rows, only of those that differ beyond noise, and the others by name."""
+    """One sentence for each row; with many rows, only for those that differ beyond noise, with a list of the others."""
     judged = [row for row in rows if row.gain is not None]
     if len(judged) <= MANY:
         return [row.verdict for row in judged]
@@ -208,7 +208,7 @@ def _how_the_intervals_read(run: Mapping[str, Any], *, paired: bool) -> list[str
 
 
 def _room(rows: Sequence[Row], run: Mapping[str, Any], scale: Scale) -> list[str]:
-    """Whether the task could tell the rows apart at all."""
+    """A remark if the task cannot separate the rows: all at chance, or almost perfect."""
     if run["chance"] is not None and scale.share and all(row.score.low <= run["chance"] for row in rows):
         return ["No row is above chance beyond noise: this run cannot tell the rows apart; train longer."]
     if scale.share and scale.measure.higher_is_better and rows[0].score.mean > 0.98:
@@ -217,7 +217,7 @@ def _room(rows: Sequence[Row], run: Mapping[str, Any], scale: Scale) -> list[str
 
 
 def _many_comparisons(rows: Sequence[Row], found: Mapping[str, Evidence], scale: Scale) -> str:
-    """Plain words on testing much at once, and what stays after Bonferroni's correction."""
+    """A sentence about multiple comparisons, and the differences that remain after Bonferroni's correction."""
     pairs = [(row.name, against) for row in rows for against in REFERENCES if _differ(row.name, against)]
     level = 1 - (1 - statistics.LEVEL) / len(pairs)
     kept = []
@@ -266,7 +266,7 @@ def _where_they_look(rows: Sequence[Row], found: Mapping[str, Evidence]) -> list
 
 
 def _named(values: Mapping[str, float]) -> str:
-    """Each name with its value; of many, only the ends and the bare backbone."""
+    """The names with their values; of many, only the lowest, the highest and the bare backbone."""
     order = list(values)
     if len(values) > MANY:
         ranked = sorted(values, key=lambda name: values[name])

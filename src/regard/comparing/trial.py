@@ -1,4 +1,4 @@
-"""One trial: train, evaluate, see where it looks. The same in this process, in a worker and on a cluster."""
+"""One trial: training, evaluation and heat maps; the same in this process, in a worker and on a cluster."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ Arrays = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a trial brings home.
+    """The result of a trial.
 
     Args:
         record: its line of results.jsonl.
@@ -53,7 +53,7 @@ class Outcome:
 
 
 def task_of(settings: Comparison, images: Images) -> Task:
-    """What is learned: the task of the settings, or else the class of each image.
+    """The task of the settings; by default the classification of the images.
 
     Raises: ValueError for fewer than two classes.
     """
@@ -61,12 +61,12 @@ def task_of(settings: Comparison, images: Images) -> Task:
 
 
 def normalisation(model: nn.Module, images: Images) -> Normalisation | None:
-    """What the images are normalised with: as the backbone wants, or nothing where they are normalised already."""
+    """The normalisation of the images: that of the backbone, or None if they are normalised already."""
     return None if isinstance(images, OwnImages) and not images.unit else backbones.normalisation(model)
 
 
 def plan_of(settings: Comparison, seed: int, normalise: Normalisation | None) -> Plan:
-    """How every row of a seed is trained.
+    """The training plan of all rows of a seed.
 
     Raises: LookupError for an unknown `augment`; ValueError if a value is out of range.
     """
@@ -94,7 +94,7 @@ def run(
     device: torch.device,
     on_step: Callable[[int, int], None],
 ) -> Outcome:
-    """Runs one trial, from its last checkpoint where `folder` holds one.
+    """Runs one trial, from its last checkpoint if `folder` has one.
 
     Args:
         folder: for checkpoints; None keeps none.
@@ -157,7 +157,7 @@ def run(
 def description(
     settings: Comparison, trial: Trial, images: Images, blueprint: Blueprint, normalise: Normalisation | None
 ) -> trained.Trained | None:
-    """What is written beside the weights, so that `regard look` opens them; None where it could not open them.
+    """The description in the weights file, from which `regard look` opens it; None if it cannot be opened that way.
 
     That is a row without attention, and a backbone that is not known by name.
     """
@@ -179,7 +179,7 @@ def description(
 
 
 def gallery_choice(data: Part) -> list[int]:
-    """Which images are shown: the classes in turn, in each the images whose object is known first."""
+    """Chooses the images of the gallery: classes in turn, and in each class images with a known object first."""
     by_class: dict[int, list[int]] = {}
     for i, label in enumerate(data.labels or [0] * len(data)):
         by_class.setdefault(label, []).append(i)
@@ -191,7 +191,7 @@ def gallery_choice(data: Part) -> list[int]:
 
 
 def gallery_images(data: Part) -> dict[str, NDArray[Any]]:
-    """What the gallery shows whatever the row: images, regions, labels (-1 where the task has no classes)."""
+    """The parts of the gallery that all rows share: images, regions, labels (-1 if the task has no classes)."""
     chosen = gallery_choice(data)
     images = (_visible(data.images(chosen)) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     regions = [data.region(i) for i in chosen]
@@ -205,7 +205,7 @@ def gallery_images(data: Part) -> dict[str, NDArray[Any]]:
 
 
 def _visible(images: torch.Tensor) -> torch.Tensor:
-    """Images `B C H W` as three channels in 0..1: other numbers of channels as their mean, other ranges stretched."""
+    """Images with three channels in 0..1, for display: takes the mean of other channels and stretches other ranges."""
     if images.shape[1] != 3:
         images = images.mean(1, keepdim=True).expand(-1, 3, -1, -1)
     if images.min() >= 0 and images.max() <= 1:
@@ -216,7 +216,7 @@ def _visible(images: torch.Tensor) -> torch.Tensor:
 
 @contextmanager
 def threads(number: int) -> Iterator[None]:
-    """Runs the block on this many threads: the same number everywhere makes the same sums, bit by bit."""
+    """Runs the block with this number of threads; the same number gives the same sums, bit by bit."""
     before = torch.get_num_threads()
     torch.set_num_threads(number)
     try:
@@ -227,7 +227,7 @@ def threads(number: int) -> Iterator[None]:
 
 @contextmanager
 def _learning(settings: Comparison, trial: Trial, model: nn.Module, blueprint: Blueprint, task: Task) -> Iterator[None]:
-    """While the block runs, what the settings freeze does not learn."""
+    """Freezes what the settings say while the block runs."""
     if settings.freeze is None:
         yield
         return
@@ -244,7 +244,7 @@ def _scored(
     device: torch.device,
     normalise: Normalisation | None,
 ) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
-    """The numbers of the task's metric on the test images, and the measure of each, `score` [N], where it tells that.
+    """The numbers of the task's metric on the test images, and the measure of each image, `score` [N], if available.
 
     A task tells it by a method `each`, which takes what the metric's `update` takes; bool where it is yes or no.
     """
@@ -269,7 +269,7 @@ def _answers(
     device: torch.device,
     normalise: Normalisation | None,
 ) -> dict[str, NDArray[Any]]:
-    """What a classifier says of the gallery's images, and how sure it is; nothing of another task."""
+    """The predictions and confidences of a classifier for the gallery; empty for other tasks."""
     if not isinstance(task, Classify):
         return {}
     with evaluating(model, device):

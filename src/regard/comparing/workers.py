@@ -1,4 +1,4 @@
-"""Trials on this machine: in this process, or in several that each take the next trial when they are done."""
+"""Running trials on this machine: in this process, or in several worker processes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TELL_EVERY = 0.2  # seconds between two reports of one trial's steps
 
 @dataclass(frozen=True)
 class Work:
-    """What every worker is given.
+    """The input of every worker.
 
     Args:
         settings, images, blueprint: of the comparison.
@@ -78,7 +78,7 @@ Tell = Callable[[Event], None]
 
 
 def perform(trial: Trial, work: Work, tell: Tell, lane: int = 0) -> None:
-    """Runs one trial and tells how it goes and ends; an error of the trial is told, not raised."""
+    """Runs one trial and reports its progress and its end; an error of the trial is reported, not raised."""
     tell(Started(trial))
     told = 0.0
 
@@ -107,13 +107,13 @@ def perform(trial: Trial, work: Work, tell: Tell, lane: int = 0) -> None:
 
 
 def in_this_process(missing: Sequence[Trial], work: Work, tell: Tell) -> None:
-    """One trial after the other."""
+    """Runs the trials one after the other in this process."""
     for trial in missing:
         perform(trial, work, tell)
 
 
 def in_processes(missing: Sequence[Trial], work: Work, lanes: int, tell: Tell) -> None:
-    """Several at once, each in a process of its own that ends with this one, however this one ends.
+    """Runs the trials in several worker processes, which end when this process ends.
 
     Raises: RuntimeError if a process dies.
     """
@@ -161,7 +161,7 @@ def in_processes(missing: Sequence[Trial], work: Work, lanes: int, tell: Tell) -
 
 
 def _serve(connection: Connection, work: Work, lane: int) -> None:
-    """The life of a worker process: one trial after the other, until it is told None."""
+    """The loop of a worker process: runs the trials that it receives, until it receives None."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent ends its workers
     threading.Thread(target=_die_with_parent, daemon=True).start()
     while (trial := connection.recv()) is not None:
@@ -169,7 +169,7 @@ def _serve(connection: Connection, work: Work, lane: int) -> None:
 
 
 def _die_with_parent() -> None:
-    """A worker that outlived a killed parent would write into the folder of the next run."""
+    """Ends this worker when its parent ends, since it would otherwise write into the folder of the next run."""
     parent = multiprocessing.parent_process()
     assert parent is not None
     parent.join()
@@ -177,7 +177,7 @@ def _die_with_parent() -> None:
 
 
 def _checkpoints(trial: Trial, work: Work) -> Path | None:
-    """The trial's folder, if this machine sees the run folder: a cluster's nodes may not."""
+    """The folder of the trial; None on a machine of a cluster that does not see the run folder."""
     try:
         seen = json.loads((work.out / "run.json").read_text(encoding="utf-8"))["id"]
     except (OSError, ValueError, KeyError):
@@ -186,5 +186,5 @@ def _checkpoints(trial: Trial, work: Work) -> Path | None:
 
 
 def _device(kind: str, lane: int) -> torch.device:
-    """Workers take the CUDA devices in turn."""
+    """The device of a lane; lanes take the CUDA devices in turn."""
     return torch.device(kind, lane % torch.cuda.device_count()) if kind == "cuda" else torch.device(kind)

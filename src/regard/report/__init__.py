@@ -1,7 +1,6 @@
-"""What a comparison found, as typed values: intervals, records of trials, rows, and the whole result.
+"""The results of a comparison as typed values: intervals, records of trials, rows, and the whole result.
 
-A page (`page`), a table for the terminal (`text`) and a user's program read these; they are plain data and load without
-torch.
+The report (`page`), the text table (`text`) and users' programs read these. They are plain data and need no torch.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ SPATIAL_MAP = "spatial map"
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval; `low == high` where the data give none.
+    """A number with its 95 % interval; `low == high` if the data give no interval.
 
     Args:
         mean: the figure itself (for latencies and the like, the median).
@@ -116,7 +115,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished comparison; `str` of it is a table and what it says.
+    """A finished comparison; its `str` is a table with sentences.
 
     Args:
         rows: `none` and `plain` first, then the others in the order they were named.
@@ -142,7 +141,7 @@ class Result:
         return "\n".join([text.written(self), "", *(f"• {sentence}" for sentence in self.sentences)])
 
     def report(self, path: str | Path | None = None) -> Path:
-        """Writes the page with all figures and maps, one file that needs no network.
+        """Writes the report with all results and maps: one self-contained HTML file.
 
         Args:
             path: the file; by default `report.html` in the run folder.

@@ -1,4 +1,4 @@
-"""The same test images under every row: what each saw, and where."""
+"""The gallery of the report: test images with the heat map and the prediction of each row."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Shot:
 
 
 def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classes: Sequence[str]) -> list[Shot]:
-    """Everything that the gallery's file holds about these rows; nothing if there is no file.
+    """The images of a gallery file with the tiles of these rows; empty if there is no file.
 
     Raises: ValueError if the file is not a gallery; OSError if it cannot be read.
     """
@@ -105,7 +105,7 @@ def _named(classes: Sequence[str], index: int) -> str:
 
 
 def _map_png(map: NDArray[np.float32]) -> bytes:
-    """The map in the colours of the scale, no larger than it needs to be; one byte a pixel, as indices of the scale."""
+    """The map as a PNG with the colours of the scale as its palette, reduced to `MAP_SIDE`."""
     level = Image.fromarray(np.nan_to_num(map.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0))
     if max(level.size) > MAP_SIDE:
         level.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)

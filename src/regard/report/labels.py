@@ -1,4 +1,4 @@
-"""Where the labels of a plot's points go."""
+"""Placing the labels of the points of a plot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them, and round ticks for axes."""
+"""Formatting of numbers, and round ticks for axes."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def points(difference: float) -> str:
 
 @dataclass(frozen=True)
 class Scale:
-    """How the numbers of a measure are written: shares in percent, others with three digits and their unit."""
+    """Formats the numbers of a measure: shares in percent, others with three digits and their unit."""
 
     measure: Measure
 
@@ -38,7 +38,7 @@ class Scale:
 
     @property
     def factor(self) -> float:
-        """What a number is multiplied by before it is shown."""
+        """The factor that a number is multiplied by for display."""
         return 100.0 if self.share else 1.0
 
     @property
@@ -67,14 +67,14 @@ class Scale:
         return f"{self.value(number)} {self.measure.unit}".rstrip()
 
     def better(self, low: float, high: float) -> str:
-        """What the interval of a difference says: `better`, `worse`, or `noise` where it holds zero or is none."""
+        """Judges the interval of a difference: `better`, `worse`, or `noise` if it contains zero or is empty."""
         if low <= 0 <= high or low == high:
             return "noise"
         return "better" if (low > 0) == self.measure.higher_is_better else "worse"
 
 
 def _digits(number: float) -> int:
-    """How many digits after the point make three that count."""
+    """The number of decimals that gives three significant digits."""
     return 1 if number == 0 else min(6, max(0, 2 - math.floor(math.log10(abs(number)))))
 
 
@@ -99,7 +99,7 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
 
 
 def decimals(values: list[float]) -> int:
-    """How many digits after the point tell the ticks apart."""
+    """The number of decimals that distinguishes the ticks."""
     if len(values) < 2:
         return 1
     return max(0, -math.floor(math.log10(values[1] - values[0]) + 1e-9))

@@ -1,4 +1,4 @@
-"""A finished comparison as one page: self-contained, no network, light and dark, for desktop and phone."""
+"""The report of a comparison: one self-contained HTML page, light and dark, for desktop and phone."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _heading(run: Mapping[str, Any]) -> str:
 
 
 def _facts(rows: Sequence[Row], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The figures under the title."""
+    """The numbers under the title, with their words."""
     found = [(str(sum(row.name not in table.REFERENCES for row in rows)), "rows with attention")]
     for key, word in (
         ("seeds", "seeds"),
@@ -139,7 +139,7 @@ def _told(
 
 
 def _groups(shown: Sequence[table.Column]) -> list[tuple[str, int]]:
-    """Each heading over several columns, and over how many."""
+    """The headings over several columns, each with its number of columns."""
     found: list[tuple[str, int]] = []
     for column in shown:
         if found and found[-1][0] == column.group:
@@ -150,7 +150,7 @@ def _groups(shown: Sequence[table.Column]) -> list[tuple[str, int]]:
 
 
 def _notes(shown: Sequence[table.Column]) -> list[tuple[str, str]]:
-    """What each column says; columns that say the same share a note."""
+    """The notes of the columns; columns with the same note share it."""
     named = {column.note: column for column in shown}.values()
     titles = [column.title.partition(", batch")[0] for column in named]
     return [
@@ -164,7 +164,7 @@ def _chance_energy(rows: Sequence[Row]) -> float | None:
 
 
 def _scatters(rows: Sequence[Row], looks: dict[str, plots.Look], scale: Scale) -> list[tuple[str, Markup]]:
-    """The score against each cost."""
+    """The plots of the score against each cost."""
     found = []
     for batch in sorted({batch for row in rows for batch in row.latency}, key=int):
         costs = [(row, row.latency[batch]) for row in rows if batch in row.latency]
@@ -217,7 +217,7 @@ def _scatter(
 
 
 def _floor(values: Iterable[float]) -> float:
-    """What an axis may begin at: 0, unless there are values below."""
+    """The lower bound of an axis: 0, or no bound if there are negative values."""
     return 0.0 if min(values, default=0.0) >= 0 else -math.inf
 
 

@@ -34,7 +34,7 @@ _SHAPES = (
 
 @dataclass(frozen=True)
 class Look:
-    """How one row is drawn everywhere: style sheet class and shape."""
+    """The style sheet class and the shape of one row in all drawings."""
 
     name: str
     hue: str
@@ -91,7 +91,7 @@ def strip(value: tuple[float, float, float], ends: tuple[float, float], referenc
 
 @dataclass(frozen=True)
 class _Axis:
-    """Data to pixels."""
+    """The map from data to pixels along one axis."""
 
     low: float
     high: float
@@ -209,7 +209,7 @@ def scatter(
 
 
 def brief(name: str) -> str:
-    """A row's name as a plot has room for it."""
+    """The name of a row, shortened for a plot."""
     return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
 
 

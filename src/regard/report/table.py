@@ -47,7 +47,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Cell:
-    """What stands in one cell."""
+    """One cell of the table."""
 
     column: Column
     value: float | None
@@ -69,7 +69,7 @@ class Line:
 
 
 def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
-    """The columns that these rows have something to say in."""
+    """The columns in which at least one of these rows has a value."""
     scale = Scale(measure)
     best = 1 if measure.higher_is_better else -1
     score = _ACCURACY if measure.name == "accuracy" else f"{scale.title} on the test samples{_MEAN}"
