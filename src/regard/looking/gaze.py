@@ -1,14 +1,14 @@
-"""Does a network look where people look? Its attention maps, scored against recorded fixations.
+"""Comparison of a network's attention maps with human fixations.
 
-Every map that has a place is brought to the picture by bilinear interpolation and scored as a prediction of the
-fixations of all viewers. Beside the maps stand what has to be beaten and what can be reached:
+Every spatial map is resized to the image by bilinear interpolation and scored as a prediction of the fixations of all
+viewers. Two rows give the lower and the upper reference:
 
-    centre bias     the fixations on the other images, blurred: where people look whatever the picture shows
-    other viewers   each viewer's fixations predicted by those of the others, blurred; where two densities are compared
-                    (CC, SIM, KL) one half of the viewers predicted by the other
+    centre bias     the blurred fixations on other images, independent of the content of the image
+    other viewers   the fixations of each viewer predicted by the blurred fixations of the others; for measures of two
+                    densities (CC, SIM, KL), one half of the viewers predicted by the other half
 
-IG is the information gain over the centre bias; all maps have 1 % of a uniform density mixed in for it, or one fixation
-on a weight of 0 would cost everything. The negatives of the shuffled AUC are fixations on ten other images.
+IG is the information gain over the centre bias; for it, every map is mixed with 1 % of a uniform density, since one
+fixation on a weight of 0 would dominate the mean. The negatives of the shuffled AUC are fixations on ten other images.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ AGAINST_DENSITY = ("cc", "sim", "kl")
 CENTRE = "centre bias"
 CEILING = "other viewers"
 TOGETHER = "all maps, mean"
-OTHERS = 10  # images that lend their fixations as negatives
-CENTRES = 100  # and that the centre bias is made of, at most
+OTHERS = 10  # images whose fixations are negatives
+CENTRES = 100  # most images for the centre bias
 UNIFORM = 0.01
-JITTER = 1e-7  # of a map's range, as in the published code: ties would count against maps with large empty parts
-SIDE = 400  # pixels of the longer side on which maps are scored
+JITTER = 1e-7  # of a map's range, as in the published code: ties lower the score of maps with large empty parts
+SIDE = 400  # pixels of the longer side at which maps are scored
 
 Array = NDArray[np.float64]
 Look = Callable[[Path], Mapping[str, Array]]
@@ -59,19 +59,19 @@ class Row:
 
     Args:
         name: `centre bias`, `other viewers`, or the key of a map.
-        values: measure -> its value on every image, NaN where it is not defined.
+        values: measure -> its value on every image, NaN if it is not defined.
     """
 
     name: str
     values: Mapping[str, Array]
 
     def mean(self, measure: str) -> float:
-        """Over the images; NaN without any."""
+        """The mean over the images; NaN if the measure is not defined for any."""
         found = self._found(measure)
         return float(found.mean()) if found.size else math.nan
 
     def interval(self, measure: str, level: float = 0.95) -> tuple[float, float]:
-        """Student's t interval of the mean over the images; NaN with fewer than two."""
+        """Student's t interval of the mean over the images; NaN with fewer than two images."""
         found = self._found(measure)
         if found.size < 2:
             return math.nan, math.nan
@@ -88,11 +88,11 @@ class Gaze:
 
     Args:
         rows: the centre bias, the other viewers, the maps, their mean.
-        images: the files, in the order of the values.
-        fixations: how many in all.
-        trained: whether the attention had trained weights, or has nothing to train.
-        skipped: maps that have no place, such as weights of channels.
-        changed: the arguments that are not those that the network was trained with, in words.
+        images: the image files, in the order of the values.
+        fixations: the number of all fixations.
+        trained: whether the attention has trained weights, or no parameters to train.
+        skipped: maps that are not spatial, such as weights of channels.
+        changed: the arguments that differ from those of the training, as text.
     """
 
     rows: tuple[Row, ...]
@@ -103,7 +103,7 @@ class Gaze:
     changed: tuple[str, ...] = ()
 
     def json(self) -> str:
-        """For programs: means, intervals and the value of every image."""
+        """The result as JSON: means, intervals and the value of every image."""
 
         def plain(value: float) -> float | None:
             return None if math.isnan(value) else value
@@ -145,28 +145,29 @@ def gaze(
     on_image: Callable[[int, int], None] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Gaze:
-    """Scores every attention map of a mechanism on a backbone, or of a system, against human fixations.
+    """Scores the attention maps of a mechanism on a backbone, or of a system, against human fixations.
 
     Args:
-        folder: images with fixations, in a format of `regard.data.fixations`.
-        mechanism, backbone, weights, pretrained, after, kwargs: as for `looking.open_network`.
-        image_size: side in pixels of the square to which a backbone's images are stretched, by default its own; for a
-            system the longer side, by default what the weights say that it was trained on, or the image's own.
-        part: `"train"` or `"val"`, where the folder tells them apart.
-        limit: at most so many images, spread over all by name.
-        side: maps are scored on the picture reduced to this longer side; None takes its own.
-        blur: of the maps, a Gaussian of this share of the longer side; sparse maps gain much by it.
-        sigma: of the Gaussian that makes densities of fixations, as a share of the longer side.
-        convention: `"mit"` or `"pysaliency"`, for all measures but IG, which takes the latter.
-        seed: of the choice of other images and, without weights, of the network.
-        on_image: told `(images done, images in all)`.
+        folder: a folder of images with fixations, in a format of `regard.data.fixations`.
+        mechanism, backbone, weights, pretrained, after, kwargs: as for `regard.saved.opening.open_network`.
+        image_size: side in pixels of the square to which images are resized for a backbone, by default its own; for a
+            system the longer side, by default the size of its training, if the weights give it, or the image's own.
+        part: `"train"` or `"val"`, for a folder that has both.
+        limit: the most images, evenly spaced in the order of their names.
+        side: the longer side in pixels at which maps are scored; None uses the image's own.
+        blur: standard deviation of a Gaussian that blurs the maps, as a share of the longer side; sparse maps score
+            higher with it.
+        sigma: standard deviation of the Gaussian of the fixation densities, as a share of the longer side.
+        convention: `"mit"` or `"pysaliency"`; IG always uses the latter.
+        seed: the seed of the choice of other images and of untrained weights.
+        on_image: called as `(finished images, all images)`.
 
     Raises:
         LookupError: no such mechanism, backbone or site.
-        OSError, ValueError: the folder, a picture or the weights cannot be read or do not fit; no map has a place.
+        OSError, ValueError: the folder, an image or the weights cannot be read or do not fit; no map is spatial.
     """
     if side is not None and side < 8:
-        raise ValueError(f"side={side}: maps are scored on at least 8 pixels")
+        raise ValueError(f"side={side}: at least 8 pixels are needed")
     if not 0 <= blur < 1:
         raise ValueError(f"blur={blur!r}: a share of the longer side, at least 0 and below 1, is needed")
     if not 0 < sigma < 1:
@@ -174,7 +175,7 @@ def gaze(
     viewed = recorded.read(Path(folder), part)
     if limit is not None:
         if limit < 2:
-            raise ValueError(f"limit={limit}: two images are the least")
+            raise ValueError(f"limit={limit}: at least 2 images are needed")
         viewed = tuple(viewed[round(i)] for i in np.linspace(0, len(viewed) - 1, min(limit, len(viewed))))
     with seeded(seed):
         network = open_network(
@@ -212,18 +213,24 @@ def score(
     seed: int = 0,
     on_image: Callable[[int, int], None] | None = None,
 ) -> Gaze:
-    """The same for anything that gives maps of an image file: name -> `h w`, all NaN for one without a place.
+    """Scores the maps of any function against human fixations.
 
-    Raises: ValueError if there are fewer than two images, no fixation lies in one of them, or no map has a place.
+    Args:
+        viewed: the images and their fixations.
+        look: image file -> maps by name, `h w` each; all NaN for a map that is not spatial.
+        trained: goes into the result.
+        side, blur, sigma, convention, seed, on_image: as for `gaze`.
+
+    Raises: ValueError if there are fewer than two images, an image has no fixation inside it, or no map is spatial.
     """
     if len(viewed) < 2:
         raise ValueError(
-            f"{len(viewed)} image(s): the centre bias needs fixations on another image, so two are the least"
+            f"{len(viewed)} image(s): at least 2 are needed, since the centre bias comes from the other images"
         )
     grids = [_grid(one, side) for one in viewed]
     for one, grid in zip(viewed, grids, strict=True):
         if not _counts(one, one.points, grid).any():
-            raise ValueError(f"{images.shown(one.path)}: all fixations lie outside the image")
+            raise ValueError(f"{images.shown(one.path)}: at least one fixation inside the image is needed")
     values: dict[str, list[dict[str, float]]] = {CENTRE: [], CEILING: []}
     skipped: dict[str, None] = {}
     for i, (one, grid) in enumerate(zip(viewed, grids, strict=True)):
@@ -245,7 +252,7 @@ def score(
             maps[name] = gaussian_filter(_brought(found, grid), blur * max(grid), mode="constant")
             values.setdefault(name, []).append(rate(maps[name], counts, human))
         if not maps:
-            raise ValueError(f"none of the maps has a place: {', '.join(skipped) or 'none was seen'}")
+            raise ValueError(f"no map is spatial: {', '.join(skipped) or 'the network shows no maps'}")
         if len(maps) > 1:
             mean = np.mean([_share(found) for found in maps.values()], 0)
             values.setdefault(TOGETHER, []).append(rate(mean, counts, human))
@@ -261,7 +268,7 @@ def score(
 def _rate(
     s: Array, counts: Array, human: Array | None, *, centre: Array, elsewhere: Array, convention: str
 ) -> dict[str, float]:
-    """Every measure of one map; without a density only those of fixations."""
+    """All measures of a map; without a density, only the measures of fixations."""
     mixed = [(1 - UNIFORM) * _share(x) + UNIFORM / x.size for x in (s, centre)]
     found = {
         "nss": scores.nss(s, counts, convention=convention),
@@ -307,7 +314,7 @@ def _grid(one: Viewed, side: int | None) -> tuple[int, int]:
 
 
 def _counts(one: Viewed, points: Array, grid: tuple[int, int]) -> Array:
-    """The fixations on an image, at the same places of a grid of another size."""
+    """The counts of fixations on an image, scaled to a grid of another size."""
     return counted(points * (grid[1] / one.width, grid[0] / one.height), *grid)
 
 
@@ -318,7 +325,7 @@ def _added(several: Sequence[Array]) -> Array:
 
 def _brought(found: Array, grid: tuple[int, int]) -> Array:
     if not np.isfinite(found).all():
-        raise ValueError("a map holds values that are not finite")
+        raise ValueError("a map holds values that are not finite: finite numbers are needed")
     x: Tensor = torch.from_numpy(np.ascontiguousarray(found))[None, None]
     shrinks = found.shape[0] > grid[0] or found.shape[1] > grid[1]
     return functional.interpolate(x, grid, mode="bilinear", align_corners=False, antialias=shrinks)[0, 0].numpy()
