@@ -43,6 +43,7 @@ def run(subject: Subject, waiting: type[Any], *, train: bool) -> None:
     assert all(y.device.type == "cuda" for y in outputs), [y.device for y in outputs]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_forward_pass_stays_on_the_gpu(
     name: str, waiting: type[Any], waits: Callable[[str, Mapping[str, Any]], str | None]

@@ -309,6 +309,7 @@ def test_a_backbone_by_name_takes_own_datasets_of_one_channel(tmp_path):
 # ---- processes
 
 
+@pytest.mark.slow
 def test_worker_processes_give_what_this_process_gives(finished, tmp_path):
     out = tmp_path / "out"
     compared(out, workers=2)
@@ -446,6 +447,14 @@ def test_without_a_measure_for_each_image_only_the_seeds_count(brightened):
     gains = [a - b for a, b in zip(found.rows[2].score.values, found.rows[0].score.values, strict=True)]
     assert found.rows[2].gain == statistics.over_seeds(gains)
     assert any("The luck of the test images is not in them" in sentence for sentence in found.sentences)
+
+
+def test_a_measure_that_the_metric_does_not_have_is_named(tmp_path):
+    class Misnamed(Brighten):
+        measure = Measure("psnr", "PSNR")
+
+    with pytest.raises(RuntimeError, match="the measure 'psnr' of the task is not in its metric: it has distance"):
+        compared(tmp_path, (Levels(22, 0), Levels(13, 1)), task=Misnamed(), epochs=1)
 
 
 def test_one_seed_without_scores_for_the_images_claims_nothing(tmp_path):
