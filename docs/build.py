@@ -42,7 +42,8 @@ def table() -> str:
             "",
             f"### {len(systems)} systems",
             "",
-            "Full networks and models; `regard recipes` lists how they are trained.",
+            "Full networks and models. `regard recipes` lists how they are trained, and `regard list --networks` the"
+            f" {len(catalog.networks())} networks of the papers that `regard.create` builds by name.",
             "",
             *rows(systems),
         ]
