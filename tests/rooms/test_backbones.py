@@ -107,6 +107,7 @@ def test_features_of_tokens_are_maps_and_show_the_attention():
     assert not torch.allclose(attended, plain)
 
 
+@pytest.mark.slow
 def test_building_every_kind_warns_of_nothing():
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -361,6 +361,7 @@ def test_the_run_for_a_gpu_tests_an_entry_on_the_cpu(tmp_path: Path) -> None:
     assert tests["passed"] == 6 * len(catalog.get("se").settings) + 2
 
 
+@pytest.mark.slow
 def test_the_run_for_a_gpu_measures_two_entries_on_the_cpu(tmp_path: Path) -> None:
     from benchmarks import gpu
 
@@ -382,6 +383,7 @@ def test_the_run_for_a_gpu_measures_two_entries_on_the_cpu(tmp_path: Path) -> No
     assert any("not fetched" in line for line in result["absent"])
 
 
+@pytest.mark.slow
 def test_bfloat16_is_measured_behind_the_verdict_of_float64() -> None:
     from benchmarks.bench import Bench
     from benchmarks.peers import Shape, peers

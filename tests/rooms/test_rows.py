@@ -206,6 +206,7 @@ def test_a_row_that_does_not_fit_is_named_before_any_training(images, row, kind,
         surveyed(images, "se", row)
 
 
+@pytest.mark.slow
 def test_all_takes_a_place(images):
     settings, left_out = building.fitting(Comparison(**{**TINY, "attention": ("all@layer2", "eca@layer2")}), images)
     assert {rows.parse(row).places for row in settings.rows} == {("layer2",)}

@@ -47,6 +47,7 @@ def never(*_):
     raise AssertionError("it was trained again")
 
 
+@pytest.mark.slow
 def test_the_tiny_recipe_learns_and_a_finished_run_is_not_trained_again(tmp_path):
     listing = recipes.get("ltpa-before")
     recipe = built(listing, tiny=True)
