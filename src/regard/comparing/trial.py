@@ -258,7 +258,12 @@ def _scored(
             metric.update(*given)
             if each is not None:
                 parts.append(each(*given).cpu())
-    return figures(metric), {"score": torch.cat(parts).numpy()} if parts else {}
+    found = figures(metric)
+    if task.measure.name not in found:
+        raise ValueError(
+            f"the measure {task.measure.name!r} of the task is not in its metric: it has {', '.join(found)}"
+        )
+    return found, {"score": torch.cat(parts).numpy()} if parts else {}
 
 
 def _answers(
