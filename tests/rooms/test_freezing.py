@@ -133,6 +133,7 @@ def run(*words: object) -> int:
     return 0
 
 
+@pytest.mark.slow
 def test_compare_takes_the_options(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     words = ["compare", "digits", "--attention", "eca@layer2", "--seeds", 1, "--epochs", 1, "--train-size", 20,
              "--test-size", 20, "--workers", 1, "--optimizer", "sgd", "--augment", "timm", "--freeze", "backbone",

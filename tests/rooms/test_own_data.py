@@ -292,6 +292,7 @@ def test_published_weights_are_for_backbones_by_name(tmp_path):
         compared(tmp_path / "out", pretrained=True)
 
 
+@pytest.mark.slow
 def test_a_backbone_by_name_takes_own_datasets_of_one_channel(tmp_path):
     class Grey(Spots):
         def __getitem__(self, i):
@@ -309,6 +310,7 @@ def test_a_backbone_by_name_takes_own_datasets_of_one_channel(tmp_path):
 # ---- processes
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_worker_processes_give_what_this_process_gives(finished, tmp_path):
     out = tmp_path / "out"
@@ -516,6 +518,7 @@ def test_freezing_needs_a_classifier_that_can_be_told(tmp_path):
     assert not (tmp_path / "run.json").exists()
 
 
+@pytest.mark.slow
 def test_an_interrupted_trial_goes_on_to_the_same_bits(tmp_path, monkeypatch):
     monkeypatch.setattr(workers, "TELL_EVERY", 0)
     given = {"attention": "cbam(order=parallel, reduction=2)@stage1+stage2", "augment": "timm", "freeze": "backbone",
