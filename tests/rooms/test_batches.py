@@ -36,7 +36,7 @@ def test_an_item_is_a_mapping_or_a_pair() -> None:
     assert as_sample((image, 4)) == {"image": image, "label": 4}
     assert as_sample({"words": [1]}) == {"words": [1]}
     for wrong in (image, 3, (image, 1, 2)):
-        with pytest.raises(TypeError, match=r"a mapping of names, or \(image, label\), is accepted"):
+        with pytest.raises(TypeError, match=r"a mapping of names, or \(image, label\), is needed"):
             as_sample(wrong)
 
 
@@ -59,7 +59,7 @@ def test_fields_are_stacked_by_their_kind() -> None:
 
 
 def test_what_does_not_fit_together_is_named() -> None:
-    with pytest.raises(ValueError, match=r"x of sample 7 has shape \(3,\), that of sample 4 \(2,\)"):
+    with pytest.raises(ValueError, match=r"x of sample 7 has shape \(3,\), and of sample 4 \(2,\): one shape"):
         collate([{"x": torch.ones(2), "index": 4}, {"x": torch.ones(3), "index": 7}])
     with pytest.raises(ValueError, match=r"sample 7 has the fields \['index', 'y'\]"):
         collate([{"x": 1, "index": 4}, {"y": 1, "index": 7}])

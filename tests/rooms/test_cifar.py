@@ -65,7 +65,7 @@ def test_code_in_a_file_is_not_run(tmp_path, monkeypatch):
     [
         ({b"data": np.zeros((2, 9), np.uint8), b"labels": [0, 1]}, "3072"),
         ({b"data": np.zeros((2, 3072)), b"labels": [0, 1]}, "float64"),
-        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "one for each of 2"),
+        ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0]}, "one label for each of 2"),
         ({b"data": np.zeros((2, 3072), np.uint8), b"labels": [0, 10]}, "0 to 9"),
         ([1, 2], "dictionary"),
     ],

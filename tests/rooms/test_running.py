@@ -55,7 +55,7 @@ def fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
 
 @pytest.fixture(scope="module")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """The folder of a twin that learned for one epoch."""
+    """The folder of a tiny variant that was trained for one epoch."""
     place = tmp_path_factory.mktemp("runs")
 
     def folder(name: str) -> Path:
@@ -235,7 +235,7 @@ def test_arguments_that_contradict_a_run_are_named(
     line = fails(capsys, *words, "--kwargs", '{"hidden": 65}')
     assert "does not fit ram, hidden=65 (trained with 64)" in line
     assert "unexpected keyword argument 'nonsense'" in fails(capsys, *words, "--kwargs", '{"nonsense": 1}')
-    assert "holds ram, not dram: leave out --with" in fails(capsys, *words, "--with", "dram")
+    assert "is of ram, not dram: leave out --with" in fails(capsys, *words, "--with", "dram")
     assert "did you mean dram" in fails(capsys, *words, "--with", "drem")
     assert "ram is a full system" in fails(capsys, *words, "--on", "resnet18")
 
@@ -244,11 +244,13 @@ def test_a_run_is_not_scored_as_another(trained_once: Any, tmp_path: Path, capsy
     folder = trained_once("ram-translated")
     capsys.readouterr()
     assert run("eval", "ram-cluttered", "--tiny", "--weights", folder) == 0  # the same network, other images
-    assert "patches=2, the recipe has patches=1" in fails(capsys, "eval", "ram-mnist", "--tiny", "--weights", folder)
+    assert "patches=2, and the recipe has patches=1" in fails(
+        capsys, "eval", "ram-mnist", "--tiny", "--weights", folder
+    )
     line = fails(capsys, "eval", "stn-rotated", "--tiny", "--weights", folder)
-    assert "entry='ram', the recipe has entry='stn_classifier'" in line
+    assert "entry='ram', and the recipe has entry='stn_classifier'" in line
     other = described(folder, tmp_path / "other.safetensors", normalise=[[0.5], [0.5]])
-    assert "normalise=[[0.5], [0.5]], the recipe has normalise=[[0.1307], [0.3081]]" in fails(
+    assert "normalise=[[0.5], [0.5]], and the recipe has normalise=[[0.1307], [0.3081]]" in fails(
         capsys, "eval", "--weights", other
     )
     line = fails(capsys, "eval", "--weights", described(folder, tmp_path / "gone.safetensors", recipe="gone"))
@@ -265,30 +267,30 @@ def test_weights_that_say_nothing_are_as_they_were(
     capsys.readouterr()
     for weights in (bare, tmp_path / "bare.pth"):
         words = ["look", photograph, "--weights", weights, "--out", tmp_path / "o"]
-        assert f"{weights} does not say what network it is of: give --with" in fails(capsys, *words)
+        assert f"{weights} does not describe its network: give --with" in fails(capsys, *words)
         assert f"{weights} does not fit ram" in fails(capsys, *words, "--with", "ram")
         facts = json.loads((folder / "result.json").read_text())["network"]
         with spied(RecurrentAttention) as given:
             assert run(*words, "--with", "ram", "--kwargs", json.dumps(facts["arguments"])) == 0
         torch.testing.assert_close(given[0], brought(photograph, [1, *SIZE[::-1]], None))
-        assert "does not say which recipe trained it; name it" in fails(capsys, "eval", "--weights", weights)
+        assert "does not name its recipe" in fails(capsys, "eval", "--weights", weights)
         capsys.readouterr()
     assert run("eval", "ram-translated", "--tiny", "--weights", bare) == 0
     capsys.readouterr()
     assert "no network is named: give --with" in fails(capsys, "look", photograph)
-    assert "holds no model.safetensors" in fails(capsys, "look", photograph, "--weights", tmp_path)
+    assert "has no model.safetensors" in fails(capsys, "look", photograph, "--weights", tmp_path)
     assert "no file" in fails(capsys, "eval", "--weights", tmp_path / "none")
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"entry": "ran"}, "holds 'ran' of regard 0.1.0; .* has no such entry"),
-        ({"entry": "cbam"}, "holds 'cbam' of regard .* has no such system"),
+        ({"entry": "ran"}, "has 'ran' of regard 0.1.0; .* has no such entry"),
+        ({"entry": "cbam"}, "has 'cbam' of regard .* has no such system"),
         ({"attached": {"backbone": "x", "classes": 2, "after": ["a"], "identity": False}}, "no such attention for a"),
-        ({"format": 2, "version": "3.0"}, r"was written by regard 3\.0, in a form that 0\.1\.0 does not know"),
-        ({"version": ...}, "is damaged: no 'version'"),
-        ({"normalise": ...}, "is damaged: no 'normalise'"),
+        ({"format": 2, "version": "3.0"}, r"was written by regard 3\.0, in a format that 0\.1\.0 cannot read"),
+        ({"version": ...}, "is damaged: 'version' is missing"),
+        ({"normalise": ...}, "is damaged: 'normalise' is missing"),
         ({"image": ...}, "is damaged: .*image"),
         ({"image": [1, 28]}, r"is damaged: image is \[1, 28\]"),
         ({"image": 5}, "is damaged: image is 5"),
@@ -301,7 +303,7 @@ def test_weights_that_say_nothing_are_as_they_were(
         ({"prefix": 3}, "is damaged: prefix is 3"),
         ({"prefix": "pupil."}, "has no key that starts with 'pupil.'"),
         ({"tiny": "yes"}, "is damaged: tiny is 'yes'"),
-        ({"image": [5, 24, 24]}, "images of channels=5; a photograph has 3, or 1"),
+        ({"image": [5, 24, 24]}, "channels=5: 3 channels, or 1 for grey, are needed"),
         ({"arguments": {"policy": "bold"}}, "of regard 0.1.0: ram cannot be built: policy='bold'"),
         ({"arguments": {"from_later": 1}}, "of regard 0.1.0: ram cannot be built: .*from_later"),
     ],
@@ -334,7 +336,7 @@ def test_files_that_are_no_weights_are_named(
     for text in ("{", "3", "[]", "null"):
         save_file({"a": torch.zeros(1)}, tmp_path / "b.safetensors", {"regard": text})
         line = fails(capsys, "look", photograph, "--with", "ram", "--weights", tmp_path / "b.safetensors")
-        assert "what it says of its network is damaged" in line
+        assert "the description of its network is damaged" in line
 
 
 # ---- every recipe
@@ -369,7 +371,7 @@ def test_arguments_are_those_of_the_constructor_with_its_defaults() -> None:
     assert {name: found[1][name] for name in expected if name != "depth"} | {"depth": 16} == expected
     assert set(found[1]) == set(expected)
     assert trained.arguments(lambda: WideResNet(3)) is None
-    with pytest.raises(ValueError, match=r"wide_resnet: classes=.* cannot be written beside the weights"):
+    with pytest.raises(ValueError, match=r"wide_resnet: classes=.*: a JSON value is needed"):
         trained.arguments(partial(WideResNet, classes=torch.nn.ReLU))
 
 
@@ -408,6 +410,7 @@ def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
+@pytest.mark.slow
 def test_a_trial_of_a_comparison_opens_alike(
     compared: Path, photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -429,8 +432,8 @@ def test_a_trial_of_a_comparison_opens_alike(
     torch.testing.assert_close(given[0], brought(middle, [3, 53, 53], [mean, std]), rtol=1e-5, atol=1e-5)
     for option, value in (("--on", "resnet18"), ("--after", "*"), ("--kwargs", '{"reduction": 2}')):
         line = fails(capsys, *words, option, value)
-        assert "says itself that cbam is on test_resnet, and how: leave out" in line and option.strip("-") in line
+        assert "already describes cbam on test_resnet with its options: leave out" in line and option.strip("-") in line
     assert "leave out pretrained" in fails(capsys, *words, "--pretrained")
     assert "holds cbam, not se" in fails(capsys, *words, "--with", "se")
     words[3] = compared / "none"
-    assert "does not say what network it is of" in fails(capsys, *words)
+    assert "does not describe its network" in fails(capsys, *words)

@@ -166,21 +166,21 @@ def test_fixations_outside_the_picture_are_left_out() -> None:
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda s, f: fixations.nss(s, f * 0), "no fixation"),
-        (lambda s, f: fixations.nss(s, f[:2]), "one size"),
+        (lambda s, f: fixations.nss(s, f * 0), "at least one fixation is needed"),
+        (lambda s, f: fixations.nss(s, f[:2]), "maps of one shape"),
         (lambda s, f: fixations.nss(s, -f), "at least 0"),
-        (lambda s, f: fixations.nss(s, density(f, 1.0)), "whole numbers.*a density is none"),
+        (lambda s, f: fixations.nss(s, density(f, 1.0)), "whole numbers are needed, not a density"),
         (lambda s, f: fixations.auc_shuffled(s, f, f / 3), "others holds .*whole numbers"),
         (lambda s, f: fixations.nss(s * np.nan, f), "not finite"),
         (lambda s, f: fixations.nss(s[0], f), "a map H W"),
         (lambda s, f: fixations.nss(s, f, convention="nss"), "'mit' or 'pysaliency'"),
-        (lambda s, f: fixations.auc_judd(s, f * 0 + 1), "every pixel is fixated"),
+        (lambda s, f: fixations.auc_judd(s, f * 0 + 1), "at least one pixel without a fixation"),
         (lambda s, f: fixations.auc_judd(s, f, jitter=-1), "jitter=-1"),
-        (lambda s, f: fixations.auc_shuffled(s, f, f * 0), "others are empty"),
+        (lambda s, f: fixations.auc_shuffled(s, f, f * 0), "others has only zeros"),
         (lambda s, f: fixations.auc_shuffled(s, f, f, step=0), "step=0"),
         (lambda s, f: density(f, 0), "sigma=0"),
-        (lambda s, f: density(np.where(f, np.inf, 0), 1), "finite counts"),
-        (lambda s, f: counted([[1, 2, 3]], 3, 5), "rows of x, y"),
+        (lambda s, f: density(np.where(f, np.inf, 0), 1), "finite numbers with at least one fixation"),
+        (lambda s, f: counted([[1, 2, 3]], 3, 5), "rows of x and y"),
         (lambda s, f: fixations.auc([], [1]), "0 positives"),
     ],
 )
@@ -314,7 +314,7 @@ def test_the_loss_of_fixations_is_least_at_the_density() -> None:
     assert model.logits.grad.isfinite().all() and before.item() > 0.5
     scores, chance = (scored(task, logits.detach(), human=labels) for logits in (right.logits, torch.zeros(2, 1, 5, 7)))
     assert scores["cc"] == pytest.approx(1, abs=1e-4) and chance["cc"] == 0 and chance["auc_judd"] == 0.5
-    with pytest.raises(ValueError, match="one map of logits"):
+    with pytest.raises(ValueError, match="a map of logits"):
         task.loss(Shown(torch.zeros(2, 5, 7)), batch)
     with pytest.raises(ValueError, match="has a fixation"):
         scored(task, torch.zeros(2, 1, 5, 7), human=labels * 0)

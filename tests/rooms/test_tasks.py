@@ -88,7 +88,7 @@ def test_calibrated_guesses_have_a_small_error_and_boasting_ones_a_large_one():
         (torch.tensor([[0.5, 0.4]]), [0], "sum to 1"),
         (torch.ones(2, 1), [0], r"\(2, 1\) and \(1,\)"),
         (torch.ones(0, 2), [], "N at least 1"),
-        (two(0.5), [2], "labels from 2 to 2: there are 2 classes"),
+        (two(0.5), [2], "labels from 2 to 2: from 0 to 1 are needed"),
         (two(0.5), [-1], "labels from -1"),
         (two(0.5, math.nan), [0, 1], "sum to 1"),
     ],
@@ -178,7 +178,7 @@ def test_bad_arguments_are_refused_by_name(arguments, message):
 
 def test_a_model_with_another_output_is_refused_with_what_it_returned():
     images = torch.zeros(2, 4, 1, 1)
-    with pytest.raises(ValueError, match=r"returns \(2, 4\); one row of 3 logits"):
+    with pytest.raises(ValueError, match=r"returns \(2, 4\): 3 logits for each image"):
         loss_of(Classify(3), nn.Flatten(), images, torch.tensor([0, 1]))
     with pytest.raises(ValueError, match="returns tuple"):
         loss_of(Classify(3), lambda x: (x, x), images, torch.tensor([0, 1]))
@@ -214,7 +214,7 @@ def test_transfer_is_computed_in_the_precision_of_the_model():
 
 @pytest.mark.parametrize("given", [{}, {"alpha": 0.5}, {"gamma": 1.0}])
 def test_a_pair_of_other_classes_is_refused(given):
-    with pytest.raises(ValueError, match=r"returns \(2, 3\); one row of 4 logits"):
+    with pytest.raises(ValueError, match=r"returns \(2, 3\): 4 logits for each image"):
         loss_of(Transfer(classes=4, **given), pair(), torch.rand(2, 1, 2, 2), torch.tensor([0, 2]))
 
 
@@ -223,5 +223,5 @@ def test_a_layer_that_does_not_run_is_named():
     for half in (model.student, model.teacher):
         half.add_module("list", nn.ModuleList([nn.Identity()]))
         half.forward = lambda x, half=half: half[1](half[0](x))
-    with pytest.raises(ValueError, match="layers: 'list' of Sequential gives no output"):
+    with pytest.raises(ValueError, match="layers: 'list' of Sequential: a module with an output"):
         loss_of(Transfer(classes=3, beta=1.0, layers=("list",)), model, torch.rand(2, 1, 2, 2), torch.tensor([0, 2]))

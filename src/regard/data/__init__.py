@@ -1,7 +1,7 @@
-"""Labelled images to train and compare on: embedded real ones, or a folder of the user's own.
+"""Labelled image datasets for training and comparison: embedded ones, or a folder of the user's images.
 
-Every image comes out square, RGB and as large as asked for. Where the object is known (digits are pasted at a known
-place, folders may bring boxes or masks), it goes through the same resizing and cropping as the image.
+Every image is square, RGB and of the requested size. Where the region of the object is known (digits are pasted at a
+known place, a folder may contain boxes or masks), it is resized and cropped with the image.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ KEEP_BYTES = 2**30
 
 
 class Split(Dataset[tuple[Tensor, int]]):
-    """Labelled images of one size, and where the object is.
+    """A dataset of labelled images of one size, with the region of the object where it is known.
 
-    A subclass says how one image comes into being (`pixels`). What was made is kept in memory, up to a bound. Pickled,
-    a split leaves the kept images behind: the other process makes them again on first use.
+    A subclass implements `pixels`, which makes one image. Images are kept in memory up to a limit. A pickled split does
+    not contain them: the other process makes them again on first use.
 
     Args:
         labels: the class of each image, as an index into the classes.
-        keep_bytes: at most this much memory for kept images.
+        keep_bytes: the most memory for kept images, in bytes.
     """
 
     def __init__(self, labels: Sequence[int], *, keep_bytes: int = KEEP_BYTES) -> None:
@@ -39,15 +39,15 @@ class Split(Dataset[tuple[Tensor, int]]):
         self._kept_bytes = 0
 
     def pixels(self, i: int) -> Tensor:
-        """Image `i`, made anew: uint8 `C H W`."""
+        """Makes image `i`: uint8 `C H W`."""
         raise NotImplementedError
 
     def name(self, i: int) -> str:
-        """File name or description of image `i`."""
+        """The file name or a description of image `i`."""
         raise NotImplementedError
 
     def region(self, i: int) -> Tensor | None:
-        """Where the object is in image `i`: bool `H W`; None if that is unknown or cropped away."""
+        """The region of the object in image `i`: bool `H W`; None if it is unknown or cropped away."""
         return None
 
     def images(self, indices: Sequence[int] | Tensor) -> Tensor:
@@ -56,7 +56,7 @@ class Split(Dataset[tuple[Tensor, int]]):
         return torch.stack([self._stored(self._index(i)) for i in wanted]).float().div_(255)
 
     def keep(self, i: int, pixels: Tensor) -> None:
-        """Keeps an image in memory, if there is room for it."""
+        """Keeps an image in memory if the limit allows it."""
         if i not in self._kept and self._kept_bytes + pixels.nbytes <= self.keep_bytes:
             self._kept[i] = pixels
             self._kept_bytes += pixels.nbytes
@@ -69,7 +69,7 @@ class Split(Dataset[tuple[Tensor, int]]):
         return self._stored(i).float().div_(255), self.labels[i]
 
     def __getitems__(self, indices: list[int]) -> list[tuple[Tensor, int]]:
-        """Several at once: torch's `DataLoader` asks for batches in this way."""
+        """The samples at several indices; torch's `DataLoader` calls this for a batch."""
         return [(image, self.labels[i]) for image, i in zip(self.images(indices), indices, strict=True)]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -78,7 +78,7 @@ class Split(Dataset[tuple[Tensor, int]]):
     def _index(self, i: int) -> int:
         position = operator.index(i)
         if not -len(self) <= position < len(self):
-            raise IndexError(f"image {position} of {len(self)}")
+            raise IndexError(f"index {position} is out of range: there are {len(self)} images")
         return position % len(self)
 
     def _stored(self, i: int) -> Tensor:
@@ -91,7 +91,7 @@ class Split(Dataset[tuple[Tensor, int]]):
 
 @dataclass(frozen=True)
 class Skipped:
-    """An image that was left out, and why."""
+    """An image file that was left out, with the reason."""
 
     path: str
     reason: str
@@ -99,15 +99,15 @@ class Skipped:
 
 @dataclass(frozen=True)
 class ImageSet:
-    """Images to train and test on.
+    """A classification dataset: training images and test images.
 
     Args:
         name: `digits`, `faces` or the folder's path.
         classes: the names of the classes, in the order of the labels.
-        train, test: the images; no image is in both.
+        train, test: the training images and the test images; no image is in both.
         skipped: files that could not be read or belong to no class.
-        regions: the files that the regions came from.
-        unmatched: names in those files that no image answers to.
+        regions: the files from which the regions were read.
+        unmatched: names in those files that match no image.
     """
 
     name: str
@@ -129,22 +129,22 @@ def load(
     test_size: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """Images by name or from a folder.
+    """Loads an embedded dataset by name, or a folder of images.
 
     Args:
-        source: `"digits"`, `"faces"`, or a folder: `train/` and `val/` with a subfolder for each class, or just a
-            subfolder for each class, which are then split.
+        source: `"digits"`, `"faces"`, or a folder: `train/` and `val/` with a subfolder for each class, or only a
+            subfolder for each class, whose images are then split.
         image_size: height and width of every image, in pixels; by default 48 (digits and faces), 128 (a folder).
-        seed: decides the split, and what the digits look like.
-        regions: boxes (.csv), COCO annotations (.json) or a folder of masks for a folder of images; by default those
-            that lie beside the images under their usual names.
-        train_size, test_size: at most that many images; digits make as many as asked for (by default 2000 and 1000).
-        progress: called with (images checked, images in all) while a folder is read.
+        seed: determines the split and the appearance of the digits.
+        regions: boxes (.csv), COCO annotations (.json) or a folder of masks for a folder of images; by default the
+            files of the usual names beside the images.
+        train_size, test_size: the most images of each split; for digits, exactly that many (by default 2000 and 1000).
+        progress: called as `(checked images, all images)` while a folder is read.
 
     Raises:
-        LookupError: no embedded images of that name.
-        OSError: no such folder, or no right to read it.
-        ValueError: an argument, the folder's layout or the regions are wrong; the message says what would be right.
+        LookupError: there is no embedded dataset of that name.
+        OSError: the folder does not exist or cannot be read.
+        ValueError: an argument, the layout of the folder or the regions are invalid; the message says what is accepted.
     """
     _whole("seed", seed, 0)
     for name, value in (("image_size", image_size), ("train_size", train_size), ("test_size", test_size)):
@@ -152,7 +152,7 @@ def load(
             _whole(name, value, 1)
     if source in EMBEDDED and regions is not None:
         raise ValueError(
-            f"regions={str(regions)!r}: only a folder takes regions, {source!r} brings what is known of it"
+            f"regions={str(regions)!r}: accepted only with a folder of images; {source!r} has its own regions"
         )
     if source == "digits":
         from regard.data import digits
@@ -186,9 +186,9 @@ def _folder(source: str | Path) -> Path:
         return path
     accepted = "'digits', 'faces' or a folder of images"
     if path.exists():
-        raise NotADirectoryError(f"{str(source)!r} is a file; DATA is {accepted}")
+        raise NotADirectoryError(f"source={str(source)!r} is a file: {accepted} is needed")
     if isinstance(source, str) and path.name == source:
         near = difflib.get_close_matches(source.lower(), EMBEDDED, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}? " if near else ""
-        raise LookupError(f"no images named {source!r} and no such folder: {hint}DATA is {accepted}")
-    raise FileNotFoundError(f"no folder {str(source)!r}; DATA is {accepted}")
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise LookupError(f"source={source!r}: {accepted} is needed{hint}")
+    raise FileNotFoundError(f"source={str(source)!r}: there is no such folder; {accepted} is needed")

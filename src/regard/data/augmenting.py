@@ -1,14 +1,14 @@
 """Augmentations of whole samples: an image together with its masks, densities and boxes.
 
-An augmentation is `(sample, generator) -> sample` and draws from the generator alone. Which fields go along with the
-image is told by their names:
+An augmentation is `(sample, generator) -> sample` and takes its random numbers from the generator only. The name of a
+field decides how it is transformed with the image:
 
-    image            `C H W`, interpolated bilinearly; filled with `fill` where nothing is
-    DENSITIES        `* H W`, likewise; filled with 0
-    LABEL_MAPS       `* H W`, of labels: the nearest label, filled with `void`
-    boxes            `M 4`, left, top, right, bottom in pixels; a row of NaN for a box that lies outside
+    image            `C H W`, bilinear interpolation; padded with `fill`
+    DENSITIES        `* H W`, bilinear interpolation; padded with 0
+    LABEL_MAPS       `* H W`, labels: nearest neighbour; padded with `void`
+    boxes            `M 4`, left, top, right, bottom in pixels; a row of NaN for a box outside the image
 
-Names that stand in none of these rows stay as they are.
+All other fields are returned unchanged.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ VOID = 255
 
 @dataclass(frozen=True)
 class OfImage:
-    """An augmentation of the image alone, as one of samples.
+    """Applies a function of the image to the image of a sample; all other fields are unchanged.
 
     Args:
         function: `(image, generator) -> image`.
@@ -45,7 +45,7 @@ class OfImage:
 
 @dataclass(frozen=True, init=False)
 class InTurn:
-    """Several augmentations, one after the other."""
+    """Applies several augmentations in order."""
 
     steps: tuple[Augment, ...]
 
@@ -60,19 +60,19 @@ class InTurn:
 
 @dataclass(frozen=True)
 class Mirror:
-    """Left for right.
+    """Flips a sample horizontally at random.
 
     Args:
-        share: of the samples.
+        share: the probability of a flip.
 
-    Raises: ValueError for a share outside 0..1.
+    Raises: ValueError if `share` is outside 0..1.
     """
 
     share: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 <= self.share <= 1:
-            raise ValueError(f"share={self.share!r}: a share from 0 to 1 is accepted")
+            raise ValueError(f"share={self.share!r}: a probability from 0 to 1 is needed")
 
     def __call__(self, sample: Sample, generator: Generator) -> Sample:
         if torch.rand((), generator=generator) >= self.share:
@@ -89,12 +89,12 @@ class Mirror:
 
 @dataclass(frozen=True)
 class Rescale:
-    """Another size, the same in both directions.
+    """Resizes a sample by a random factor, the same for height and width.
 
     Args:
-        low, high: between which the factor is drawn, evenly.
+        low, high: the bounds of the factor, which is drawn uniformly.
 
-    Raises: ValueError if they are not positive or not in order.
+    Raises: ValueError if the bounds are not positive or not in order.
     """
 
     low: float = 0.5
@@ -102,7 +102,7 @@ class Rescale:
 
     def __post_init__(self) -> None:
         if not 0 < self.low <= self.high < math.inf:
-            raise ValueError(f"low={self.low!r}, high={self.high!r}: two factors above 0, in order, are accepted")
+            raise ValueError(f"low={self.low!r}, high={self.high!r}: two factors above 0, low ≤ high, are needed")
 
     def __call__(self, sample: Sample, generator: Generator) -> Sample:
         factor = self.low + (self.high - self.low) * torch.rand((), generator=generator).item()
@@ -112,12 +112,12 @@ class Rescale:
 
 @dataclass(frozen=True)
 class Crop:
-    """A window of one size at a random place; where the image is smaller, what is missing is filled.
+    """Crops a window of a fixed size at a random position; a smaller sample is padded at the bottom and the right.
 
     Args:
-        height, width: of the window, in pixels.
-        fill: of the image, before it is normalised.
-        void: the label of what is not there.
+        height, width: the size of the window, in pixels.
+        fill: the value that pads the image, before normalisation.
+        void: the label that pads label maps.
 
     Raises: ValueError if a side is not positive.
     """
@@ -152,15 +152,15 @@ class Crop:
 
 @dataclass(frozen=True)
 class ResizedCrop:
-    """A random window of the image, resized to the image's own size.
+    """Crops a random window of the image and resizes it to the size of the image.
 
     Going Deeper with Convolutions. Szegedy et al. CVPR 2015, arXiv:1409.4842, Section 6.
 
     Args:
-        least: share of the image's area that the smallest window has.
-        stretch: largest ratio of the window's sides.
+        least: the area of the smallest window, as a share of the image's.
+        stretch: the largest ratio of the window's sides.
 
-    Raises: ValueError for a share outside 0..1 or a ratio below 1.
+    Raises: ValueError if `least` is outside 0..1 or `stretch` below 1.
     """
 
     least: float = 0.08
@@ -168,7 +168,8 @@ class ResizedCrop:
 
     def __post_init__(self) -> None:
         if not 0 < self.least <= 1 or not 1 <= self.stretch < math.inf:
-            raise ValueError(f"least={self.least!r}, stretch={self.stretch!r}: a share and a ratio are accepted")
+            found = f"least={self.least!r}, stretch={self.stretch!r}"
+            raise ValueError(f"{found}: a share above 0 and at most 1, and a ratio of at least 1 are needed")
 
     def __call__(self, sample: Sample, generator: Generator) -> Sample:
         area, ratio, down, right = torch.rand(4, generator=generator).tolist()
@@ -186,7 +187,7 @@ class ResizedCrop:
 
 
 def resized(sample: Sample, height: int, width: int) -> Sample:
-    """The sample with its image, and what goes along with it, of another size."""
+    """The sample with its image, masks, densities and boxes resized to `height` × `width`."""
     old_height, old_width = sample["image"].shape[-2:]
     changed = {**sample, "image": _bilinear(sample["image"], height, width)}
     for name in _along(sample):
@@ -202,7 +203,7 @@ def _along(sample: Sample) -> list[str]:
 
 
 def _fill(values: Tensor, name: str, void: int) -> float:
-    """Masks of two values have nothing outside; label maps have void."""
+    """The padding of a field: `void` for label maps of integers; 0 for densities and for bool or float masks."""
     return void if name in LABEL_MAPS and values.dtype in (torch.uint8, torch.int64) else 0
 
 
@@ -217,7 +218,7 @@ def _nearest(values: Tensor, height: int, width: int) -> Tensor:
 
 
 def _within(boxes: Tensor, height: int, width: int) -> Tensor:
-    """The boxes cut to a window of this size; NaN where nothing is left of one."""
+    """The boxes clipped to a window of this size; a row of NaN for a box outside it."""
     cut = boxes.clone()
     cut[:, 0::2] = cut[:, 0::2].clamp(0, width)
     cut[:, 1::2] = cut[:, 1::2].clamp(0, height)

@@ -1,13 +1,13 @@
-"""The batch protocol, which is torch's own: dataset, order of batches, collate function, `DataLoader`.
+"""The batch protocol: torch's own dataset, collate function and `DataLoader`, and the order of the batches.
 
-    dataset[i]               a sample: a mapping of names to tensors, numbers or strings; a pair (image, label) will do
-    dataset.__getitems__     optional: reads the samples of a whole batch at once
-    dataset.collate_fn       optional: samples -> batch, where `collate` will not do
-    order.batches(...)       which samples form the batches of an epoch: a function of data, seed and epoch alone
+    dataset[i]               a sample: a mapping of names to tensors, numbers or strings, or a pair (image, label)
+    dataset.__getitems__     optional: reads all samples of a batch in one call
+    dataset.collate_fn       optional: samples -> batch, in place of `collate`
+    order.batches(...)       the samples of each batch of an epoch: a function of data, seed and epoch only
 
-Names that the library itself uses: `image` (`C H W`, 0..1), `label`, `mask`, `region`, `boxes`, and `index`, the place
-of the sample in its dataset, which every batch has. A field of tensors of unequal length is padded by `padded`, which
-adds its mask under the name `<field>_mask`.
+The library itself uses the fields `image` (`C H W`, 0..1), `label`, `mask`, `region`, `boxes`, and `index`, the index
+of the sample in its dataset, which every batch has. `padded` pads fields of tensors of unequal length, and adds the
+mask of each as `<field>_mask`.
 """
 
 from __future__ import annotations
@@ -38,11 +38,11 @@ class Data(Protocol):
 
 
 class Batch(dict[str, Any]):
-    """Several samples in one: names -> tensors whose first axis counts the samples, or lists."""
+    """A batch of samples: field names -> tensors, whose first axis counts the samples, or lists."""
 
     @property
     def size(self) -> int:
-        """How many samples there are."""
+        """The number of samples."""
         return len(next(iter(self.values())))
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
@@ -56,21 +56,21 @@ class Batch(dict[str, Any]):
 
 
 def as_sample(item: object) -> Sample:
-    """An item of a dataset as a sample; `(image, label)` becomes `{"image": image, "label": label}`.
+    """Converts an item of a dataset to a sample; `(image, label)` becomes `{"image": image, "label": label}`.
 
-    Raises: TypeError if it is neither a mapping nor a pair.
+    Raises: TypeError if the item is neither a mapping nor a pair.
     """
     if isinstance(item, Mapping):
         return item
     if isinstance(item, tuple | list) and len(item) == 2:
         return {"image": item[0], "label": item[1]}
     raise TypeError(
-        f"an item of the dataset is {type(item).__name__}: a mapping of names, or (image, label), is accepted"
+        f"an item of the dataset is {type(item).__name__}: a mapping of names, or (image, label), is needed"
     )
 
 
 def samples(data: Data, indices: Sequence[int]) -> list[Sample]:
-    """The samples at `indices`, read at once where the dataset can."""
+    """The samples at `indices`, read in one call where the dataset has `__getitems__`."""
     if hasattr(data, "__getitems__"):
         return [as_sample(item) for item in data.__getitems__(list(indices))]
     return [as_sample(data[index]) for index in indices]
@@ -80,14 +80,14 @@ def samples(data: Data, indices: Sequence[int]) -> list[Sample]:
 
 
 def collate(several: Sequence[Sample], *, listed: Iterable[str] = ()) -> Batch:
-    """Stacks the fields of samples: tensors of one shape, numbers as int64 or float32; the rest are lists.
+    """Collates samples into a batch: tensors are stacked, numbers become int64 or float32, the rest become lists.
 
     Args:
         several: samples that have the same fields.
         listed: names of fields that stay lists, such as masks of several sizes.
 
-    Raises: ValueError for fields that are missing in a sample, or tensors that differ in shape; the message names the
-        sample and the field.
+    Raises: ValueError if a field is missing in a sample, or if tensors differ in shape; the message names the sample
+        and the field.
     """
     batch = Batch()
     for name in several[0]:
@@ -102,14 +102,14 @@ def collate(several: Sequence[Sample], *, listed: Iterable[str] = ()) -> Batch:
 
 
 def padded(several: Sequence[Sample], *, fields: Mapping[str, float], listed: Iterable[str] = ()) -> Batch:
-    """As `collate`, but pads fields of unequal length along their first axis and adds a mask for each.
+    """Collates samples as `collate` does, pads fields of unequal length along the first axis, and adds their masks.
 
     Args:
         several: samples that have the same fields.
-        fields: name of a field -> what it is padded with; the mask, true where there is something, is `<field>_mask`.
+        fields: field name -> padding value; `<field>_mask` is true where the field is not padding.
         listed: as in `collate`.
 
-    Shapes: of the field `T *` each -> `B T_max *`, its mask `bool B T_max`.
+    Shapes: a field of `T *` each -> `B T_max *`, its mask `bool B T_max`.
     Raises: ValueError as `collate`.
     """
     batch = collate(several, listed=(*listed, *fields))
@@ -125,7 +125,9 @@ def _field(several: Sequence[Sample], name: str) -> list[Any]:
     for sample in several:
         if sample.keys() != several[0].keys():
             here, there = sorted(sample), sorted(several[0])
-            raise ValueError(f"sample {sample.get('index', '?')} has the fields {here}, another of its batch {there}")
+            raise ValueError(
+                f"sample {sample.get('index', '?')} has the fields {here}: the fields of its batch, {there}, are needed"
+            )
     return [sample[name] for sample in several]
 
 
@@ -134,8 +136,8 @@ def _alike(name: str, values: list[Tensor], several: Sequence[Sample]) -> list[T
         if value.shape != values[0].shape:
             one, other = several[0].get("index", 0), sample.get("index", "?")
             raise ValueError(
-                f"{name} of sample {other} has shape {tuple(value.shape)}, that of sample {one} "
-                f"{tuple(values[0].shape)}: the samples of a batch need one shape (or `padded` as collate function)"
+                f"{name} of sample {other} has shape {tuple(value.shape)}, and of sample {one} "
+                f"{tuple(values[0].shape)}: one shape is needed, or `padded` as collate function"
             )
     return values
 
@@ -144,7 +146,7 @@ def _alike(name: str, values: list[Tensor], several: Sequence[Sample]) -> list[T
 
 
 class Order(Protocol):
-    """Which samples form the batches of an epoch: a function of the data, the seed and the epoch alone.
+    """An order of samples: the batches of an epoch as a function of the data, the seed and the epoch only.
 
     The number of batches is the same in every epoch.
     """
@@ -153,21 +155,21 @@ class Order(Protocol):
 
 
 def permutation(seed: int, epoch: int, size: int) -> Tensor:
-    """The permutation `[size]` in which epoch `epoch` (from 0) sees the samples: a function of these numbers alone."""
+    """The order of the samples in epoch `epoch` (from 0), `[size]`: a function of the arguments only."""
     return torch.randperm(size, generator=Generator().manual_seed(mixed("order", seed, epoch)))
 
 
 def evenly(indices: Tensor, batch_size: int) -> list[list[int]]:
-    """Cuts an epoch into ⌈N / batch_size⌉ batches that differ by at most one sample; none is dropped.
+    """Splits the samples of an epoch into ⌈N / batch_size⌉ batches whose sizes differ by at most one.
 
-    A small last batch would weigh too much, and a batch norm cannot train on one sample.
+    A small last batch would have too much weight, and a batch norm cannot train on one sample.
     """
     return [part.tolist() for part in indices.tensor_split(math.ceil(len(indices) / batch_size))]
 
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Every sample once in an epoch, in random order."""
+    """Random order: every sample once per epoch."""
 
     def batches(self, data: Data, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         return evenly(permutation(seed, epoch, len(data)), batch_size)
@@ -175,12 +177,13 @@ class Shuffled:
 
 @dataclass(frozen=True)
 class Buckets:
-    """Every sample once in an epoch, in batches of like length, so that little is padded.
+    """Batches of samples of similar length, which need little padding; every sample once per epoch.
 
-    The samples are shuffled, sorted by length within groups of `width` batches, cut, and the batches shuffled.
+    The samples are shuffled, sorted by length within groups of `width` batches and split into batches, which are
+    shuffled again.
 
     Args:
-        width: batches in a group; a larger one pads less and shuffles less.
+        width: the number of batches in a group; a larger group pads less and shuffles less.
 
     Raises: ValueError if `width` is not positive; TypeError, in training, if the dataset has no `lengths`.
     """
@@ -191,7 +194,7 @@ class Buckets:
         positive("width", self.width)
 
     def batches(self, data: Data, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
-        lengths = torch.as_tensor(_attribute(data, "lengths", "one whole number for each sample"))
+        lengths = torch.as_tensor(_attribute(data, "lengths", "the length of each sample"))
         shuffled = permutation(seed, epoch, len(data))
         groups = shuffled.split(self.width * batch_size)
         ranked = torch.cat([group[lengths[group].argsort(stable=True)] for group in groups])
@@ -201,17 +204,17 @@ class Buckets:
 
 @dataclass(frozen=True)
 class Identities:
-    """P identities in a batch with K samples each, for losses between samples of the same and of other identities.
+    """Batches of P identities with K samples each, for losses that compare samples of the same and other identities.
 
     In Defense of the Triplet Loss for Person Re-Identification. Hermans, Beyer, Leibe. 2017, arXiv:1703.07737.
 
-    P is batch_size / K. An epoch has ⌈N / batch_size⌉ batches; the identities come in turn, each permuted anew, and so
-    do the samples of an identity, which begin again where it has fewer than K.
+    P is batch_size / K. An epoch has ⌈N / batch_size⌉ batches. The identities are taken in a random order, each once
+    before any is repeated; so are the samples of an identity, which are repeated if it has fewer than K.
 
     Args:
-        samples: K.
+        samples: K, at least 2.
 
-    Raises: ValueError if K is below 2, or, in training, does not divide the batch size, or if there are fewer than P
+    Raises: ValueError if K is below 2, or, in training, if K does not divide the batch size or there are fewer than P
         identities; TypeError, in training, if the dataset has no `labels`.
     """
 
@@ -219,18 +222,18 @@ class Identities:
 
     def __post_init__(self) -> None:
         if positive("samples", self.samples) < 2:
-            raise ValueError("samples=1: at least 2 of each identity are accepted")
+            raise ValueError("samples=1: at least 2 samples of each identity are needed")
 
     def batches(self, data: Data, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         if batch_size % self.samples:
-            raise ValueError(f"batch_size={batch_size}: a multiple of samples={self.samples} is accepted")
+            raise ValueError(f"batch_size={batch_size}: a multiple of samples={self.samples} is needed")
         members: dict[int, list[int]] = {}
         for i, label in enumerate(_attribute(data, "labels", "the identity of each sample")):
             members.setdefault(int(label), []).append(i)
         people, count = batch_size // self.samples, math.ceil(len(data) / batch_size)
         if len(members) < people:
-            needed = f"batch_size={batch_size} with samples={self.samples} needs {people} identities"
-            raise ValueError(f"{needed}, the data have {len(members)}")
+            found = f"batch_size={batch_size}, samples={self.samples}"
+            raise ValueError(f"{found}: {people} identities are needed, and the dataset has {len(members)}")
         turns = {label: _in_turn(own, ("samples", seed, epoch, label)) for label, own in members.items()}
         labels = _distinct(sorted(members), people, count, ("identities", seed, epoch))
         return [[next(turns[label]) for label in chosen for _ in range(self.samples)] for chosen in labels]
@@ -239,14 +242,16 @@ class Identities:
 def _attribute(data: Data, name: str, what: str) -> Sequence[int]:
     found = getattr(data, name, None)
     if found is None:
-        raise TypeError(f"{type(data).__name__} has no `{name}`, {what}, which this order of batches needs")
+        raise TypeError(f"{type(data).__name__} has no `{name}`: this order of batches needs {what}")
     if len(found) != len(data):
-        raise ValueError(f"{type(data).__name__} has {len(found)} {name} for {len(data)} samples")
+        raise ValueError(
+            f"{type(data).__name__} has {len(found)} `{name}`: one for each of {len(data)} samples is needed"
+        )
     return cast(Sequence[int], found)
 
 
 def _in_turn(values: Sequence[int], key: tuple[object, ...]) -> Iterator[int]:
-    """The values for ever, each round in another order that `key` decides."""
+    """Yields the values endlessly, in a new random order each time; `key` seeds the orders."""
     turn = 0
     while True:
         for i in torch.randperm(len(values), generator=Generator().manual_seed(mixed(*key, turn))).tolist():
@@ -255,9 +260,9 @@ def _in_turn(values: Sequence[int], key: tuple[object, ...]) -> Iterator[int]:
 
 
 def _distinct(values: Sequence[int], each: int, count: int, key: tuple[object, ...]) -> list[list[int]]:
-    """`count` groups of `each` different values, drawn in turn."""
+    """`count` groups of `each` different values, taken from `_in_turn`."""
     stream, groups = _in_turn(values, key), []
-    kept: list[int] = []  # drawn a second time within a group, and so left for the next
+    kept: list[int] = []  # drawn a second time within a group, and kept for the next one
     for _ in range(count):
         group: list[int] = []
         while len(group) < each:
@@ -272,7 +277,7 @@ def _distinct(values: Sequence[int], each: int, count: int, key: tuple[object, .
 
 @dataclass(frozen=True)
 class _Reader(Dataset[Sample]):
-    """Samples by (epoch, index), with their index and augmented; picklable, for worker processes."""
+    """The augmented samples at keys (epoch, index), each with its index; picklable, for worker processes."""
 
     data: Data
     augment: Augment | None
@@ -300,15 +305,15 @@ def loader(
     device: torch.device | str = "cpu",
     workers: int = 0,
 ) -> DataLoader[Batch]:
-    """Batches of the given samples, each by its epoch and index; draws none of the caller's random numbers.
+    """A `DataLoader` over the samples at the given keys; the caller's random state is unchanged.
 
     Args:
-        data: the dataset; its `collate_fn` is used where it has one.
-        keys: for each batch its samples as (epoch, index).
-        augment: `(sample, generator) -> sample`, with a generator seeded from (seed, epoch, index).
-        seed: of the augmentation.
-        device: memory is pinned for CUDA.
-        workers: processes that read ahead.
+        data: the dataset; its `collate_fn` is used if it has one.
+        keys: for each batch, the (epoch, index) of its samples.
+        augment: `(sample, generator) -> sample`, with a generator seeded by (seed, epoch, index).
+        seed: the seed of the augmentation.
+        device: the device of the batches; memory is pinned for CUDA.
+        workers: the number of processes that read samples ahead.
     """
     return DataLoader(
         cast(Dataset[Batch], _Reader(data, augment, seed)),
@@ -316,18 +321,18 @@ def loader(
         num_workers=workers,
         collate_fn=partial(_batch, getattr(data, "collate_fn", collate)),
         pin_memory=torch.device(device).type == "cuda",
-        generator=Generator(),  # or it draws from the caller's
+        generator=Generator(),  # without one, it would draw from the caller's
     )
 
 
 def in_order(indices: Sequence[int], batch_size: int) -> list[list[tuple[int, int]]]:
-    """Keys that read samples in the given order: for evaluation."""
+    """The keys of `loader` for samples in the given order, for evaluation."""
     positive("batch_size", batch_size)
     return [[(0, i) for i in indices[start : start + batch_size]] for start in range(0, len(indices), batch_size)]
 
 
 def normalised(images: Tensor, normalise: Normalisation | None) -> Tensor:
-    """`(images - mean) / std` for each channel of `B C H W`; the images themselves where `normalise` is None."""
+    """Normalises images `B C H W` by the mean and standard deviation of each channel; None returns them unchanged."""
     if normalise is None:
         return images
     mean, std = (images.new_tensor(values)[:, None, None] for values in normalise)

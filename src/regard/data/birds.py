@@ -1,11 +1,11 @@
-"""Drawn birds of eight kinds that differ in nothing but a mark on the head: a small fine-grained set of known parts.
+"""Drawn birds of eight kinds: a small fine-grained dataset in which the part that differs is known.
 
-A bird is a body, a head, a wing, a tail, a beak and legs, of any size, place and colour, facing either way, before a
-ground of leaves and pebbles. Its kind shows in three things about the head and nowhere else: the crown is darker or
-lighter than the head, there is a ring around the eye or not, and a stripe behind the eye or not. So classes are told
-apart by a few pixels, as in CUB-200-2011, and where those are is known.
+A bird has a body, a head, a wing, a tail, a beak and legs, of random size, position and colour, faces left or right,
+and stands on a background of leaves and pebbles. The kinds differ in three marks of the head only: the crown is darker
+or lighter than the head, the eye has a ring or not, and a stripe behind it or not. So the classes differ in a few
+pixels, as in CUB-200-2011, and the place of these pixels is known.
 
-An image is a function of (seed, part, position) alone.
+An image is a function of (seed, part, index) only.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from regard.checks import positive
 from regard.data import ImageSet, Split
 from regard.data.regions import filled
 
-KINDS = (  # crown, ring, stripe; the first few differ most
+KINDS = (  # crown, ring, stripe; the first kinds differ most
     ("dark", "plain", "smooth"),
     ("light", "ringed", "striped"),
     ("dark", "ringed", "striped"),
@@ -43,13 +43,13 @@ NOISE = 0.02
 
 
 class Birds(Split):
-    """Drawn birds.
+    """A dataset of drawn birds.
 
     Args:
-        count: how many images; position i shows the kind i mod `kinds`.
+        count: the number of images; image i shows kind i mod `kinds`.
         size: height and width, in pixels.
-        key: (seed, part), the start of every image's own random numbers.
-        kinds: how many kinds.
+        key: (seed, part), which seeds the images together with their index.
+        kinds: the number of kinds.
     """
 
     def __init__(self, *, count: int, size: int, key: tuple[int, int], kinds: int = len(KINDS)) -> None:
@@ -93,7 +93,7 @@ class Birds(Split):
 def _bird(
     draw: ImageDraw.ImageDraw, kind: tuple[str, str, str], side: int, random: np.random.Generator
 ) -> tuple[float, float, float, float]:
-    """Draws one and returns the box of its head."""
+    """Draws a bird of the given kind and returns the box of its head: left, top, right, bottom, in pixels of `side`."""
     crown, ring, stripe = kind
     facing = 1 - 2 * int(random.integers(2))
     turn = float(random.uniform(-TURN, TURN)) * facing
@@ -148,23 +148,23 @@ def _colour(rgb: np.ndarray) -> tuple[int, int, int]:
 def load(
     *, image_size: int = SIZE, seed: int = 0, train_size: int = 800, test_size: int = 400, kinds: int = len(KINDS)
 ) -> ImageSet:
-    """Drawn birds.
+    """Makes a dataset of drawn birds.
 
     Args:
         image_size: height and width, in pixels.
-        seed: other birds for another.
-        train_size, test_size: how many.
-        kinds: how many of the eight.
+        seed: the seed of the drawings.
+        train_size, test_size: the number of images of each split.
+        kinds: the number of kinds, 2 to 8.
 
-    Raises: ValueError if `image_size` is below 96, `kinds` is not 2 to 8, or a size cannot show every kind.
+    Raises: ValueError if `image_size` is below 96, `kinds` is not 2 to 8, or a split is too small to show every kind.
     """
     if positive("image_size", image_size) < LEAST_SIZE:
-        raise ValueError(f"image_size={image_size}: drawn birds need at least {LEAST_SIZE} pixels")
+        raise ValueError(f"image_size={image_size}: at least {LEAST_SIZE} pixels are needed for drawn birds")
     if not 2 <= positive("kinds", kinds) <= len(KINDS):
-        raise ValueError(f"kinds={kinds}: from 2 to {len(KINDS)} are needed")
+        raise ValueError(f"kinds={kinds}: a number from 2 to {len(KINDS)} is needed")
     for name, count in (("train_size", train_size), ("test_size", test_size)):
         if positive(name, count) < kinds:
-            raise ValueError(f"{name}={count}: at least {kinds} are needed, one of each kind")
+            raise ValueError(f"{name}={count}: at least {kinds} images are needed, one of each kind")
     train, test = (
         Birds(count=count, size=image_size, key=(seed, part), kinds=kinds)
         for part, count in enumerate((train_size, test_size))

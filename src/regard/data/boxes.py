@@ -1,8 +1,8 @@
-"""Images with the boxes of all of their objects, for proposals.
+"""Images with the boxes of all their objects, for proposals.
 
-A folder holds images, in `images/` or anywhere in it, and `boxes.csv` (file, x0, y0, x1, y1; a row for each object) or
-`annotations.json` (COCO); or `train/` and `test/` (or `val/`) that do. Of a folder without parts every fifth image, by
-name, is to test on.
+A folder has images, in `images/` or anywhere below it, and `boxes.csv` (file, x0, y0, x1, y1; a row for each object) or
+`annotations.json` (COCO); or it has `train/` and `test/` (or `val/`) of this layout. Without these two, every fifth
+image by name is a test image.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ FILES = ("boxes.csv", "annotations.json")
 
 @dataclass(frozen=True)
 class Scene:
-    """One image and its objects.
+    """An image with the boxes of its objects.
 
     Args:
-        path: the image.
-        width, height: of it, in pixels.
-        boxes: left, top, right, bottom of each, in pixels: `n 4`.
+        path: the image file.
+        width, height: the size of the image, in pixels.
+        boxes: left, top, right, bottom of each object, in pixels: `n 4`.
     """
 
     path: Path
@@ -43,10 +43,10 @@ class Scene:
 
 
 def read(folder: Path) -> tuple[list[Scene], list[Scene]]:
-    """The images to train on, and those to test on.
+    """Reads a folder of images with boxes: the training images and the test images.
 
-    Raises: ValueError if there are no boxes, or they fit no image or not the image, or fewer than five images are to be
-        divided; OSError if it cannot be read.
+    Raises: ValueError if there are no boxes, if a box lies outside its image, if the boxes name none of the images, or
+        if there are fewer than five images to split; OSError if the folder cannot be read.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
@@ -59,7 +59,7 @@ def read(folder: Path) -> tuple[list[Scene], list[Scene]]:
 def _scenes(folder: Path) -> list[Scene]:
     tables = [folder / name for name in FILES if (folder / name).is_file()]
     if len(tables) != 1:
-        raise ValueError(f"{shown(folder)}: either {' or '.join(FILES)} is needed; found {len(tables)} of them")
+        raise ValueError(f"{shown(folder)}: one of {' and '.join(FILES)} is needed; {len(tables)} of them were found")
     place = folder / "images" if (folder / "images").is_dir() else folder
     files = {
         path.relative_to(folder).as_posix(): ""
@@ -67,14 +67,14 @@ def _scenes(folder: Path) -> list[Scene]:
         if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
     }
     if not files:
-        raise ValueError(f"{shown(folder)} holds no images")
+        raise ValueError(f"{shown(folder)} has no images")
     regions, _ = region_files.read(tables[0], files)
     scenes = []
     with quiet():
         for name, region in sorted(regions.items()):
             width, height = measured(folder / name)
             fitting = region.on(width, height)
-            objects: dict[str, list[Box]] = defaultdict(list)  # an object that is half hidden has several outlines
+            objects: dict[str, list[Box]] = defaultdict(list)  # a partly hidden object has several outlines
             for box in (*fitting.boxes, *(polygon.box.clipped(width, height) for polygon in fitting.polygons)):
                 objects[box.where].append(box)
             ends = [np.array([[b.x0, b.y0, b.x1, b.y1] for b in found]) for found in objects.values()]
@@ -84,11 +84,11 @@ def _scenes(folder: Path) -> list[Scene]:
 
 
 class Boxed(Dataset[Mapping[str, Tensor]]):
-    """Images stretched to one size, with the boxes of their objects.
+    """A dataset of images resized to one size, with the boxes of their objects.
 
     Args:
-        scenes: the images.
-        size: height and width to come out, in pixels.
+        scenes: the images and their boxes.
+        size: output height and width, in pixels.
     """
 
     def __init__(self, scenes: Sequence[Scene], size: int) -> None:
@@ -100,7 +100,7 @@ class Boxed(Dataset[Mapping[str, Tensor]]):
         return len(self.scenes)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        """`image` `3 S S` in 0..1, `boxes` `M 4` in its pixels; where it has fewer, rows of NaN."""
+        """The sample: `image` `3 S S` in 0..1 and `boxes` `M 4` in its pixels, padded with rows of NaN."""
         scene = self.scenes[i]
         with quiet():
             pixels = whole(scene.path, (self.size, self.size)).pixels

@@ -1,10 +1,10 @@
-"""CIFAR-10 and CIFAR-100 as they are published for Python.
+"""CIFAR-10 and CIFAR-100, from the files published for Python.
 
 Learning Multiple Layers of Features from Tiny Images. Krizhevsky. Technical report, University of Toronto, 2009.
 
 Each file is a pickled dictionary with `data`, bytes `N 3072` of a red, a green and a blue plane of 32 × 32, and
-`labels`, or `fine_labels` of a hundred classes. Pickles can run code; here all that they may ask for is what an array
-is made of.
+`labels`, or `fine_labels` for 100 classes. Unpickling can run code; the reader here accepts only plain values and
+NumPy arrays.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ NORMALISE = {
 
 
 class Colours(Split):
-    """Colour images in memory.
+    """A dataset of colour images in memory.
 
     Args:
         pixels: uint8 `N 3 H W`.
-        labels: the class of each.
+        labels: the class of each image.
     """
 
     def __init__(self, pixels: Tensor, labels: Sequence[int]) -> None:
@@ -55,12 +55,12 @@ class Colours(Split):
 
 
 def load(folder: Path) -> ImageSet:
-    """The images in a folder of CIFAR-10's or CIFAR-100's files.
+    """Loads CIFAR-10 or CIFAR-100 from a folder of its files.
 
-    Raises: OSError if there is no such folder or file; ValueError if a file is not what its name says.
+    Raises: OSError if the folder or a file does not exist; ValueError if a file has other content than its name says.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}; it should hold {WANTED}")
+        raise FileNotFoundError(f"no folder {folder}: {WANTED} are needed")
     for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"):
         if (place / "test_batch").is_file():
             trained = [_batch(place / name, b"labels", 10) for name in TEN]
@@ -73,12 +73,12 @@ def load(folder: Path) -> ImageSet:
             names = _names(place / "meta", b"fine_label_names", 100)
             break
     else:
-        raise FileNotFoundError(f"{folder} holds no CIFAR; it should hold {WANTED}")
+        raise FileNotFoundError(f"{folder} holds no CIFAR files: {WANTED} are needed")
     return ImageSet(str(folder), names, _joined(trained), _joined(tested))
 
 
 def shifted(image: Tensor, generator: Generator) -> Tensor:
-    """The usual augmentation, for `Plan.augment`: moved by up to 4 pixels, reflected at the border, and mirrored."""
+    """CIFAR's usual augmentation: a random shift by up to 4 pixels, with reflection padding, and a random flip."""
     down, right, mirror = torch.randint(0, 18, (3,), generator=generator).tolist()
     padded = torch.nn.functional.pad(image[None], (4, 4, 4, 4), mode="reflect")[0]
     height, width = image.shape[1:]
@@ -95,28 +95,28 @@ def _batch(path: Path, key: bytes, classes: int) -> tuple[Tensor, list[int]]:
     data, labels = content.get(b"data"), content.get(key)
     if not isinstance(data, np.ndarray) or data.dtype != np.uint8 or data.ndim != 2 or data.shape[1] != 3 * SIDE**2:
         found = f"{data.dtype} {data.shape}" if isinstance(data, np.ndarray) else type(data).__name__
-        raise ValueError(f"{path}: data is {found}; uint8 of N × {3 * SIDE**2} is needed")
+        raise ValueError(f"{path}: data is {found}; uint8 of shape N × {3 * SIDE**2} is needed")
     if not isinstance(labels, list) or len(labels) != len(data) or not len(data):
-        raise ValueError(f"{path}: {key.decode()} is needed, one for each of {len(data)} images")
+        raise ValueError(f"{path}: a list {key.decode()} of one label for each of {len(data)} images is needed")
     if not all(isinstance(label, int) and 0 <= label < classes for label in labels):
-        raise ValueError(f"{path}: {key.decode()} must be whole numbers from 0 to {classes - 1}")
+        raise ValueError(f"{path}: {key.decode()} of whole numbers from 0 to {classes - 1} are needed")
     return torch.from_numpy(data.copy()).view(-1, 3, SIDE, SIDE), labels
 
 
 def _names(path: Path, key: bytes, classes: int) -> tuple[str, ...]:
-    """The classes' names; their numbers where the file is not there."""
+    """The names of the classes; their numbers if the file does not exist."""
     if not path.is_file():
         return tuple(str(i) for i in range(classes))
     names = read(path).get(key)
     if not isinstance(names, list) or len(names) != classes:
-        raise ValueError(f"{path}: {key.decode()} is needed, {classes} names")
+        raise ValueError(f"{path}: a list {key.decode()} of {classes} names is needed")
     return tuple(name.decode() if isinstance(name, bytes) else str(name) for name in names)
 
 
 def read(path: Path) -> dict[Any, Any]:
-    """The dictionary in a pickle of plain values and arrays; runs no code of the file's.
+    """Reads a pickled dictionary of plain values and arrays without running code from the file.
 
-    Raises: OSError if it cannot be read; ValueError if it is no such pickle.
+    Raises: OSError if the file cannot be read; ValueError if it is not such a pickle.
     """
     with path.open("rb") as file:
         try:
@@ -124,12 +124,12 @@ def read(path: Path) -> dict[Any, Any]:
         except Exception as error:  # the reader raises many types
             raise ValueError(f"{path} cannot be read as a pickle of plain values: {error}") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} holds {type(content).__name__}; a dictionary is needed")
+        raise ValueError(f"{path} holds a {type(content).__name__}: a dictionary is needed")
     return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}
 
 
 class _Plain(pickle.Unpickler):
-    """Finds only what arrays are made of."""
+    """An unpickler that finds only the functions and classes of NumPy arrays."""
 
     def find_class(self, module: str, name: str) -> Any:
         if name == "_reconstruct" and module in ("numpy.core.multiarray", "numpy._core.multiarray"):
@@ -140,18 +140,18 @@ class _Plain(pickle.Unpickler):
             return np.dtype
         if (module, name) == ("_codecs", "encode"):
             return _encoded
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+        raise pickle.UnpicklingError(f"it refers to {module}.{name}")
 
 
 def _reconstruct(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
-    """An empty array, which the pickle fills."""
+    """An empty array, which the unpickler fills."""
     if kind is not np.ndarray:
-        raise pickle.UnpicklingError(f"it asks for an array of type {kind}")
+        raise pickle.UnpicklingError(f"it refers to an array of type {kind}")
     return np.ndarray.__new__(kind, shape, dtype)
 
 
 def _encoded(text: str, encoding: str) -> bytes:
-    """How newer Pythons write bytes in an old protocol."""
+    """Bytes as Python 3 writes them in pickle protocol 2: a string and its encoding."""
     if encoding not in ("latin1", b"latin1"):
-        raise pickle.UnpicklingError(f"it asks for the encoding {encoding!r}")
+        raise pickle.UnpicklingError(f"it refers to the encoding {encoding!r}")
     return text.encode("latin1")

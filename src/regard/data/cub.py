@@ -1,12 +1,12 @@
-"""Birds in the layout of CUB-200-2011 (Wah et al. 2011): lists of images, classes, halves and boxes.
+"""Datasets in the layout of CUB-200-2011 (Wah et al. 2011): lists of images, classes, splits and boxes.
 
     images.txt               1 001.Black_footed_Albatross/Black_Footed_Albatross_0046_18.jpg      below images/
     image_class_labels.txt   1 1                        image, class
     classes.txt              1 001.Black_footed_Albatross
-    train_test_split.txt     1 0                        image, 1 to train on and 0 to test on
+    train_test_split.txt     1 0                        image, 1 for training and 0 for testing
     bounding_boxes.txt       1 60.0 27.0 325.0 304.0    image, left, top, width, height in pixels; may be missing
 
-Stanford Dogs, Cars and others are often handed on in the same files. Nothing is written into the folder.
+Stanford Dogs, Cars and others are often distributed in the same layout. Nothing is written into the folder.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ BOXES = "bounding_boxes.txt"
 
 
 def found(root: Path) -> bool:
-    """Whether a folder is laid out so."""
+    """Whether a folder has the layout of CUB-200-2011."""
     return (root / "images.txt").is_file() and (root / "train_test_split.txt").is_file()
 
 
 def load(root: Path, *, image_size: int = 448) -> ImageSet:
-    """The images, cut to their middle square, and the box of each as its region.
+    """Loads the middle square of every image, with the image's box as its region.
 
-    Files that cannot be read are left out and named in `skipped`.
+    Files that cannot be read are left out and listed in `skipped`.
 
     Args:
         root: the folder.
-        image_size: height and width to come out, in pixels.
+        image_size: output height and width, in pixels.
 
-    Raises: FileNotFoundError if a list is missing; ValueError for a line that does not read as it should, an image
-        without a class or half, a box outside its image, or a class with nothing to train or to test on.
+    Raises: FileNotFoundError if a list is missing; ValueError for a malformed line, an image without a class or a
+        split, a box outside its image, or a class without training or test images.
     """
     names = _table(root / "images.txt", 1)
     classes = {key: row[0] for key, row in _table(root / "classes.txt", 1).items()}
@@ -51,7 +51,7 @@ def load(root: Path, *, image_size: int = 448) -> ImageSet:
     for key, (name,) in names.items():
         kind = _of(labels, key, root / "image_class_labels.txt")
         if kind not in classes:
-            raise ValueError(f"{shown(root / 'classes.txt')}: no class {kind}, which image {key} is said to have")
+            raise ValueError(f"{shown(root / 'classes.txt')}: class {kind} of image {key} is missing")
         half = _of(halves, key, root / "train_test_split.txt")
         if half not in ("0", "1"):
             raise ValueError(f"{shown(root / 'train_test_split.txt')}: image {key} has {half!r}; 1 or 0 is needed")
@@ -66,22 +66,23 @@ def load(root: Path, *, image_size: int = 448) -> ImageSet:
     )
     for what, part in (("train", train), ("test", test)):
         if lone := sorted(set(range(len(order))) - set(part.labels)):
-            raise ValueError(f"class {order[lone[0]]!r} has no images to {what} on in {shown(root)}")
+            raise ValueError(f"{shown(root)}: class {order[lone[0]]!r} has no {what} images")
     damaged = tuple(Skipped(shown(photo.name), reason) for photo, reason in checked.damaged.items())
     return ImageSet(shown(root), tuple(order), train, test, damaged, (shown(root / BOXES),) if boxes else ())
 
 
 def _table(path: Path, columns: int) -> dict[str, list[str]]:
-    """Number at the start of a line -> what stands behind it."""
+    """Reads a list: the number at the start of each line -> the `columns` values after it."""
     if not path.is_file():
-        raise FileNotFoundError(f"no file {shown(path)}; the layout of CUB-200-2011 is {WANTED}")
+        raise FileNotFoundError(f"no file {shown(path)}: the layout of CUB-200-2011, {WANTED}, is needed")
     rows: dict[str, list[str]] = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         if not line.strip():
             continue
         key, *row = line.split(maxsplit=columns)
         if len(row) != columns or not key.isdigit() or key in rows:
-            raise ValueError(f"{shown(path)}, line {number}: a new number and {columns} more are needed, not {line!r}")
+            wanted = f"a number not used before and {columns} value{'s' if columns > 1 else ''}"
+            raise ValueError(f"{shown(path)}, line {number}: {wanted} are needed, not {line!r}")
         rows[key] = [value.strip() for value in row]
     if not rows:
         raise ValueError(f"{shown(path)} is empty")
@@ -90,7 +91,7 @@ def _table(path: Path, columns: int) -> dict[str, list[str]]:
 
 def _of(table: dict[str, list[str]], key: str, path: Path) -> str:
     if key not in table:
-        raise ValueError(f"{shown(path)}: no line for image {key} of images.txt")
+        raise ValueError(f"{shown(path)}: a line for image {key} of images.txt is missing")
     return table[key][0]
 
 
@@ -100,5 +101,5 @@ def _region(row: list[str], where: str) -> Region:
     except ValueError:
         left = top = width = height = math.nan
     if not (math.isfinite(left + top) and 0 < width < math.inf and 0 < height < math.inf):
-        raise ValueError(f"{where}: left, top, width and height are needed, not {' '.join(row)!r}")
+        raise ValueError(f"{where}: left, top, width and height in pixels are needed, not {' '.join(row)!r}")
     return Region((Box(left, top, left + width, top + height, where),))

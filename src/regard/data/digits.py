@@ -1,12 +1,12 @@
-"""Cluttered digits: real handwritten digits somewhere on a canvas full of pieces of other digits.
+"""Cluttered digits: handwritten digits at random positions on a canvas with pieces of other digits.
 
 The digits are scikit-learn's own 1,797 (8×8, from the UCI set "Optical Recognition of Handwritten Digits", Alpaydin and
 Kaynak, 1998). The idea of clutter cut from other digits is that of cluttered MNIST (Mnih, Heess, Graves, Kavukcuoglu,
 "Recurrent Models of Visual Attention", 2014, arXiv:1406.6247). Here scale, contrast, polarity, colour and lighting vary
 as well, and the box of the digit is known.
 
-An image is a function of (seed, part, position) alone: it does not matter which others were looked at, or how many
-there are. Digits to train on, pieces of clutter included, never appear in an image to test on.
+An image is a function of (seed, part, index) only, whichever other images are made. The digits of training images,
+including their clutter, never appear in test images.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ SIZE = LEAST_SIZE = 48
 TRAIN_SIZE, TEST_SIZE = 2000, 1000
 TEST_SHARE = 0.3
 
-CELL = 10  # a digit's 8×8 greys with an empty border, so that strokes at the edge are not cut straight
+CELL = 10  # a digit of 8×8 pixels with an empty border, so that strokes at the edge keep their shape
 SCALE = (0.5, 0.7)  # height of the cell, as a share of the canvas
 STRETCH = (0.8, 1.2)  # width against height
-CONTRAST = (0.5, 0.7)  # of the ink against the canvas, 1 being black against white
-PIECES = (1, 4)  # how many pieces of clutter: from, up to but without
-PIECE = (3, 5)  # their size in the 8×8 greys: from, up to but without
+CONTRAST = (0.5, 0.7)  # between digit and canvas; 1 is black on white
+PIECES = (1, 4)  # number of pieces of clutter: from, below
+PIECE = (3, 5)  # side of a piece, in pixels of the 8×8 digit: from, below
 NOISE = 0.02
 
 
 class Digits(Split):
-    """Cluttered digits made of some of the handwritten ones.
+    """A dataset of cluttered digits, made from a set of handwritten digits.
 
     Args:
-        sources: uint8 `M 8 8`, greys 0 to 255, that digits and clutter are taken from.
+        sources: the handwritten digits, from which digits and clutter are taken: uint8 `M 8 8`, 0 to 255.
         source_labels: the digit that each of them shows.
-        count: how many images; position i shows the digit i mod 10.
+        count: the number of images; image i shows the digit i mod 10.
         size: height and width, in pixels.
-        key: (seed, part), the start of every image's own random numbers.
+        key: (seed, part), which seeds the images together with their index.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Digits(Split):
         return filled(self.box(i), self.size)
 
     def box(self, i: int) -> tuple[int, int, int, int]:
-        """The box around the ink of image `i`'s digit: left, top, right, bottom, the last two exclusive."""
+        """The box around the digit of image `i`: left, top, right, bottom, the last two exclusive."""
         return self._compose(self._index(i))[1]
 
     def _compose(self, i: int) -> tuple[Tensor, tuple[int, int, int, int]]:
@@ -79,7 +79,7 @@ class Digits(Split):
         for other in random.integers(len(self.sources) - 1, size=random.integers(*PIECES)):
             side = random.integers(*PIECE)
             row, column = random.integers(8 - side + 1, size=2)
-            greys = self.sources[other + (other >= source)]  # any but the digit itself
+            greys = self.sources[other + (other >= source)]  # any except the digit itself
             self._paste(canvas, greys[row : row + side, column : column + side], base, random)
         left, top, cover = self._paste(canvas, self.sources[source], base, random)
         rows, columns = (np.flatnonzero(cover.max(axis) > 0.25).tolist() for axis in (1, 0))
@@ -89,7 +89,7 @@ class Digits(Split):
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), box
 
     def _lit(self, base: float, random: np.random.Generator) -> np.ndarray:
-        """An empty canvas, float32 `H W 3`, unevenly lit and slightly coloured."""
+        """An empty canvas of uneven brightness and slight colour: float32 `H W 3`."""
         light = random.integers(96, 160, size=(4, 4), dtype=np.uint8)
         smooth = Image.fromarray(light).resize((self.size, self.size), Image.Resampling.BICUBIC)
         shade = (np.asarray(smooth, dtype=np.float32) - 128) / 255 + np.float32(base)
@@ -98,9 +98,9 @@ class Digits(Split):
     def _paste(
         self, canvas: np.ndarray, greys: np.ndarray, base: float, random: np.random.Generator
     ) -> tuple[int, int, np.ndarray]:
-        """Draws greys at a random place, scale, stretch, polarity and colour.
+        """Draws a digit or a piece of one on the canvas, at random position, scale, stretch, polarity and colour.
 
-        Returns: where their upper left corner came to lie, and how far they cover what was there, `h w` in [0, 1].
+        Returns: left and top of its upper left corner, and its opacity, `h w` in [0, 1].
         """
         framed = np.zeros((len(greys) + 2, len(greys) + 2), np.uint8)
         framed[1:-1, 1:-1] = greys
@@ -118,19 +118,20 @@ class Digits(Split):
 
 
 def load(*, image_size: int | None, seed: int, train_size: int | None, test_size: int | None) -> ImageSet:
-    """Cluttered digits, by default 2000 to train on and 1000 to test on, 48×48.
+    """Makes a dataset of cluttered digits, by default 2000 training and 1000 test images of 48×48.
 
-    Raises: ValueError if `image_size` is below 48 or a size cannot show all ten digits.
+    Raises: ValueError if `image_size` is below 48, or a split is too small to show all ten digits.
     """
     size = SIZE if image_size is None else image_size
     if size < LEAST_SIZE:
-        raise ValueError(f"image_size={size}: cluttered digits need at least {LEAST_SIZE} pixels")
+        raise ValueError(f"image_size={size}: at least {LEAST_SIZE} pixels are needed for cluttered digits")
     greys, labels = handwritten()
     train, test = divide(labels.tolist(), TEST_SHARE, seed)
 
     def split(chosen: list[int], count: int, part: int) -> Digits:
         if count < len(CLASSES):
-            raise ValueError(f"{count} digits to {('train', 'test')[part]} on; at least 10 are needed, one of each")
+            name = ("train_size", "test_size")[part]
+            raise ValueError(f"{name}={count}: at least 10 images are needed, one of each digit")
         return Digits(greys[chosen], labels[chosen], count=count, size=size, key=(seed, part))
 
     return ImageSet(
@@ -143,7 +144,7 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
 
 @cache
 def handwritten() -> tuple[np.ndarray, np.ndarray]:
-    """All 1,797: greys as uint8 `M 8 8` from 0 to 255, and the digit of each."""
+    """Scikit-learn's 1,797 handwritten digits, uint8 `M 8 8` from 0 to 255, and the label of each."""
     table = np.loadtxt(shipped("sklearn", "datasets/data/digits.csv.gz"), delimiter=",")
     greys, labels = table[:, :-1].reshape(-1, 8, 8), table[:, -1].astype(int)
     return np.rint(greys * (255 / 16)).astype(np.uint8), labels

@@ -1,4 +1,4 @@
-"""Choosing images by a seed: the split into train and test, and the smaller set that keeps the classes' shares."""
+"""Splits into training and test samples, and stratified subsets, chosen by a seed."""
 
 from __future__ import annotations
 
@@ -9,20 +9,21 @@ import numpy as np
 
 T = TypeVar("T")
 
-# What folders of images already divided are called. To test on, the first of these that is there.
+# Folder names of images that are already split. The first of TEST that exists is used.
 TRAIN = ("train", "training")
 TEST = ("val", "valid", "validation", "test", "testing")
 
 
 def divide(labels: Sequence[int], share: float, seed: int) -> tuple[list[int], list[int]]:
-    """Splits class by class: positions to train on, positions to test on, each in ascending order.
+    """Splits each class into training and test samples; returns the indices of both, each in ascending order.
 
-    A class's split depends on the seed and on nothing in the other classes. Each class of two or more gets at least one
-    position on either side.
+    The split of a class depends on the seed, not on other classes. A class of two or more samples has at least one in
+    each part.
 
     Args:
-        labels: the class of each position.
-        share: the share to test on.
+        labels: the class of each sample.
+        share: the share of test samples.
+        seed: the seed of the split.
     """
     train: list[int] = []
     test: list[int] = []
@@ -35,7 +36,7 @@ def divide(labels: Sequence[int], share: float, seed: int) -> tuple[list[int], l
 
 
 def limit(labels: Sequence[int], size: int | None, seed: int) -> list[int]:
-    """At most `size` positions, ascending, with the classes' shares kept and no class lost.
+    """The indices of at most `size` samples, ascending, a stratified subset with at least one sample of every class.
 
     Raises: ValueError if `size` is less than the number of classes.
     """
@@ -43,24 +44,22 @@ def limit(labels: Sequence[int], size: int | None, seed: int) -> list[int]:
         return list(range(len(labels)))
     by_class = _by_class(labels)
     if size < len(by_class):
-        raise ValueError(
-            f"{size} images cannot show all of {len(by_class)} classes; at least {len(by_class)} are needed"
-        )
+        raise ValueError(f"{size} images: at least {len(by_class)} are needed, one of each class")
     ranked: list[tuple[float, int]] = []
     for label, positions in by_class.items():
         shuffled = np.random.default_rng([seed, 2, label]).permutation(positions).tolist()
-        # How far down its class an image comes. Taking the least of all classes together keeps the shares.
+        # The relative rank of a sample within its class. Taking the lowest ranks of all classes keeps the shares.
         ranked += [(rank and (rank + 0.5) / len(shuffled), position) for rank, position in enumerate(shuffled)]
     return sorted(position for _, position in sorted(ranked)[:size])
 
 
 def every_fifth(images: Sequence[T]) -> tuple[list[T], list[T]]:
-    """The images to train on and, every fifth of them, those to test on.
+    """Splits a sequence: every fifth item is for testing, the others for training.
 
-    Raises: ValueError if there are fewer than five.
+    Raises: ValueError if there are fewer than five items.
     """
     if len(images) < 5:
-        raise ValueError(f"{len(images)} images: every fifth is to test on, so at least 5 are needed")
+        raise ValueError(f"{len(images)} images: at least 5 are needed, since every fifth is a test image")
     return [image for i, image in enumerate(images) if i % 5 != 4], list(images[4::5])
 
 

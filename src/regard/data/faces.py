@@ -1,7 +1,7 @@
-"""Faces or not: 200 small grey photographs that come inside scikit-image.
+"""Face detection: 200 small grey photographs that scikit-image includes.
 
 A subset of Labeled Faces in the Wild (Huang, Ramesh, Berg, Learned-Miller, 2007) with 100 faces and 100 patches without
-one, 25×25 pixels each. Where the face is within a patch is not recorded: it fills it.
+one, 25×25 pixels each. There are no regions: a face fills its patch.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ TEST_SHARE = 0.4
 
 
 class Faces(Split):
-    """Some of the patches.
+    """A dataset of patches with and without a face.
 
     Args:
         patches: uint8 `N 25 25`.
-        numbers: the position of each in scikit-image's file.
-        labels: 1 for a face.
-        size: height and width to come out, in pixels.
+        numbers: the index of each patch in scikit-image's file.
+        labels: 1 for a face, 0 for none.
+        size: output height and width, in pixels.
     """
 
     def __init__(self, patches: np.ndarray, numbers: list[int], labels: list[int], size: int) -> None:
@@ -44,7 +44,7 @@ class Faces(Split):
 
 
 def load(*, image_size: int | None, seed: int, train_size: int | None, test_size: int | None) -> ImageSet:
-    """100 faces and 100 patches without, by default 120 to train on and 80 to test on."""
+    """Loads 100 faces and 100 patches without one, by default 120 training and 80 test images."""
     patches = _patches()
     labels = [1] * 100 + [0] * 100  # the file's own order
 
@@ -57,7 +57,7 @@ def load(*, image_size: int | None, seed: int, train_size: int | None, test_size
 
 
 def _patches() -> NDArray[np.uint8]:
-    """All 200: uint8 `N 25 25`."""
+    """All 200 patches: uint8 `N 25 25`."""
     values = np.load(shipped("skimage", "data/lfw_subset.npy"), allow_pickle=False)
     pixels: NDArray[np.uint8] = np.rint(values * 255).astype(np.uint8)
     return pixels

@@ -1,18 +1,18 @@
-"""Images with the places that people looked at, in the formats of the published data sets.
+"""Images with human fixations, in the formats of the published datasets.
 
-A folder holds the images (in `stimuli/`, `images/`, `ALLSTIMULI/` or beside the fixations) and one of
+A folder has the images (in `stimuli/`, `images/`, `ALLSTIMULI/` or beside the fixations) and one of
 
     fixations.json           OSIE-like: {"1001.jpg": [viewer, …]}, a viewer being {"fix_x": […], "fix_y": […]},
                              {"x": […], "y": […]} or [[x, y], …]
     fixations*.json          SALICON-like: "images" and "annotations", each with an image_id and "fixations", pairs of
                              row and column counted from 1; `fixations_train…` and `fixations_val…` are two parts
     fixations.csv            columns image, viewer, x, y
-    fixations/               a file for each image, of the same stem: .mat with `gaze`, a struct for each viewer whose
-                             `fixations` are x, y counted from 1 (SALICON), or with `fixLocs`, a map (CAT2000); or a
-                             picture that is bright where somebody looked (MIT1003's `…_fixPts.jpg`)
+    fixations/               a file for each image, with the same stem: .mat with `gaze`, a struct for each viewer whose
+                             `fixations` are x, y counted from 1 (SALICON), or with `fixLocs`, a map (CAT2000); or an
+                             image that is bright at the fixations (MIT1003's `…_fixPts.jpg`)
 
-x and y are pixels of the image from its upper left corner. Maps are of the size of their image, and do not tell viewers
-apart: they count as one.
+x and y are pixels of the image from its upper left corner. Maps have the size of their image; they do not distinguish
+viewers, and count as one viewer.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from regard.data.images import SUFFIXES, measured, quiet, shown, whole
 
 IMAGES = ("stimuli", "images", "ALLSTIMULI", "Stimuli")
 POINTS = ("fixations", "FIXATIONLOCS", "ALLFIXATIONMAPS")
-SIGMA = 1 / 32  # of the longer side: about a degree of sight where the image fills 32 of them
-BRIGHT = 128  # of 255, in pictures of fixations; compression leaves darker traces
+SIGMA = 1 / 32  # of the longer side: about 1° of visual angle for an image 32° wide
+BRIGHT = 128  # of 255, in images of fixations; compression leaves darker artefacts
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
 class Viewed:
-    """One image and where each viewer looked.
+    """An image with the fixations of each viewer.
 
     Args:
-        path: the image.
-        width, height: of it, in pixels.
-        viewers: of each, the fixations `n 2`, x and y in pixels.
+        path: the image file.
+        width, height: the size of the image, in pixels.
+        viewers: the fixations of each viewer, `n 2`, x and y in pixels.
     """
 
     path: Path
@@ -65,22 +65,22 @@ class Viewed:
 
 
 def counted(points: ArrayLike, height: int, width: int) -> Array:
-    """Fixations as a map of counts; those that left the picture are left out.
+    """The map of fixation counts; fixations outside the image are left out.
 
     Args:
-        points: x and y of each, in pixels from the upper left corner.
-        height, width: of the map.
+        points: x and y of each fixation, in pixels from the upper left corner.
+        height, width: the size of the map.
 
     Shapes: points `n 2` -> `H W`.
-    Raises: ValueError if points have another shape.
+    Raises: ValueError if `points` has another shape, or the map has no pixel.
     """
     places = np.asarray(points, np.float64)
     if places.size == 0:
         places = places.reshape(0, 2)
     if places.ndim != 2 or places.shape[1] != 2:
-        raise ValueError(f"points of shape {places.shape}: n rows of x, y are needed")
+        raise ValueError(f"points of shape {places.shape}: shape (n, 2), rows of x and y, is needed")
     if min(height, width) < 1:
-        raise ValueError(f"a map of {height}×{width} pixels has no place for fixations")
+        raise ValueError(f"height={height}, width={width}: at least 1 pixel each is needed")
     inside = ((places >= 0) & (places < (width, height))).all(1)
     x, y = places[inside].astype(np.int64).T
     counts = np.zeros((height, width))
@@ -89,35 +89,36 @@ def counted(points: ArrayLike, height: int, width: int) -> Array:
 
 
 def density(counts: ArrayLike, sigma: float) -> Array:
-    """Fixations blurred by a Gaussian of `sigma` pixels, summing to 1; nothing is reflected at the border.
+    """The density of fixations: their counts blurred by a Gaussian of `sigma` pixels, zero-padded, with sum 1.
 
     Shapes: counts `H W` -> `H W`.
-    Raises: ValueError if there is no fixation or `sigma` is not above 0.
+    Raises: ValueError if there is no fixation, or `sigma` is not above 0.
     """
     values = np.asarray(counts, np.float64)
     if values.ndim != 2 or not (values >= 0).all() or not np.isfinite(values).all() or not values.any():
-        raise ValueError("a map of finite counts with at least one fixation is needed")
+        raise ValueError("counts: a map H W of finite numbers with at least one fixation is needed")
     if not 0 < sigma < np.inf:
         raise ValueError(f"sigma={sigma!r}: a number of pixels above 0 is needed")
     blurred: NDArray[np.float64] = gaussian_filter(values, sigma, mode="constant")
-    return np.divide(blurred, blurred.sum())
+    shares: NDArray[np.float64] = blurred / blurred.sum()
+    return shares
 
 
 def read(folder: Path, part: str | None = None) -> tuple[Viewed, ...]:
-    """The images of a folder that have fixations, by name.
+    """Reads the images of a folder that have fixations, sorted by name.
 
     Args:
-        folder: as in the header.
-        part: `"train"` or `"val"`, where the folder tells them apart; None takes all.
+        folder: a folder in one of the formats of the header.
+        part: `"train"` or `"val"`, for a folder that has both; None reads all.
 
-    Raises: ValueError if the folder holds no fixations in a known format, or they name no image; the message says
-        where. OSError if it cannot be read.
+    Raises: ValueError if the folder has no fixations in a known format, or they name none of its images; OSError if it
+        cannot be read.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
     paths = _images(folder, part)
     if not paths:
-        raise ValueError(f"{shown(folder)} holds no images: they belong into one of {', '.join(IMAGES[:3])}")
+        raise ValueError(f"{shown(folder)} has no images: put them into one of {', '.join(IMAGES[:3])}")
     viewers = _viewers(folder, part, paths)
     found = []
     with quiet():
@@ -131,12 +132,12 @@ def read(folder: Path, part: str | None = None) -> tuple[Viewed, ...]:
 
 
 def parts(folder: Path) -> bool:
-    """Whether the folder tells `train` from `val`."""
+    """Whether the folder has the parts `train` and `val`."""
     return all(any((folder / place / part).is_dir() for place in IMAGES) for part in ("train", "val"))
 
 
 def _images(folder: Path, part: str | None) -> dict[str, Path]:
-    """Stem -> image."""
+    """The images by stem."""
     place = next((folder / name for name in IMAGES if (folder / name).is_dir()), folder)
     if part is not None and (place / part).is_dir():
         place = place / part
@@ -146,7 +147,7 @@ def _images(folder: Path, part: str | None) -> dict[str, Path]:
         if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or aside & set(path.parents):
             continue
         if path.stem in found:
-            raise ValueError(f"{shown(path)} and {shown(found[path.stem])} have one name: fixations could be of either")
+            raise ValueError(f"{shown(path)} and {shown(found[path.stem])}: images need different stems")
         found[path.stem] = path
     return found
 
@@ -175,7 +176,7 @@ def _json(path: Path) -> dict[str, list[Array]]:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{shown(path)} is not JSON: {error}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{shown(path)}: an object of images, or one of images and annotations, is needed")
+        raise ValueError(f"{shown(path)}: an object that maps images to viewers, or COCO's, is needed")
     found: dict[str, list[Array]] = defaultdict(list)
     if isinstance(content.get("annotations"), list):
         try:
@@ -189,13 +190,13 @@ def _json(path: Path) -> dict[str, list[Array]]:
         return found
     for name, looks in content.items():
         if not isinstance(looks, list):
-            raise ValueError(f"{shown(path)}: {shown(name)!r} has no list of viewers")
+            raise ValueError(f"{shown(path)}: {shown(name)!r} needs a list of viewers")
         for number, look in enumerate(looks):
             where = f"{shown(path)}, {shown(name)}, viewer {number}"
             if isinstance(look, Mapping):
                 x, y = (look.get(f"fix_{axis}", look.get(axis)) for axis in "xy")
                 if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
-                    raise ValueError(f"{where}: as many fix_x as fix_y are needed")
+                    raise ValueError(f"{where}: lists fix_x and fix_y of one length are needed")
                 look = list(zip(x, y, strict=True))
             found[Path(name).stem].append(_points(where, look))
     return found
@@ -205,7 +206,7 @@ def _points(where: Path | str, values: Any) -> Array:
     try:
         points = np.asarray(values, np.float64)
     except (TypeError, ValueError):
-        raise ValueError(f"{shown(where)}: fixations are pairs of numbers") from None
+        raise ValueError(f"{shown(where)}: pairs of numbers are needed as fixations") from None
     if points.size == 0:
         return np.zeros((0, 2))
     if points.ndim != 2 or points.shape[1] < 2 or not np.isfinite(points[:, :2]).all():
@@ -219,12 +220,12 @@ def _csv(path: Path) -> dict[str, list[Array]]:
         with path.open(newline="", encoding="utf-8-sig") as stream:
             reader = csv.DictReader(stream)
             if not {"image", "viewer", "x", "y"} <= set(reader.fieldnames or ()):
-                raise ValueError(f"{shown(path)} line 1: the header must be image,viewer,x,y")
+                raise ValueError(f"{shown(path)} line 1: the header image,viewer,x,y is needed")
             for row in reader:
                 try:
                     x, y = float(row["x"]), float(row["y"])
                 except (TypeError, ValueError):
-                    raise ValueError(f"{shown(path)} line {reader.line_num}: x and y must be numbers") from None
+                    raise ValueError(f"{shown(path)} line {reader.line_num}: numbers x and y are needed") from None
                 rows[Path(row["image"]).stem, row["viewer"]].append((x, y))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{shown(path)}: {error}") from None
@@ -251,42 +252,42 @@ def _files(place: Path, images: Mapping[str, Path]) -> dict[str, list[Array]]:
 def _mat(path: Path, image: Path | None) -> list[Array]:
     try:
         content = loadmat(path, simplify_cells=True)
-    except Exception as error:  # the reader raises whatever a damaged file makes it stumble over
-        raise ValueError(f"{shown(path)} is not a MATLAB file that can be read: {error}") from error
+    except Exception as error:  # the reader raises many types for damaged files
+        raise ValueError(f"{shown(path)} cannot be read as a MATLAB file: {error}") from error
     if "gaze" in content:
         gaze = content["gaze"]
         viewers = [gaze] if isinstance(gaze, Mapping) else list(gaze)
         looks = []
         for viewer in viewers:
             if not isinstance(viewer, Mapping) or "fixations" not in viewer:
-                raise ValueError(f"{shown(path)}: gaze without fixations")
+                raise ValueError(f"{shown(path)}: every viewer of gaze needs fixations")
             looks.append(_points(path, np.atleast_2d(viewer["fixations"])) - 1)
         return looks
     if "fixLocs" in content:
         return [_of_map(np.atleast_2d(content["fixLocs"]) != 0, path, image)]
     known = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
-    raise ValueError(f"{shown(path)} holds {known}; gaze or fixLocs is needed")
+    raise ValueError(f"{shown(path)} holds {known}: gaze or fixLocs is needed")
 
 
 def _of_map(marked: NDArray[np.bool_], path: Path, image: Path | None) -> Array:
-    """Raises: ValueError for a map of another size than its image."""
+    """The fixations of a map, at the centres of its pixels: `n 2`. Raises: ValueError if the image has another size."""
     if image is not None:
         with quiet():
             width, height = measured(image)
         if marked.shape != (height, width):
             size = "×".join(map(str, reversed(marked.shape)))
-            raise ValueError(f"{shown(path)}: a map of {size}, but the image has {width}×{height}")
+            raise ValueError(f"{shown(path)}: a map of {size}; the size of its image, {width}×{height}, is needed")
     y, x = np.nonzero(marked)
     return np.stack((x, y), 1).astype(np.float64) + 0.5
 
 
 class Fixated(Dataset[Mapping[str, Tensor]]):
-    """Images stretched to one size, with density and counts of the fixations.
+    """A dataset of images resized to one size, with the density and the counts of their fixations.
 
     Args:
-        viewed: the images.
-        size: height and width to come out, in pixels.
-        sigma: of the Gaussian that makes the density, as a share of the longer side.
+        viewed: the images and their fixations.
+        size: output height and width, in pixels.
+        sigma: standard deviation of the Gaussian of the density, as a share of the side.
     """
 
     def __init__(self, viewed: Sequence[Viewed], size: int, *, sigma: float = SIGMA) -> None:
@@ -298,7 +299,7 @@ class Fixated(Dataset[Mapping[str, Tensor]]):
         return len(self.viewed)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        """`image` `3 S S` in 0..1, `human` `2 S S`: density, counts."""
+        """The sample: `image` `3 S S` in 0..1, and `human` `2 S S`, density and counts."""
         one = self.viewed[i]
         with quiet():
             pixels = whole(one.path, (self.size, self.size)).pixels

@@ -1,7 +1,7 @@
-"""A folder of the user's own images: a subfolder for each class, already split into `train/` and `val/` or not.
+"""A folder of the user's images: a subfolder for each class, split into `train/` and `val/` or not.
 
-Every image that is used is decoded once up front, so that a damaged file is named before training, not in the middle of
-it. Everything then is as if the damaged files were not there. Nothing is written into the folder.
+Every image that is used is decoded once when the folder is loaded, so that a damaged file is reported before training.
+Damaged files are ignored. Nothing is written into the folder.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ TEST_SHARE = 0.25
 
 
 class Photos(Split):
-    """Image files of one size, known to be readable.
+    """A dataset of readable image files, cut to their middle square and resized.
 
     Args:
         photos: the files.
-        labels: the class of each, as an index.
-        size: height and width to come out, in pixels.
-        regions: position -> where the object is in the file, and how the file becomes the image.
+        labels: the class of each image, as an index.
+        size: output height and width, in pixels.
+        regions: index -> the region in the file, and the crop and resize that make the image from the file.
     """
 
     def __init__(
@@ -56,11 +56,11 @@ class Photos(Split):
 
 
 class Checked:
-    """What decoding has shown of some image files.
+    """The results of decoding image files: sizes, pixels, and damaged files with the reason.
 
     Args:
-        size: height and width to come out, in pixels.
-        progress: called with (files decoded, files to decode).
+        size: output height and width, in pixels.
+        progress: called as `(decoded files, all files)`.
     """
 
     def __init__(self, size: int, progress: Callable[[int, int], None] | None) -> None:
@@ -69,10 +69,10 @@ class Checked:
         self.fits: dict[Photo, Fit] = {}
         self.damaged: dict[Photo, str] = {}
         self.pixels: dict[Photo, Tensor] = {}
-        self.room = 2 * KEEP_BYTES  # for training and for testing
+        self.room = 2 * KEEP_BYTES  # for the training and the test images
 
     def check(self, photos: Iterable[Photo]) -> bool:
-        """Decodes the files not yet decoded; whether all of them are sound."""
+        """Decodes the files that are not decoded yet, and returns whether none of these is damaged."""
         new = [photo for photo in photos if photo not in self.fits]
         done = len(self.fits) + len(self.damaged)
         total = done + len(new)
@@ -86,16 +86,16 @@ class Checked:
                     if self.progress is not None:
                         self.progress(done, total)
         finally:
-            pool.shutdown(cancel_futures=True)  # an interrupt ends now, not after the last image
+            pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the remaining images
         return len(self.damaged) == before
 
     def split(self, photos: Sequence[Photo], classes: Sequence[str], regions: Mapping[str, Region]) -> Photos:
-        """Files that were decoded, as images to train or to test on.
+        """Makes a dataset of decoded files.
 
         Args:
-            photos: the files.
+            photos: the files, which `check` has decoded.
             classes: the names of the classes, in the order of the labels.
-            regions: name of a file -> where the object is in it.
+            regions: file name -> the region of the object.
 
         Raises: ValueError if a region does not fit its image.
         """
@@ -135,7 +135,7 @@ def load(
     test_size: int | None,
     progress: Callable[[int, int], None] | None,
 ) -> ImageSet:
-    """The images of a folder; see `regard.data.load`."""
+    """Loads a folder of images: see `regard.data.load`."""
     folders = halves(root)
     outside: list[Skipped] = []
     listed = [listing(root, folder, regions, outside) for folder in folders]
@@ -145,7 +145,7 @@ def load(
     checked = Checked(128 if image_size is None else image_size, progress)
     sound = False
     while not sound:
-        # Damaged files show only among the chosen ones; without them the choice is another.
+        # Only chosen files are decoded. Without the damaged ones among them, other files are chosen.
         left = [_without(checked.damaged, found) for found in listed]
         _classes(folders, left, checked.damaged)
         train, test = _chosen(classes, left, seed, train_size, test_size)
@@ -170,10 +170,10 @@ def _without(damaged: Mapping[Photo, str], found: dict[str, list[Photo]]) -> dic
 def _classes(
     folders: Sequence[Path], found: Sequence[dict[str, list[Photo]]], damaged: Mapping[Photo, str]
 ) -> tuple[str, ...]:
-    """The classes' names in order. Raises: ValueError if they do not make a classification."""
+    """The sorted names of the classes. Raises: ValueError if a class lacks images, or there are fewer than two."""
     for folder, images in zip(folders, found, strict=True):
         if not images:
-            raise ValueError(f"{shown(folder)} has no subfolders; a folder of images has one for each class")
+            raise ValueError(f"{shown(folder)} has no subfolders: one for each class is needed")
         for label, photos in images.items():
             place = folder / label
             lost = [f"{shown(photo.name)}: {why}" for photo, why in damaged.items() if photo.path.is_relative_to(place)]
@@ -182,11 +182,11 @@ def _classes(
                 raise ValueError(f"class {label!r} has no images in {shown(place)}{reason}")
             if len(folders) == 1 and len(photos) == 1:
                 raise ValueError(
-                    f"class {label!r} has one image in {shown(place)}{reason}; at least two are needed, one to train "
-                    f"and one to test on"
+                    f"class {label!r} has one image in {shown(place)}{reason}: at least two are needed, one for "
+                    f"training and one for testing"
                 )
         if len(images) == 1:
-            raise ValueError(f"{shown(folder)} has the one class {next(iter(images))!r}; at least two are needed")
+            raise ValueError(f"{shown(folder)} has one class, {next(iter(images))!r}: at least two are needed")
     for here, there in ((0, -1), (-1, 0)):
         if lone := sorted(set(found[here]) - set(found[there])):
             raise ValueError(f"class {lone[0]!r} is in {shown(folders[here])} but not in {shown(folders[there])}")
@@ -200,7 +200,7 @@ def _chosen(
     train_size: int | None,
     test_size: int | None,
 ) -> tuple[list[Photo], list[Photo]]:
-    """The images to train on and to test on, class by class."""
+    """The training and the test images, class by class."""
     index = {label: position for position, label in enumerate(classes)}
 
     def labels(photos: list[Photo]) -> list[int]:
@@ -218,7 +218,7 @@ def _chosen(
 def _regions(
     root: Path, folders: list[Path], listed: list[dict[str, list[Photo]]], given: Path | None
 ) -> tuple[dict[str, Region], list[str], list[str]]:
-    """Image -> region, the files that said so, and the names in them that no image answers to."""
+    """The region of each image, the files they were read from, and the names in these files that match no image."""
     class_folders = [folder / label for folder, found in zip(folders, listed, strict=True) for label in found]
     if given is not None:
         sources = [given]
@@ -237,6 +237,6 @@ def _regions(
         }
         regions, unknown = region_files.read(source, files)
         known |= regions
-        # A file that is there but belongs to neither half, such as those in a test/ beside val/, is no mistake.
+        # A name of a file that exists but is not used, such as one in a test/ beside val/, is not an error.
         unmatched += [shown(name) for name in unknown if not (inside / name).exists()]
     return known, [shown(source) for source in sources], unmatched

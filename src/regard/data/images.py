@@ -1,7 +1,7 @@
-"""Opening image files that strangers made: what is read, up to what size, and how it becomes square RGB.
+"""Reading untrusted image files: accepted formats, the pixel limit, and the conversion to a square RGB image.
 
-The allow-list keeps rare and risky decoders out. The pixel limit is needed because size on disk says nothing: a PNG of
-164 KB can hold 169 megapixels.
+The list of formats excludes rare and risky decoders. The pixel limit is needed because the file size bounds nothing: a
+PNG of 164 KB can hold 169 megapixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from torch import Tensor
 FORMATS = ("PNG", "JPEG", "BMP", "TIFF", "WEBP", "GIF", "PPM")
 PIXEL_LIMIT = 64_000_000
 
-# Names of image files. The last row holds formats that are not read: such files are reported, not passed over.
+# Suffixes of image files. The last row has formats that are not read: such files are reported, not ignored.
 SUFFIXES = frozenset(
     (
         *(".png", ".apng", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif"),
@@ -32,7 +32,7 @@ SUFFIXES = frozenset(
     )
 )
 
-# EXIF tag 0x0112 -> what brings the stored pixels upright.
+# The value of EXIF tag 0x0112 -> the transposition that makes the stored pixels upright.
 _ORIENTATION = 0x0112
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,7 +43,7 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_SWAPPED = [turn for orientation, turn in _UPRIGHT.items() if orientation >= 5]  # width and height change places
+_SWAPPED = [turn for orientation, turn in _UPRIGHT.items() if orientation >= 5]  # width and height are exchanged
 
 _quiet = threading.RLock()
 
@@ -53,7 +53,7 @@ class UnreadableImage(ValueError):
 
     Args:
         path: the file.
-        reason: what is wrong with it, in plain words.
+        reason: why it cannot be used.
     """
 
     def __init__(self, path: Path | str, reason: str) -> None:
@@ -67,11 +67,11 @@ class UnreadableImage(ValueError):
 
 @dataclass(frozen=True)
 class Fit:
-    """The one geometry of image, box and mask: the middle square, resized.
+    """The crop and resize that images, boxes and masks share: the middle square, resized.
 
     Args:
-        width, height: of the upright image, in pixels.
-        size: of the square that comes out, in pixels.
+        width, height: the size of the upright image, in pixels.
+        size: the side of the output square, in pixels.
     """
 
     width: int
@@ -86,24 +86,24 @@ class Fit:
         return left, top, left + side, top + side
 
     def point(self, x: float, y: float) -> tuple[float, float]:
-        """Where a point of the image comes to lie in the square."""
+        """The coordinates of a point of the image in the output square."""
         left, top, right, _ = self.square
         scale = self.size / (right - left)
         return (x - left) * scale, (y - top) * scale
 
     def resize(self, image: Image.Image, reduced: int = 1) -> Image.Image:
-        """Bilinear and antialiased, crop and resize in one step; `image` may come smaller by a power of two."""
+        """Crops and resizes an image that is already smaller by `reduced`, bilinear with antialiasing."""
         left, top, right, bottom = (edge / reduced for edge in self.square)
         return image.resize((self.size, self.size), Image.Resampling.BILINEAR, box=(left, top, right, bottom))
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image as it is used, and its own size.
+    """The pixels of an image file as they are used, and the size of the image in the file.
 
     Args:
-        pixels: uint8 `3 S S`, or `3 H W` of a whole image.
-        width, height: of the upright image in the file.
+        pixels: uint8 `3 S S`, or `3 H W` for a whole image.
+        width, height: the size of the upright image in the file.
     """
 
     pixels: Tensor
@@ -112,15 +112,15 @@ class Picture:
 
 
 def shown(path: Path | str) -> str:
-    """A path that can be printed: bytes that are no text, which file names may hold, become question marks."""
+    """A path as printable text: bytes of a file name that are not text become question marks."""
     return str(path).encode("utf-8", "replace").decode("utf-8")
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps Pillow's remarks about odd files to itself; what matters is raised.
+    """Ignores warnings in the block, as Pillow's about unusual files; errors are still raised.
 
-    The warning filters belong to the whole process, so one thread at a time; a pool of threads is started inside.
+    Warning filters hold for the whole process, so one thread at a time enters; thread pools are started in the block.
     """
     with _quiet, warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -128,37 +128,39 @@ def quiet() -> Iterator[None]:
 
 
 def read(path: Path, size: int) -> Picture:
-    """The first frame of an image file as an RGB square.
+    """Reads the middle square of the first frame of an image file, as RGB.
 
-    EXIF orientation is honoured, transparency becomes white, 16-bit greys keep their upper 8 bits. To be called inside
-    `quiet()`.
+    The EXIF orientation is applied, transparent pixels become white, 16-bit greys keep their upper 8 bits. To be called
+    inside `quiet()`.
 
     Args:
-        path: a file in one of `FORMATS`, whatever its name says.
-        size: height and width to come out, in pixels.
+        path: a file in one of `FORMATS`, whatever its suffix.
+        size: output height and width, in pixels.
 
     Raises: UnreadableImage.
     """
     with _decoding(path) as image:
         stored = image.size
-        # A JPEG decodes at 1/2, 1/4 or 1/8 for a fraction of the time; twice what is needed is left for the filter.
+        # A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size; twice the output size is kept for the filter.
         draft = image.draft(None, (2 * size, 2 * size))
         image.load()
-        fit = Fit(*(stored if draft else image.size), size)  # older Pillows turn a TIFF, and its size, only now
+        fit = Fit(*(stored if draft else image.size), size)  # older Pillows rotate a TIFF, and its size, only now
         square = fit.resize(_rgb(image), reduced=round(fit.width / draft[1][2]) if draft else 1)
         turn = _turn(image)
         if turn is not None:
-            square = square.transpose(turn)  # the middle square stays the middle square
+            square = square.transpose(turn)  # the middle square is the same before and after
     width, height = (fit.height, fit.width) if turn in _SWAPPED else (fit.width, fit.height)
     return Picture(_tensor(square), width, height)
 
 
 def whole(path: Path, size: tuple[int, int] | None = None) -> Picture:
-    """All of the first frame, stretched where a size is given. To be called inside `quiet()`.
+    """Reads the whole first frame of an image file, as RGB, resized if a size is given.
+
+    To be called inside `quiet()`.
 
     Args:
-        path: a file in one of `FORMATS`, whatever its name says.
-        size: height and width to come out, in pixels; None keeps the image's own.
+        path: a file in one of `FORMATS`, whatever its suffix.
+        size: output height and width, in pixels; None keeps the image's own.
 
     Returns: pixels uint8 `3 H W`, and the size of the upright image in the file.
     Raises: UnreadableImage.
@@ -174,7 +176,7 @@ def whole(path: Path, size: tuple[int, int] | None = None) -> Picture:
 
 
 def measured(path: Path) -> tuple[int, int]:
-    """Width and height of the upright image, from its header alone. To be called inside `quiet()`.
+    """Width and height of the upright image, read from the header of its file. To be called inside `quiet()`.
 
     Raises: UnreadableImage.
     """
@@ -185,9 +187,9 @@ def measured(path: Path) -> tuple[int, int]:
 
 
 def read_mask(path: Path) -> NDArray[np.bool_]:
-    """A mask file: bool `H W`, true where a pixel is not zero. To be called inside `quiet()`.
+    """Reads a mask file: bool `H W`, true where a pixel is not zero. To be called inside `quiet()`.
 
-    A palette counts by its indices. With transparency, transparent pixels are zero.
+    The values of a palette image are its indices. Transparent pixels count as zero.
 
     Raises: UnreadableImage.
     """
@@ -214,7 +216,7 @@ def _tensor(image: Image.Image) -> Tensor:
 
 @contextmanager
 def _decoding(path: Path) -> Iterator[Image.Image]:
-    """Opens a file and turns whatever goes wrong, here or in the block, into UnreadableImage."""
+    """Opens an image file; every error, here or in the block, is raised as UnreadableImage."""
     try:
         facts = path.stat()
         if not stat.S_ISREG(facts.st_mode):
@@ -240,15 +242,15 @@ def _decoding(path: Path) -> Iterator[Image.Image]:
     except PermissionError:
         raise UnreadableImage(path, "no permission to read it") from None
     except Exception as error:
-        # Decoders fail on damaged files in every way there is: struct.error, SyntaxError, IndexError, KeyError, …
+        # Decoders raise many types for damaged files: struct.error, SyntaxError, IndexError, KeyError, …
         raise UnreadableImage(path, f"damaged: {str(error).strip() or type(error).__name__}") from error
 
 
 def _turn(image: Image.Image) -> Image.Transpose | None:
-    """What brings a decoded image upright, if it is not. Pillow has already turned a TIFF."""
+    """The transposition that makes a decoded image upright, or None. Pillow has already rotated a TIFF."""
     try:
         return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # a damaged EXIF block is no reason to lose the picture
+    except Exception:  # an image with a damaged EXIF block is still usable
         return None
 
 
@@ -262,12 +264,12 @@ def _rgb(image: Image.Image) -> Image.Image:
 
 
 def _wide_grey(image: Image.Image) -> Image.Image:
-    """Greys of 16 or 32 bits on the scale of 8, which Pillow's own conversion would only clip."""
+    """Scales greys of 16 or 32 bits to 8 bits; Pillow's own conversion would clip them."""
     values = np.array(image)
     low, high = float(values.min()), float(values.max())
-    if not (low >= 0 and high <= 65535):  # also when there is a NaN
+    if not (low >= 0 and high <= 65535):  # false for NaN
         raise ValueError(
-            f"its values go from {low:g} to {high:g}; greys are read from 0 to 65535, or 0 to 1 if fractional"
+            f"its values are from {low:g} to {high:g}; greys from 0 to 65535, or from 0 to 1 as fractions, are needed"
         )
     if values.dtype.kind == "f":
         full = 1 if high <= 1 else 255 if high <= 255 else 65535

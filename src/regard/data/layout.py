@@ -1,6 +1,6 @@
-"""How a folder of images is laid out: which folders stand for training and testing, which files are images.
+"""The layout of a folder of images: its folders for training and testing, its classes and its image files.
 
-Nothing is opened here.
+No file is opened here.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from regard.data.region_files import Names
 
 @dataclass(frozen=True)
 class Photo:
-    """An image file.
+    """An image file with its class.
 
     Args:
         path: the file.
-        name: its path below the folder of the data, with forward slashes.
-        label: its class, by name.
+        name: the path relative to the folder of the dataset, with forward slashes.
+        label: the name of its class.
     """
 
     path: Path
@@ -31,14 +31,14 @@ class Photo:
 
 
 def halves(root: Path) -> list[Path]:
-    """The folders that hold class folders: one to train and one to test on, or just one."""
+    """The folders that hold class folders: one for training and one for testing, or one folder for both."""
     folders = {child.name.lower(): child for child in _visible(root) if child.is_dir()}
     train = next((folders[name] for name in TRAIN if name in folders), None)
     test = next((folders[name] for name in TEST if name in folders), None)
     if train is None and folders and set(folders) <= set(TEST):
-        raise ValueError(f"{shown(root)} has {'/ and '.join(sorted(folders))}/ but no train/")
+        raise ValueError(f"{shown(root)} has {'/ and '.join(sorted(folders))}/: train/ is needed as well")
     if train is None or not any(child.is_dir() for child in _visible(train)):
-        return [root]  # a folder train/ without subfolders is a class, of pictures of trains perhaps
+        return [root]  # a folder train/ without subfolders is a class, as of images of trains
     return [train] if test is None else [train, test]
 
 
@@ -47,7 +47,7 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def listing(root: Path, half: Path, regions: Path | None, skipped: list[Skipped]) -> dict[str, list[Photo]]:
-    """Class -> image files. Images outside the class folders are noted as skipped."""
+    """The image files of each class; images outside the class folders are added to `skipped`."""
     found: dict[str, list[Photo]] = {}
     for child in _visible(half):
         if child.is_dir():
@@ -56,14 +56,14 @@ def listing(root: Path, half: Path, regions: Path | None, skipped: list[Skipped]
                 found[child.name] = [Photo(path, path.relative_to(root).as_posix(), child.name) for path in paths]
         elif child.suffix.lower() in SUFFIXES:
             name = shown(child.relative_to(root).as_posix())
-            skipped.append(Skipped(name, "lies outside the class folders, so its class is unknown"))
+            skipped.append(Skipped(name, "is outside the class folders, so its class is unknown"))
     if "masks" in found and _are_masks(half / "masks", found):
         del found["masks"]
     return found
 
 
 def _files(folder: Path) -> list[Path]:
-    """Every file below a class folder that calls itself an image; links are followed, never in circles."""
+    """The files below a class folder that have an image suffix; links are followed, each folder is visited once."""
     found = []
     entered = set()
     for place, folders, files in os.walk(folder, followlinks=True):
@@ -78,7 +78,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _are_masks(folder: Path, found: dict[str, list[Photo]]) -> bool:
-    """Whether a folder called `masks` holds masks of the other images: most of its files have their names."""
+    """Whether a folder `masks` holds masks rather than a class: most of its files have the names of other images."""
     others = {photo.name: label for label, photos in found.items() if label != "masks" for photo in photos}
     names = Names(others, stems=True)
     answers = 0

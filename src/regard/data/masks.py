@@ -1,12 +1,12 @@
-"""Images with a mask of what stands out, in the layouts of the published data sets, and of any split with regions.
+"""Images with masks of salient objects, in the layouts of the published datasets or from a split with regions.
 
     DUTS-TR/DUTS-TR-Image, DUTS-TR/DUTS-TR-Mask, DUTS-TE/DUTS-TE-Image, DUTS-TE/DUTS-TE-Mask       DUTS
     images, ground_truth_mask                                                                      ECSSD
     Imgs, with the masks beside the images                                                         MSRA10K, PASCAL-S
     images, masks (or gt, GT, mask, annotations), alone or below train/ and test/ (or val/)
 
-An image and its mask have one stem; of one folder for both, the PNG files are the masks. Masks are greys, of which
-those above 128 are the object.
+An image and its mask have the same stem; in a folder for both, the PNG files are the masks. The pixels of a mask above
+128 are the object.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ Pair = tuple[Path, Path]
 
 
 def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
-    """The pairs of image and mask to train on, and those to test on.
+    """Reads the pairs of image and mask of a folder: the training pairs and the test pairs.
 
-    Of a folder without such parts every fifth pair, by name, is to test on.
+    In a folder without such parts, every fifth pair by name is a test pair.
 
-    Raises: ValueError if no layout of the header fits, an image lacks its mask, or fewer than five pairs are to be
-        divided; OSError if it cannot be read.
+    Raises: ValueError if the folder has none of the layouts of the header, an image has no mask, or there are fewer
+        than five pairs to split; OSError if it cannot be read.
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
@@ -56,14 +56,14 @@ def _pairs(folder: Path) -> list[Pair]:
         here = [path for path in (folder / name for name in IMAGES) if path.is_dir()]
         beside = [path for path in (folder / name for name in MASKS) if path.is_dir()]
         if not here or not beside:
-            raise ValueError(f"{shown(folder)} needs a folder of images ({IMAGES[0]}) and one of masks ({MASKS[0]})")
+            raise ValueError(f"{shown(folder)}: a folder {IMAGES[0]}/ and a folder {MASKS[0]}/ are needed")
         pictures, masks = here[0], beside[0]
     suffixes = (SUFFIXES - PNG, PNG) if pictures == masks else (SUFFIXES, SUFFIXES)
     images, truths = _files(pictures, suffixes[0]), _files(masks, suffixes[1])
     missing = sorted(images.keys() - truths.keys())
     if missing or not images:
-        what = f"{shown(missing[0])!r} has no mask in" if missing else "no images in"
-        raise ValueError(f"{what} {shown(masks if missing else pictures)}")
+        what = f"a mask for {shown(missing[0])!r} is missing" if missing else "images are needed"
+        raise ValueError(f"{shown(masks if missing else pictures)}: {what}")
     return [(images[stem], truths[stem]) for stem in sorted(images)]
 
 
@@ -76,12 +76,12 @@ def _files(folder: Path, suffixes: frozenset[str]) -> dict[str, Path]:
 
 
 class Masked(Dataset[Mapping[str, Tensor]]):
-    """Images and masks stretched to one size.
+    """A dataset of images and masks resized to one size.
 
     Args:
-        pairs: image and mask files.
-        size: height and width to come out, in pixels.
-        own: whether a sample has the mask in its own size as well, as scores need it.
+        pairs: the image and mask files.
+        size: output height and width, in pixels.
+        own: whether a sample also has the mask in its original size, which metrics need.
     """
 
     collate_fn = staticmethod(partial(collate, listed=("truth",)))
@@ -95,9 +95,9 @@ class Masked(Dataset[Mapping[str, Tensor]]):
         return len(self.pairs)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        """`image` `3 S S` in 0..1, `mask` `1 S S`, 0 or 1, and `truth`, bool `H W`.
+        """The sample: `image` `3 S S` in 0..1, `mask` `1 S S` of 0 and 1, and with `own` the `truth`, bool `H W`.
 
-        Raises: ValueError for a mask of 0 and 1.
+        Raises: ValueError if the greys of the mask file are 0 and 1.
         """
         size = (self.size, self.size)
         with quiet():
@@ -110,17 +110,19 @@ def _marked(path: Path, size: tuple[int, int] | None = None) -> Tensor:
     with quiet():
         greys = whole(path, size).pixels[0]
     if greys.max() == 1:
-        raise ValueError(f"{shown(path)}: the greys of this mask are 0 and 1; those above {THRESHOLD} are the object")
+        raise ValueError(
+            f"{shown(path)}: the mask has greys 0 and 1; greys above {THRESHOLD} are needed for the object"
+        )
     return greys > THRESHOLD
 
 
 class Regions(Dataset[Mapping[str, Tensor]]):
-    """Labelled images with the region of their object, or what is made of it, in place of their class.
+    """A dataset of images with the region of their object, or a field made from it, in place of the label.
 
     Args:
         split: images whose regions are known.
-        made: region bool `H W` and position -> the field; None takes the region itself as a mask, `1 H W`.
-        field: the name under which it stands in a sample.
+        made: (region bool `H W`, index) -> the field; None makes the region a mask, float `1 H W`.
+        field: the name of the field.
     """
 
     def __init__(
@@ -134,18 +136,18 @@ class Regions(Dataset[Mapping[str, Tensor]]):
         return len(self.split)
 
     def __getitem__(self, i: int) -> dict[str, Tensor]:
-        """Raises: ValueError if the region is unknown."""
+        """The sample: `image` and the field. Raises: ValueError if the region is unknown."""
         region, (image, _) = self.split.region(i), self.split[i]
         if region is None:
-            raise ValueError(f"{self.split.name(i)}: where the object is is not known")
+            raise ValueError(f"{self.split.name(i)}: the region of the object is unknown")
         return {"image": image, self.field: region[None].float() if self.made is None else self.made(region, i)}
 
 
 class Located(Dataset[Mapping[str, Tensor | int]]):
-    """Labelled images with the region of their object beside their class.
+    """A dataset of labelled images with the region of their object.
 
     Args:
-        split: images, of which some regions may be unknown.
+        split: the images; some regions may be unknown.
     """
 
     def __init__(self, split: Split) -> None:
@@ -156,7 +158,7 @@ class Located(Dataset[Mapping[str, Tensor | int]]):
         return len(self.split)
 
     def __getitem__(self, i: int) -> dict[str, Tensor | int]:
-        """`image`, `label`, and `region`, bool `H W`, which is all false where it is not known."""
+        """The sample: `image`, `label` and `region`, bool `H W`, all false where it is unknown."""
         (image, label), region = self.split[i], self.split.region(i)
         if region is None:
             region = torch.zeros(image.shape[1:], dtype=torch.bool)

@@ -1,11 +1,11 @@
-"""Handwritten digits as MNIST publishes them, and placed on a larger canvas, with or without clutter.
+"""Handwritten digits from MNIST's files, also on a larger canvas, with or without clutter.
 
 Gradient-Based Learning Applied to Document Recognition. LeCun, Bottou, Bengio, Haffner. Proceedings of the IEEE 86,
-1998, doi:10.1109/5.726791, for the digits and the idx files that they come in: two zero bytes, the type of the values
-(8 for whole numbers from 0 to 255), the number of axes, each axis' length in four bytes, largest first, the values.
+1998, doi:10.1109/5.726791, for the digits and the format of the idx files: two zero bytes, the type of the values (8
+for whole numbers from 0 to 255), the number of axes, the length of each axis in four bytes, big-endian, the values.
 
-Recurrent Models of Visual Attention. Mnih et al. NIPS 2014, arXiv:1406.6247, for the canvas: the digit lies anywhere on
-it, and pieces of 8×8 pixels of other digits lie anywhere as well (Section 4.1).
+Recurrent Models of Visual Attention. Mnih et al. NIPS 2014, arXiv:1406.6247, for the canvas: the digit, and pieces of
+8×8 pixels of other digits, have random positions (Section 4.1).
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from regard.data.dividing import divide
 CLASSES = tuple("0123456789")
 PARTS = {"train": "train", "test": "t10k"}
 NAMES = tuple(f"{part}-{what}-ubyte" for part in PARTS.values() for what in ("images-idx3", "labels-idx1"))
-WANTED = f"{', '.join(NAMES)}, each as it is or with .gz behind it"
-NORMALISE = ((0.1307,), (0.3081,))  # mean and deviation of the digits as they are, as the common code has it
+WANTED = f"{', '.join(NAMES)}, plain or compressed (.gz)"
+NORMALISE = ((0.1307,), (0.3081,))  # mean and standard deviation of the pixels, as in common code
 PIECE = 8
 EMBEDDED_SIZE = 16
 
 
 class Greys(Split):
-    """Grey images in memory.
+    """A dataset of grey images in memory.
 
     Args:
         greys: uint8 `N H W`.
-        labels: the class of each.
+        labels: the class of each image.
     """
 
     def __init__(self, greys: Tensor, labels: Tensor) -> None:
@@ -59,15 +59,15 @@ class Greys(Split):
 
 @dataclass(frozen=True)
 class Place:
-    """Puts an image at a random place of an empty canvas, with pieces of images around; for `Plan.augment`.
+    """Puts an image at a random position on an empty canvas, with pieces of other images as clutter.
 
     Args:
-        canvas: its side in pixels.
-        pieces: how many pieces of clutter; the paper has 4 on 60×60 and 8 on 100×100.
-        greys: uint8 `N H W`, what pieces are cut from.
-        piece: their side.
+        canvas: the side of the canvas, in pixels.
+        pieces: the number of pieces of clutter; the paper has 4 on 60×60 and 8 on 100×100.
+        greys: the images from which pieces are cut: uint8 `N H W`.
+        piece: the side of a piece, in pixels.
 
-    Raises: ValueError if something is larger than what it has to lie in.
+    Raises: ValueError if a piece is larger than the canvas or the images, or pieces have no images to be cut from.
     """
 
     canvas: int
@@ -77,16 +77,18 @@ class Place:
 
     def __post_init__(self) -> None:
         if self.pieces and (self.greys is None or self.piece > min(self.canvas, *self.greys.shape[1:])):
-            raise ValueError(f"pieces={self.pieces} of {self.piece}×{self.piece}: no images as large to cut them from")
+            raise ValueError(
+                f"pieces={self.pieces}: greys and a canvas of at least {self.piece}×{self.piece} are needed"
+            )
 
     def __call__(self, image: Tensor, generator: Generator) -> Tensor:
-        """`C H W` in 0..1 -> `C canvas canvas`; where ink meets ink, the stronger counts.
+        """Places an image: `C H W` in 0..1 -> `C canvas canvas`; overlapping pixels take the maximum.
 
         Raises: ValueError if the image is larger than the canvas.
         """
         height, width = image.shape[1:]
         if max(height, width) > self.canvas:
-            raise ValueError(f"an image of {height}×{width} does not fit on a canvas of {self.canvas}")
+            raise ValueError(f"canvas={self.canvas}: at least the size of the image, {height}×{width}, is needed")
         draws = torch.rand(2 + 5 * self.pieces, generator=generator, dtype=torch.float64).tolist()
         placed = image.new_zeros(image.shape[0], self.canvas, self.canvas)
         self._paste(placed, image, draws[0], draws[1])
@@ -109,12 +111,12 @@ class Place:
 
 
 class Placed(Split):
-    """Images on a canvas, each always at the same place: a function of (seed, position).
+    """A dataset of images on a canvas, each at a fixed position: a function of (seed, index).
 
     Args:
-        images: on their own.
-        place: puts them there, as `Place` does.
-        seed: of the places.
+        images: the images to place.
+        place: places an image, as `Place` does.
+        seed: the seed of the positions.
     """
 
     def __init__(self, images: Greys, place: Callable[[Tensor, Generator], Tensor], *, seed: int) -> None:
@@ -131,32 +133,34 @@ class Placed(Split):
 
 
 class Pairs(Dataset[tuple[Tensor, Tensor]]):
-    """Two images on one canvas, each somewhere in its half: the first left, the second right.
+    """A dataset of pairs of images on one canvas: the first in the left half, the second in the right half.
 
-    Every image is the first of one pair, and what else there is of it is a function of (seed, position). The label is
-    that of both: int64 `2`.
+    Every image is the first of one pair; its partner and both positions are functions of (seed, index). The label has
+    the classes of both: int64 `2`.
 
     Args:
-        images: on their own.
-        canvas: its side in pixels.
-        seed: of partners and places.
+        images: the images to pair.
+        canvas: the side of the canvas, in pixels.
+        seed: the seed of the partners and the positions.
 
     Raises: ValueError if two images do not fit side by side.
     """
 
     def __init__(self, images: Greys, canvas: int, *, seed: int) -> None:
         if canvas < 2 * images.greys.shape[2]:
-            raise ValueError(f"two images of {images.greys.shape[2]} pixels do not fit on a canvas of {canvas}")
+            raise ValueError(
+                f"canvas={canvas}: at least twice the width of an image, {images.greys.shape[2]}, is needed"
+            )
         random = np.random.default_rng([seed, len(images)])
         self.partners = random.integers(len(images), size=len(images)).tolist()
         self.labels = [(images.labels[i], images.labels[j]) for i, j in enumerate(self.partners)]
         self.own, self.canvas = images, canvas
         height, width = images.greys.shape[1:]
         rooms = np.array([canvas - height, canvas // 2 - width]) + 1
-        self.corners = (random.random((len(images), 2, 2)) * rooms).astype(int)  # which, row and column
+        self.corners = (random.random((len(images), 2, 2)) * rooms).astype(int)  # image of the pair; row, column
 
     def pixels(self, i: int) -> Tensor:
-        """Image `i`: uint8 `1 H W`."""
+        """Makes image `i`: uint8 `1 H W`."""
         canvas = torch.zeros(1, self.canvas, self.canvas, dtype=torch.uint8)
         for side, which in enumerate((i, self.partners[i])):
             grey = self.own.pixels(which)
@@ -166,7 +170,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
         return canvas
 
     def name(self, i: int) -> str:
-        """The two digits, and which image it is."""
+        """The two digits and the index of image `i`."""
         return f"digits {''.join(map(str, self.labels[i]))}, image {i}"
 
     def __len__(self) -> int:
@@ -178,32 +182,33 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 
 @dataclass(frozen=True)
 class Digits(ImageSet):
-    """Digits to train and test on, in memory."""
+    """A dataset of digits in memory."""
 
     train: Greys
     test: Greys
 
 
 def load(folder: Path) -> Digits:
-    """The digits in a folder of idx files, 28×28 and grey; `MNIST/raw` below it will do as well.
+    """Loads the digits from a folder of idx files, or from `MNIST/raw` in it: grey, 28×28.
 
-    Raises: OSError if there is no such folder or file; ValueError if a file is not what its name says.
+    Raises: OSError if the folder or a file does not exist; ValueError if a file has other content than its name says.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"no folder {folder}; it should hold {WANTED}")
+        raise FileNotFoundError(f"no folder {folder}: {WANTED} are needed")
     splits = {}
     for part, stem in PARTS.items():
         greys, labels = (read(_found(folder, stem, what)) for what in ("images-idx3", "labels-idx1"))
         if greys.ndim != 3 or labels.ndim != 1 or len(greys) != len(labels) or not len(labels):
-            raise ValueError(f"{folder}: {stem} has images {tuple(greys.shape)} and labels {tuple(labels.shape)}")
+            found = f"images {tuple(greys.shape)} and labels {tuple(labels.shape)}"
+            raise ValueError(f"{folder}: {stem} has {found}; shapes (N, H, W) and (N,) are needed")
         if labels.max() >= len(CLASSES):
-            raise ValueError(f"{folder}: {stem} has the label {labels.max()}; the digits are 0 to 9")
+            raise ValueError(f"{folder}: {stem} has the label {labels.max()}; labels from 0 to 9 are needed")
         splits[part] = Greys(greys, labels)
     return Digits(str(folder), CLASSES, splits["train"], splits["test"])
 
 
 def embedded() -> Digits:
-    """Scikit-learn's 1,797 digits, twice as large: 16×16 and grey; 70 % to train on."""
+    """Scikit-learn's 1,797 digits, enlarged to 16×16, grey; 70 % are for training."""
     greys, digits = handwritten()
     large = np.kron(greys, np.ones((EMBEDDED_SIZE // greys.shape[1],) * 2, np.uint8))
     pixels, labels = torch.from_numpy(large), torch.from_numpy(digits)
@@ -212,22 +217,22 @@ def embedded() -> Digits:
 
 
 def read(path: Path) -> Tensor:
-    """The numbers in an idx file of whole numbers from 0 to 255, packed by gzip or not.
+    """Reads an idx file of uint8 values, plain or compressed by gzip.
 
-    Raises: OSError if it cannot be read; ValueError if it is none, or cut off.
+    Raises: OSError if the file cannot be read; ValueError if it is not such a file, or truncated.
     """
     content = path.read_bytes()
     if content[:2] == b"\x1f\x8b":
         try:
             content = gzip.decompress(content)
         except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(f"{path} cannot be unpacked: {error}") from error
+            raise ValueError(f"{path} cannot be decompressed: {error}") from error
     if len(content) < 4 or content[:3] != b"\0\0\x08" or len(content) < 4 + 4 * content[3]:
-        raise ValueError(f"{path} is no idx file of bytes: it begins with {content[:4].hex() or 'nothing'}")
+        raise ValueError(f"{path} is not an idx file of uint8 values: its header is {content[:4].hex() or 'missing'}")
     head = 4 + 4 * content[3]
     shape = np.frombuffer(content, ">u4", count=content[3], offset=4).tolist()
     if len(content) - head != math.prod(shape):
-        raise ValueError(f"{path} has {len(content) - head} bytes for {' × '.join(map(str, shape))} numbers")
+        raise ValueError(f"{path} has {len(content) - head} values; {' × '.join(map(str, shape))} are needed")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8, offset=head).reshape(shape)
 
 
@@ -237,4 +242,4 @@ def _found(folder: Path, stem: str, what: str) -> Path:
             for path in (place / name, place / f"{name}.gz"):
                 if path.is_file():
                     return path
-    raise FileNotFoundError(f"{folder} has no {stem}-{what}-ubyte; it should hold {WANTED}")
+    raise FileNotFoundError(f"{folder} has no {stem}-{what}-ubyte: {WANTED} are needed")

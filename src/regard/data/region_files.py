@@ -1,6 +1,6 @@
-"""Reading where the objects are from the user's own files: boxes in a CSV file, COCO annotations, or masks.
+"""Reading the regions of objects from the user's files: boxes in a CSV file, COCO annotations, or masks.
 
-Every way comes down to a `Region` for each image file; the formats are described in docs/data.md.
+Every format gives a `Region` for each image file; docs/data.md describes the formats.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ MASK_SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif")
 
 
 class Names:
-    """The images that rows may name: by path, by the end of it, or by file name if that is unique.
+    """Finds images by path, by the end of the path, or by file name if it is unique.
 
     Args:
-        files: path relative to the data, with forward slashes -> class.
-        stems: compare without file name extensions, as masks need it.
+        files: path relative to the dataset, with forward slashes -> class.
+        stems: compare without suffixes, as masks need it.
     """
 
     def __init__(self, files: Mapping[str, str], *, stems: bool = False) -> None:
@@ -40,16 +40,16 @@ class Names:
                 self.by_end[end].append(file)
 
     def find(self, name: str, where: str) -> str | None:
-        """The image called `name`; None if there is none. Raises: ValueError if several answer to it."""
+        """The image of a name; None if there is none. Raises: ValueError if several images match."""
         for end in self._ends(name.strip().replace("\\", "/")):
             found = self.by_end.get(end, [])
             if len(found) > 1:
                 raise ValueError(
-                    f"{where}: {shown(name)!r} may be {shown(found[0])} or {shown(found[1])}; write more of the path"
+                    f"{where}: {shown(name)!r} matches {shown(found[0])} and {shown(found[1])}; give more of the path"
                 )
             if found:
                 return found[0]
-            # Folders in front may be those of another machine, but val/cat/1.jpg must not be taken for train/cat/1.jpg.
+            # Leading folders may be those of another machine, but val/cat/1.jpg must not match train/cat/1.jpg.
             if end.partition("/")[0] in self.folders:
                 return None
         return None
@@ -61,35 +61,36 @@ class Names:
 
 
 def find(folders: Sequence[Path], without: Collection[Path] = ()) -> list[Path]:
-    """The usual region files that lie in these folders.
+    """Finds the region files of the usual names in these folders.
 
     Args:
-        folders: where to look.
-        without: not these, which have another meaning.
+        folders: the folders to search.
+        without: paths to ignore, as those of a class.
 
-    Raises: ValueError if one folder has several.
+    Raises: ValueError if one folder has several region files.
     """
     found = []
     for folder in folders:
         here = [folder / name for name in USUAL if (folder / name).exists() and folder / name not in without]
         if len(here) > 1:
-            raise ValueError(f"{shown(folder)} has {' and '.join(path.name for path in here)}; say which with regions=")
+            raise ValueError(f"{shown(folder)} has {' and '.join(path.name for path in here)}: choose one by regions=")
         found += here
     return found
 
 
 def read(path: Path, files: Mapping[str, str]) -> tuple[dict[str, Region], list[str]]:
-    """Regions from one CSV file, COCO JSON file or folder of masks.
+    """Reads regions from a CSV file, a COCO JSON file or a folder of masks.
 
     Args:
         path: the file or folder.
-        files: the images, path relative to the data -> class.
+        files: the images: path relative to the dataset -> class.
 
-    Returns: image -> region, and the names that no image answers to.
-    Raises: ValueError naming file and line if something is malformed, or if no image is named at all; OSError.
+    Returns: the region of each image, and the names that match no image.
+    Raises: ValueError if the file is malformed, naming file and line, or if it names none of the images; OSError if it
+        cannot be read.
     """
     if not path.exists():
-        raise FileNotFoundError(f"no such file or folder of regions: {shown(path)}")
+        raise FileNotFoundError(f"regions={shown(path)!r}: there is no such file or folder")
     if path.is_dir():
         regions, unmatched = _masks(path, files)
     elif path.suffix.lower() == ".csv":
@@ -97,10 +98,10 @@ def read(path: Path, files: Mapping[str, str]) -> tuple[dict[str, Region], list[
     elif path.suffix.lower() == ".json":
         regions, unmatched = _coco(path, Names(files), files)
     else:
-        raise ValueError(f"{shown(path)}: regions are boxes (.csv), COCO annotations (.json) or a folder of masks")
+        raise ValueError(f"{shown(path)}: boxes (.csv), COCO annotations (.json) or a folder of masks are needed")
     if not regions:
         example = f", for example {shown(unmatched[0])!r}" if unmatched else ""
-        raise ValueError(f"{shown(path)} says nothing about any of the {len(files)} images{example}")
+        raise ValueError(f"{shown(path)} names none of the {len(files)} images{example}")
     return regions, unmatched
 
 
@@ -111,9 +112,9 @@ def _csv(path: Path, names: Names) -> tuple[dict[str, Region], list[str]]:
         try:
             x0, y0, x1, y1 = (float(row[column]) for column in COLUMNS[1:])
         except ValueError:
-            raise ValueError(f"{where}: x0, y0, x1, y1 must be numbers: {_said(row)}") from None
+            raise ValueError(f"{where}: numbers x0, y0, x1, y1 are needed, not {_said(row)}") from None
         if not all(map(math.isfinite, (x0, y0, x1, y1))) or x0 >= x1 or y0 >= y1:
-            raise ValueError(f"{where}: a box goes from a smaller x0, y0 to a larger x1, y1: {_said(row)}")
+            raise ValueError(f"{where}: finite x0 < x1 and y0 < y1 are needed, not {_said(row)}")
         file = names.find(row["file"], where)
         if file is None:
             unmatched[row["file"]] = None
@@ -123,7 +124,7 @@ def _csv(path: Path, names: Names) -> tuple[dict[str, Region], list[str]]:
 
 
 def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Each row of a CSV file with its place, by column."""
+    """The rows of a CSV file: file and line, and the values by column."""
     try:
         # utf-8-sig: spreadsheets put a byte order mark in front.
         with path.open(newline="", encoding="utf-8-sig") as stream:
@@ -131,14 +132,14 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             header = [column.strip().lower() for column in next(reader, [])]
             if not set(COLUMNS) <= set(header):
                 raise ValueError(
-                    f"{shown(path)} line 1: the header must be {','.join(COLUMNS)}, found {','.join(header)!r}"
+                    f"{shown(path)} line 1: the header {','.join(COLUMNS)} is needed, not {','.join(header)!r}"
                 )
             for row in reader:
                 where = f"{shown(path)} line {reader.line_num}"
                 if not any(field.strip() for field in row):
                     continue
                 if len(row) != len(header):
-                    raise ValueError(f"{where}: {len(row)} fields where the header has {len(header)}")
+                    raise ValueError(f"{where}: {len(row)} fields; {len(header)}, as in the header, are needed")
                 yield where, dict(zip(header, row, strict=True))
     except UnicodeDecodeError as error:
         raise ValueError(f"{shown(path)} is not UTF-8 text: {error.reason} at byte {error.start}") from None
@@ -158,7 +159,7 @@ def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[st
     except UnicodeDecodeError as error:
         raise ValueError(f"{shown(path)} is not UTF-8 text: {error.reason} at byte {error.start}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{shown(path)}: COCO annotations are one object with images and annotations")
+        raise ValueError(f"{shown(path)}: COCO annotations need an object with images and annotations")
     images: dict[Any, tuple[str | None, tuple[int, int] | None]] = {}
     unmatched: dict[str, None] = {}
     for position, image in enumerate(_list(content, "images", path)):
@@ -166,7 +167,7 @@ def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[st
         if not isinstance(image.get("id"), int | str) or not isinstance(image.get("file_name"), str):
             raise ValueError(f"{where}: an image needs an id and a file_name")
         if image["id"] in images:
-            raise ValueError(f"{where}: the id {image['id']!r} is there twice")
+            raise ValueError(f"{where}: the id {image['id']!r} occurs twice; unique ids are needed")
         file = names.find(image["file_name"], where)
         if file is None:
             unmatched[image["file_name"]] = None
@@ -183,7 +184,7 @@ def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[st
         file, size = images[annotation["image_id"]]
         if file is None or annotation.get("iscrowd"):
             continue
-        # Other things in the picture are not the object, where the categories tell them apart.
+        # An annotation of another category is not the object, where the categories are the classes.
         if classes[file] in categories.values() and categories.get(annotation.get("category_id")) != classes[file]:
             continue
         boxes, polygons = _outline(annotation, where)
@@ -200,18 +201,18 @@ def _list(content: Mapping[str, Any], key: str, path: Path, *, needed: bool = Tr
 
 
 def _outline(annotation: Mapping[str, Any], where: str) -> tuple[tuple[Box, ...], tuple[Polygon, ...]]:
-    """The polygons of an annotation; where it has none (or a run-length mask), its box."""
+    """The polygons of an annotation, or its box if it has no polygons (or a run-length mask)."""
     outlines = annotation.get("segmentation")
     if isinstance(outlines, list) and outlines:
         if not all(_numbers(points) and len(points) >= 6 and len(points) % 2 == 0 for points in outlines):
             raise ValueError(
-                f"{where}: each polygon of a segmentation is a list x0, y0, x1, y1, … of three points or more"
+                f"{where}: polygons of a segmentation need at least three points, as a list x0, y0, x1, y1, …"
             )
         return (), tuple(Polygon(tuple(map(float, points)), where) for points in outlines)
     box = annotation.get("bbox", [])
     if not _numbers(box) or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
         raise ValueError(
-            f"{where}: needs polygons or a bbox of x, y, width, height, the last two above 0; found {box!r}"
+            f"{where}: polygons, or a bbox of x, y, width, height, the last two above 0, are needed, not {box!r}"
         )
     x, y, width, height = map(float, box)
     return (Box(x, y, x + width, y + height, where),), ()
@@ -235,7 +236,9 @@ def _masks(folder: Path, files: Mapping[str, str]) -> tuple[dict[str, Region], l
         if file is None:
             unmatched.append(name)
         elif file in regions:
-            raise ValueError(f"{shown(path)} and {shown(regions[file].mask or '')} are both masks of {shown(file)}")
+            raise ValueError(
+                f"{shown(path)} and {shown(regions[file].mask or '')}: one mask for {shown(file)} is needed"
+            )
         else:
             regions[file] = Region(mask=path)
     return regions, unmatched

@@ -1,7 +1,7 @@
-"""Where the object is in an image: boxes, polygons, a mask, and how they become pixels of the loaded image.
+"""The region of the object in an image: boxes, polygons and a mask, and their rendering as pixels of the loaded image.
 
-Coordinates are pixels of the upright image in the file, 0 at the left and top edge; they go through the same crop and
-resize as the image (`Fit`).
+Coordinates are pixels of the upright image in the file, 0 at the left and top edge; regions are cropped and resized as
+the image is (`Fit`).
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from torch import Tensor
 
 from regard.data.images import Fit, UnreadableImage, quiet, read_mask, shown
 
-FINER = 8  # polygons are drawn on a grid this many times finer, to tell how much of a pixel they cover
+FINER = 8  # polygons are drawn on a grid this many times finer, to measure their coverage of each pixel
 
 
 @dataclass(frozen=True)
 class Box:
-    """A box, and the place in the user's file that says so."""
+    """A box, and the line or entry of the user's file that gives it."""
 
     x0: float
     y0: float
@@ -31,13 +31,13 @@ class Box:
     where: str
 
     def clipped(self, width: int, height: int) -> Box:
-        """The part inside the image. Raises: ValueError if there is none."""
+        """The part of the box inside the image. Raises: ValueError if there is none."""
         inside = replace(
             self, x0=max(self.x0, 0.0), y0=max(self.y0, 0.0), x1=min(self.x1, width), y1=min(self.y1, height)
         )
         if inside.x0 >= inside.x1 or inside.y0 >= inside.y1:
             raise ValueError(
-                f"{self.where}: the box from ({self.x0:g}, {self.y0:g}) to ({self.x1:g}, {self.y1:g}) lies outside the "
+                f"{self.where}: the box from ({self.x0:g}, {self.y0:g}) to ({self.x1:g}, {self.y1:g}) is outside the "
                 f"image of {width}×{height}"
             )
         return inside
@@ -45,7 +45,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Polygon:
-    """A closed outline x0, y0, x1, y1, …, and the place in the user's file that says so."""
+    """A polygon x0, y0, x1, y1, …, and the entry of the user's file that gives it."""
 
     points: tuple[float, ...]
     where: str
@@ -58,12 +58,12 @@ class Polygon:
 
 @dataclass(frozen=True)
 class Region:
-    """Where the object is in one image: all of these together.
+    """The region of the object in an image: the union of boxes, polygons and a mask.
 
     Args:
         boxes, polygons: in pixels of the upright image.
-        mask: an image file of the same size, not zero where the object is.
-        size: width and height of the image as the annotations have it, where they say so.
+        mask: an image file of the same size, nonzero at the object.
+        size: width and height of the image according to the annotations, if they give it.
     """
 
     boxes: tuple[Box, ...] = ()
@@ -72,28 +72,28 @@ class Region:
     size: tuple[int, int] | None = None
 
     def on(self, width: int, height: int) -> Region:
-        """The region checked against the size of its image, boxes clipped to it.
+        """Checks the region against the size of its image, and clips the boxes to it.
 
-        Raises: ValueError naming the row, if it does not fit the image.
+        Raises: ValueError naming file and line, if the region does not fit the image.
         """
         if self.size is not None and self.size != (width, height):
             where = self.boxes[0].where if self.boxes else self.polygons[0].where
             raise ValueError(
-                f"{where}: the image is said to be {self.size[0]}×{self.size[1]}, the file has {width}×{height}"
+                f"{where}: the annotations give {self.size[0]}×{self.size[1]}, and the image has {width}×{height}"
             )
         if self.mask is not None:
             rows, columns = _mask(self.mask).shape
             if (columns, rows) != (width, height):
-                raise ValueError(f"{shown(self.mask)}: the mask is {columns}×{rows}, its image {width}×{height}")
+                raise ValueError(f"{shown(self.mask)}: the mask has {columns}×{rows}, and its image {width}×{height}")
         for polygon in self.polygons:
             polygon.box.clipped(width, height)
         return replace(self, boxes=tuple(box.clipped(width, height) for box in self.boxes))
 
     def draw(self, fit: Fit) -> Tensor | None:
-        """The region in the square that `fit` makes of the image: bool `S S`.
+        """Renders the region in the square that `fit` makes from the image: bool `S S`; None if it is cropped away.
 
-        A pixel belongs to it if at least half of it is covered; where that is no pixel, those covered most. None if the
-        crop left nothing of the region.
+        A pixel belongs to the region if at least half of it is covered; if no pixel is, the pixels covered most belong
+        to it.
         """
         cover = np.zeros((fit.size, fit.size), np.float32)
         for box in self.boxes:
@@ -112,13 +112,13 @@ class Region:
         pen = ImageDraw.Draw(canvas)
         for polygon in self.polygons:
             corners = [fit.point(x, y) for x, y in zip(polygon.points[0::2], polygon.points[1::2], strict=True)]
-            # Pillow counts from the centre of the first pixel, not from its edge.
+            # Pillow's coordinates start at the centre of the first pixel, not at its edge.
             pen.polygon([(x * FINER - 0.5, y * FINER - 0.5) for x, y in corners], fill=255)
         return np.asarray(canvas.reduce(FINER), np.float32) / 255
 
 
 def filled(box: tuple[int, int, int, int], size: int) -> Tensor:
-    """A box in whole pixels (left, top, right, bottom, the last two exclusive) in a square image: bool `S S`."""
+    """The mask of a box (left, top, right, bottom in whole pixels, the last two exclusive): bool `S S`."""
     left, top, right, bottom = box
     region = torch.zeros(size, size, dtype=torch.bool)
     region[top:bottom, left:right] = True
@@ -134,7 +134,7 @@ def _mask(path: Path) -> np.ndarray:
 
 
 def _overlap(start: float, end: float, size: int) -> NDArray[np.float32]:
-    """How much of each pixel 0…size-1 lies between `start` and `end`."""
+    """The share of each pixel 0…size-1 that is between `start` and `end`."""
     left = np.arange(size)
     share: NDArray[np.float32] = np.clip(np.minimum(end, left + 1) - np.maximum(start, left), 0, 1).astype(np.float32)
     return share

@@ -1,4 +1,4 @@
-"""Images turned about their centre by a random angle, as digits are in the study of spatial transformers.
+"""Random rotation of images about their centre, as in the experiments with spatial transformers.
 
 Spatial Transformer Networks. Jaderberg, Simonyan, Zisserman, Kavukcuoglu. NIPS 2015, arXiv:1506.02025, Section 4.1:
 digits rotated by between -90° and 90°.
@@ -18,11 +18,11 @@ from regard.checks import positive
 
 @dataclass(frozen=True)
 class Rotate:
-    """Puts an image in the middle of an empty canvas and turns it; for `Plan.augment` and `mnist.Placed`.
+    """Puts an image in the middle of an empty canvas and rotates it by a random angle.
 
     Args:
-        degrees: the largest angle, either way; every angle up to there is as likely.
-        canvas: its side in pixels, at least that of the image.
+        degrees: the largest angle in either direction; the angle is uniform.
+        canvas: the side of the canvas in pixels, at least that of the image.
 
     Raises: ValueError if the angle is not from 0 to 180, or the canvas is not positive.
     """
@@ -33,16 +33,16 @@ class Rotate:
     def __post_init__(self) -> None:
         positive("canvas", self.canvas)
         if not 0 <= self.degrees <= 180:
-            raise ValueError(f"degrees={self.degrees!r}: from 0 to 180 is needed")
+            raise ValueError(f"degrees={self.degrees!r}: a number from 0 to 180 is needed")
 
     def __call__(self, image: Tensor, generator: Generator) -> Tensor:
-        """`C H W` -> `C canvas canvas`.
+        """Rotates an image: `C H W` -> `C canvas canvas`.
 
         Raises: ValueError if the image is larger than the canvas.
         """
         height, width = image.shape[1:]
         if max(height, width) > self.canvas:
-            raise ValueError(f"an image of {height}×{width} does not fit on a canvas of {self.canvas}")
+            raise ValueError(f"canvas={self.canvas}: at least the size of the image, {height}×{width}, is needed")
         angle = math.radians(self.degrees) * (2 * torch.rand((), generator=generator, dtype=torch.float64).item() - 1)
         canvas = image.new_zeros(1, image.shape[0], self.canvas, self.canvas)
         top, left = (self.canvas - height) // 2, (self.canvas - width) // 2

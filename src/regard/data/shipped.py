@@ -1,7 +1,7 @@
-"""Data files inside other installed packages, found without importing them.
+"""Data files of other installed packages, found without importing these packages.
 
-Importing scikit-learn for one file costs about a second in every process, and renames the standard library's semaphores
-on the way (joblib does). scikit-image's own function would turn to the network if the file were missing.
+Importing scikit-learn for one file costs about a second in every process, and joblib, which it imports, renames the
+standard library's semaphores. scikit-image's own function would use the network if the file were missing.
 """
 
 from __future__ import annotations
@@ -11,16 +11,16 @@ from pathlib import Path
 
 
 def shipped(package: str, file: str) -> Path:
-    """The path of a file that a package brings.
+    """The path of a data file of an installed package.
 
     Args:
-        package: the package's import name.
-        file: the path below it, with forward slashes.
+        package: the import name of the package.
+        file: the path relative to the package, with forward slashes.
 
-    Raises: FileNotFoundError if the installation has no such file.
+    Raises: FileNotFoundError if the package has no such file.
     """
     spec = find_spec(package)
     for folder in (spec and spec.submodule_search_locations) or ():
         if (path := Path(folder, file)).is_file():
             return path
-    raise FileNotFoundError(f"this installation of {package} comes without {file}; install its published wheel")
+    raise FileNotFoundError(f"the installed {package} has no file {file}: install its published wheel")

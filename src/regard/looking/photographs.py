@@ -14,7 +14,7 @@ from regard.saved.opening import Network, open_network
 from regard.viewing import draw
 from regard.viewing.sheet import sheet
 
-LONGEST = 800  # pixels, beyond which a system sees a photograph reduced
+LONGEST = 800  # pixels: larger photographs are reduced for a system
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class Looks:
 
     Args:
         pictures: the files that were written.
-        trained: whether the attention had trained weights, or has nothing to train.
-        changed: arguments that differ from those of the training, in words.
+        trained: whether the attention has trained weights, or no parameters to train.
+        changed: the arguments that differ from those of the training, as text.
     """
 
     pictures: tuple[Path, ...]
@@ -45,7 +45,7 @@ def look(
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Looks:
-    """Draws every attention map of a network over photographs, as one picture file for each photograph.
+    """Draws all attention maps of a network over photographs, as one picture file for each photograph.
 
         looks = regard.look("photo.jpg", "cbam", backbone="resnet18", weights="trained.safetensors")
         print(looks.pictures, looks.trained)
@@ -53,12 +53,12 @@ def look(
     Args:
         photographs: one image file or several.
         mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`.
-        image_size: side in pixels of the middle square; None takes the backbone's own. A system sees the whole
-            photograph, and this is its longer side; None stretches it to the size that the system was trained on,
-            where the weights say that, or else takes the photograph's own, up to 800.
-        out: folder of the pictures, made where needed; a file name that is taken gets a number.
-        kwargs, more: arguments of the mechanism or system; `kwargs` also holds those that share a name with an argument
-            of this function.
+        image_size: side in pixels of the middle square, for a backbone; None uses the backbone's own size. For a
+            system, the longer side of the whole photograph; None uses the size of its training, if the weights give it,
+            or the photograph's own size, up to 800.
+        out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
+        kwargs, more: arguments of the mechanism or system; `kwargs` can also hold those that have the name of an
+            argument of this function.
 
     Raises:
         LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read.
@@ -93,7 +93,7 @@ def look(
 
 
 def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Tensor]:
-    """What is drawn on, and what the network sees: attention in a backbone the middle square, a system all of it."""
+    """The image to draw on and the network's input: the middle square for a backbone, the whole image for a system."""
     if not network.entry.system:
         assert network.size is not None
         square = images.read(path, network.size[0]).pixels
@@ -103,12 +103,12 @@ def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Ten
 
 
 def scaled(measured: tuple[int, int], longer: int | None, most: int | None = None) -> tuple[int, int]:
-    """Height and width of a photograph with another longer side.
+    """Height and width of a photograph that is scaled to a longer side.
 
     Args:
-        measured: its width and height.
-        longer: the side, in pixels; None keeps its own.
-        most: and then at most so many.
+        measured: width and height of the photograph.
+        longer: the longer side, in pixels; None keeps its own.
+        most: the longest side if `longer` is None.
     """
     width, height = measured
     own = max(measured)

@@ -1,11 +1,11 @@
-"""Where people look: seven scores of a saliency map against fixations.
+"""Metrics of a saliency map against human fixations.
 
 What Do Different Evaluation Metrics Tell Us About Saliency Models? Bylinskii, Judd, Oliva, Torralba, Durand. TPAMI
 2019, arXiv:1604.03605. Saliency Benchmarking Made Easy. Kümmerer, Wallis, Bethge. ECCV 2018, arXiv:1704.08615.
 Information gain: Kümmerer, Wallis, Bethge, PNAS 2015, doi:10.1073/pnas.1510393112.
 Official code: cvzoya/saliency (MATLAB, `"mit"`), matthias-k/pysaliency (`"pysaliency"`).
 
-With a map s over N pixels, fixated pixels F (n of them), p and q the map and the human density, each summing to 1:
+With a map s over N pixels, n fixated pixels F, and the map p and the human density q, which each sum to 1:
 
     NSS = 1/n Σ_F (s − mean s) / std s                                                              (1)
     CC  = cov(s, d) / (std s · std d)                                                               (2)
@@ -17,16 +17,16 @@ With a map s over N pixels, fixated pixels F (n of them), p and q the map and th
                     `"mit"` (the default)                             `"pysaliency"`
     fixations       a pixel counts once                               every fixation counts
     NSS             std of N − 1                                      std of N
-    SIM, IG         maps stretched to 0..1 before they are divided    divided by their sum
+    SIM, IG         maps scaled to 0..1 before they are divided       divided by their sum
     KL              ε = 2⁻⁵², as `"benchmark"`, which rounds it to    1e-20 added to both maps, ε = 0
                     2.2204e-16
     AUC (Judd)      one threshold a fixation, others without F; ties  (6), the others are all pixels
                     count against the map unless jittered
-    shuffled AUC    thresholds every `step` of the stretched map      (6)
+    shuffled AUC    thresholds every `step` of the scaled map         (6)
 
-Defined here, where the codes give NaN: a constant map says nothing about where, and gets what chance gives (NSS and CC
-0, AUC 0.5; SIM, KL and IG as the uniform density). A map with negative values is shifted to start at 0 before it is
-divided by its sum, as pysaliency does. No fixation at all is a ValueError.
+Where the codes give NaN, this is defined: a constant map gets the score of chance (NSS and CC 0, AUC 0.5; SIM, KL and
+IG those of the uniform density). A map with negative values is shifted to a minimum of 0 before it is divided by its
+sum, as in pysaliency. A ValueError is raised if there is no fixation.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Array = NDArray[np.float64]
 def nss(saliency: ArrayLike, fixations: ArrayLike, *, convention: str = "mit") -> float:
     """Normalised scanpath saliency, equation (1): 0 is chance, higher is better.
 
-    Shapes: saliency `H W`, fixations `H W` (how many on each pixel).
+    Shapes: saliency `H W`, fixations `H W` (the number on each pixel).
     Raises: ValueError for other shapes, values that are not finite, no fixation, counts that are not whole, an unknown
         convention.
     """
@@ -74,7 +74,7 @@ def cc(saliency: ArrayLike, human: ArrayLike) -> float:
 
 
 def similarity(saliency: ArrayLike, human: ArrayLike, *, convention: str = "mit") -> float:
-    """What two densities have in common, equation (3): from 0 to 1.
+    """Similarity of two densities, equation (3): from 0 to 1.
 
     Shapes: saliency, human `H W`.
     Raises: ValueError for other shapes, values that are not finite, an unknown convention.
@@ -109,7 +109,7 @@ def kl(saliency: ArrayLike, human: ArrayLike, *, convention: str = "mit") -> flo
 def information_gain(
     saliency: ArrayLike, fixations: ArrayLike, baseline: ArrayLike, *, convention: str = "mit"
 ) -> float:
-    """What the map says about fixations beyond a baseline, equation (5), in bits a fixation: 0 is the baseline's.
+    """Information gain of a map over a baseline, equation (5), in bits per fixation: 0 is the baseline's.
 
     Shapes: saliency, fixations, baseline `H W`.
     Raises: ValueError for other shapes, values that are not finite, no fixation, an unknown convention.
@@ -130,7 +130,7 @@ def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
     """
     high, low = (np.sort(np.asarray(x, np.float64).ravel()) for x in (positives, negatives))
     if not high.size or not low.size or np.isnan(high).any() or np.isnan(low).any():
-        raise ValueError(f"{high.size} positives and {low.size} negatives: at least one number of each is needed")
+        raise ValueError(f"{high.size} positives, {low.size} negatives: at least one of each, and no NaN, is needed")
     below, up_to = np.searchsorted(high, low, "left"), np.searchsorted(high, low, "right")
     return float((high.size - (below + up_to) / 2).mean() / high.size)
 
@@ -138,14 +138,14 @@ def auc(positives: ArrayLike, negatives: ArrayLike) -> float:
 def auc_judd(
     saliency: ArrayLike, fixations: ArrayLike, *, convention: str = "mit", jitter: float = 0.0, seed: int = 0
 ) -> float:
-    """Area under the ROC curve that tells fixated pixels from the others: 0.5 is chance.
+    """Area under the ROC curve for fixated against other pixels: 0.5 is chance.
 
     Args:
         saliency: the map.
-        fixations: how many on each pixel.
+        fixations: the number of fixations on each pixel.
         convention: `"mit"` is AUC-Judd, `"pysaliency"` its uniform AUC.
-        jitter: largest of the random numbers that are added to the map to break ties; MIT's code adds up to 1e-7.
-        seed: of these numbers.
+        jitter: the largest random number that is added to the map to break ties; MIT's code adds up to 1e-7.
+        seed: the seed of these numbers.
 
     Shapes: saliency, fixations `H W`.
     Raises: ValueError for other shapes, values that are not finite, no fixation, a fixation on every pixel, an unknown
@@ -166,7 +166,7 @@ def auc_judd(
 
 
 def judd_curve(saliency: ArrayLike, fixations: ArrayLike) -> tuple[Array, Array]:
-    """The ROC curve of AUC-Judd: true and false positive rates, one threshold at the value of each fixated pixel.
+    """The ROC curve of AUC-Judd: true and false positive rates, with a threshold at the value of each fixated pixel.
 
     Shapes: saliency, fixations `H W` -> `n + 2` each, from 0 to 1.
     Raises: ValueError as `auc_judd`.
@@ -175,7 +175,7 @@ def judd_curve(saliency: ArrayLike, fixations: ArrayLike) -> tuple[Array, Array]
     s, fixated = _stretched(s), counts > 0
     n, pixels = int(fixated.sum()), s.size
     if n == pixels:
-        raise ValueError("every pixel is fixated: there is nothing to tell fixations from")
+        raise ValueError("fixations are on every pixel: at least one pixel without a fixation is needed")
     thresholds = np.sort(s[fixated])[::-1]
     above = pixels - np.searchsorted(np.sort(s, axis=None), thresholds, "left")
     ranks = np.arange(1, n + 1)
@@ -192,15 +192,16 @@ def auc_shuffled(
     splits: int = 100,
     seed: int = 0,
 ) -> float:
-    """The same against pixels that were fixated in other images, so that a centre bias earns nothing.
+    """Shuffled AUC: fixated pixels against pixels fixated in other images, so that a centre bias is not rewarded.
 
     Args:
         saliency: the map.
-        fixations: how many on each pixel.
-        others: the same of other images.
-        convention: which code's.
-        step: `"mit"`: distance of the thresholds on the map stretched to 0..1.
-        splits, seed: `"mit"`: where the others are more than the fixations, so many random choices of as many.
+        fixations: the number of fixations on each pixel.
+        others: the number of fixations of other images on each pixel.
+        convention: `"mit"` or `"pysaliency"`.
+        step: for `"mit"`, the distance of the thresholds on the map scaled to 0..1.
+        splits, seed: for `"mit"`, the number and the seed of random subsets of the others, each with as many pixels as
+            the fixations; not used if the others are fewer.
 
     Shapes: saliency, fixations, others `H W`.
     Raises: ValueError for other shapes, values that are not finite, no fixation in one of them, an unknown convention.
@@ -210,7 +211,7 @@ def auc_shuffled(
     elsewhere = _fixations(others, "others")
     _alike(s, elsewhere)
     if not 0 < step <= 1 or splits < 1:
-        raise ValueError(f"step={step!r}, splits={splits!r}: a step in (0, 1] and at least one split are needed")
+        raise ValueError(f"step={step!r}, splits={splits!r}: a step in (0, 1] and at least 1 split are needed")
     if _constant(s):
         return 0.5
     positives, negatives = _at(s, counts, convention), _at(s, elsewhere, convention)
@@ -219,7 +220,7 @@ def auc_shuffled(
     s = _stretched(s)
     positives, negatives = _at(s, counts, convention), _at(s, elsewhere, convention)
     chosen = min(len(positives), len(negatives))
-    if chosen == len(negatives):  # every choice is the same set
+    if chosen == len(negatives):  # every subset is the same
         return _stepped(positives, negatives, step)
     draw = np.random.default_rng(seed)
     areas = [_stepped(positives, draw.permutation(negatives)[:chosen], step) for _ in range(splits)]
@@ -228,7 +229,7 @@ def auc_shuffled(
 
 def _stepped(positives: Array, negatives: Array, step: float) -> float:
     top = max(positives.max(), negatives.max())
-    # Multiples of the step, as the language of the code counts: a last one that only rounding keeps below is in.
+    # Multiples of the step, as MATLAB counts: a last one that exceeds the top only by rounding is included.
     thresholds = (step * np.arange(int(np.floor(top / step * (1 + 3 * EPS))) + 1))[::-1]
     rates = []
     for values in (positives, negatives):
@@ -247,19 +248,19 @@ def _map(name: str, values: Any) -> Array:
     if array.ndim != 2 or not array.size:
         raise ValueError(f"{name} has shape {array.shape}: a map H W is needed")
     if not np.isfinite(array).all():
-        raise ValueError(f"{name} holds values that are not finite")
+        raise ValueError(f"{name} holds values that are not finite: finite numbers are needed")
     return array
 
 
 def _fixations(values: Any, name: str = "fixations") -> Array:
     counts = _map(name, values)
     if counts.min() < 0:
-        raise ValueError(f"{name} holds {counts.min():g}: counts are at least 0")
+        raise ValueError(f"{name} holds {counts.min():g}: counts of at least 0 are needed")
     broken = counts[counts != np.rint(counts)]
     if broken.size:
-        raise ValueError(f"{name} holds {broken[0]:g}: counts are whole numbers; a density is none")
+        raise ValueError(f"{name} holds {broken[0]:g}: counts in whole numbers are needed, not a density")
     if not counts.any():
-        raise ValueError(f"{name} are empty: there is no fixation to score against")
+        raise ValueError(f"{name} has only zeros: at least one fixation is needed")
     return counts
 
 
@@ -271,7 +272,7 @@ def _pair(saliency: Any, fixations: Any) -> tuple[Array, Array]:
 
 def _alike(first: Array, second: Array) -> None:
     if first.shape != second.shape:
-        raise ValueError(f"maps of {first.shape} and {second.shape}: they have to be of one size")
+        raise ValueError(f"maps of {first.shape} and {second.shape}: maps of one shape are needed")
 
 
 def _known(convention: str, allowed: tuple[str, ...] = CONVENTIONS) -> None:
@@ -284,7 +285,7 @@ def _constant(s: Array) -> bool:
 
 
 def _stretched(s: Array) -> Array:
-    """From 0 to 1; a constant map stays constant."""
+    """The map scaled to 0..1; a constant map is unchanged."""
     return s if _constant(s) else (s - s.min()) / (s.max() - s.min())
 
 
@@ -304,26 +305,26 @@ def _shares(s: Array, convention: str) -> Array:
 
 
 def _at(s: Array, counts: Array, convention: str) -> Array:
-    """The values at the fixations: once a pixel, or once a fixation."""
+    """The values at the fixations: one per fixated pixel, or one per fixation."""
     if convention == "mit":
         return s[counts > 0]
     return np.repeat(s.ravel(), np.rint(counts.ravel()).astype(np.int64))
 
 
 class FixationScores:
-    """Means over images of `nss`, `auc_judd`, `cc`, `sim` and `kl`, which need no other image.
+    """Means over images of `nss`, `auc_judd`, `cc`, `sim` and `kl`, which need no other images.
 
-    `update` takes saliency maps `N H W`, human densities `N H W` and how many fixations each pixel has `N H W`; images
-    without a fixation are left out.
+    `update` takes saliency maps `N H W`, human densities `N H W` and the number of fixations on each pixel `N H W`;
+    images without a fixation are left out.
 
-    Raises: ValueError, by `compute`, if no image has a fixation.
+    Raises: ValueError, in `compute`, if no image has a fixation.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Removes all images."""
         self.sums: dict[str, float] = dict.fromkeys(("nss", "auc_judd", "cc", "sim", "kl"), 0.0)
         self.scored = self.seen = 0
 
@@ -341,7 +342,7 @@ class FixationScores:
             self.sums["kl"] += kl(p, density)
 
     def merge_state(self, incoming_state: FixationScores) -> None:
-        """Takes up the images of another metric."""
+        """Adds the images of another metric."""
         for name, value in incoming_state.sums.items():
             self.sums[name] += value
         self.scored += incoming_state.scored
@@ -349,5 +350,5 @@ class FixationScores:
 
     def compute(self) -> dict[str, float]:
         if not self.scored:
-            raise ValueError(f"none of the {self.seen} images has a fixation to score against")
+            raise ValueError(f"none of the {self.seen} images has a fixation: at least one is needed")
         return {name: value / self.scored for name, value in self.sums.items()}

@@ -1,8 +1,8 @@
-"""How much of the attention lies on the object: two scores of a heat map against a known region.
+"""Localisation metrics: scores of a heat map against the region of the object.
 
-Both bring the map to the region's size by bilinear interpolation (pixel centres, no corner alignment) and compute in
-float64 on the CPU. Negative weights count as no attention. A constant map, all zeros included, says nothing about
-where: both scores then give the region's share of the image, which is what chance gives.
+Both resize the map to the region by bilinear interpolation (pixel centres, no corner alignment) and compute in float64
+on the CPU. Negative values count as 0. For a constant map, all zeros included, both scores are the region's share of
+the image, the score of chance.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch.nn import functional as F
 
 
 def energy(heat: Tensor, region: Tensor) -> Tensor:
-    """Share of the attention that lies inside the region, in [0, 1].
+    """The share of the attention inside the region, in [0, 1].
 
     The energy-based pointing game of Wang et al., Score-CAM, CVPR Workshops 2020, arXiv:1910.01279.
 
@@ -29,22 +29,22 @@ def energy(heat: Tensor, region: Tensor) -> Tensor:
 
 
 def pointing(heat: Tensor, region: Tensor, tolerance: int = 0) -> Tensor:
-    """The pointing game: does the map's maximum lie on the object?
+    """The pointing game: 1 if the maximum of the map is on the object, else 0.
 
     Zhang et al., Top-down Neural Attention by Excitation Backprop, ECCV 2016, arXiv:1608.00507, where the tolerance is
-    15 pixels. Ties: where several pixels share the maximum (to a millionth of the map's range), the score is the share
-    of them that hit, which is the hit rate of choosing among them at random.
+    15 pixels. If several pixels share the maximum (within a millionth of the map's range), the score is the share of
+    them that hit, which is the hit rate of a random choice among them.
 
     Args:
-        heat: the attention.
-        region: where the object is.
-        tolerance: how far, in pixels of the region, from the object still counts as a hit.
+        heat: the attention map.
+        region: the region of the object.
+        tolerance: the largest distance from the object, in pixels of the region, that counts as a hit.
 
     Shapes: heat `B h w`; region `B H W`, bool -> `B`, float64 in [0, 1].
     Raises: ValueError as `energy`, and for a negative tolerance.
     """
     if tolerance < 0:
-        raise ValueError(f"tolerance is a distance in pixels, 0 or more; got {tolerance}")
+        raise ValueError(f"tolerance={tolerance}: a distance in pixels of at least 0 is needed")
     heat, constant = _prepared(heat, region)
     inside = _grown(region.cpu().double(), tolerance)
     top, bottom = heat.amax((1, 2), keepdim=True), heat.amin((1, 2), keepdim=True)
@@ -53,14 +53,14 @@ def pointing(heat: Tensor, region: Tensor, tolerance: int = 0) -> Tensor:
 
 
 def _prepared(heat: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-    """The non-negative map at the region's size, and whether it is constant."""
+    """The non-negative map at the size of the region, and whether it is constant."""
     if heat.dim() != 3 or region.dim() != 3 or len(heat) != len(region):
-        raise ValueError(f"heat is B h w and region B H W; got {tuple(heat.shape)} and {tuple(region.shape)}")
+        raise ValueError(f"heat {tuple(heat.shape)}, region {tuple(region.shape)}: B h w and B H W are needed")
     if region.dtype != torch.bool:
-        raise ValueError(f"region is a bool mask; got {region.dtype}")
+        raise ValueError(f"region of type {region.dtype}: a bool mask is needed")
     heat = heat.detach().cpu().double()
     if not heat.isfinite().all():
-        raise ValueError("heat holds values that are not finite")
+        raise ValueError("heat holds values that are not finite: finite numbers are needed")
     heat = heat.clamp_min(0)
     constant = heat.amax((1, 2)) == heat.amin((1, 2))
     size = (region.shape[1], region.shape[2])
@@ -71,7 +71,7 @@ def _prepared(heat: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _grown(region: Tensor, radius: int) -> Tensor:
-    """The region and everything within a Euclidean `radius` of it; a disc is a stack of rows of pixels."""
+    """The region dilated by a disc of `radius`, as a union over the rows of the disc."""
     grown = region
     height = region.shape[1]
     for offset in range(-min(radius, height - 1), min(radius, height - 1) + 1):

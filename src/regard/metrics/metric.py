@@ -1,11 +1,11 @@
-"""What a metric is: numbers from a stream of samples, in torchmetrics' own words, so that theirs can be used as well.
+"""The protocol of a metric, which is torchmetrics' own, so that their metrics can be used as well.
 
     metric = task.metric()
     for batch in batches:
         metric.update(*task.answers(model, batch))
     figures(metric)                      {"accuracy": 0.93, …}
 
-Several processes each fill a metric of their own, which `merge_state` brings together.
+Each process updates its own metric; `merge_state` combines them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 
 class Metric(Protocol):
-    """Numbers from a stream of samples; what `update` takes is each metric's own."""
+    """A metric accumulated over batches; the arguments of `update` differ between metrics."""
 
     def update(self, *args: Any, **kwargs: Any) -> None: ...
     def compute(self) -> Any: ...
@@ -29,10 +29,10 @@ class Measure:
     """The main number of a task.
 
     Args:
-        name: under which `figures` has it.
-        title: for people.
-        higher_is_better: whether a larger number is the better one.
-        unit: `"%"` for shares, which are shown times 100; otherwise what is written behind the number.
+        name: its name in `figures`.
+        title: a readable name.
+        higher_is_better: whether larger is better.
+        unit: `"%"` for shares, which are shown as percentages; otherwise the text after the number.
     """
 
     name: str
@@ -42,9 +42,9 @@ class Measure:
 
 
 def figures(metric: Metric) -> dict[str, float]:
-    """The numbers of a metric by name; a metric of a single number has it under its class's name.
+    """The numbers of a metric by name; the name of a single number is the class of the metric.
 
-    Raises: TypeError if a number is none.
+    Raises: TypeError if a value is not a number.
     """
     found = metric.compute()
     named = found if isinstance(found, Mapping) else {type(metric).__name__: found}

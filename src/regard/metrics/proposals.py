@@ -1,18 +1,19 @@
-"""Boxes that may hold an object: how many of the true ones are found among the first k.
+"""Metrics of object proposals: recall and overlap of the true boxes with the first k proposals.
 
 What Makes for Effective Detection Proposals? Hosang, Benenson, Dollár, Schiele. TPAMI 2016, arXiv:1502.05082.
 Selective Search for Object Recognition. Uijlings, van de Sande, Gevers, Smeulders. IJCV 2013,
 doi:10.1007/s11263-013-0620-5.
 
-    o_g       = max IoU of the truth g with the first k proposals                                   (1)
-    recall(t) = share of truths with o_g ≥ t                                                        (2)
+    o_g       = max IoU of the true box g with the first k proposals                                (1)
+    recall(t) = share of true boxes with o_g ≥ t                                                    (2)
     AR        = 2 ∫ from 0.5 to 1 of recall = 2 mean max(o_g − 0.5, 0)            `"hosang"`        (3)
               = mean of recall over t = 0.50, 0.55 … 0.95                         `"coco"`          (4)
     ABO       = mean o_g                                                                            (5)
 
-Over several images, collect o_g of all truths first. `matched` counts as COCO's evaluation does: in the order of the
-proposals, each takes the free truth that it overlaps best, so that no box finds two; recalls can be lower.
-`inclusive` counts pixels as the older toolkits do: whole coordinates, the last pixel belonging to the box.
+For several images, o_g of the true boxes of all images are collected first. `matched` counts as COCO's evaluation does:
+in their order, each proposal is matched with the unmatched true box of the largest overlap, so that no proposal finds
+two; its recall can be lower. `inclusive` counts pixels as older toolkits do: whole coordinates, and the last pixel
+belongs to the box.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ def overlaps(first: ArrayLike, second: ArrayLike, *, inclusive: bool = False) ->
     """Intersection over union of every pair of boxes.
 
     Args:
-        first, second: left, top, right, bottom of each.
-        inclusive: round to whole pixels, of which the right and bottom ones belong to the box.
+        first, second: left, top, right, bottom of each box.
+        inclusive: round to whole pixels, and include the right and bottom ones in the box.
 
     Shapes: first `n 4`, second `m 4` -> `n m`.
     Raises: ValueError for other shapes, values that are not finite, or a right end before the left.
@@ -54,35 +55,35 @@ def overlaps(first: ArrayLike, second: ArrayLike, *, inclusive: bool = False) ->
 
 
 def covered(proposals: ArrayLike, truths: ArrayLike, *, first: int | None = None, inclusive: bool = False) -> Array:
-    """How well each truth is covered, equation (1); 0 without a proposal.
+    """The best overlap of each true box, equation (1); 0 without proposals.
 
     Args:
         proposals: boxes, the best first.
-        truths: the boxes to find.
-        first: how many proposals count; None takes all.
+        truths: the true boxes.
+        first: the number of proposals that count; None uses all.
         inclusive: as in `overlaps`.
 
     Shapes: proposals `n 4`, truths `m 4` -> `m`.
-    Raises: ValueError for boxes that are none, or `first` below 1.
+    Raises: ValueError for invalid boxes, or `first` below 1.
     """
     best: Array = overlaps(_foremost(proposals, first), truths, inclusive=inclusive).max(0, initial=0.0)
     return best
 
 
 def recall(best: ArrayLike, threshold: float = 0.5) -> float:
-    """Equation (2), of the overlaps that `covered` gives.
+    """Recall at a threshold, equation (2), from the overlaps of `covered`.
 
     Shapes: best `m`.
-    Raises: ValueError without a truth, or for a threshold outside (0, 1].
+    Raises: ValueError without true boxes, or for a threshold outside (0, 1].
     """
     return float((_overlaps(best) >= _known(threshold)).mean())
 
 
 def average_recall(best: ArrayLike, *, convention: str = "hosang") -> float:
-    """Equation (3), or (4) for `convention="coco"`.
+    """Average recall, equation (3), or (4) for `convention="coco"`, from the overlaps of `covered`.
 
     Shapes: best `m`.
-    Raises: ValueError without a truth, or for an unknown convention.
+    Raises: ValueError without true boxes, or for an unknown convention.
     """
     if convention == "hosang":
         return float(2 * (_overlaps(best) - 0.5).clip(0).mean())
@@ -92,23 +93,23 @@ def average_recall(best: ArrayLike, *, convention: str = "hosang") -> float:
 
 
 def average_best_overlap(best: ArrayLike) -> float:
-    """Equation (5).
+    """Average best overlap, equation (5), from the overlaps of `covered`.
 
     Shapes: best `m`.
-    Raises: ValueError without a truth.
+    Raises: ValueError without true boxes.
     """
     return float(_overlaps(best).mean())
 
 
 def matched(proposals: ArrayLike, truths: ArrayLike, threshold: float = 0.5, *, first: int | None = None) -> int:
-    """How many truths are found when each proposal finds one at most.
+    """The number of true boxes that are found, if each proposal finds at most one.
 
     Args:
         proposals, truths, first: as in `covered`.
-        threshold: the least overlap that finds.
+        threshold: the least overlap of a match.
 
     Shapes: proposals `n 4`, truths `m 4`.
-    Raises: ValueError for boxes that are none, a threshold outside (0, 1], or `first` below 1.
+    Raises: ValueError for invalid boxes, a threshold outside (0, 1], or `first` below 1.
     """
     _known(threshold)
     table = overlaps(_foremost(proposals, first), truths)
@@ -124,7 +125,7 @@ def matched(proposals: ArrayLike, truths: ArrayLike, threshold: float = 0.5, *, 
 
 def _foremost(proposals: ArrayLike, first: int | None) -> Array:
     if first is not None and (isinstance(first, bool) or first < 1):
-        raise ValueError(f"first={first!r}: at least one proposal has to count")
+        raise ValueError(f"first={first!r}: a whole number of at least 1 is needed")
     return as_boxes(proposals)[:first]
 
 
@@ -137,22 +138,22 @@ def _known(threshold: float) -> float:
 def _overlaps(best: ArrayLike) -> Array:
     values = np.asarray(best, np.float64).ravel()
     if not values.size:
-        raise ValueError("no true box to find")
+        raise ValueError("no true boxes: at least one is needed")
     if not (values >= 0).all() or not (values <= 1).all():
-        raise ValueError(f"overlaps from {values.min():g} to {values.max():g}: they go from 0 to 1")
+        raise ValueError(f"overlaps from {values.min():g} to {values.max():g}: from 0 to 1 are needed")
     return values
 
 
 class ProposalScores:
     """`recall_k` (at 0.5), `ar_k` and `abo_k` of the first k proposals, over the true boxes of all images.
 
-    `update` takes, for each way of proposing, its boxes of each image, `n 4`, the best first, and the true boxes `m 4`.
-    The names of all ways but "" come in front of theirs: `contrast_recall_10`.
+    `update` takes the proposals of each method for each image, `n 4`, the best first, and the true boxes `m 4`. The
+    name of a method, unless it is "", is the prefix of its numbers: `contrast_recall_10`.
 
     Args:
-        budgets: how many proposals count, k.
+        budgets: the numbers k of proposals that count.
 
-    Raises: ValueError for a budget below 1; by `compute`, without a true box.
+    Raises: ValueError for a budget below 1; in `compute`, without true boxes.
     """
 
     def __init__(self, budgets: Sequence[int] = (1, 10, 100)) -> None:
@@ -162,18 +163,18 @@ class ProposalScores:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Removes all images."""
         self.best: dict[tuple[str, int], list[Array]] = {}
 
     def update(self, proposals: Mapping[str, Sequence[ArrayLike]], truths: Sequence[ArrayLike]) -> None:
-        """Args: proposals of each way, truths; one array for each image."""
+        """Args: proposals of each method, and true boxes; one array for each image."""
         for way, several in proposals.items():
             for found, wanted in zip(several, truths, strict=True):
                 for k in self.budgets:
                     self.best.setdefault((way, k), []).append(covered(found, wanted, first=k))
 
     def merge_state(self, incoming_state: ProposalScores) -> None:
-        """Takes up the images of another metric."""
+        """Adds the images of another metric."""
         for key, values in incoming_state.best.items():
             self.best.setdefault(key, []).extend(values)
 
@@ -185,5 +186,5 @@ class ProposalScores:
             scores[f"{front}ar_{k}"] = average_recall(best)
             scores[f"{front}abo_{k}"] = average_best_overlap(best)
         if not scores:
-            raise ValueError("no true box to find")
+            raise ValueError("no true boxes: at least one is needed")
         return scores

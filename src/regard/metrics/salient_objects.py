@@ -1,4 +1,4 @@
-"""Which object stands out: scores of a saliency map against a mask.
+"""Metrics of salient object detection: scores of a saliency map against a mask.
 
     MAE       mean |p − g|                                                                          (1)
     F_β       (1 + β²) P R / (β² P + R), β² = 0.3, at 256 thresholds                                (2)
@@ -11,11 +11,11 @@ doi:10.1109/CVPR.2009.5206596. (3) Margolin, Zelnik-Manor, Tal, CVPR 2014, doi:1
 Liu, Li, Borji, ICCV 2017, arXiv:1708.00786. (5) Fan et al., IJCAI 2018, arXiv:1805.10421.
 Official code: lartpang/PySODMetrics, which reproduces the authors' MATLAB.
 
-A map is stretched to 0..1 before it is scored (a constant one is left), and cut into 256 levels from the top down. The
-adaptive threshold is twice the map's mean, at most 1. Divided by N − 1, as in the code, E can exceed 1, but not of one
-pixel, where it is divided by 1 (the code: by 2⁻⁵²). For a set of
-images the curves are averaged before the maximum is taken. Without an object F is 0, S is 1 − mean p and E the share of
-what is left out; where all is object, S is mean p and E the share of what is found.
+A map is scaled to 0..1 before it is scored (a constant map is not), and thresholded at 256 levels in descending order.
+The adaptive threshold is twice the mean of the map, at most 1. E is divided by N − 1, as in the code, and can exceed 1;
+for a single pixel it is divided by 1 (the code: by 2⁻⁵²). Over several images, the curves are averaged before the
+maximum is taken. If the mask is empty, F is 0, S is 1 − mean p, and E is the share of pixels below the threshold; if it
+is full, S is mean p, and E is the share of pixels above the threshold.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ Mask = NDArray[np.bool_]
 
 
 def prepared(prediction: Any, truth: Any) -> tuple[Array, Mask]:
-    """The map in 0..1 and the mask.
+    """The map scaled to 0..1 and the mask as bool.
 
     Args:
         prediction: bytes from 0 to 255, or fractions in 0..1.
@@ -49,16 +49,16 @@ def prepared(prediction: Any, truth: Any) -> tuple[Array, Mask]:
     """
     p, g = as_array(prediction), as_array(truth)
     if p.ndim != 2 or p.shape != g.shape or not p.size:
-        raise ValueError(f"a map of {p.shape} and a mask of {g.shape}: H W of one size is needed")
+        raise ValueError(f"a map of {p.shape} and a mask of {g.shape}: H W of one size are needed")
     if g.dtype not in (np.dtype(bool), np.dtype(np.uint8)):
         raise ValueError(
-            f"the mask is of {g.dtype}: bool, or bytes of which those above 128 are the object, are needed"
+            f"the mask is of type {g.dtype}: bool, or bytes of which those above 128 are the object, is needed"
         )
     if p.dtype == np.uint8:
         p = p / 255
     elif p.dtype.kind != "f" or not (p.min() >= 0 and p.max() <= 1):
         raise ValueError(
-            f"the map is of {p.dtype}, from {p.min()} to {p.max()}: bytes, or fractions in 0..1, are needed"
+            f"the map is of type {p.dtype}, from {p.min()} to {p.max()}: bytes, or fractions in 0..1, are needed"
         )
     p = p.astype(np.float64)
     if p.max() != p.min():
@@ -68,11 +68,11 @@ def prepared(prediction: Any, truth: Any) -> tuple[Array, Mask]:
 
 @dataclass(frozen=True)
 class Measures:
-    """All scores of one image, or their means over several; the curves run from the highest threshold down.
+    """All scores of an image, or their means over images; the thresholds of the curves are in descending order.
 
     Args:
         mae, adaptive_f, weighted_f, s_measure, adaptive_e: equations (1) to (5).
-        precision, recall, f_curve, e_curve: 256 each.
+        precision, recall, f_curve, e_curve: curves of 256 values.
     """
 
     mae: float
@@ -94,7 +94,7 @@ class Measures:
 
 
 def measures(prediction: Any, truth: Any, *, beta2: float = 0.3, alpha: float = 0.5) -> Measures:
-    """Every score of one map.
+    """Computes all scores of a map.
 
     Args:
         prediction, truth: as in `prepared`.
@@ -108,7 +108,7 @@ def measures(prediction: Any, truth: Any, *, beta2: float = 0.3, alpha: float = 
         raise ValueError(f"beta2={beta2!r}, alpha={alpha!r}: a number above 0 and a share in 0..1 are needed")
     p, g = prepared(prediction, truth)
     levels = (p * 255).astype(np.uint8)
-    # How many pixels, of the object and of the rest, lie at each threshold or above; the highest threshold first.
+    # Pixels at or above each threshold, inside and outside the object; the highest threshold first.
     hit, wrong = (np.bincount(levels[part], minlength=LEVELS)[::-1].cumsum() for part in (g, ~g))
     precision, recall, f = _f(hit, wrong, int(g.sum()), beta2)
     above = p >= min(2 * p.mean(), 1)
@@ -127,20 +127,20 @@ def measures(prediction: Any, truth: Any, *, beta2: float = 0.3, alpha: float = 
 
 
 def averaged(several: Iterable[Measures]) -> Measures:
-    """The means over images, curves point by point.
+    """The means of all scores over images, pointwise for curves.
 
-    Raises: ValueError if there are none.
+    Raises: ValueError if there are no images.
     """
     found = list(several)
     if not found:
-        raise ValueError("no image to average over")
+        raise ValueError("no images: at least one is needed")
     return Measures(
         **{field.name: np.mean([getattr(one, field.name) for one in found], 0) for field in fields(Measures)}
     )
 
 
 def weighted_f(p: Array, g: Mask, *, beta2: float = 1.0) -> float:
-    """Equation (3): an error counts less beside the object's own pixels that are right, and more far from the object.
+    """Weighted F-measure, equation (3): errors near correct pixels of the object count less, far from the object more.
 
     Shapes: p `H W` in 0..1, g `H W`, bool.
     """
@@ -148,7 +148,7 @@ def weighted_f(p: Array, g: Mask, *, beta2: float = 1.0) -> float:
         return 0.0
     distance, nearest = distance_transform_edt(~g, return_indices=True)
     error = np.abs(p - g)
-    spread = error[nearest[0], nearest[1]]  # outside the object, the error of its nearest pixel
+    spread = error[nearest[0], nearest[1]]  # outside the object: the error of the nearest pixel of the object
     y, x = np.ogrid[-3:4, -3:4]
     kernel = np.exp(-(x * x + y * y) / 50)  # 7×7, σ = 5
     smooth = convolve(spread, kernel / kernel.sum(), mode="constant")
@@ -161,7 +161,7 @@ def weighted_f(p: Array, g: Mask, *, beta2: float = 1.0) -> float:
 
 
 def s_measure(p: Array, g: Mask, *, alpha: float = 0.5) -> float:
-    """Equation (4): alike as an object, and alike in the four quarters around its centre.
+    """S-measure, equation (4): structural similarity of the object, and of the four regions around its centre.
 
     Shapes: p `H W` in 0..1, g `H W`, bool.
     """
@@ -203,7 +203,7 @@ def _f(hit: NDArray[np.int64], wrong: NDArray[np.int64], size: int, beta2: float
 
 
 def _e(hit: NDArray[np.int64], wrong: NDArray[np.int64], g: Mask) -> Array:
-    """Equation (5), from how many pixels of the object and of the rest are marked: φ has only four values."""
+    """Equation (5) from the numbers of marked pixels inside and outside the object, since φ has only four values."""
     size, inside = g.size, int(g.sum())
     marked = hit + wrong
     if inside == 0:
@@ -226,18 +226,18 @@ def _e(hit: NDArray[np.int64], wrong: NDArray[np.int64], g: Mask) -> Array:
 
 
 class ObjectScores:
-    """What `Measures.scores` gives of the means over images.
+    """The numbers of `Measures.scores` for the means over images.
 
-    `update` takes maps and masks one by one: two sequences of `H W`, each pair of its own size.
+    `update` takes a sequence of maps and one of masks, `H W` each; pairs may differ in size.
 
-    Raises: ValueError, by `compute`, without images.
+    Raises: ValueError, in `compute`, without images.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Removes all images."""
         self.sums: dict[str, Any] = {}
         self.images = 0
 
@@ -248,7 +248,7 @@ class ObjectScores:
             self._add({field.name: getattr(found, field.name) for field in fields(found)}, 1)
 
     def merge_state(self, incoming_state: ObjectScores) -> None:
-        """Takes up the images of another metric."""
+        """Adds the images of another metric."""
         if incoming_state.images:
             self._add(incoming_state.sums, incoming_state.images)
 
@@ -258,5 +258,5 @@ class ObjectScores:
 
     def compute(self) -> dict[str, float]:
         if not self.images:
-            raise ValueError("no image to score")
+            raise ValueError("no images: at least one is needed to compute scores")
         return Measures(**{name: total / self.images for name, total in self.sums.items()}).scores()

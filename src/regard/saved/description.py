@@ -1,14 +1,13 @@
-"""The description of a trained network in the file of its weights: enough to open it again.
+"""The description of a trained network, saved with its weights, from which the network can be built again.
 
-`regard train` and `regard compare` write it as JSON under one key of the metadata of model.safetensors, so that the one
-file is enough:
+`regard train` and `regard compare` write it as JSON under one key of the metadata of model.safetensors:
 
-    entry, arguments    the catalogue's name, and every argument of its constructor
-    attached            of attention in a backbone: which one, how many classes, after which modules, its options
+    entry, arguments    the name in the catalogue, and all arguments of the constructor
+    attached            for attention in a backbone: backbone, number of classes, sites, options of the mechanism
     normalise, image    mean and standard deviation of each channel; channels, height and width
-    prefix              of the network's own weights, where another's lie in the same file
-    recipe, tiny        what trained it
-    format, version     of this description, and of regard
+    prefix              the prefix of the network's weights, if the file has weights of another network too
+    recipe, tiny        the recipe that trained it, and whether it was the tiny variant
+    format, version     the versions of this description and of regard
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ NAME = "model.safetensors"
 
 @dataclass(frozen=True, kw_only=True)
 class Attached:
-    """Attention in a backbone, as `regard.attach` put it there.
+    """Attention in a backbone, as `regard.attach` attached it.
 
     Args:
-        backbone: a timm model's name.
-        classes: number of its outputs.
+        backbone: the name of a timm model.
+        classes: the number of its outputs.
         after: names of the modules that the attention follows.
-        identity: attached so that the first pass was the bare backbone's.
-        arguments: of the mechanism's constructor, those that are not its defaults; as JSON holds them.
+        identity: whether it was attached with `identity=True`.
+        arguments: the arguments of the mechanism that are not defaults; JSON values.
     """
 
     backbone: str
@@ -51,17 +50,17 @@ class Attached:
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a trained network is.
+    """The description of a trained network.
 
     Args:
-        entry: the catalogue's name of the system, or of the attention in a backbone.
-        arguments: all of a system's constructor, as JSON holds them; of attached attention, see `Attached`.
+        entry: the name in the catalogue of the system, or of the attention in a backbone.
+        arguments: all arguments of a system, JSON values; for attached attention, see `Attached`.
         normalise: mean and standard deviation, one for each channel or for all; None for images in 0..1.
-        image: channels, height and width of the images that it was trained on.
-        prefix: what the names of its weights start with in the file; for example `student.` beside a teacher.
-        attached: where attention stands in a backbone; None for a system.
+        image: channels, height and width of the training images.
+        prefix: the prefix of the names of its weights in the file, for example `student.` beside a teacher.
+        attached: the backbone with its attention; None for a system.
         recipe, tiny: the recipe that trained it, if one did, and whether that was the tiny variant.
-        version: of regard, that trained it.
+        version: the version of regard that trained it.
     """
 
     entry: str
@@ -75,21 +74,21 @@ class Trained:
     version: str = __version__
 
     def facts(self) -> dict[str, Any]:
-        """For JSON."""
+        """The description as a JSON object."""
         return {"format": FORMAT, **plain(asdict(self))}
 
     def metadata(self) -> dict[str, str]:
-        """For a safetensors file: one key, since the order of several is not always the same."""
+        """The description as metadata of a safetensors file: one key, since the order of several keys may vary."""
         return {KEY: json.dumps(self.facts())}
 
 
 def arguments(build: Callable[..., Any]) -> tuple[str, dict[str, Any]] | None:
-    """The entry that `build` makes, and every argument that its constructor gets, the defaults too.
+    """The name of the entry that `build` makes, and all arguments of its constructor, defaults included.
 
     Args:
-        build: a class of the catalogue, or a partial of one; None is returned of anything else.
+        build: a class of the catalogue, or a partial of one; for anything else None is returned.
 
-    Raises: TypeError if the class does not take the arguments; ValueError if JSON cannot hold one.
+    Raises: TypeError if the class does not accept the arguments; ValueError if an argument is not a JSON value.
     """
     made, given, named = (build.func, build.args, build.keywords) if isinstance(build, partial) else (build, (), {})
     place = (getattr(made, "__module__", ""), getattr(made, "__qualname__", ""))
@@ -102,23 +101,25 @@ def arguments(build: Callable[..., Any]) -> tuple[str, dict[str, Any]] | None:
         try:
             plain(value)
         except (TypeError, ValueError):
-            raise ValueError(f"{entry.name}: {name}={value!r} cannot be written beside the weights as JSON") from None
+            raise ValueError(
+                f"{entry.name}: {name}={value!r}: a JSON value is needed, to be saved with the weights"
+            ) from None
     return entry.name, plain(bound.arguments)
 
 
 def plain(content: Any) -> Any:
-    """The content as it comes back from JSON: tuples are lists."""
+    """The content after a round trip through JSON: tuples become lists."""
     return json.loads(json.dumps(content))
 
 
 def located(weights: Path) -> Path:
-    """The file of weights: itself, or model.safetensors of a run folder.
+    """The path of a file of weights: the path itself, or model.safetensors in a run folder.
 
-    Raises: FileNotFoundError if there is none.
+    Raises: FileNotFoundError if there is no such file.
     """
     if weights.is_dir():
         if not (weights / NAME).is_file():
-            raise FileNotFoundError(f"{weights} holds no {NAME}, which a run writes when it has finished")
+            raise FileNotFoundError(f"{weights} has no {NAME}, which a finished run writes")
         return weights / NAME
     if not weights.is_file():
         raise FileNotFoundError(f"no file {weights}")
@@ -126,17 +127,17 @@ def located(weights: Path) -> Path:
 
 
 def read(path: Path) -> Trained | None:
-    """What the file says of its network; None if it says nothing, as others' weights.
+    """Reads the description in a file of weights; None if there is none, as in weights from elsewhere.
 
-    Raises: ValueError if the file or what it says is damaged, or of a later form; LookupError if there is no such
-        entry, or none that stands where it says.
+    Raises: ValueError if the file or the description is damaged; LookupError if the description has another format, or
+        its entry is unknown or not of the described kind.
     """
     if path.suffix != ".safetensors":
         return None
     try:
         with safe_open(path, framework="pt") as file:
             text = (file.metadata() or {}).get(KEY)
-    except Exception as error:  # the reader has a type of its own, which names no file
+    except Exception as error:  # the reader's own type of error does not name the file
         raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
     if text is None:
         return None
@@ -144,20 +145,20 @@ def read(path: Path) -> Trained | None:
         found = json.loads(text)
         version = found["version"]
         if found["format"] != FORMAT:
-            raise LookupError(f"{path} was written by regard {version}, in a form that {__version__} does not know")
+            raise LookupError(f"{path} was written by regard {version}, in a format that {__version__} cannot read")
         known = _checked({name: found[name] for name in (one.name for one in fields(Trained)) if name in found})
     except (KeyError, TypeError, ValueError) as error:
-        reason = f"no {error}" if isinstance(error, KeyError) else error
-        raise ValueError(f"{path}: what it says of its network is damaged: {reason}") from error
+        reason = f"{error} is missing" if isinstance(error, KeyError) else error
+        raise ValueError(f"{path}: the description of its network is damaged: {reason}") from error
     entry = next((entry for entry in catalog.entries() if entry.name == known.entry), None)
     if entry is None or not (entry.system if known.attached is None else entry.drop_in):
         what = "entry" if entry is None else "system" if known.attached is None else "attention for a backbone"
-        raise LookupError(f"{path} holds {known.entry!r} of regard {version}; {__version__} has no such {what}")
+        raise LookupError(f"{path} has {known.entry!r} of regard {version}; {__version__} has no such {what}")
     return known
 
 
 def _checked(found: Mapping[str, Any]) -> Trained:
-    """Raises: TypeError if something is missing; ValueError naming what is wrong."""
+    """Checks the fields of a description. Raises: TypeError if one is missing; ValueError that names an invalid one."""
     attached, normalise = found.get("attached"), found["normalise"]
     known = Trained(**{**found, "attached": None if attached is None else Attached(**attached)})
     host, image = known.attached, known.image

@@ -1,4 +1,4 @@
-"""Files that are whole or not there: a process may be killed, or a disk fill up, at any moment."""
+"""Atomic writing of files: a killed process or a full disk leaves no partial file."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Puts `content` at `path`, whole or not at all: what was there stays until the new file is safely on the disk.
+    """Writes a file atomically: an existing file is kept until the new one is completely on the disk.
 
     Raises: OSError naming the path and the reason.
     """
@@ -20,7 +20,7 @@ def write_whole(path: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
-        if hasattr(os, "O_DIRECTORY"):  # the new name, too, has to survive a power cut
+        if hasattr(os, "O_DIRECTORY"):  # the new directory entry, too, must survive a power failure
             folder = os.open(path.parent, os.O_DIRECTORY)
             try:
                 os.fsync(folder)

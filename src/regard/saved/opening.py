@@ -1,4 +1,4 @@
-"""One look: a mechanism on a backbone, or a full system, over real photographs, as pictures."""
+"""Opening a network for photographs: a mechanism on a backbone, or a full system, with or without trained weights."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from regard.saved.description import Attached, Trained
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A network that is ready to look, and how it is given a photograph.
+    """A network that is ready for photographs, and their preparation.
 
     Args:
-        entry: its label, or that of the attention in it.
-        model: in eval mode.
-        trained: whether it has trained weights, or nothing to train.
-        name: for people.
-        size: height and width that every photograph is brought to; None takes each photograph's own.
+        entry: the entry of the system, or of the attention in the backbone.
+        model: the network, in evaluation mode.
+        trained: whether it has trained weights, or no parameters to train.
+        name: a readable name.
+        size: height and width to which photographs are resized; None keeps the size of each photograph.
         channels: 3, or 1 for the mean of the colours.
-        normalise: mean and standard deviation of each channel; None leaves 0..1.
-        changed: the arguments that are not those that it was trained with, in words.
+        normalise: mean and standard deviation of each channel; None keeps 0..1.
+        changed: the arguments that differ from those of the training, as text.
     """
 
     entry: Entry
@@ -45,7 +45,7 @@ class Network:
     changed: tuple[str, ...] = ()
 
     def look(self, pixels: Tensor) -> Maps:
-        """All its maps of one image: uint8 `3 H W`, made grey and normalised as the network wants it."""
+        """The attention maps of one image, uint8 `3 H W`, which is made grey and normalised as the network needs it."""
         x = pixels.float()[None] / 255
         x = normalised(x.mean(1, keepdim=True) if self.channels == 1 else x, self.normalise)
         with torch.no_grad(), watch(self.model) as maps:
@@ -63,23 +63,23 @@ def open_network(
     image_size: int | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Network:
-    """A system, or a backbone with attention, ready to look; weights that say what they are need nothing else.
+    """Opens a system, or a backbone with attention; weights with a description need no other arguments.
 
     Args:
-        mechanism: a catalogue name; may be left out where the weights say it.
-        backbone: a timm model's name, "resnet18" by default; a system needs none.
-        weights: of the system, or of the backbone with the attention attached, .safetensors or .pth; or the folder of a
-            run of `regard train` or of a trial of `regard compare`.
+        mechanism: a name in the catalogue; not needed if the weights have a description.
+        backbone: the name of a timm model, "resnet18" by default; not for a system.
+        weights: a file of weights (.safetensors or .pth) of the system, or of the backbone with its attention; or the
+            folder of a run of `regard train` or of a trial of `regard compare`.
         pretrained: load the published weights of the backbone.
-        after: glob patterns over module names; None takes the backbone family's default sites.
-        image_size: side in pixels of the images, where it is not the network's own.
-        kwargs: options of the mechanism or system. Those that contradict what a system was trained with are taken, and
-            named in `changed`.
+        after: glob patterns over module names; None uses the default sites of the backbone.
+        image_size: side of the images in pixels; by default the network's own.
+        kwargs: arguments of the mechanism or system. Those that differ from a system's training are applied, and listed
+            in `changed`.
 
     Raises:
         LookupError: no such mechanism, backbone or site.
-        FileNotFoundError, ValueError: the weights cannot be read, do not fit, or are of something else; a system is
-            given a backbone; the network takes no photographs.
+        FileNotFoundError, ValueError: the weights cannot be read, do not fit or are of another network; a backbone is
+            given for a system; the network does not take photographs.
     """
     kwargs = dict(kwargs or {})
     entry = None if mechanism is None else catalog.get(mechanism)
@@ -89,11 +89,13 @@ def open_network(
         found = trained.read(weights)
     if found is not None:
         if entry is not None and entry.name != found.entry:
-            raise ValueError(f"{weights} holds {found.entry}, not {entry.name}: leave out --with, or give others")
+            raise ValueError(
+                f"{weights} is of {found.entry}, not {entry.name}: leave out --with, or give other weights"
+            )
         entry = catalog.get(found.entry)
     if entry is None:
-        what = "no network is named" if weights is None else f"{weights} does not say what network it is of"
-        raise ValueError(f"{what}: give --with and a name that `regard list` prints, or weights of `regard train`")
+        what = "no network is named" if weights is None else f"{weights} does not describe its network"
+        raise ValueError(f"{what}: give --with and a name from `regard list`, or weights of `regard train`")
     host = None if found is None else found.attached
     options: dict[str, Any] = {"pretrained": pretrained, "after": after}
     if host is None or backbone != host.backbone:
@@ -103,12 +105,12 @@ def open_network(
     given = next((option for option, value in options.items() if value), None)
     if entry.system:
         if given:
-            raise ValueError(f"{entry.name} is a full system and stands on no backbone: leave out {given}")
+            raise ValueError(f"{entry.name} is a full system and needs no backbone: leave out {given}")
         return _system(entry, weights, found, image_size, kwargs)
     if host is not None and found is not None and weights is not None:
         if given:
             raise ValueError(
-                f"{weights} says itself that {entry.name} is on {host.backbone}, and how: leave out {given}"
+                f"{weights} already describes {entry.name} on {host.backbone} with its options: leave out {given}"
             )
         return _attached(entry, weights, found, host, image_size)
     backbone = backbone or "resnet18"
@@ -129,7 +131,7 @@ def open_network(
 def _system(
     entry: Entry, weights: Path | None, found: Trained | None, image_size: int | None, kwargs: dict[str, Any]
 ) -> Network:
-    """Raises: ValueError if it cannot be built with these arguments, or the weights do not fit."""
+    """Opens a system. Raises: ValueError if it cannot be built with these arguments, or the weights do not fit."""
     arguments = {**({} if found is None else found.arguments), **kwargs}
     try:
         model = entry.load()(**arguments).eval()
@@ -151,7 +153,9 @@ def _system(
         _fill(model, weights, "" if found is None else found.prefix, ", ".join([entry.name, *changed]))
     channels = arguments.get("channels", getattr(model, "channels", 3) if found is None else found.image[0])
     if channels not in (1, 3):
-        raise ValueError(f"{entry.name} takes images of channels={channels}; a photograph has 3, or 1 if made grey")
+        raise ValueError(
+            f"{entry.name} with channels={channels}: 3 channels, or 1 for grey, are needed for photographs"
+        )
     grid = arguments.get("grid", getattr(model, "grid", None))
     if grid is None and found is not None and image_size is None:
         grid = found.image[1:]
@@ -168,10 +172,10 @@ def _system(
 
 
 def _attached(entry: Entry, weights: Path, found: Trained, host: Attached, image_size: int | None) -> Network:
-    """Raises: ValueError if it cannot be attached as the file says, or the weights do not fit."""
+    """Opens attention in a backbone. Raises: ValueError if attaching it fails, or the weights do not fit."""
     channels, _, own = found.image
     if channels not in (1, 3):
-        raise ValueError(f"{weights} takes images of {channels} channels; a photograph has 3, or 1 if made grey")
+        raise ValueError(f"{weights} with {channels} channels: 3 channels, or 1 for grey, are needed for photographs")
     size = image_size or own
     try:
         model = build(host.backbone, classes=host.classes, image_size=own, in_chans=channels)
@@ -205,14 +209,14 @@ def own_size(model: nn.Module) -> int:
 
 
 def load_weights(model: nn.Module, path: Path) -> bool:
-    """Loads the weights and says whether the attention was among them; a classifier of other classes is left out."""
+    """Loads weights and returns whether they include the attention; a classifier of another shape is left out."""
     state = published.load(path)
     head = {key for key, value in model.state_dict().items() if key in state and state[key].shape != value.shape}
     foreign = sorted(key for key in head if not key.startswith(("fc.", "head.", "classifier.", "last_linear.")))
     if foreign:
         raise ValueError(
-            f"{path}: {foreign[0]} has shape {tuple(state[foreign[0]].shape)}, "
-            f"the model's is {tuple(model.state_dict()[foreign[0]].shape)}"
+            f"{path}: {foreign[0]} has shape {tuple(state[foreign[0]].shape)}; "
+            f"{tuple(model.state_dict()[foreign[0]].shape)} is needed"
         )
     missing, unexpected = model.load_state_dict(
         {key: value for key, value in state.items() if key not in head}, strict=False
@@ -221,5 +225,5 @@ def load_weights(model: nn.Module, path: Path) -> bool:
         raise ValueError(f"{path}: the model has no {unexpected[0]} ({len(unexpected)} such names)")
     absent = [key for key in missing if key not in head and ".attention" not in key]
     if absent:
-        raise ValueError(f"{path}: no {absent[0]} for the model ({len(absent)} such names)")
+        raise ValueError(f"{path}: {absent[0]} of the model is missing ({len(absent)} such names)")
     return not any(".attention" in key for key in missing)

@@ -1,4 +1,4 @@
-"""One class for each image: cross-entropy to learn, accuracy and calibration to score.
+"""Image classification: cross-entropy as the loss; accuracy and calibration, or errors, as the metric.
 
 Rethinking the Inception Architecture for Computer Vision. Szegedy et al. CVPR 2016, arXiv:1512.00567, for smoothed
 labels (Section 7): (1 − ε) on the label and ε / K on every class.
@@ -22,24 +22,24 @@ ERROR = Measure("error", "error, %", higher_is_better=False)
 
 
 def fitting(logits: object, samples: int, classes: int) -> Tensor:
-    """The logits that a model returned, in float32 at least.
+    """Checks the shape of a model's logits, and returns them in float32 or wider.
 
-    Raises: ValueError if they are not `samples classes`.
+    Raises: ValueError if the shape is not `samples classes`.
     """
     if not isinstance(logits, Tensor) or logits.shape != (samples, classes):
         found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-        raise ValueError(f"the model returns {found}; one row of {classes} logits for each image is needed")
+        raise ValueError(f"the model returns {found}: {classes} logits for each image are needed")
     return widened(logits)
 
 
 @dataclass(frozen=True)
 class Classify:
-    """One of K classes for each image; batches have `image` and `label`.
+    """Classification of images into K classes; batches have `image` and `label`.
 
     Args:
         classes: K, at least 2.
         label_smoothing: ε, from 0 (none) to below 1; the paper uses 0.1.
-        errors: score percentages of wrong answers, as papers report them, rather than accuracy and calibration.
+        errors: compute percentages of wrong predictions, as papers report them, in place of accuracy and calibration.
 
     Raises: ValueError if an argument is out of range.
     """
@@ -51,17 +51,17 @@ class Classify:
     def __post_init__(self) -> None:
         Classification(self.classes)
         if not 0 <= self.label_smoothing < 1:
-            raise ValueError(f"label_smoothing={self.label_smoothing!r}: at least 0 and below 1 is accepted")
+            raise ValueError(f"label_smoothing={self.label_smoothing!r}: a number of at least 0 and below 1 is needed")
 
     @property
     def measure(self) -> Measure:
         return ERROR if self.errors else ACCURACY
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Mean cross-entropy over the images; in float32 at least, whatever the model computes in.
+        """The mean cross-entropy over the images, in float32 or wider.
 
         Shapes: image `B C H W`, label `B`; the model returns `B K`.
-        Raises: ValueError if it returns another shape.
+        Raises: ValueError if the model returns another shape.
         """
         logits = self.logits(model, batch)
         return functional.cross_entropy(logits, batch["label"], label_smoothing=self.label_smoothing), {}
@@ -74,10 +74,10 @@ class Classify:
         return self.logits(model, batch), batch["label"]
 
     def each(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """The measure of each image, whose mean is that of all: whether it is right, or 100 where it is wrong: `B`."""
+        """The measure of each image, `B`, whose mean is that of all: 1 if right, or with `errors` 100 if wrong."""
         right = logits.argmax(1) == labels
         return 100.0 * ~right if self.errors else right
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """What the model answers: `B K`, in float32 at least. Raises: ValueError if it returns another shape."""
+        """The model's logits: `B K`, in float32 or wider. Raises: ValueError if the model returns another shape."""
         return fitting(model(batch["image"]), batch.size, self.classes)

@@ -1,4 +1,4 @@
-"""A density of fixations: the loss to learn one, scored by the measures that need no other image.
+"""Prediction of human fixations: the loss of a density, and the metrics that need no other images.
 
 L = KL(q | p) + w (1 − CC(p, q)),     p = softmax of the network's map over all pixels                    (1)
 """
@@ -19,7 +19,7 @@ from regard.ops.precision import widened
 
 @dataclass(frozen=True)
 class Fixations:
-    """Learns where people look; batches have `image` and `human`, a density and how many fixations each pixel has.
+    """Prediction of fixations; batches have `image` and `human`, the density and the counts of the fixations.
 
     Args:
         correlation: w of equation (1).
@@ -31,17 +31,17 @@ class Fixations:
 
     def __post_init__(self) -> None:
         if not 0 <= self.correlation < float("inf"):
-            raise ValueError(f"correlation={self.correlation!r}: a weight of at least 0 is accepted")
+            raise ValueError(f"correlation={self.correlation!r}: a finite number of at least 0 is needed")
 
     @property
     def measure(self) -> Measure:
         return Measure("nss", "NSS")
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Equation (1), the mean over the images; in float32 at least.
+        """Equation (1), the mean over the images, in float32 or wider.
 
         Shapes: image `B C H W`, human `B 2 H W`: density, counts; the model returns logits `B 1 H W`.
-        Raises: ValueError if it returns another shape.
+        Raises: ValueError if the model returns another shape.
         """
         logits = self._logits(model, batch).flatten(1)  # [B, HW]
         human = batch["human"][:, 0].to(logits).flatten(1)
@@ -57,7 +57,7 @@ class Fixations:
         return FixationScores()
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """Densities `B H W` that sum to 1, and the human densities and counts."""
+        """The predicted densities `B H W`, which sum to 1, the human densities and the counts."""
         logits = self._logits(model, batch).double()[:, 0]
         density = logits.flatten(1).softmax(1).view_as(logits)
         human, counts = batch["human"].double().unbind(1)
@@ -66,9 +66,9 @@ class Fixations:
     def _logits(self, model: nn.Module, batch: Batch) -> Tensor:
         human = batch["human"]
         if human.ndim != 4 or human.shape[1] != 2:
-            raise ValueError(f"human {tuple(human.shape)}: B 2 H W, a density and counts, are needed")
+            raise ValueError(f"human {tuple(human.shape)}: B 2 H W, density and counts, is needed")
         logits, wanted = model(batch["image"]), (len(human), 1, *human.shape[2:])
         if not isinstance(logits, Tensor) or logits.shape != wanted:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
-            raise ValueError(f"the model returns {found}; one map of logits for each image, {wanted}, is needed")
+            raise ValueError(f"the model returns {found}: a map of logits for each image, {wanted}, is needed")
         return widened(logits)

@@ -1,4 +1,4 @@
-"""The mask of what stands out: the loss to learn it, scored at the size of the masks.
+"""Salient object detection: the loss of a mask, and metrics at the original size of the masks.
 
 L = BCE(p, g) + w (1 − IoU(p, g))     Qin et al., BASNet, CVPR 2019, doi:10.1109/CVPR.2019.00766, with w = 1     (1)
 """
@@ -19,7 +19,7 @@ from regard.ops.precision import widened
 
 @dataclass(frozen=True)
 class SalientObjects:
-    """Learns masks; batches have `image` and `mask`, and for scores `truth`, a list of masks of their own sizes.
+    """Prediction of masks; batches have `image` and `mask`, and for metrics `truth`, a list of masks of any size.
 
     Args:
         overlap: w of equation (1).
@@ -31,17 +31,17 @@ class SalientObjects:
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < float("inf"):
-            raise ValueError(f"overlap={self.overlap!r}: a weight of at least 0 is accepted")
+            raise ValueError(f"overlap={self.overlap!r}: a finite number of at least 0 is needed")
 
     @property
     def measure(self) -> Measure:
         return Measure("s_measure", "S-measure")
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Equation (1), the mean over the images; in float32 at least.
+        """Equation (1), the mean over the images, in float32 or wider.
 
         Shapes: image `B C H W`, mask `B 1 H W` in 0..1; the model returns logits `B 1 H W`.
-        Raises: ValueError if it returns another shape.
+        Raises: ValueError if the model returns another shape.
         """
         logits = self._logits(model, batch)
         truth = batch["mask"].to(logits)
@@ -49,13 +49,13 @@ class SalientObjects:
         p = logits.sigmoid()
         both = (p * truth).sum((1, 2, 3))
         either = (p + truth).sum((1, 2, 3)) - both
-        return entropy + self.overlap * (1 - (both + 1) / (either + 1)).mean(), {}  # 1: defined without an object
+        return entropy + self.overlap * (1 - (both + 1) / (either + 1)).mean(), {}  # 1: defined for an empty mask
 
     def metric(self) -> ObjectScores:
         return ObjectScores()
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[list[Tensor], list[Tensor]]:
-        """Maps in 0..1 and masks, `H W` each: of `truth`'s own sizes where the batch has it, else of `mask`'s."""
+        """The predicted maps in 0..1 and the masks, `H W` each, in the sizes of `truth`, or else of `mask`."""
         logits = self._logits(model, batch).double()
         truths = batch.get("truth", [one[0] >= 0.5 for one in batch["mask"]])
         resized = [
@@ -72,6 +72,6 @@ class SalientObjects:
         if not isinstance(logits, Tensor) or logits.shape != mask.shape:
             found = tuple(logits.shape) if isinstance(logits, Tensor) else type(logits).__name__
             raise ValueError(
-                f"the model returns {found}; one map of logits for each mask {tuple(mask.shape)} is needed"
+                f"the model returns {found}: a map of logits for each mask, {tuple(mask.shape)}, is needed"
             )
         return widened(logits)

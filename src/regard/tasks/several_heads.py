@@ -1,7 +1,7 @@
-"""Several answers of one network to the same question: each learns on its own, their mean is what counts.
+"""Classification with several heads: the sum of their losses, and metrics of their mean prediction.
 
 Attention Gated Networks: Learning to Leverage Salient Regions in Medical Images. Schlemper et al. Medical Image
-Analysis 2019, arXiv:1808.08114: scores from each of three maps.
+Analysis 2019, arXiv:1808.08114: class scores from each of three maps.
 
     L = Σ_h CE_h,     p = 1/H Σ_h softmax(z_h)                                                          (1)
 """
@@ -25,7 +25,7 @@ from regard.tasks.classify import ACCURACY, fitting
 
 @dataclass(frozen=True)
 class SeveralHeads:
-    """One of K classes for each image, from each of several heads; batches have `image` and `label`.
+    """Classification into K classes by several heads; batches have `image` and `label`.
 
     Args:
         classes: K, at least 2.
@@ -43,8 +43,8 @@ class SeveralHeads:
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (1): the sum over the heads of the mean over the images.
 
-        Shapes: image `B C H W`, label `B`; the model returns several of `B K`.
-        Raises: ValueError if it returns anything else.
+        Shapes: image `B C H W`, label `B`; the model returns a sequence of `B K`, one for each head.
+        Raises: ValueError if the model returns anything else.
         """
         losses = [functional.cross_entropy(head, batch["label"]) for head in self._heads(model, batch)]
         return torch.stack(losses).sum(), {}
@@ -53,17 +53,19 @@ class SeveralHeads:
         return Confusion(self.classes)
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Mean scores and labels. Raises: ValueError if the model returns anything but several of `B K`."""
+        """Log-probabilities of the mean prediction, and labels. Raises: ValueError as `loss`."""
         return together(self._heads(model, batch)), batch["label"]
 
     def _heads(self, model: nn.Module, batch: Batch) -> list[Tensor]:
         answers = model(batch["image"])
         if not isinstance(answers, tuple | list) or not answers:
-            raise ValueError(f"the model returns {type(answers).__name__}; scores of several heads are needed")
+            raise ValueError(
+                f"the model returns {type(answers).__name__}: a tuple of the logits of its heads is needed"
+            )
         return [fitting(answer, batch.size, self.classes) for answer in answers]
 
 
 def together(answers: Sequence[Tensor]) -> Tensor:
-    """log p of equation (1), in float32 at least, which stands for the scores of one head: several `B K` -> `B K`."""
+    """log p of equation (1), in float32 or wider: the logits of several heads, `B K` each -> `B K`."""
     each = torch.stack([widened(answer).log_softmax(1) for answer in answers])
     return each.logsumexp(0) - math.log(len(answers))

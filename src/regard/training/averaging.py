@@ -1,8 +1,8 @@
-"""The running average of a network's weights.
+"""The exponential moving average (EMA) of a network's weights.
 
 w̄ ← d w̄ + (1 - d) w                                                                                           (1)
 
-after every step; numbers that are no floats, as counts of batches, are those of the last step.
+after every step; values that are not floats, such as counts of batches, are copied from the last step.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch import Tensor, nn
 
 
 class Average:
-    """Equation (1) over all parameters and buffers of a model.
+    """The average of equation (1) over all parameters and buffers of a model.
 
     Args:
-        model: whose weights it starts from.
+        model: the model whose weights are the initial average.
         decay: d.
     """
 
@@ -28,7 +28,7 @@ class Average:
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
-        """Takes up the model's weights of now."""
+        """Updates the average with the current weights of the model."""
         for name, value in model.state_dict().items():
             if value.is_floating_point():
                 self.state[name].lerp_(value, 1 - self.decay)
@@ -36,12 +36,12 @@ class Average:
                 self.state[name].copy_(value)
 
     def copy_to(self, model: nn.Module) -> None:
-        """Gives the model the averaged weights."""
+        """Copies the average to the weights of the model."""
         model.load_state_dict(self.state)
 
     @contextmanager
     def swapped(self, model: nn.Module) -> Iterator[None]:
-        """The model has the averaged weights while the block runs, and then its own again."""
+        """Gives the model the averaged weights in the block, and restores its own after it."""
         own = _copy(model)
         self.copy_to(model)
         try:

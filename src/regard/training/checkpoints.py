@@ -1,4 +1,4 @@
-"""Checkpoints of a training: states and facts in one file, which can only be replaced together."""
+"""Checkpoints of a training: states and facts in one file, which is replaced as a whole."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ from regard.saved.files import write_whole
 
 
 def save(path: Path, states: Mapping[str, Any], facts: Mapping[str, Any]) -> None:
-    """Writes state dicts, and facts that JSON can hold, into one file: they can only be replaced together.
+    """Writes a checkpoint: state dicts and facts, which must be JSON values, in one file that is replaced as a whole.
 
     Raises: OSError naming the path and the reason.
     """
-    content = io.BytesIO()  # torch.save into a file turns a full disk into an error of another kind
+    content = io.BytesIO()  # torch.save to a file raises another type of error for a full disk
     torch.save({**states, "facts": json.dumps(facts)}, content)
     write_whole(path, content.getvalue())
 
 
 def read(path: Path, settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The states and the facts at `path`, or None where there is no file.
+    """Reads a checkpoint: its states and its facts, or None if there is no file.
 
     Args:
-        path: what `save` wrote.
-        settings: has to equal `facts["settings"]`.
+        path: a file that `save` has written.
+        settings: the settings that the checkpoint must have as `facts["settings"]`.
 
-    Raises: ValueError if it is damaged or was made with other settings; OSError if it cannot be read.
+    Raises: ValueError if the file is damaged or has other settings; OSError if it cannot be read.
     """
     if not path.exists():
         return None
@@ -40,15 +40,13 @@ def read(path: Path, settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[
         found = dict(facts["settings"])
     except OSError as error:
         raise OSError(f"cannot read {path}: {error.strerror or error}") from error
-    except Exception as error:  # torch.load names no narrower set
-        raise ValueError(f"{path} is damaged, or no checkpoint of this program; delete it to start again") from error
+    except Exception as error:  # torch.load documents no narrower types
+        raise ValueError(f"{path} is damaged or not a checkpoint of regard; delete it to start again") from error
     differences = [
         f"{name} was {found.get(name, 'not recorded')}, is {settings.get(name, 'not known')}"
         for name in sorted({*found, *settings})
         if found.get(name) != settings.get(name)
     ]
     if differences:
-        raise ValueError(
-            f"{path} was made with other settings ({'; '.join(differences)}): use those, or another folder"
-        )
+        raise ValueError(f"{path} has other settings ({'; '.join(differences)}): use these settings, or another folder")
     return states, facts

@@ -1,8 +1,8 @@
-"""Recipes that classify CIFAR or a folder of images, for the papers' networks.
+"""Recipes for image classification on CIFAR or a folder of images, shared by the papers' networks.
 
-The papers whose figures the labels give train for 27 to 200 epochs with SGD and a learning rate that falls in steps;
-here it falls along half a cosine, with one plan for ImageNet and one for CIFAR. What a paper does besides (label
-smoothing, larger images for testing, averaged crops) is left out.
+The papers train for 27 to 200 epochs with SGD and a learning rate that falls in steps; here it follows half a cosine,
+with one plan for ImageNet and one for CIFAR. Other parts of a paper's training (label smoothing, larger images for
+testing, averaged crops) are left out.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ SIZE = 224
 def recipe(
     data: Path | None = None, *, tiny: bool = False, make: Make, small: Make, collection: str, epochs: int, batch: int
 ) -> Recipe:
-    """One network on one collection of images; its tiny variant on embedded digits.
+    """A recipe for one network on one dataset; the tiny variant trains on the embedded digits.
 
-    Raises: ValueError if there is no folder; what reading it raises.
+    Raises: ValueError if `data` is None and `tiny` is false; the errors of reading the folder.
     """
     plan = partial(Plan, optimizer="sgd", lr=0.1, weight_decay=1e-4, epochs=epochs, batch_size=batch)
     if tiny:
@@ -40,7 +40,7 @@ def recipe(
         make, plan = small, partial(Plan, lr=1e-2, epochs=4, normalise=((0.3,), (0.35,)))
     elif data is None:
         wanted = cifar_files.WANTED if collection == "cifar" else FOLDER
-        raise ValueError(f"no folder of images: --data with {wanted} is needed; --tiny trains on embedded data")
+        raise ValueError(f"data=None: a folder with {wanted} is needed (--data); --tiny trains on the embedded data")
     elif collection == "cifar":
         found = cifar_files.load(data)
         plan = partial(plan, augment=OfImage(cifar_files.shifted), normalise=cifar_files.NORMALISE[len(found.classes)])
@@ -58,7 +58,7 @@ def recipe(
 
 
 def named(name: str) -> dict[str, Make]:
-    """A network known by name, and a small one of the same kind."""
+    """The constructors of a network of the papers and of its tiny variant, as arguments of `recipe`."""
     network = catalog.get("paper_network").load()
     return {
         "make": partial(network, name=name),

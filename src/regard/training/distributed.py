@@ -1,9 +1,9 @@
-"""Processes that train one network together: the group they form, and batch norm over all of them.
+"""Distributed training: the process group, and batch norm with statistics over all processes.
 
-With a batch split over ranks, batch statistics have to be those of the whole batch, or two processes train another
-network than one. torch's `SyncBatchNorm` runs on CUDA only, and converting a model to it replaces modules: forward
-hooks registered on them are lost, and so is the activation inside a subclass such as timm's `BatchNormAct2d`. Here the
-function under all of them, `torch.nn.functional.batch_norm`, changes while the block runs, and the model is left alone.
+If a batch is split over ranks, the batch statistics must be those of the whole batch: otherwise two processes train a
+different network from one. torch's `SyncBatchNorm` runs on CUDA only, and converting a model to it replaces modules:
+their forward hooks are lost, and so is the activation inside a subclass such as timm's `BatchNormAct2d`. Here the
+function that all of them call, `torch.nn.functional.batch_norm`, is replaced in a block, and the model is unchanged.
 
     n = Σ_ranks count        μ = Σ_ranks Σ x / n        σ² = Σ_ranks Σ (x − μ)² / n                              (1)
     y = w (x − μ) / √(σ² + ε) + b                                                                                (2)
@@ -29,7 +29,7 @@ from torch.overrides import TorchFunctionMode
 
 @dataclass(frozen=True)
 class World:
-    """Where this process stands among those that train together."""
+    """The device of this process, its rank, and the number of processes that train together."""
 
     device: torch.device
     rank: int = 0
@@ -43,14 +43,14 @@ class World:
         return value
 
     def gathered(self, value: Any) -> list[Any]:
-        """Everybody's value, by rank."""
+        """The values of all ranks, in the order of the ranks."""
         values = [value] * self.size
         if self.size > 1:
             dist.all_gather_object(values, value)
         return values
 
     def first(self, value: Any) -> Any:
-        """Rank 0's value: it alone need see the disk."""
+        """The value of rank 0, which is the only one that reads and writes files."""
         values = [value]
         if self.size > 1:
             dist.broadcast_object_list(values, src=0)
@@ -59,17 +59,17 @@ class World:
 
 @contextmanager
 def distributed(device: str | torch.device = "cpu") -> Iterator[World]:
-    """Joins the process group that `torchrun` describes in the environment, and leaves it at the end.
+    """Joins the process group that `torchrun` describes in the environment, and leaves it after the block.
 
-    Without `torchrun` the world is this process; inside a group that exists already it is that group. Gloo on CPU, NCCL
-    on CUDA, where each process takes the GPU of its local rank.
+    Without `torchrun` the world is this process; if a process group exists already, it is used. The backend is gloo on
+    CPU and NCCL on CUDA, where each process uses the GPU of its local rank.
 
-    Raises: ValueError if `device` is not there.
+    Raises: ValueError if `device` is CUDA and torch has no CUDA device.
     """
     device = torch.device(device)
     if device.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={str(device)!r}: torch sees no CUDA device here; use 'cpu'")
-    if device == torch.device("cuda"):  # no number yet
+        raise ValueError(f"device={str(device)!r}: torch has no CUDA device here; 'cpu' is accepted")
+    if device == torch.device("cuda"):  # without an index
         device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", torch.cuda.current_device())))
     if dist.is_available() and dist.is_initialized():
         yield World(device, dist.get_rank(), dist.get_world_size())
@@ -78,8 +78,8 @@ def distributed(device: str | torch.device = "cpu") -> Iterator[World]:
         yield World(device)
         return
     world = World(device, int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-    # The store outlives a restart by torchrun and this group: without a prefix of their own, keys that a dead process
-    # left there make the next group wait for ever.
+    # The store outlives this group and a restart by torchrun: without a prefix of its own, the next group would wait
+    # endlessly on keys of dead processes.
     restart = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
     store = dist.PrefixStore(f"run{restart}.{next(_groups)}", _store(world.rank, world.size))
     cuda = device.type == "cuda"
@@ -88,7 +88,7 @@ def distributed(device: str | torch.device = "cpu") -> Iterator[World]:
     dist.init_process_group("nccl" if cuda else "gloo", store=store, rank=world.rank, world_size=world.size)
     try:
         yield world
-        dist.barrier()  # with gloo of torch 2.6, who leaves first takes along what others have not read yet
+        dist.barrier()  # with gloo of torch 2.6, a process that leaves drops data that others have not read yet
     finally:
         dist.destroy_process_group()
 
@@ -98,13 +98,13 @@ _groups = itertools.count()
 
 @cache
 def _store(rank: int, size: int) -> dist.Store:
-    served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own process holds the keys
+    served = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"  # torchrun's own process has the store
     host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
     return dist.TCPStore(host, port, size, is_master=rank == 0 and not served)
 
 
 class _Normalise(torch.autograd.Function):
-    """(1) and (2) with whole-batch statistics; keeps as much for the backward pass as the ordinary one does."""
+    """Equations (1) and (2) with statistics over all ranks; saves as much for the backward pass as the ordinary one."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -113,7 +113,7 @@ class _Normalise(torch.autograd.Function):
         dist.all_reduce(totals)
         count, mean = totals[-1], totals[:-1] / totals[-1]
         centred = wide - _per_channel(mean, x)
-        # A second round, in place of E[x²] − μ², which loses every digit where the mean is large.
+        # A second reduction, since E[x²] − μ² loses all precision if the mean is large.
         variance = centred.square().sum(dims)
         dist.all_reduce(variance)
         variance = variance / count
@@ -134,7 +134,7 @@ class _Normalise(torch.autograd.Function):
         dist.all_reduce(totals)
         spread = (_per_channel(totals[0], x) + normal * _per_channel(totals[1], x)) / count
         dx = (wide_dy - spread) * _per_channel(weight * scale, x)
-        # The parameters' gradients stay this rank's own: whoever reduces all other gradients reduces these too.
+        # The gradients of the parameters are those of this rank: they are reduced with all other gradients.
         return dx.to(x.dtype), d_weight.to(weight.dtype), d_bias.to(weight.dtype), None
 
 
@@ -150,9 +150,9 @@ def batch_norm(
 ) -> Tensor:
     """`torch.nn.functional.batch_norm` with statistics over all ranks of the default process group.
 
-    Every rank has to call it, with at least one image.
+    Every rank must call it, with at least one image.
 
-    Shapes: x `B C *`, of any B on each rank, the same C.
+    Shapes: x `B C *`; B may differ between ranks.
     Raises: ValueError if the whole batch has a single value per channel.
     """
     if not training:
@@ -162,7 +162,7 @@ def batch_norm(
     bias = torch.zeros(x.shape[1], dtype=wide, device=x.device) if bias is None else bias
     y: Tensor
     y, mean, variance, count = _Normalise.apply(x, weight, bias, eps)
-    # Asked only where it is possible: reading a number back makes a GPU wait.
+    # Checked only if it is possible, since reading a number from a GPU synchronises.
     if x.numel() == x.shape[1] and count.item() == 1:
         raise ValueError(f"expected more than 1 value per channel when training, got input size {tuple(x.shape)}")
     with torch.no_grad():
@@ -174,9 +174,10 @@ def batch_norm(
 
 
 class synchronised_batch_norm(TorchFunctionMode):
-    """While the block runs, every batch norm in training takes its statistics over all ranks.
+    """Makes every batch norm in training use statistics over all ranks, in the block.
 
-    It sees any module that calls `torch.nn.functional.batch_norm`, changes none, and holds for this thread only.
+    It applies to every module that calls `torch.nn.functional.batch_norm`, changes no module, and holds for this thread
+    only.
     """
 
     def __torch_function__(

@@ -1,4 +1,4 @@
-"""A network scored on a dataset, batch by batch: nothing of a batch is kept but what the metric keeps."""
+"""Evaluation of a network on a dataset, batch by batch: only the state of the metric is kept."""
 
 from __future__ import annotations
 
@@ -27,22 +27,25 @@ def evaluate(
     workers: int = 0,
     world: World | None = None,
 ) -> dict[str, float]:
-    """The task's metric of `model` on `data`, in evaluation mode; `normalise` and `precision` have to be the plan's.
+    """Evaluates the task's metric of `model` on `data`, in evaluation mode.
 
-    What a task draws at random follows a seed of its own; the caller's random state is left alone.
+    The random numbers of a task have a fixed seed; the caller's random state is unchanged.
 
     Args:
-        model: ends on `device`, in the mode in which it came.
+        model: the network; it is moved to `device`, and its mode (training or evaluation) is restored.
         task: gives the metric.
         data: a map-style dataset: see `data.batches`.
-        batch_size: samples in a batch; changes the time, and the numbers only within rounding.
-        world: the processes that share the work; every one of them gets the numbers of all.
+        batch_size: the number of samples in a batch; affects the speed, and the result only by rounding.
+        device: the device of the evaluation.
+        normalise, precision: as in the training plan.
+        workers: the number of processes that read samples ahead.
+        world: the processes that share the work; each of them returns the result of all.
 
-    Returns: the metric's numbers by name.
-    Raises: ValueError if there are no samples.
+    Returns: the numbers of the metric by name.
+    Raises: ValueError if the dataset is empty.
     """
     if not len(data):
-        raise ValueError("no samples to evaluate on")
+        raise ValueError("data has no samples: at least 1 is needed")
     device = torch.device(device)
     world = World(device) if world is None else world
     metric = task.metric()
@@ -66,7 +69,7 @@ def batches(
     normalise: Normalisation | None = None,
     workers: int = 0,
 ) -> Iterator[Batch]:
-    """The samples at `indices`, in this order, in batches on `device` with normalised images."""
+    """Yields the samples at `indices`, in this order, as batches on `device` with normalised images."""
     device = torch.device(device)
     for batch in loader(data, in_order(indices, batch_size), device=device, workers=workers):
         batch = batch.to(device, non_blocking=True)
@@ -77,26 +80,26 @@ def batches(
 
 @contextmanager
 def evaluating(model: nn.Module, device: torch.device, precision: str = "float32") -> Iterator[None]:
-    """The model on `device` and in evaluation mode, without gradients, in the given precision."""
+    """Moves the model to `device`; in the block it is in evaluation mode, without gradients, in the given precision."""
     model.to(device)
     with mode(model, training=False), torch.no_grad(), autocast(device, precision):
         yield
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Autocast to a precision by name; `"float32"` switches it off.
+    """Autocast to a precision by name; `"float32"` disables it.
 
-    Raises: ValueError for an unknown one.
+    Raises: ValueError for an unknown precision.
     """
     if precision not in PRECISIONS:
         raise ValueError(f"precision={precision!r}: {' or '.join(PRECISIONS)} is accepted")
-    # Switched off, autocast still wants a type that it could cast to.
+    # Even disabled, autocast needs a type that it supports.
     return torch.autocast(device.type, PRECISIONS[precision] or torch.bfloat16, enabled=precision != "float32")
 
 
 @contextmanager
 def mode(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """The model in one mode, and afterwards every module in the one that it had."""
+    """Sets the mode of the model (training or evaluation), and restores the mode of every module after the block."""
     before = [(module, module.training) for module in model.modules()]
     model.train(training)
     try:

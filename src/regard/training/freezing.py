@@ -1,4 +1,4 @@
-"""Training with a frozen backbone: only the attention and the classifier learn."""
+"""Training with a frozen backbone: only the attention modules and the classifier are trained."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def learning(model: nn.Module, classes: int, attached: Iterable[str] = ()) -> tuple[str, ...]:
-    """Names of the modules and parameters that learn when the backbone is frozen.
+    """Names of the modules and parameters that are trained when the backbone is frozen.
 
     Args:
-        model: ends in a layer with one output for each class.
-        classes: how many there are.
-        attached: names of what was put into it, beside every `Attention`.
+        model: a classifier, whose last layer has one output for each class.
+        classes: the number of classes.
+        attached: names of attached modules and parameters, in addition to every `Attention`.
 
-    Raises: ValueError if no layer can be told to be the classifier.
+    Raises: ValueError if the classifier layer cannot be found.
     """
     attention = [name for name, module in model.named_modules() if name and isinstance(module, Attention)]
     return tuple(dict.fromkeys([*attached, *attention, *classifiers(model, classes)]))
 
 
 def classifiers(model: nn.Module, classes: int) -> tuple[str, ...]:
-    """Names of the layers that make the answers: those that timm declares, or the last with an output for each class.
+    """Names of the classifier layers: those that timm declares, or the last layer with an output for each class.
 
-    Raises: ValueError if there is none.
+    Raises: ValueError if there is no such layer.
     """
     declared = (getattr(model, "pretrained_cfg", None) or {}).get("classifier") or ()
     modules = dict(model.named_modules())
@@ -43,13 +43,13 @@ def classifiers(model: nn.Module, classes: int) -> tuple[str, ...]:
         if classes in (getattr(module, "out_features", None), getattr(module, "out_channels", None))
     ]
     if not outputs:
-        raise ValueError(f"no layer of {type(model).__name__} has {classes} outputs: its classifier cannot be told")
+        raise ValueError(f"{type(model).__name__} has no layer of {classes} outputs: a classifier layer is needed")
     return (outputs[-1],)
 
 
 @contextmanager
 def frozen(model: nn.Module, learning: Sequence[str]) -> Iterator[None]:
-    """While the block runs, only these modules and parameters learn, and all other batch norms work as in evaluation.
+    """Trains only these modules and parameters in the block; all other batch norms are in evaluation mode.
 
     Raises: ValueError if a name is neither a module nor a parameter of the model.
     """
@@ -57,7 +57,7 @@ def frozen(model: nn.Module, learning: Sequence[str]) -> Iterator[None]:
     modules = dict(model.named_modules())
     for name in learning:
         if name not in parameters and name not in modules:
-            raise ValueError(f"{type(model).__name__} has no {name!r} that could learn")
+            raise ValueError(f"{type(model).__name__} has no module or parameter {name!r} to train")
 
     def learns(name: str) -> bool:
         return any(name == own or name.startswith(f"{own}.") for own in learning)
@@ -65,7 +65,7 @@ def frozen(model: nn.Module, learning: Sequence[str]) -> Iterator[None]:
     before = {name: parameter.requires_grad for name, parameter in parameters.items()}
     for name, parameter in parameters.items():
         parameter.requires_grad_(before[name] and learns(name))
-    # A hook, since whoever trains puts the whole model into training mode after this.
+    # A hook, since the training loop sets the whole model to training mode later.
     handles = [
         module.register_forward_pre_hook(_at_rest)
         for name, module in modules.items()

@@ -1,16 +1,16 @@
 """Training that resumes exactly, on one process or on many.
 
-What a step does is a function of the plan and of the step's number, never of what ran before it:
+The inputs of a step are functions of the plan and the number of the step, not of earlier steps:
 
-    batches     plan.order.batches(data, batch_size, seed, epoch), each split over the processes
-    augmenting  a generator for each sample, seeded from (seed, epoch, index of the sample)
-    dropout     torch.manual_seed(f(seed, step, rank)) before each step
-    step size   learning_rate(plan, step, steps)
+    batches         plan.order.batches(data, batch_size, seed, epoch), each split over the processes
+    augmentation    a generator for each sample, seeded by (seed, epoch, index of the sample)
+    dropout         torch.manual_seed(f(seed, step, rank)) before each step
+    learning rate   learning_rate(plan, step, steps)
 
-So a checkpoint of {model, optimizer, running average, step} is enough to go on, bit by bit, as if nothing had happened
-(on CUDA as far as its kernels repeat themselves: see `torch.use_deterministic_algorithms`). Under `torchrun` every
-batch is split over the processes, the loss is the mean over the whole batch, and batch norms take their statistics over
-it: N processes train the network that one would, within float error (but each has dropout of its own).
+So a checkpoint of {model, optimizer, running average, step} suffices to resume with bit-equal results (on CUDA if its
+kernels are deterministic: see `torch.use_deterministic_algorithms`). Under `torchrun` every batch is split over the
+processes, the loss is the mean over the whole batch, and batch norms use the statistics of the whole batch: N processes
+train the same network as one, within float error (but each has its own dropout).
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ from regard.training.evaluate import autocast, mode
 from regard.training.evaluate import evaluate as scored
 from regard.training.plan import Plan, Task, learning_rate, optimizer
 
-Record = dict[str, Any]  # JSON's types: what history.json holds of an epoch
+Record = dict[str, Any]  # JSON values: the entry of an epoch in history.json
 
 
 class Diverged(ValueError):
-    """The loss is no longer a number."""
+    """The loss is NaN or infinite."""
 
 
 def fit(
@@ -61,28 +61,30 @@ def fit(
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[int, Record], None] | None = None,
 ) -> list[Record]:
-    """Trains `model` in place; goes on from the checkpoint in `folder` if there is one.
+    """Trains `model` in place; resumes from the checkpoint in `folder` if there is one.
 
-    Under `torchrun` every process calls it with the same arguments. The caller's random state is left alone.
+    Under `torchrun` every process calls it with the same arguments. The caller's random state is unchanged.
 
     Args:
-        model: whatever `task` calls; ends on `device`, in the mode (training or not) in which it came.
+        model: the network that `task` calls; it is moved to `device`, and its mode (training or evaluation) is
+            restored.
         task: gives the loss and the metric.
-        data: what to learn, a map-style dataset: see `data.batches`.
-        plan: how.
-        folder: where `checkpoint.pt` and, for reading, `history.json` go; None keeps nothing.
+        data: the training dataset, map-style: see `data.batches`.
+        plan: the settings of the training.
+        folder: the folder of `checkpoint.pt` and of `history.json`, its readable copy; None writes nothing.
         device: `"cpu"`, `"cuda"`, `"cuda:1"`.
-        evaluate: after every epoch, a dataset for the task's metric, or a function of the model that returns numbers.
-        checkpoint_every: checkpoints after so many steps, beside the one after each epoch.
-        workers: processes that read samples ahead.
-        on_step: called as `(steps done, steps in all, loss)`, on rank 0.
-        on_epoch: called as `(epochs done, record)`, on rank 0, once the epoch is safe on the disk.
+        evaluate: a dataset for the task's metric, or a function of the model that returns numbers by name; evaluated
+            after every epoch.
+        checkpoint_every: the number of steps between checkpoints, in addition to the one after each epoch.
+        workers: the number of processes that read samples ahead.
+        on_step: called as `(finished steps, all steps, loss)`, on rank 0.
+        on_epoch: called as `(finished epochs, record)`, on rank 0, after the checkpoint is written.
 
-    Returns: one record for each epoch, from the first: `epoch` (from 1), `loss` and the task's figures (means in
-        training), `seconds` (spent in training), and with `evaluate` what it gave: `accuracy` and so on, under
-        `test_<name>` where training has a figure of the same name.
-    Raises: ValueError if the checkpoint has other settings or the samples are too few; `Diverged`, a ValueError, if the
-        loss is not finite; OSError if the folder cannot be written, at once rather than after the first epoch.
+    Returns: one record for each epoch, from the first: `epoch` (from 1), `loss` and the task's figures (means over the
+        training samples), `seconds` (of training), and the numbers of `evaluate`, as `test_<name>` if training has a
+        figure of the same name.
+    Raises: ValueError if the checkpoint has other settings or there are too few samples; `Diverged`, a ValueError, if
+        the loss is not finite; OSError, before the first step, if the folder cannot be written.
     """
     if checkpoint_every is not None:
         positive("checkpoint_every", checkpoint_every)
@@ -102,8 +104,8 @@ def fit(
             parts["average"] = average
         settings = _settings(model, task, data, plan)
         path = Path(folder) / "checkpoint.pt" if folder is not None and world.rank == 0 else None
-        step, seconds, seen = 0, 0.0, 0  # the last two: of the epoch so far
-        sums: dict[str, float] = {}  # likewise, over its samples: the loss and the task's figures
+        step, seconds, seen = 0, 0.0, 0  # seconds and samples of the epoch so far
+        sums: dict[str, float] = {}  # of the epoch so far: the loss and the task's figures, over its samples
         history: list[Record] = []
 
         def save() -> None:
@@ -139,10 +141,12 @@ def fit(
             means = _over_ranks({"loss": loss, **figures}, share, world)
             if not math.isfinite(means["loss"]):
                 raise Diverged(
-                    f"the loss is {means['loss']} at step {step + 1} of {steps} (epoch {step // per_epoch + 1}): a lr "
-                    f"below {plan.lr}, clip=1 or precision='float32' may help"
+                    f"the loss is {means['loss']} at step {step + 1} of {steps} (epoch {step // per_epoch + 1}): try a "
+                    f"lr below {plan.lr}, clip=1 or precision='float32'"
                 )
-            scaler.scale(loss * share * world.size).backward()  # times size, because the ranks' gradients are averaged
+            scaler.scale(
+                loss * share * world.size
+            ).backward()  # times size, since DistributedDataParallel averages the gradients
             if plan.clip is not None:
                 scaler.unscale_(optimising)
                 nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
@@ -160,7 +164,7 @@ def fit(
                 with average.swapped(model) if average is not None else nullcontext():
                     scores = _evaluated(model, task, evaluate, plan, world, workers)
                 record |= {(f"test_{name}" if name in record else name): value for name, value in scores.items()}
-                history = [*history, json.loads(json.dumps(record, default=float))]  # what a resumed run would read
+                history = [*history, json.loads(json.dumps(record, default=float))]  # as a resumed run reads it
                 sums, seen, seconds = {}, 0, 0.0
                 save()
                 if path is not None:
@@ -178,7 +182,7 @@ def fit(
 
 
 def prepared(batch: Batch, plan: Plan, device: torch.device) -> Batch:
-    """The batch on the device, its images normalised and in the plan's memory format."""
+    """Moves a batch to the device; its images are normalised and in the plan's memory format."""
     batch = batch.to(device, non_blocking=True)
     if plan.normalise is not None:
         batch["image"] = normalised(batch["image"], plan.normalise)
@@ -189,12 +193,12 @@ def prepared(batch: Batch, plan: Plan, device: torch.device) -> Batch:
 
 def _steps_per_epoch(data: Data, plan: Plan, world: World) -> int:
     if len(data) < 2:
-        raise ValueError(f"{len(data)} samples are too few to train on; two are the least")
+        raise ValueError(f"data has {len(data)} samples: at least 2 are needed for training")
     first = plan.order.batches(data, plan.batch_size, plan.seed, 0)
     if min(map(len, first)) < world.size:
         raise ValueError(
-            f"{len(data)} samples in {len(first)} batches are too few to train on with {world.size} process(es): "
-            f"each batch needs one sample for each process"
+            f"data has {len(data)} samples in {len(first)} batches: at least one sample per batch for each of "
+            f"{world.size} process(es) is needed"
         )
     return len(first)
 
@@ -202,7 +206,7 @@ def _steps_per_epoch(data: Data, plan: Plan, world: World) -> int:
 def _keys(
     data: Data, plan: Plan, steps: range, per_epoch: int, world: World
 ) -> tuple[Iterator[list[tuple[int, int]]], Iterator[int]]:
-    """For each step this rank's samples as (epoch, index), and how many the whole batch has."""
+    """For each step, the (epoch, index) of the samples of this rank, and the size of the whole batch."""
 
     def whole_batches() -> Iterator[tuple[int, list[int]]]:
         known: tuple[int, list[list[int]]] = (-1, [])
@@ -221,7 +225,7 @@ def _keys(
 
 
 def _over_ranks(values: Mapping[str, Tensor], share: float, world: World) -> dict[str, float]:
-    """Means over the whole batch, read back at once."""
+    """Means over the whole batch, read from the device in one transfer."""
     parts = torch.stack([value.detach().double() * share for value in values.values()])
     return dict(zip(values, world.total(parts).tolist(), strict=True))
 
@@ -253,7 +257,7 @@ def _evaluated(
 
 
 def _settings(model: nn.Module, task: Task, data: Data, plan: Plan) -> dict[str, str]:
-    """All that a checkpoint has to agree with, in words."""
+    """The settings that a checkpoint must have in common with a run that resumes from it, as text."""
     facts: dict[str, object] = {field.name: getattr(plan, field.name) for field in fields(plan)}
     state = [(name, tuple(value.shape), value.dtype) for name, value in model.state_dict().items()]
     facts["model"] = f"{type(model).__name__} of {len(state)} tensors ({mixed(state) % 16**6:06x})"

@@ -1,4 +1,4 @@
-"""What a training run is told: everything that changes its result."""
+"""The settings of a training run: everything that changes its result."""
 
 from __future__ import annotations
 
@@ -30,50 +30,51 @@ USUAL: Mapping[str, Mapping[str, Any]] = {"sgd": {"momentum": 0.9, "nesterov": T
 
 
 class Task(Protocol):
-    """What is learned from batches, and how it is scored."""
+    """A training objective: the loss of a model on a batch, and the metric that scores the model."""
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """The loss, a mean over the samples, and figures to be told beside it, means as well."""
+        """The loss, a mean over the samples, and figures to report with it, also means."""
         ...
 
     def metric(self) -> Metric:
-        """A new metric without any sample in it."""
+        """A new metric, without samples."""
         ...
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[object, ...]:
-        """What the metric's `update` takes of a batch; called in evaluation mode and without gradients."""
+        """The arguments of the metric's `update` for a batch; called in evaluation mode and without gradients."""
         ...
 
     @property
     def measure(self) -> Measure:
-        """Which of the metric's numbers is the main one."""
+        """The main number of the metric."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Everything about a training run that changes its result.
+    """The settings of a training run: everything that changes its result.
 
     Args:
-        epochs: passes over the data.
-        batch_size: most samples in a batch, over all processes together.
+        epochs: the number of passes over the dataset.
+        batch_size: the most samples in a batch, over all processes together.
         lr: the highest learning rate.
-        weight_decay: for weights of two and more axes; biases, norms and scalars have none.
+        weight_decay: for parameters of two or more axes; by default none for biases, norms and scalars.
         optimizer: a name of `OPTIMIZERS`.
-        options: other arguments of the optimizer, by torch's names; `"sgd"` has Nesterov momentum 0.9 unless told
-            otherwise.
-        schedule: of the learning rate; see `training.schedules`.
-        warmup: share of all steps in which the rate rises linearly before the schedule begins.
-        rates: glob pattern over parameter names -> factor of the learning rate; the first pattern that fits counts.
-        decays: glob pattern over parameter names -> factor of the weight decay, which may give biases some; likewise.
-        clip: largest norm of the gradient; None leaves it.
-        ema: decay of the running average of the weights, which is evaluated and returned; None keeps the weights.
-        seed: of the order, the augmentation and dropout. The initial weights are the model's own.
+        options: other arguments of the optimizer, by torch's names; the default of `"sgd"` is Nesterov momentum 0.9.
+        schedule: the schedule of the learning rate; see `training.schedules`.
+        warmup: the share of all steps in which the rate rises linearly before the schedule begins.
+        rates: glob pattern over parameter names -> factor of the learning rate; the first matching pattern counts.
+        decays: glob pattern over parameter names -> factor of the weight decay, also for biases; the first matching
+            pattern counts.
+        clip: the largest norm of the gradient; None does not clip.
+        ema: the decay of the running average of the weights, which is evaluated and returned; None uses the weights.
+        seed: the seed of the order, the augmentation and dropout. It does not affect the initial weights.
         precision: `"float32"`, or autocast to `"bfloat16"` or `"float16"` (with loss scaling).
-        order: of the samples and their batches.
-        augment: `(sample, generator) -> sample`, drawing from `generator` alone.
-        normalise: (mean, standard deviation) of each channel of `image`, applied after `augment`; None leaves it.
-        channels_last: the memory format of the model and of `image`; faster convolutions on many devices.
+        order: the order of the samples and their batches.
+        augment: `(sample, generator) -> sample`, which draws from `generator` only.
+        normalise: (mean, standard deviation) of each channel of `image`, applied after `augment`; None does not
+            normalise.
+        channels_last: use this memory format for the model and `image`; convolutions are faster on many devices.
 
     Raises: ValueError if a value is out of range.
     """
@@ -107,21 +108,22 @@ class Plan:
             ("warmup", 0 <= self.warmup < 1, "a share of at least 0 and below 1"),
             ("rates", all(0 <= rate < math.inf for rate in self.rates.values()), "factors of at least 0"),
             ("decays", all(0 <= decay < math.inf for decay in self.decays.values()), "factors of at least 0"),
-            ("clip", self.clip is None or self.clip > 0, "a number above 0, or None,"),
-            ("ema", self.ema is None or 0 < self.ema < 1, "a decay above 0 and below 1, or None,"),
+            ("clip", self.clip is None or self.clip > 0, "a number above 0 or None"),
+            ("ema", self.ema is None or 0 < self.ema < 1, "a decay above 0 and below 1 or None"),
             ("precision", self.precision in PRECISIONS, " or ".join(PRECISIONS)),
             ("normalise", not self.normalise or min(self.normalise[1]) > 0, "a standard deviation above 0"),
         ):
             if not good:
-                raise ValueError(f"{name}={getattr(self, name)!r}: {wanted} is accepted")
+                raise ValueError(f"{name}={getattr(self, name)!r}: {wanted} is needed")
         known = inspect.signature(OPTIMIZERS[self.optimizer]).parameters.keys() - {"params", "lr", "weight_decay"}
         for name in self.options:
             if name not in known:
-                raise ValueError(f"options={dict(self.options)!r}: {self.optimizer} has {', '.join(sorted(known))}")
+                accepted = ", ".join(sorted(known))
+                raise ValueError(f"options={dict(self.options)!r}: {self.optimizer} accepts {accepted}")
 
 
 def learning_rate(plan: Plan, step: int, steps: int, per_epoch: int = 1) -> float:
-    """The rate of step `step` (from 0) of `steps`, `per_epoch` of them in an epoch."""
+    """The learning rate of step `step` (from 0) of `steps`, with `per_epoch` steps in an epoch."""
     rising = round(plan.warmup * steps) if plan.schedule.warms_up else 0
     if step < rising:
         return plan.lr * (step + 1) / (rising + 1)
@@ -130,15 +132,15 @@ def learning_rate(plan: Plan, step: int, steps: int, per_epoch: int = 1) -> floa
 
 
 def optimizer(model: nn.Module, plan: Plan) -> torch.optim.Optimizer:
-    """The plan's optimizer over the parameters that learn; each group has its factor of the rate under `rate`.
+    """The plan's optimizer for the trainable parameters; the key `rate` of a group is its factor of the learning rate.
 
-    Raises: ValueError if a pattern of `rates` or `decays` names no parameter.
+    Raises: ValueError if a pattern of `rates` or `decays` matches no parameter.
     """
     named = dict(model.named_parameters())
     for what, patterns in (("rates", plan.rates), ("decays", plan.decays)):
         for pattern in patterns:
             if not any(fnmatchcase(name, pattern) for name in named):
-                raise ValueError(f"{what}: {pattern!r} names no parameter of {type(model).__name__}")
+                raise ValueError(f"{what}: {pattern!r} matches no parameter of {type(model).__name__}")
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     learned = [(name, parameter) for name, parameter in named.items() if parameter.requires_grad]
     for matrices in (True, False):

@@ -1,4 +1,4 @@
-"""What a recipe is made of: the network, the datasets, the phases of training."""
+"""The parts of a recipe: the network, the datasets and the phases of training."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from regard.training.plan import Plan, Task
 
 @dataclass(frozen=True, kw_only=True)
 class Phase:
-    """One stretch of training.
+    """A phase of training, with its task, its plan and the parameters that it trains.
 
     Args:
-        name: names its folder of checkpoints.
+        name: the name of the phase, and of its folder of checkpoints.
         task: gives the loss.
-        plan: how.
-        trains: glob patterns of the parameters that learn; the others, and the batch norms without a learning
-            parameter, stay as they are.
+        plan: the settings of the training.
+        trains: glob patterns of the parameters that are trained; the others are frozen, and so are batch norms without
+            a trained parameter.
     """
 
     name: str
@@ -35,19 +35,19 @@ class Phase:
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything to train and evaluate one system.
+    """Everything that is needed to train and evaluate one system.
 
     Args:
-        build: makes the untrained network: a class of the catalogue or a partial of one, whose arguments are written
-            beside the weights, so that they can be opened without naming them again.
-        train, test: the datasets.
-        phases: run one after the other; the task of the last one scores the network.
-        task: scores the network in its place.
-        prepare: called with the model once before the first phase: for published weights to start from.
-        facts: what else result.json says; JSON's types.
-        part: name of the part that is scored and looked at, where the network holds others too, as a student beside
-            its teacher; `build` is then a partial with what makes that part under the same name.
-        tiny: whether it is the twin; `built` sets it.
+        build: makes the untrained network: a class of the catalogue, or a partial of one, whose arguments are saved
+            with the weights, so that these can be opened without further arguments.
+        train, test: the training and the test dataset.
+        phases: the phases in their order; the task of the last one scores the network.
+        task: scores the network, in place of the last phase's task.
+        prepare: called once with the model before the first phase, to load published weights for example.
+        facts: other content of result.json; JSON values.
+        part: the name of the submodule that is the trained network, if `build` makes others too, as a student with its
+            teacher; `build` is then a partial with a keyword argument of this name that makes the submodule.
+        tiny: whether this is the tiny variant; `built` sets it.
     """
 
     build: Callable[[], nn.Module]
@@ -62,24 +62,24 @@ class Recipe:
 
 
 class Build(Protocol):
-    """A recipe's function.
+    """The function of a recipe.
 
-    `data` is the folder of its data set, None for what the project brings. `tiny` makes the tiny variant: the same code
-    on the smallest sizes that mean something, on embedded data.
+    `data` is the folder of the dataset; None uses embedded data. `tiny` makes the tiny variant: the same code with a
+    small network on embedded data, which trains in seconds.
     """
 
     def __call__(self, data: Path | None = None, *, tiny: bool = False) -> Recipe: ...
 
 
 def built(listing: Listing, data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """The recipe of a listing.
+    """Builds the recipe of a listing.
 
     Args:
-        listing: as `catalog.recipes.get` finds it.
-        data: the folder of its data set; None for what the project brings.
-        tiny: the tiny variant.
+        listing: a listing from `catalog.recipes.get`.
+        data: the folder of the dataset; None uses embedded data.
+        tiny: build the tiny variant.
 
-    Raises: ValueError where the recipe needs a folder; what reading it raises.
+    Raises: ValueError if the recipe needs a folder and `data` is None; the errors of reading the folder.
     """
     module, _, function = listing.target.partition(":")
     build: Build = getattr(importlib.import_module(f"regard.{module}"), function)

@@ -1,8 +1,8 @@
-"""A recipe from its function to a run folder, and a trained network from its file to a score.
+"""Training a recipe into a run folder, and evaluating a trained network from its file.
 
 phase-N-NAME/         checkpoint.pt and history.json of each phase
-model.safetensors     the trained weights, and what network they are of: see `regard.saved.description`
-result.json           scores, the paper's claim, the settings, the versions, what network it is
+model.safetensors     the trained weights and the description of the network: see `regard.saved.description`
+result.json           the scores, the paper's claim, the settings, the versions, the description of the network
 """
 
 from __future__ import annotations
@@ -53,25 +53,28 @@ def train(
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains every phase, or goes on where an earlier call stopped; evaluates; writes the run folder.
+    """Trains all phases of a recipe, evaluates the network and writes the run folder; resumes a run that was stopped.
 
     Args:
-        listing, recipe: what to train.
+        listing, recipe: the recipe and its listing.
         out: the run folder.
         device: `cpu`, `cuda`, `cuda:1`.
-        seed: of the initial weights and of everything that is drawn in training.
-        workers: processes that load images ahead.
-        changes: fields of `training.plan.Plan` to change in every phase, `{"epochs": 3}`; `augment` by its name in
+        seed: the seed of the initial weights and the training.
+        workers: the number of processes that read samples ahead.
+        changes: fields of `training.plan.Plan` to change in every phase, as `{"epochs": 3}`; `augment` may be a name of
             `data.presets`.
-        freeze: `backbone`: of what a phase trains, only the attention and the classifier learn.
-        on_phase, on_step, on_epoch: told what happens, as by `training.loop.fit`.
+        freeze: `backbone` trains only the attention modules and the classifier, of the parameters of a phase.
+        on_phase: called with the name of each phase when it begins.
+        on_step, on_epoch: as for `training.loop.fit`.
 
     Returns: the content of result.json.
-    Raises: ValueError if the folder belongs to other settings, or with `freeze` no classifier can be told; OSError if
-        it cannot be written.
+    Raises: ValueError if the folder has other settings, or if with `freeze` the classifier cannot be found; OSError if
+        the folder cannot be written.
     """
     began = time.perf_counter()
-    network = describe(recipe, name=listing.name, changes=changes)  # what cannot be written fails before the training
+    network = describe(
+        recipe, name=listing.name, changes=changes
+    )  # raises before the training if an argument cannot be written
     with seeded(mixed("recipe", listing.name, seed)):
         model = recipe.build()
     if recipe.prepare is not None:
@@ -110,7 +113,7 @@ def train(
         | {"python": platform.python_version()},
     }
     together = torch.distributed.is_initialized()
-    # torchrun's own word, since `fit` has left the process group by now: one process writes.
+    # The rank from torchrun, since `fit` has left the process group by now: one process writes.
     if (torch.distributed.get_rank() if together else int(os.environ.get("RANK", 0))) == 0:
         state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
         write_whole(out / trained.NAME, save(state, None if network is None else network.metadata()))
@@ -119,7 +122,7 @@ def train(
 
 
 def changed(plan: Plan, changes: Mapping[str, Any] | None) -> Plan:
-    """The plan with the changes that `train` takes; another optimizer leaves the options of the plan's own behind.
+    """The plan with the changes of `train`; if they change the optimizer, the plan's options are dropped.
 
     Raises: ValueError if a value is out of range.
     """
@@ -132,7 +135,7 @@ def changed(plan: Plan, changes: Mapping[str, Any] | None) -> Plan:
 
 
 def _frozen(freeze: str | None, model: nn.Module, phase: Phase) -> AbstractContextManager[None]:
-    """Raises: ValueError for an unknown word, or a network whose classifier cannot be told."""
+    """The block in which `freeze` holds. Raises: ValueError for an unknown word, or if the classifier is not found."""
     if freeze is None:
         return nullcontext()
     if freeze not in FREEZE:
@@ -140,7 +143,9 @@ def _frozen(freeze: str | None, model: nn.Module, phase: Phase) -> AbstractConte
     classes = getattr(phase.task, "classes", None)
     if classes is None:
         task = type(phase.task).__name__
-        raise ValueError(f"freeze={freeze!r}: accepted for tasks with classes; phase {phase.name!r} learns by {task}")
+        raise ValueError(
+            f"freeze={freeze!r}: a task with classes is needed; the task of phase {phase.name!r} is {task}"
+        )
     try:
         return frozen(model, learning(model, classes))
     except ValueError as error:
@@ -148,14 +153,14 @@ def _frozen(freeze: str | None, model: nn.Module, phase: Phase) -> AbstractConte
 
 
 def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, Any] | None = None) -> Trained | None:
-    """What the recipe's network is and how it is given images; None where `build` makes nothing of the catalogue.
+    """The description of the recipe's network and its inputs; None if `build` is not an entry of the catalogue.
 
     Args:
-        recipe: with its images.
-        name: of the recipe.
-        changes: of its plans, as for `train`.
+        recipe: the recipe.
+        name: the name of the recipe.
+        changes: changes of its plans, as for `train`.
 
-    Raises: ValueError if JSON cannot hold an argument.
+    Raises: ValueError if an argument is not a JSON value.
     """
     build = recipe.build.keywords[recipe.part] if recipe.part else recipe.build  # type: ignore[attr-defined]
     made = trained.arguments(build)
@@ -177,22 +182,23 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
 
 
 def recorded(weights: Path) -> tuple[str, bool]:
-    """The recipe that trained the weights, and whether its twin.
+    """The name of the recipe that trained the weights, and whether it was the tiny variant.
 
     Args:
         weights: the file, or the run folder.
 
-    Raises: FileNotFoundError if there is none; ValueError if it does not say; what `trained.read` raises.
+    Raises: FileNotFoundError if there is no such file; ValueError if it does not name a recipe; the errors of
+        `trained.read`.
     """
     path = trained.located(weights)
     found = trained.read(path)
     if found is None or found.recipe is None:
-        raise ValueError(f"{path} does not say which recipe trained it; name it")
+        raise ValueError(f"{path} does not name its recipe: give the name of the recipe")
     return found.recipe, found.tiny
 
 
 def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
-    """The scores of a trained network on the recipe's test samples."""
+    """Evaluates a trained network on the recipe's test dataset."""
     last = recipe.phases[-1]
     model.eval()
     return scored(
@@ -207,14 +213,14 @@ def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[s
 
 
 def load(recipe: Recipe, weights: Path) -> nn.Module:
-    """The recipe's network with trained weights.
+    """Builds the recipe's network and loads trained weights.
 
     Args:
-        recipe: which network.
+        recipe: the recipe.
         weights: the file, or the run folder.
 
-    Raises: FileNotFoundError if there is no such file; ValueError if the weights are of another network, or it was
-        given images in another way; what `trained.read` raises.
+    Raises: FileNotFoundError if there is no such file; ValueError if the weights are of another network or were trained
+        with another normalisation; the errors of `trained.read`.
     """
     weights = trained.located(weights)
     found, own = trained.read(weights), describe(recipe)
@@ -224,13 +230,13 @@ def load(recipe: Recipe, weights: Path) -> nn.Module:
             was, now = (trained.plain(x.get(name)) for x in (theirs, ours))
             if was != now:
                 raise ValueError(
-                    f"{weights} was trained with {name}={was!r}, the recipe has {name}={now!r} here: "
-                    "another recipe, other data, or with or without --tiny?"
+                    f"{weights} was trained with {name}={was!r}, and the recipe has {name}={now!r}: the recipe, the "
+                    "dataset and --tiny of the training are needed"
                 )
     model = recipe.build()
     try:
         model.load_state_dict(load_file(weights))
-    except Exception as error:  # the reader and torch raise several types, none of which names the file
+    except Exception as error:  # the reader and torch raise several types, and none names the file
         first = " ".join(str(error).split())[:200]
         raise ValueError(f"{weights} does not fit {type(model).__name__}: {first}") from error
     return model
@@ -238,14 +244,14 @@ def load(recipe: Recipe, weights: Path) -> nn.Module:
 
 @contextmanager
 def only(model: nn.Module, phase: Phase) -> Iterator[None]:
-    """Only the parameters that the phase names learn while the block runs; frozen batch norms keep their statistics.
+    """Trains only the parameters of the phase in the block; frozen batch norms keep their statistics.
 
-    Raises: ValueError if a pattern names no parameter.
+    Raises: ValueError if a pattern matches no parameter.
     """
     names = dict(model.named_parameters())
     for pattern in phase.trains:
         if not any(fnmatchcase(name, pattern) for name in names):
-            raise ValueError(f"phase {phase.name!r}: trains={pattern!r} names no parameter of {type(model).__name__}")
+            raise ValueError(f"phase {phase.name!r}: trains={pattern!r} matches no parameter of {type(model).__name__}")
     before = {name: parameter.requires_grad for name, parameter in names.items()}
     frozen = []
     for name, parameter in names.items():

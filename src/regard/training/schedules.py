@@ -1,9 +1,9 @@
-"""Learning rates over a training, as factors of the plan's highest rate.
+"""Schedules of the learning rate, as factors of the plan's highest rate.
 
-linear warm-up in the first w steps of T, then, with u = (t - w) / (T - w) from 0 to 1,
+A linear warm-up in the first w steps of T, then, with u = (t - w) / (T - w) from 0 to 1,
 cosine    (1 + cos πu) / 2          SGDR. Loshchilov, Hutter. ICLR 2017, arXiv:1608.03983, Eq. 5               (1)
 poly      (1 - u)^p                 DeepLab. Chen et al. TPAMI 2018, arXiv:1606.00915, Section 4.1             (2)
-steps     γ^(number of milestones behind)                                                                      (3)
+steps     γ^(number of milestones passed)                                                                      (3)
 noam      d^-½ min(n^-½, n w^-³⸍²), n = t + 1, with a warm-up of its own
                                     Attention Is All You Need. Vaswani et al. 2017, arXiv:1706.03762, Eq. 3    (4)
 """
@@ -20,37 +20,37 @@ EVERY = ("step", "epoch")
 
 
 class Schedule(Protocol):
-    """A learning rate over a training."""
+    """A schedule of the learning rate."""
 
     @property
     def every(self) -> str:
-        """`step`, or `epoch`: then the rate of an epoch's first step holds for the whole epoch."""
+        """`step`, or `epoch`: the whole epoch has the rate of its first step."""
         ...
 
     @property
     def warms_up(self) -> bool:
-        """Whether the plan's linear warm-up comes before it; otherwise it has one of its own, or none."""
+        """Whether the plan's linear warm-up precedes the schedule; otherwise it has its own, or none."""
         ...
 
     def factor(self, done: float, step: int, epochs: float) -> float:
         """The factor of the highest rate.
 
         Args:
-            done: share of the training behind the warm-up that is done, from 0 to below 1.
-            step: of the whole training, from 0.
-            epochs: that are behind, warm-up included; fractions count.
+            done: the finished share of the training after the warm-up, from 0 to below 1.
+            step: the step in the whole training, from 0.
+            epochs: the number of finished epochs, warm-up included; a fraction within an epoch.
         """
         ...
 
 
 def _check_every(every: str) -> None:
     if every not in EVERY:
-        raise ValueError(f"every={every!r}: {' or '.join(EVERY)} is accepted")
+        raise ValueError(f"every={every!r}: {' or '.join(map(repr, EVERY))} is needed")
 
 
 @dataclass(frozen=True)
 class Constant:
-    """Always the highest rate."""
+    """A constant rate: always the highest."""
 
     every: str = "step"
     warms_up: bool = True
@@ -61,10 +61,10 @@ class Constant:
 
 @dataclass(frozen=True)
 class Cosine:
-    """Half a cosine down to zero, equation (1).
+    """Half a cosine from the highest rate to zero, equation (1).
 
     Args:
-        every: step or epoch.
+        every: `"step"` or `"epoch"`.
     """
 
     every: str = "step"
@@ -79,11 +79,11 @@ class Cosine:
 
 @dataclass(frozen=True)
 class Poly:
-    """A power of what is left, equation (2).
+    """A power of the remaining share of the training, equation (2).
 
     Args:
-        power: p; 0.9 in segmentation.
-        every: step or epoch.
+        power: p; 0.9 is usual in segmentation.
+        every: `"step"` or `"epoch"`.
 
     Raises: ValueError if the power is not above 0.
     """
@@ -95,7 +95,7 @@ class Poly:
     def __post_init__(self) -> None:
         _check_every(self.every)
         if not 0 < self.power < math.inf:
-            raise ValueError(f"power={self.power!r}: a number above 0 is accepted")
+            raise ValueError(f"power={self.power!r}: a number above 0 is needed")
 
     def factor(self, done: float, step: int, epochs: float) -> float:
         return float((1 - done) ** self.power)
@@ -106,10 +106,10 @@ class Steps:
     """A constant rate that is multiplied at certain epochs, equation (3).
 
     Args:
-        at: the epochs after which it is multiplied, rising.
+        at: the epochs after which it is multiplied, in ascending order.
         by: γ.
 
-    Raises: ValueError if the epochs do not rise, or γ is not above 0.
+    Raises: ValueError if the epochs are not ascending, or γ is not above 0.
     """
 
     at: tuple[float, ...]
@@ -120,9 +120,9 @@ class Steps:
     def __post_init__(self) -> None:
         _check_every(self.every)
         if not self.at or list(self.at) != sorted(set(self.at)) or self.at[0] <= 0:
-            raise ValueError(f"at={self.at!r}: epochs above 0 that rise are accepted")
+            raise ValueError(f"at={self.at!r}: epochs above 0 in ascending order are needed")
         if not 0 < self.by < math.inf:
-            raise ValueError(f"by={self.by!r}: a number above 0 is accepted")
+            raise ValueError(f"by={self.by!r}: a number above 0 is needed")
 
     def factor(self, done: float, step: int, epochs: float) -> float:
         return float(self.by ** sum(epochs >= epoch for epoch in self.at))
@@ -130,11 +130,11 @@ class Steps:
 
 @dataclass(frozen=True)
 class Noam:
-    """A linear rise, then a fall with the root of the step, equation (4); the plan's rate is a factor, usually 1.
+    """A linear rise, then a decay with the inverse root of the step, equation (4); the plan's rate is usually 1.
 
     Args:
-        width: d, of the model.
-        warmup: w, steps.
+        width: d, the width of the model.
+        warmup: w, the number of warm-up steps.
 
     Raises: ValueError if an argument is not positive.
     """

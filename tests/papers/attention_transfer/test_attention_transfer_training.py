@@ -1,4 +1,4 @@
-"""Attention transfer and distillation as tasks: what they add up to, what learns, and the recipes' twins."""
+"""Attention transfer and distillation as tasks: what they add up to, what learns, and the recipes' tiny variants."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_it_wants_a_pair_and_modules_that_are_there():
 
 
 @pytest.mark.slow
-def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path):
+def test_the_tiny_variant_learns_and_goes_on_where_it_stopped(tmp_path):
     listing = recipes.get("attention-transfer")
     recipe = built(listing, tiny=True)
     changes = {"epochs": 2}

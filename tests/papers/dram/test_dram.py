@@ -1,4 +1,4 @@
-"""The deep recurrent attention model: its patches, its readings, its loss, its pairs and its tiny twin."""
+"""The deep recurrent attention model: its patches, its readings, its loss, its pairs and its tiny variant."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_the_task_scatters_without_teaching_the_policy():
             assert not parameter.grad.any(), name
         if name.startswith(("classifier", "look", "baseline")):
             assert parameter.grad.any(), name
-    with pytest.raises(ValueError, match=r"spread=2.0 with weight=1.0"):
+    with pytest.raises(ValueError, match=r"spread=2.0, weight=1.0"):
         Read(4, 2, spread=2.0)
     with pytest.raises(ValueError, match="spread=0"):
         Read(4, 2, weight=0.0, spread=0)
@@ -187,7 +187,7 @@ def test_a_pair_shows_both_digits_whole_and_in_order():
         left, right = image[..., :20], image[..., 20:]
         assert left.sum() == pytest.approx(found.test[i][0].sum().item(), rel=1e-4)
         assert right.sum() == pytest.approx(found.test[pairs.partners[i]][0].sum().item(), rel=1e-4)
-    with pytest.raises(ValueError, match="do not fit on a canvas of 31"):
+    with pytest.raises(ValueError, match="canvas=31: at least twice the width of an image"):
         mnist.Pairs(found.test, 31, seed=0)
 
 
@@ -224,7 +224,7 @@ def test_the_whole_recipe_reads_all_over_the_canvas_before_it_looks(recipe, tmp_
 
 
 @pytest.mark.slow
-def test_the_tiny_twin_learns(tmp_path):
+def test_the_tiny_variant_learns(tmp_path):
     listing = recipes.get("dram-pairs")
     result = running.train(listing, built(listing, tiny=True), out=tmp_path / "run")
     assert result["scores"]["single_error"] < 75  # chance is 90
@@ -232,7 +232,7 @@ def test_the_tiny_twin_learns(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_tiny_twin_resumes_bit_by_bit(tmp_path):
+def test_the_tiny_variant_resumes_bit_by_bit(tmp_path):
     listing = recipes.get("dram-pairs")
 
     def train(folder, stop=None):

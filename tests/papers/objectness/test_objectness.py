@@ -183,7 +183,7 @@ def test_the_loss_prefers_windows_on_the_object() -> None:
 
 
 @pytest.mark.slow
-def test_the_twin_ranks_better_than_contrast_alone(tmp_path: Path) -> None:
+def test_the_tiny_variant_ranks_better_than_contrast_alone(tmp_path: Path) -> None:
     listing = recipes.get("objectness")
     scores = running.train(listing, built(listing, tiny=True), out=tmp_path)["scores"]
     assert scores["recall_1"] > scores["contrast_recall_1"] + 0.1
@@ -208,11 +208,11 @@ def test_boxes_of_scenes_from_a_table_and_from_coco(tmp_path: Path) -> None:
     assert image.shape == (3, 60, 60) and found[0].tolist() == [0, 0, 4.5, 12] and found[1].isnan().all()
     recipe = built(recipes.get("objectness"), tmp_path)
     assert (len(recipe.train), len(recipe.test)) == (2, 1)
-    with pytest.raises(ValueError, match="it should hold"):
+    with pytest.raises(ValueError, match=r"a folder of images with boxes\.csv"):
         built(recipes.get("objectness"))
-    with pytest.raises(ValueError, match="is needed; found 0"):
+    with pytest.raises(ValueError, match="is needed; 0 of them were found"):
         boxes.read(tmp_path / "train" / "images")
     with pytest.raises(FileNotFoundError):
         boxes.read(tmp_path / "nowhere")
-    with pytest.raises(ValueError, match=r"2 images: .* at least 5 are needed"):
+    with pytest.raises(ValueError, match=r"2 images: at least 5 are needed"):
         boxes.read(tmp_path / "train")

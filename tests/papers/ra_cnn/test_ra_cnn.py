@@ -297,10 +297,10 @@ def test_the_published_layout_is_read_with_its_boxes(tmp_path):
         ("classes.txt", None, "no file .*classes.txt"),
         ("images.txt", "", "is empty"),
         ("images.txt", "1\n", "line 1"),
-        ("image_class_labels.txt", "1 2\n", "no line for image 2"),
-        ("classes.txt", "1 one\n", "no class 2"),
+        ("image_class_labels.txt", "1 2\n", "a line for image 2 of images.txt is missing"),
+        ("classes.txt", "1 one\n", "class 2 of image 1 is missing"),
         ("train_test_split.txt", "\n".join(f"{i} 7" for i in range(1, 7)), "'7'; 1 or 0"),
-        ("train_test_split.txt", "\n".join(f"{i} 1" for i in range(1, 7)), "no images to test on"),
+        ("train_test_split.txt", "\n".join(f"{i} 1" for i in range(1, 7)), "has no test images"),
         ("bounding_boxes.txt", "1 a 5 20 10\n", "image 1: left, top"),
         ("bounding_boxes.txt", "1 90 5 20 10\n", "outside"),
     ],
@@ -347,7 +347,7 @@ def test_the_recipe_for_photographs_takes_both_layouts_and_says_what_it_wants(tm
 
 
 @pytest.mark.slow
-def test_the_twin_learns_to_look_at_the_head(tmp_path):
+def test_the_tiny_variant_learns_to_look_at_the_head(tmp_path):
     listing = recipes.get("ra-cnn-birds")
     result = running.train(listing, built(listing, tiny=True), out=tmp_path)
     scores = result["scores"]

@@ -1,4 +1,4 @@
-"""The recurrent attention model: its retina, its episodes, its loss, its data and its tiny twins."""
+"""The recurrent attention model: its retina, its episodes, its loss, its data and its tiny variants."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def test_the_task_is_the_hybrid_loss_of_what_the_model_did():
     for wrong in ({"classes": 1}, {"classes": 3, "weight": -1.0}, {"classes": 3, "episodes": 0}):
         with pytest.raises(ValueError):
             Glimpse(**wrong)
-    with pytest.raises(ValueError, match="one row of 4"):
+    with pytest.raises(ValueError, match="4 log-probabilities for each image"):
         Glimpse(4).loss(model, batch)
 
 
@@ -218,10 +218,10 @@ def test_wrong_files_are_named(tmp_path):
     images = folder / "train-images-idx3-ubyte"
     content = images.read_bytes()
     for wrong, said in (
-        (content[:-1], "bytes for 3 × 28 × 28"),
-        (b"", "begins with nothing"),
-        (b"\0\0\x0d\x01" + content[4:], "begins with 00000d01"),
-        (b"\x1f\x8bnonsense", "cannot be unpacked"),
+        (content[:-1], "values; 3 × 28 × 28 are needed"),
+        (b"", "its header is missing"),
+        (b"\0\0\x0d\x01" + content[4:], "its header is 00000d01"),
+        (b"\x1f\x8bnonsense", "cannot be decompressed"),
     ):
         images.write_bytes(wrong)
         with pytest.raises(ValueError, match=said):
@@ -245,7 +245,7 @@ def test_a_placed_digit_is_whole_and_may_lie_anywhere():
         rows, columns = canvas[0].nonzero().T
         corners.add((int(rows.min()), int(columns.min())))
     assert corners == {(row, column) for row in range(4) for column in range(6)}
-    with pytest.raises(ValueError, match="does not fit on a canvas of 4"):
+    with pytest.raises(ValueError, match="canvas=4: at least the size of the image"):
         mnist.Place(4)(image, torch.Generator())
 
 
@@ -284,7 +284,7 @@ def test_the_full_recipe_reads_the_published_files(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_tiny_twin_learns(tmp_path):
+def test_the_tiny_variant_learns(tmp_path):
     listing = recipes.get("ram-mnist")
     result = running.train(listing, built(listing, tiny=True), out=tmp_path / "run")
     assert result["scores"]["error"] < 50  # chance is 90
@@ -293,7 +293,7 @@ def test_the_tiny_twin_learns(tmp_path):
 
 
 @pytest.mark.slow
-def test_the_tiny_twin_resumes_bit_by_bit(tmp_path):
+def test_the_tiny_variant_resumes_bit_by_bit(tmp_path):
     listing = recipes.get("ram-cluttered")
 
     def train(folder: Path, stop: int | None = None) -> dict:

@@ -90,7 +90,7 @@ def test_wrong_arguments_are_named(wrong: dict[str, object], message: str) -> No
 
 
 @pytest.mark.slow
-def test_the_twin_learns_and_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
+def test_the_tiny_variant_learns_and_a_finished_run_is_not_trained_again(tmp_path: Path) -> None:
     def never(*_: object) -> None:
         raise AssertionError("it was trained again")
 

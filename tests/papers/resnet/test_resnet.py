@@ -117,7 +117,7 @@ def test_wrong_arguments_are_named() -> None:
 
 
 @pytest.mark.parametrize("listing", LISTINGS, ids=lambda listing: listing.name)
-def test_every_recipe_has_a_twin_and_asks_for_its_data(listing: recipes.Listing) -> None:
+def test_every_recipe_has_a_tiny_variant_and_asks_for_its_data(listing: recipes.Listing) -> None:
     recipe = built(listing, tiny=True)
     assert recipe.build().eval()(recipe.train.images([0, 1])).shape == (2, 10)
     with pytest.raises(ValueError, match="--tiny"):
@@ -125,7 +125,7 @@ def test_every_recipe_has_a_twin_and_asks_for_its_data(listing: recipes.Listing)
 
 
 @pytest.mark.slow
-def test_the_twin_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_the_tiny_variant_learns_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     listing = recipes.get("se-imagenet")
     recipe = built(listing, tiny=True)
     result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 2})

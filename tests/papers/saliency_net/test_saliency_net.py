@@ -99,7 +99,7 @@ def test_published_weights_go_into_the_encoder_alone(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.slow
-def test_the_twin_finds_the_digit(tmp_path: Path) -> None:
+def test_the_tiny_variant_finds_the_digit(tmp_path: Path) -> None:
     listing = recipes.get("salient-objects")
     recipe = built(listing, tiny=True)
     result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 5})
@@ -112,7 +112,7 @@ def test_the_twin_finds_the_digit(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_twin_predicts_fixations_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_the_tiny_variant_predicts_fixations_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     listing = recipes.get("fixations")
     recipe = built(listing, tiny=True)
     recipe = replace(recipe, train=Subset(recipe.train, range(96)))
@@ -136,7 +136,7 @@ def test_the_twin_predicts_fixations_and_goes_on_where_it_stopped(tmp_path: Path
 
 def test_recipes_read_the_published_layouts(tmp_path: Path) -> None:
     for name in ("salient-objects", "fixations"):
-        with pytest.raises(ValueError, match="it should hold"):
+        with pytest.raises(ValueError, match="data=None: a folder with"):
             built(recipes.get(name))
     for part in ("images", "masks"):
         (tmp_path / part).mkdir()

@@ -34,7 +34,7 @@ def test_ink_turns_about_the_middle_by_no_more_than_the_angle():
 def test_what_cannot_be_rotated_is_named():
     with pytest.raises(ValueError, match="degrees=200"):
         Rotate(200, 9)
-    with pytest.raises(ValueError, match="canvas of 4"):
+    with pytest.raises(ValueError, match="canvas=4: at least"):
         Rotate(90, 4)(torch.zeros(1, 5, 5), Generator())
 
 
@@ -63,7 +63,7 @@ def test_wrong_arguments_are_named(wrong, says):
 
 
 @pytest.mark.slow
-def test_the_twin_learns_and_a_finished_run_is_not_trained_again(tmp_path):
+def test_the_tiny_variant_learns_and_a_finished_run_is_not_trained_again(tmp_path):
     def never(*_):
         raise AssertionError("it was trained again")
 

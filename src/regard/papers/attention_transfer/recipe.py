@@ -1,10 +1,10 @@
-"""A small wide residual network learns from labels alone, from a teacher's answers, or from where the teacher looks.
+"""Recipes for a small wide residual network: labels only, attention transfer, gradient transfer, or distillation.
 
 Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via Attention Transfer.
 Zagoruyko, Komodakis. ICLR 2017, arXiv:1612.03928, Section 4.1.
 
-Every recipe trains the teacher first and then the student, which is the network that is scored. Without a folder the
-data is the embedded digits among pieces of others; in a folder, CIFAR-10.
+Every recipe trains the teacher and then the student, which is evaluated. The dataset is CIFAR-10 if a folder is given,
+otherwise the embedded digits with clutter.
 """
 
 from __future__ import annotations
@@ -31,22 +31,22 @@ CANVAS, PIECES = 24, 2
 
 
 def plain(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """The student learns from labels alone."""
+    """The student is trained with labels only."""
     return _recipe(data, tiny)
 
 
 def activations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Beside labels, from the teacher's activations: the paper's β, less for the few positions of small images."""
+    """Labels and activation-based attention transfer; β is the paper's, or smaller for the small images of digits."""
     return _recipe(data, tiny, beta=1e3 if data is not None and not tiny else BETA, layers=GROUPS)
 
 
 def gradients(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Beside labels, from the gradient of the teacher's loss with respect to the image."""
+    """Labels and gradient-based attention transfer."""
     return _recipe(data, tiny, gamma=GAMMA)
 
 
 def distillation(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Beside labels, from the teacher's answers."""
+    """Labels and knowledge distillation."""
     return _recipe(data, tiny, alpha=0.9)
 
 
@@ -55,7 +55,7 @@ BETA, GAMMA = 20.0, 1e-2
 
 def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
     own = data is None or tiny
-    # depth and width of student and teacher, and their epochs
+    # depth and width of student and teacher; epochs of student and teacher
     shapes, epochs = ((10, 0.25), (10, 0.5)), (6, 6)
     if not tiny:
         shapes, epochs = ((10, 0.5), (16, 1.0)), (12, 30)
@@ -97,9 +97,9 @@ def _pair(*, student: Callable[[], nn.Module], teacher: Callable[[], nn.Module])
 
 
 def _digits(*, plain: bool) -> tuple[ImageSet, Augment | None, Normalisation]:
-    """Digits anywhere on a canvas, among pieces of others.
+    """The embedded digits at random positions on a canvas with clutter, or `plain`, without canvas.
 
-    Those to train on lie elsewhere in every epoch, those to test on at four places each. Plain ones stay as they are.
+    Training digits have new positions in every epoch; every test digit occurs at four fixed positions.
     """
     found = digits.embedded()
     if plain:
@@ -114,5 +114,5 @@ def _digits(*, plain: bool) -> tuple[ImageSet, Augment | None, Normalisation]:
 def _cifar(folder: Path) -> tuple[ImageSet, Augment | None, Normalisation]:
     found = cifar.load(folder)
     if len(found.classes) != 10:
-        raise ValueError(f"{folder} holds CIFAR-{len(found.classes)}; CIFAR-10 is needed")
+        raise ValueError(f"{folder} holds CIFAR-{len(found.classes)}: CIFAR-10 is needed")
     return found, OfImage(cifar.shifted), cifar.NORMALISE[10]

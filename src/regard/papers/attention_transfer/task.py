@@ -1,4 +1,4 @@
-"""A student learns from labels, and from a teacher that no longer learns.
+"""Attention transfer and distillation as tasks: a student is trained with labels and a fixed teacher.
 
 Paying More Attention to Attention: Improving the Performance of Convolutional Neural Networks via Attention Transfer.
 Zagoruyko, Komodakis. ICLR 2017, arXiv:1612.03928. Distilling the Knowledge in a Neural Network. Hinton, Vinyals, Dean.
@@ -8,7 +8,7 @@ Zagoruyko, Komodakis. ICLR 2017, arXiv:1612.03928. Distilling the Knowledge in a
       + β Σ over layers of the distance between the attention maps of their activations                 (2)
       + γ/2 / B Σ ‖∂CE_S/∂x - ∂CE_T/∂x‖²                                                                (3)
 
-The network that is trained is a `Pair`, which answers as its student. Its teacher may be trained first, by `Teach`.
+The trained network is a `Pair`, whose output is that of its student. `Teach` trains its teacher.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from regard.tasks.classify import ERROR, Classify, fitting
 
 
 class Pair(nn.Module):
-    """A student beside its teacher.
+    """A student and its teacher in one module.
 
     Args:
         student, teacher: networks that take the same images.
 
-    Shapes: images -> the student's logits, or with `teacher` the teacher's.
+    Shapes: images -> the logits of the student, or with `teacher=True` those of the teacher.
     """
 
     def __init__(self, student: nn.Module, teacher: nn.Module) -> None:
@@ -49,26 +49,26 @@ class Pair(nn.Module):
 
 @dataclass(frozen=True)
 class Teach(Classify):
-    """The teacher of a `Pair` learns to classify."""
+    """Classification by the teacher of a `Pair`."""
 
     def logits(self, model: nn.Module, batch: Batch) -> Tensor:
-        """What the teacher answers: `B K`."""
+        """The logits of the teacher: `B K`."""
         return fitting(model(batch["image"], teacher=True), batch.size, self.classes)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """The student of a `Pair` learns from labels and teacher: equations (1) to (3).
+    """Training of the student of a `Pair` with labels and teacher: equations (1) to (3).
 
     Args:
         classes: K, at least 2.
-        alpha: α, the teacher's share of the loss on classes, from 0 (none) to 1; the released code uses 0.9.
+        alpha: α, the teacher's share of the classification loss, from 0 (none) to 1; the released code uses 0.9.
         temperature: T; the released code uses 4.
-        beta: β, the weight of activation-based transfer; 0 leaves it out, the released code uses 1000.
-        layers: names of modules that student and teacher both have, whose outputs (2) compares, of the same
-            resolution; or pairs of such names, the student's first.
+        beta: β, the weight of activation-based transfer; 0 disables it, the released code uses 1000.
+        layers: names of modules of both student and teacher whose outputs, of the same resolution, (2) compares; or
+            pairs of names, the student's first.
         distance: of the maps: "squared", as released, or "norm", as in the paper.
-        gamma: γ, the weight of gradient-based transfer; 0 leaves it out.
+        gamma: γ, the weight of gradient-based transfer; 0 disables it.
 
     Raises: ValueError if an argument is out of range, or β is given without layers.
     """
@@ -89,7 +89,7 @@ class Transfer:
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name}={getattr(self, name)!r}: a number of at least 0 is needed")
         if bool(self.beta) != bool(self.layers):
-            raise ValueError(f"beta={self.beta!r}, layers={self.layers!r}: both are needed, or neither")
+            raise ValueError(f"beta={self.beta!r}, layers={self.layers!r}: both or neither are needed")
 
     @property
     def measure(self) -> Measure:
@@ -99,13 +99,13 @@ class Transfer:
         """Equations (1) to (3), the mean over the images.
 
         Shapes: image `B C H W`, label `B`.
-        Raises: ValueError if the model is no `Pair`, has no module of a name in `layers` or none that runs, or returns
-            another shape.
+        Raises: ValueError if the model is not a `Pair` or returns another shape, or if `layers` names a module that
+            does not exist or has no output of one tensor.
         """
         images, labels = batch["image"], batch["label"]
-        pair = getattr(model, "module", model)  # of several processes, each has it wrapped
+        pair = getattr(model, "module", model)  # DistributedDataParallel wraps it
         if not isinstance(pair, Pair):
-            raise ValueError(f"{type(pair).__name__}: a Pair of student and teacher is needed")
+            raise ValueError(f"model {type(pair).__name__}: a Pair of student and teacher is needed")
         names = [(layer, layer) if isinstance(layer, str) else layer for layer in self.layers]
         if self.gamma:
             images = images.detach().requires_grad_()
@@ -132,19 +132,19 @@ class Transfer:
         return Errors()
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Logits of the student, for `error`, and of its teacher, for `teacher_error`; labels."""
+        """Logits of the student as `error` and of the teacher as `teacher_error`, and labels."""
         student, teacher = model(batch["image"]), model(batch["image"], teacher=True)
         return {"error": student, "teacher_error": teacher}, batch["label"]
 
 
 @contextmanager
 def _outputs(model: nn.Module, names: list[str]) -> Iterator[list[Tensor]]:
-    """The outputs of the named modules, in the order of the names, once the model has run in the block."""
+    """Collects the outputs of the named modules, in the order of the names; filled when the block ends."""
     modules = dict(model.named_modules())
     unknown = [name for name in names if name not in modules]
     if unknown:
         known = ", ".join(name for name in modules if name)[:300]
-        raise ValueError(f"layers: {type(model).__name__} has no module {unknown[0]!r}; it has {known}")
+        raise ValueError(f"layers: {type(model).__name__} has no module {unknown[0]!r}; its modules are {known}")
     found: dict[str, Tensor] = {}
     hooks = [
         modules[name].register_forward_hook(lambda _, __, output, name=name: found.update({name: output}))
@@ -156,7 +156,7 @@ def _outputs(model: nn.Module, names: list[str]) -> Iterator[list[Tensor]]:
         for name in names:
             if not isinstance(found.get(name), Tensor):
                 raise ValueError(
-                    f"layers: {name!r} of {type(model).__name__} gives no output of one tensor; name a module that does"
+                    f"layers: {name!r} of {type(model).__name__}: a module with an output of one tensor is needed"
                 )
             outputs.append(found[name])
     finally:

@@ -1,4 +1,4 @@
-"""ResNet-50 with CBAM on a folder of images."""
+"""Recipe: ResNet-50 with CBAM on a folder of images."""
 
 from functools import partial
 

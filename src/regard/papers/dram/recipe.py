@@ -1,13 +1,13 @@
-"""The deep recurrent attention model on pairs of digits.
+"""Recipes for the deep recurrent attention model on pairs of digits.
 
 Multiple Object Recognition with Visual Attention. Ba, Mnih, Kavukcuoglu. ICLR 2015, arXiv:1412.7755, Section 4.1.
 
-The data is MNIST in its published files: two digits on a canvas of 100×100, to be read from left to right. Every digit
-is the first of one pair; pairs stay as they are. The error is the share of pairs with anything wrong.
+The dataset is MNIST in its published files: two digits on a canvas of 100×100, read from left to right. Every digit is
+the first of one pair; the pairs are fixed. The error is the share of pairs with a wrong digit.
 
-Trained all at once, the locations leave the image before anything can be read: as long as no glimpse tells one digit
-from another no reward tells one location from another, and a mean outside the image gets no more signal. So it first
-learns to read wherever a glimpse happens to fall, and then where to look, with means that stay inside.
+If all parts are trained at once, the locations leave the image before any digit is classified: as long as the glimpses
+do not distinguish digits, the reward does not distinguish locations, and a mean outside the image gets no signal. So
+classification is trained first, with glimpses at random locations, and then the locations, with means inside the image.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 CANVAS = 100
-STD = 0.15  # of the policy: as in RAM's recipes wide enough to meet a digit by chance
-SCATTERED = 0.45  # standard deviation of the places at which it learns to read
+STD = 0.15  # of the policy: wide enough to find a digit by chance, as in RAM's recipes
+SCATTERED = 0.45  # standard deviation of the locations in the first phase
 READS = ("look.*", "what.*", "where.*", "lower.*", "reduce.*", "classifier.*", "baseline.*")
 
 
 def pairs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """100×100, 4 glimpses of 12×12 at 2 scales for each digit."""
+    """Pairs of digits on 100×100, with 4 glimpses of 12×12 at 2 scales for each digit."""
     if tiny:
         return _tiny()
     phases = _learned(reads=10, looks=40, batch_size=128, lr=5e-4)
@@ -38,7 +38,7 @@ def pairs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
 
 
 def strips(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """The same pairs for a small network: 3 glimpses of 12×12 at 3 scales for each digit, narrower layers."""
+    """The same pairs with a smaller network: 3 glimpses of 12×12 at 3 scales for each digit, narrower layers."""
     if tiny:
         return _tiny()
     sizes = {
@@ -76,7 +76,7 @@ def _tiny() -> Recipe:
 
 def _given(data: Path | None) -> Path:
     if data is None:
-        raise ValueError(f"no folder of MNIST is given; it should hold {digits.WANTED}")
+        raise ValueError(f"data=None: a folder with {digits.WANTED} is needed (--data)")
     return data
 
 

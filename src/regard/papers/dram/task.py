@@ -1,10 +1,10 @@
-"""Several classes read one after the other, by glimpses that are learned from what comes of them.
+"""Classification of a sequence of objects by glimpses whose locations are trained by reinforcement.
 
 Multiple Object Recognition with Visual Attention. Ba, Mnih, Kavukcuoglu. ICLR 2015, arXiv:1412.7755.
 
     L = -Σ_s log p(y_s) + mean_t (b_t - R_t)² - w Σ_t log π(l_t) (R_t - b_t)                                       (1)
 
-    R_t of the glimpses for the s-th class is how many of the first s are right.
+    R_t of the glimpses for the s-th class is the number of correct classes among the first s.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from regard.tasks.classify import ERROR
 
 
 class ReadingErrors:
-    """Percentages: `error`, images with anything wrong, and `single_error`, wrong classes; `loss` of one class.
+    """Errors in percent: `error` of images with any wrong class, `single_error` of classes; `loss` per class.
 
     `update` takes log-probabilities `N S K` and labels `N S`.
     """
@@ -33,7 +33,7 @@ class ReadingErrors:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Removes all images."""
         self.images = self.classes = self.wrong_images = self.wrong_classes = 0
         self.loss = 0.0
 
@@ -46,13 +46,13 @@ class ReadingErrors:
         self.loss += F.cross_entropy(log_probs.flatten(0, 1).double(), labels.flatten(), reduction="sum").item()
 
     def merge_state(self, incoming_state: ReadingErrors) -> None:
-        """Takes up the images of another metric."""
+        """Adds the images of another metric."""
         for name in ("images", "classes", "wrong_images", "wrong_classes", "loss"):
             setattr(self, name, getattr(self, name) + getattr(incoming_state, name))
 
     def compute(self) -> dict[str, float]:
         if not self.images:
-            raise ValueError("no image to score")
+            raise ValueError("no images: at least one is needed to compute scores")
         return {
             "error": 100 * self.wrong_images / self.images,
             "single_error": 100 * self.wrong_classes / self.classes,
@@ -62,14 +62,14 @@ class ReadingErrors:
 
 @dataclass(frozen=True)
 class Read:
-    """S classes for each image, by glimpses at places chosen at random; batches have `image` and `label`, `B S`.
+    """Classification of S objects in each image by sampled glimpses; batches have `image` and `label`, `B S`.
 
     Args:
         classes: K, at least 2.
-        targets: S.
-        weight: w of the reward's term in (1).
-        spread: locations are drawn so many times as far from the policy's mean as its own σ has it; with `weight=0`,
-            for learning to read wherever a glimpse falls before it is learned where to look.
+        targets: S, the number of classes for each image.
+        weight: w, the weight of the policy term in (1).
+        spread: the factor of the policy's σ with which locations are drawn; needs `weight=0`, to train the
+            classification at random locations before the policy is trained.
 
     Raises: ValueError if an argument is out of range.
     """
@@ -83,23 +83,22 @@ class Read:
         Classification(self.classes)
         positive("targets", self.targets)
         if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight={self.weight!r}: a number of at least 0 is accepted")
+            raise ValueError(f"weight={self.weight!r}: a finite number of at least 0 is needed")
         if not 0 < self.spread < float("inf"):
-            raise ValueError(f"spread={self.spread!r}: a number above 0 is accepted")
+            raise ValueError(f"spread={self.spread!r}: a finite number above 0 is needed")
         if self.spread != 1 and self.weight:
-            found = f"spread={self.spread!r} with weight={self.weight!r}"
-            raise ValueError(f"{found}: the policy learns from its own draws alone, so weight=0 is needed")
+            found = f"spread={self.spread!r}, weight={self.weight!r}"
+            raise ValueError(f"{found}: weight=0 is needed, since the policy is trained with its own samples only")
 
     @property
     def measure(self) -> Measure:
         return ERROR
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Equation (1), the mean over the images, whose noise torch's random numbers give.
+        """Equation (1), the mean over the images; locations are sampled with torch's random state.
 
-        Shapes: image `B C H W`, label `B S`; the model, called with `episode=True`, returns log-probabilities `B S K`,
-            and under those names log_policy `B SN` and baseline `B SN`. With another `spread` than 1 that is handed
-            on.
+        Shapes: image `B C H W`, label `B S`; the model, called with `episode=True`, returns an episode with log_probs
+            `B S K`, log_policy `B SN` and baseline `B SN`. A `spread` other than 1 is passed to the model.
         """
         episode = model(batch["image"], episode=True, **({} if self.spread == 1 else {"spread": self.spread}))
         labels = self._fitting(episode.log_probs, batch["label"])
@@ -113,7 +112,7 @@ class Read:
         return ReadingErrors()
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Log-probabilities and labels."""
+        """Log-probabilities `B S K` and labels `B S`."""
         log_probs = model(batch["image"])
         return log_probs, self._fitting(log_probs, batch["label"])
 
@@ -121,7 +120,7 @@ class Read:
         wanted = (len(labels), self.targets, self.classes)
         if labels.shape != wanted[:2] or log_probs.shape != wanted:
             raise ValueError(
-                f"the model returns {tuple(log_probs.shape)} for labels {tuple(labels.shape)}; "
+                f"the model returns {tuple(log_probs.shape)} for labels {tuple(labels.shape)}: "
                 f"{' × '.join(map(str, wanted))} and B × {self.targets} are needed"
             )
         return labels

@@ -1,4 +1,4 @@
-"""ECA-Net50 on a folder of images."""
+"""Recipe: ECA-Net50 on a folder of images."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""FcaNet-50 on a folder of images."""
+"""Recipe: FcaNet-50 on a folder of images."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""GSoP-Net2 on a folder of images."""
+"""Recipe: GSoP-Net2 on a folder of images."""
 
 from functools import partial
 

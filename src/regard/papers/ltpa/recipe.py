@@ -1,8 +1,8 @@
-"""Small images, told apart by what a network attends to at three of its layers.
+"""Recipes for image classification by a VGG with attention at three layers.
 
 Learn To Pay Attention. Jetley, Lord, Lee, Torr. ICLR 2018, arXiv:1804.02391, Section 5.1.
 
-The folder holds CIFAR-100 or CIFAR-10. The tiny variant reads the embedded digits, anywhere on 32×32.
+The dataset is CIFAR-100 or CIFAR-10. The tiny variant trains on the embedded digits at random positions on 32×32.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def _recipe(data: Path | None, tiny: bool, attend: str | None) -> Recipe:
         widths, augment = tuple(width // 16 for width in WIDTHS), OfImage(place)
         normalise: Normalisation = ((0.1,), (0.25,))
     elif data is None:
-        raise ValueError(f"no folder of CIFAR is given; it should hold {cifar.WANTED}")
+        raise ValueError(f"data=None: a folder with {cifar.WANTED} is needed (--data)")
     else:
         found = cifar.load(data)
         widths, augment, normalise = WIDTHS, OfImage(cifar.shifted), cifar.NORMALISE[len(found.classes)]

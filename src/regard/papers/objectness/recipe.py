@@ -1,9 +1,9 @@
-"""The scorer of windows, on images whose objects have boxes.
+"""Recipe for the objectness network on images whose objects have boxes.
 
-Beside its own recall the score gives that of the same number of windows ranked by contrast alone (`contrast_…`), and
-of EdgeBoxes where OpenCV's contributed modules are installed (`edge_boxes_…`).
+The metric also has the recall of the same number of windows ranked by contrast only (`contrast_…`), and of EdgeBoxes if
+OpenCV's contributed modules are installed (`edge_boxes_…`).
 
-The tiny variant learns on cluttered digits, whose box is known.
+The tiny variant trains on the embedded cluttered digits, whose boxes are known.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ SIZE = 224
 
 
 def boxes(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Boxes of objects, from a table or COCO annotations."""
+    """Images with boxes from boxes.csv or COCO annotations."""
     if tiny:
         digits = embedded.load("digits", train_size=128, test_size=40)
         train: Data = Regions(digits.train, _boxed, field="boxes")
         test: Data = Regions(digits.test, _boxed, field="boxes")
     elif data is None:
-        raise ValueError("no folder of images is given; it should hold images with boxes.csv or annotations.json")
+        raise ValueError("data=None: a folder of images with boxes.csv or annotations.json is needed (--data)")
     else:
         train, test = (scenes.Boxed(part, SIZE) for part in scenes.read(Path(data)))
     task = Proposals(beside=True)

@@ -1,4 +1,4 @@
-"""Ranking windows by how well they cover an object: the loss, and scores beside rankings without learning."""
+"""Ranking of windows by their overlap with an object: the loss, and metrics with those of untrained rankings."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ Boxes = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Proposals:
-    """Learns to rank windows: cross-entropy against a ramp of the overlap; batches have `image` and `boxes`.
+    """Ranking of windows: cross-entropy against a ramp of the overlap; batches have `image` and `boxes`.
 
     Args:
-        low, high: overlaps with the best true box at which a window counts nothing, and fully.
-        overlap: of two proposals, at which the lesser one is left out when they are scored.
-        budgets: how many proposals count.
-        beside: score the same number of windows ranked by contrast alone as well (`contrast_…`), and EdgeBoxes
-            (`edge_boxes_…`) where OpenCV's contributed modules are installed.
+        low, high: the overlaps with the best true box at which the ramp is 0 and 1.
+        overlap: the overlap of two proposals above which the one of lower score is suppressed for the metric.
+        budgets: the numbers of proposals that count.
+        beside: also score the same number of windows ranked by contrast only (`contrast_…`), and EdgeBoxes
+            (`edge_boxes_…`) if OpenCV's contributed modules are installed.
 
-    Raises: ValueError if the ramp does not rise within 0..1, the overlap is none, or a budget is below 1.
+    Raises: ValueError unless 0 <= low < high <= 1 and 0 < overlap <= 1, or if a budget is below 1.
     """
 
     low: float = 0.3
@@ -43,7 +43,8 @@ class Proposals:
 
     def __post_init__(self) -> None:
         if not 0 <= self.low < self.high <= 1 or not 0 < self.overlap <= 1:
-            raise ValueError(f"low={self.low!r}, high={self.high!r}, overlap={self.overlap!r}: shares are needed")
+            found = f"low={self.low!r}, high={self.high!r}, overlap={self.overlap!r}"
+            raise ValueError(f"{found}: low from 0, above it high up to 1, and overlap above 0 up to 1 are needed")
         ProposalScores(self.budgets)
 
     @property
@@ -51,10 +52,10 @@ class Proposals:
         return Measure(f"recall_{max(self.budgets)}", f"recall of {max(self.budgets)} windows", unit="%")
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Mean of the means over windows on an object and over the others, which are far more; in float32 at least.
+        """The mean loss over windows on an object and that over all others, averaged; in float32 or wider.
 
-        Shapes: image `B C H W`, boxes `B M 4`, rows of NaN for none; the model returns `B N 5`, boxes and logits.
-        Raises: ValueError if it returns another shape.
+        Shapes: image `B C H W`, boxes `B M 4`, padded with rows of NaN; the model returns `B N 5`, boxes and logits.
+        Raises: ValueError if the model returns another shape.
         """
         windows, logits = self._windows(model, batch)
         windows, truths = windows.detach(), batch["boxes"].to(windows)
@@ -74,7 +75,7 @@ class Proposals:
         return ProposalScores(self.budgets)
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[dict[str, list[Boxes]], list[Boxes]]:
-        """The boxes of each image, ranked by the model and, with `beside`, in the other ways; the true boxes."""
+        """The boxes of each image, ranked by the model and, with `beside`, by the other methods; the true boxes."""
         windows, logits = (x.double().numpy(force=True) for x in self._windows(model, batch))
         first = max(self.budgets)
         ranked: dict[str, list[Boxes]] = {"": []}
@@ -96,10 +97,10 @@ class Proposals:
     def _windows(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor]:
         boxes = batch["boxes"]
         if boxes.ndim != 3 or boxes.shape[2] != 4:
-            raise ValueError(f"boxes {tuple(boxes.shape)}: B M 4 are needed")
+            raise ValueError(f"boxes {tuple(boxes.shape)}: B M 4 is needed")
         answers = model(batch["image"])
         if not isinstance(answers, Tensor) or answers.ndim != 3 or (len(answers), answers.shape[2]) != (len(boxes), 5):
             found = tuple(answers.shape) if isinstance(answers, Tensor) else type(answers).__name__
-            raise ValueError(f"the model returns {found}; B N 5, a box and a logit for each window, are needed")
+            raise ValueError(f"the model returns {found}: B N 5, a box and a logit for each window, is needed")
         answers = widened(answers)
         return answers[..., :4], answers[..., 4]

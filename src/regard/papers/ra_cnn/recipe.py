@@ -1,13 +1,14 @@
-"""RA-CNN on birds: what tells their kinds apart is small, and nobody says where it is.
+"""Recipes for RA-CNN: fine-grained classification of birds without labels of location.
 
 Look Closer to See Better. Fu, Zheng, Mei. CVPR 2017, Section 3.4 and 4.
 
-First the coarse network learns the classes and squares are proposed around its strongest response; then, by turns, all
-networks learn the classes in the squares that there are, and the squares learn to make the finer network surer; at last
-all scales are weighed together. The error of each scale is that of its own scores.
+First the coarse network is trained, and the proposals are trained towards its strongest response. Then training
+alternates between the networks of all scales, with the proposals fixed, and the proposals, which are to raise the
+confidence of the finer network. Last, the fusion of all scales is trained. The error of a scale is that of its own
+class scores.
 
-With a folder the data is CUB-200-2011, or a folder for each class with boxes where known; without one, drawn birds
-(`data/birds.py`), on which it is also known whether the crop holds the part that tells the kinds apart.
+The dataset is a folder, CUB-200-2011 or one with a subfolder for each class and optional boxes, or drawn birds
+(`data/birds.py`), for which the part that differs is known, and so whether the crop contains it.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ OWN = ((0.5,) * 3, (0.25,) * 3)
 
 
 def drawn(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Drawn birds of 96×96, small networks, three scales; the tiny variant has two, and fewer birds."""
+    """Drawn birds of 96×96 with small networks at three scales; the tiny variant has two scales and fewer birds."""
     found = birds.load(train_size=240, test_size=120, kinds=2) if tiny else birds.load()
     sizes = {
         "image_size": birds.SIZE,
@@ -51,18 +52,22 @@ def drawn(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         coarse=plan(epochs=8 if tiny else 15, lr=5e-3),
         propose=plan(epochs=4 if tiny else 10, lr=1e-3),
         classify=plan(epochs=5 if tiny else 12, lr=5e-3),
-        rank=plan(epochs=1, lr=1e-4),  # small steps: what moves a square (ops/zooming.py) is no derivative
+        rank=plan(
+            epochs=1, lr=1e-4
+        ),  # small steps: the signal that moves a square (ops/zooming.py) is not a derivative
         fuse=plan(epochs=3 if tiny else 5, lr=2e-2),
         turns=1 if tiny else TURNS,
     )
 
 
 def photographs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """448×448, VGG-19 with batch norms from its published weights, squares no smaller than the port's."""
+    """Photographs of 448×448 with VGG-19-BN from published weights, and the smallest square of the port."""
     if tiny:
         return drawn(tiny=True)
     if data is None:
-        raise ValueError(f"no folder of images is given; it should hold {cub.WANTED}, or a folder for each class")
+        raise ValueError(
+            f"data=None: a folder with {cub.WANTED}, or with a subfolder for each class, is needed (--data)"
+        )
     root = Path(data)
     found = cub.load(root) if cub.found(root) else folders.load(root, image_size=448)
     plan = partial(

@@ -1,13 +1,13 @@
-"""Looking closer by turns: networks learn the classes at every scale, proposals learn to be surer at the finer one.
+"""The tasks of RA-CNN's alternating training: classification at every scale, proposals, ranking and fusion.
 
 Look Closer to See Better: Recurrent Attention Convolutional Neural Network for Fine-Grained Image Recognition. Fu,
     Zheng, Mei. CVPR 2017, Section 3.3 and 3.4.
 
-    L_cls  = Σ_s CE(z_s, y), then CE(z, y) of all scales together                    `Scales`, `Fuse` Eq. 8  (1)
-    L_rank = Σ_{s<S} max(0, p_s - p_{s+1} + m),     p_s of the right class           `Rank`     Eq. 9        (2)
+    L_cls  = Σ_s CE(z_s, y), then CE(z, y) of the fused scales                       `Scales`, `Fuse` Eq. 8  (1)
+    L_rank = Σ_{s<S} max(0, p_s - p_{s+1} + m),     p_s of the true class            `Rank`     Eq. 9        (2)
     L_apn  = Σ_{s<S} huber(t_s, [argmax F̄_s, l]),     F̄_s = mean_c F_s              `Propose`  Section 3.4  (3)
 
-The model, called with `views=True`, returns scores, maps and squares as `network.Views` has them.
+The model, called with `views=True`, returns a `network.Views` of scores, maps and squares.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from regard.tasks.classify import ERROR, fitting
 
 
 def strongest(found: Tensor, half: float) -> Tensor:
-    """The square around the position of a map whose mean over channels is highest: `B C h w` -> `B 3`, shares."""
+    """The square around the maximum of the channel mean of a map: `B C h w` -> `B 3`, x, y and `half`, as shares."""
     height, width = found.shape[2:]
     best = found.mean(1).flatten(1).argmax(1)
     at = torch.stack(((best % width + 0.5) / width, (best // width + 0.5) / height), 1)
@@ -36,19 +36,19 @@ def strongest(found: Tensor, half: float) -> Tensor:
 
 
 class CropScores:
-    """Percentages: errors of all scales together and of each; and how the crops lie to the regions that are known.
+    """Metrics of RA-CNN in percent: errors of the fused and of each scale, and the overlap of crops and regions.
 
-    `error` is that of all scales, `error_s` that of scale s. `region_in_crop_s` is the share of a region that the crop
-    of scale s holds, `crop_s_area` that of the image, means over the images. `update` takes scores `N K` of each scale
-    and of all, crops `N S-1 4` from -1 to 1, labels `N`, and regions `N H W`, all false where they are not known, or
-    None.
+    `error` is that of the fused scales, `error_s` that of scale s. `region_in_crop_s` is the share of the region inside
+    the crop of scale s, `crop_s_area` the share of the image inside it, means over the images. `update` takes scores
+    `N K` of each scale and of their fusion, crops `N S-1 4` from -1 to 1, labels `N`, and regions `N H W`, all false if
+    unknown, or None.
     """
 
     def __init__(self) -> None:
         self.reset()
 
     def reset(self) -> None:
-        """Forgets all images."""
+        """Removes all images."""
         self.errors = Errors()
         self.sums: dict[str, tuple[float, int]] = {}
 
@@ -67,7 +67,7 @@ class CropScores:
         self.sums[name] = total + value, images + count
 
     def merge_state(self, incoming_state: CropScores) -> None:
-        """Takes up the images of another metric."""
+        """Adds the images of another metric."""
         self.errors.merge_state(incoming_state.errors)
         for name, (total, images) in incoming_state.sums.items():
             self._add(name, total, images)
@@ -82,7 +82,7 @@ def _area(box: Tensor) -> float:
 
 
 def _share(region: Tensor, box: Tensor) -> float:
-    """How much of a region `H W` lies in a box from -1 to 1 between its edges."""
+    """The share of a region `H W` inside a box, whose coordinates are -1 and 1 at the edges of the image."""
     rows, columns = (torch.arange(length) * 2 + 1 for length in region.shape)
     left, top, right, bottom = box.tolist()
     across = (columns / region.shape[1] - 1 > left) & (columns / region.shape[1] - 1 < right)
@@ -92,7 +92,7 @@ def _share(region: Tensor, box: Tensor) -> float:
 
 @dataclass(frozen=True)
 class _Task:
-    """What the four have in common: K classes, batches with `image` and `label`, scores of every scale."""
+    """The base of the four tasks: K classes, batches with `image` and `label`, class scores at every scale."""
 
     classes: int
 
@@ -107,28 +107,28 @@ class _Task:
         return CropScores()
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[tuple[Tensor, ...], Tensor, Tensor, Tensor | None]:
-        """Scores, crops, labels and, where the batch has them, regions.
+        """Scores, crops, labels and, if the batch has them, regions.
 
-        Raises: ValueError if the model fuses nothing.
+        Raises: ValueError if the model has no fusion.
         """
         seen: Views = model(batch["image"], views=True)
         _fused(seen)
         return seen.scores, seen.boxes, batch["label"], batch.get("region")
 
     def _scores(self, seen: Views, batch: Batch) -> list[Tensor]:
-        """Those of the scales: `B K` each."""
+        """The class scores of the scales, without their fusion: `B K` each."""
         return [fitting(score, batch.size, self.classes) for score in seen.scores[: len(seen.maps)]]
 
 
 def _fused(seen: Views) -> Tensor:
     if len(seen.scores) == len(seen.maps):
-        raise ValueError(f"the model returns scores of {len(seen.maps)} scales and none of all together: fused=True")
+        raise ValueError(f"the model returns scores of {len(seen.maps)} scales only: a model with fused=True is needed")
     return seen.scores[-1]
 
 
 @dataclass(frozen=True)
 class Scales(_Task):
-    """One of K classes for each image, at every scale.
+    """Classification into K classes at every scale.
 
     Args:
         classes: K, at least 2.
@@ -142,16 +142,16 @@ class Scales(_Task):
 
 @dataclass(frozen=True)
 class Fuse(_Task):
-    """One of K classes for each image, from all scales together.
+    """Classification into K classes by the fusion of all scales.
 
     Args:
         classes: K, at least 2.
     """
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Cross-entropy of the scores behind those of the scales, the mean over the images.
+        """Cross-entropy of the fused scores, the mean over the images.
 
-        Raises: ValueError if the model fuses nothing.
+        Raises: ValueError if the model has no fusion.
         """
         fused = _fused(model(batch["image"], views=True))
         return F.cross_entropy(fitting(fused, batch.size, self.classes), batch["label"]), {}
@@ -159,11 +159,11 @@ class Fuse(_Task):
 
 @dataclass(frozen=True)
 class Propose(_Task):
-    """Squares are proposed around the strongest response, half as wide as the image, before anything better is known.
+    """Initial training of the proposals: squares around the strongest response of each map.
 
     Args:
         classes: K, at least 2.
-        half: l, half a square's side as a share of the image's; the paper's squares are half as wide as the image.
+        half: l, half of a square's side as a share of the image's; the paper's squares are half as wide as the image.
     """
 
     half: float = 0.25
@@ -171,7 +171,7 @@ class Propose(_Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.half <= 0.5:
-            raise ValueError(f"half={self.half!r}: a share above 0 and up to 1/2 is accepted")
+            raise ValueError(f"half={self.half!r}: a share above 0 and at most 0.5 is needed")
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (3), the mean over images and coordinates."""
@@ -182,7 +182,7 @@ class Propose(_Task):
 
 @dataclass(frozen=True)
 class Rank(_Task):
-    """Every scale is to be surer of the right class than the one before.
+    """Ranking of the scales: each is to score the true class higher than the scale before it.
 
     Args:
         classes: K, at least 2.
@@ -196,7 +196,7 @@ class Rank(_Task):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.by not in BY:
-            raise ValueError(f"by={self.by!r}: {' or '.join(BY)} is accepted")
+            raise ValueError(f"by={self.by!r}: {' or '.join(map(repr, BY))} is needed")
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (2), the mean over the images."""

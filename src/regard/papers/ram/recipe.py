@@ -1,10 +1,10 @@
-"""The recurrent attention model on digits: as they are, moved about, and among clutter.
+"""Recipes for the recurrent attention model on digits: plain, translated, and translated with clutter.
 
 Recurrent Models of Visual Attention. Mnih, Heess, Graves, Kavukcuoglu. NIPS 2014, arXiv:1406.6247, Section 4.1.
 
-The data is MNIST in its published files. Digits on a canvas are placed anew in every epoch of training; those to test
-on stay where they are. The error is that of log-probabilities averaged over ten episodes an image; `single_error` is
-that of one.
+The dataset is MNIST in its published files. Training digits have new positions on the canvas in every epoch; test
+digits have fixed positions. `error` is that of the mean log-probabilities of ten episodes per image; `single_error` is
+that of one episode.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ EPISODES = 10
 
 
 def mnist(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """28×28, 6 glimpses of 8×8."""
+    """Digits of 28×28, with 6 glimpses of 8×8."""
     return _tiny() if tiny else _recipe(digits.load(_given(data)), glimpse_size=8)
 
 
 def translated(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """60×60, 6 glimpses of 12×12 at 3 scales."""
+    """Digits at random positions on 60×60, with 6 glimpses of 12×12 at 3 scales."""
     return _tiny(canvas=24) if tiny else _recipe(digits.load(_given(data)), canvas=60, glimpse_size=12, patches=3)
 
 
 def cluttered(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """60×60 with 4 pieces of other digits, 6 glimpses of 12×12 at 3 scales."""
+    """Digits on 60×60 among 4 pieces of other digits, with 6 glimpses of 12×12 at 3 scales."""
     if tiny:
         return _tiny(canvas=24, pieces=1)
     return _recipe(digits.load(_given(data)), canvas=60, pieces=4, glimpse_size=12, patches=3)
@@ -46,7 +46,7 @@ def cluttered(data: Path | None = None, *, tiny: bool = False) -> Recipe:
 
 def _given(data: Path | None) -> Path:
     if data is None:
-        raise ValueError(f"no folder of MNIST is given; it should hold {digits.WANTED}")
+        raise ValueError(f"data=None: a folder with {digits.WANTED} is needed (--data)")
     return data
 
 

@@ -1,4 +1,4 @@
-"""Glimpses that are learned from what comes of them: one class for each image, and a reward for the right one.
+"""Classification by glimpses whose locations are trained by reinforcement, with a reward for the true class.
 
 Recurrent Models of Visual Attention. Mnih, Heess, Graves, Kavukcuoglu. NIPS 2014, arXiv:1406.6247.
 
@@ -25,16 +25,16 @@ from regard.tasks.classify import ERROR
 
 @dataclass(frozen=True)
 class Glimpse:
-    """One of K classes by glimpses at places that the network chooses at random; batches have `image` and `label`.
+    """Classification into K classes by sampled glimpses; batches have `image` and `label`.
 
-    Its scores are percentages of wrong answers: `error` of log-probabilities averaged over several episodes an image,
-    `single_error` of one episode, `mean_error` of following the policy's means.
+    The metric has percentages of wrong predictions: `error` of the mean log-probabilities of several episodes,
+    `single_error` of one episode, `mean_error` of glimpses at the means of the policy.
 
     Args:
         classes: K, at least 2.
-        weight: w of the reward's term in (1); the paper has 1, the common code 0.01.
-        episodes: how many are drawn for each image of a training batch.
-        averaged: how many are averaged for `error`.
+        weight: w, the weight of the policy term in (1); 1 in the paper, 0.01 in common code.
+        episodes: the number of episodes for each image of a training batch.
+        averaged: the number of episodes that are averaged for `error`.
 
     Raises: ValueError if an argument is out of range.
     """
@@ -49,23 +49,23 @@ class Glimpse:
         positive("episodes", self.episodes)
         positive("averaged", self.averaged)
         if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight={self.weight!r}: a number of at least 0 is accepted")
+            raise ValueError(f"weight={self.weight!r}: a finite number of at least 0 is needed")
 
     @property
     def measure(self) -> Measure:
         return ERROR
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
-        """Equation (1), the mean over the images and their episodes, whose noise torch's random numbers give.
+        """Equation (1), the mean over the images and their episodes; locations are sampled with torch's random state.
 
-        Shapes: image `B C H W`, label `B`; the model, called with `episode=True`, returns log-probabilities `B K`,
-            and under those names log_policy `B T` and baseline `B T`.
+        Shapes: image `B C H W`, label `B`; the model, called with `episode=True`, returns an episode with log_probs
+            `B K`, log_policy `B T` and baseline `B T`.
         """
         episode = model(batch["image"].repeat(self.episodes, 1, 1, 1), episode=True)
         labels = batch["label"].repeat(self.episodes)
         if episode.log_probs.shape != (len(labels), self.classes):
             found = tuple(episode.log_probs.shape)
-            raise ValueError(f"the model returns {found}; one row of {self.classes} for each image is needed")
+            raise ValueError(f"the model returns {found}: {self.classes} log-probabilities for each image are needed")
         right = (episode.log_probs.argmax(1) == labels).to(episode.baseline.dtype)
         reward = right[:, None].expand_as(episode.baseline)
         chosen = reinforce(episode.log_policy, reward, episode.baseline)
@@ -76,7 +76,7 @@ class Glimpse:
         return Errors()
 
     def answers(self, model: nn.Module, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Log-probabilities of all three ways of looking, and labels."""
+        """Log-probabilities for the three errors, and labels."""
         network, images = cast(RecurrentAttention, model), batch["image"]
         return {
             "error": network.monte_carlo(images, episodes=self.averaged),

@@ -1,4 +1,4 @@
-"""Attention-452 on CIFAR, Attention-56 on a folder of images."""
+"""Recipes: Attention-452 on CIFAR, and Attention-56 on a folder of images."""
 
 from functools import partial
 

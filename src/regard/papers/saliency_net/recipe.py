@@ -1,10 +1,10 @@
-"""Saliency networks: masks of what stands out, and densities of where people look.
+"""Recipes for saliency networks: masks of salient objects, and densities of fixations.
 
-The network starts from its backbone's published weights and is trained as a whole; images are stretched to a square and
-mirrored at random. Masks are scored at their own size, as the public evaluations do.
+The backbone starts from its published weights, and the whole network is trained; images are resized to a square and
+flipped at random. Masks are scored at their original size, as in public evaluations.
 
-The tiny variants learn on cluttered digits: the box of the digit is the object, and the fixations are made up, most of
-them around its middle and some anywhere.
+The tiny variants train on the embedded cluttered digits: the box of the digit is the object, and the fixations are
+synthetic, most of them around its centre and some anywhere.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TINY_TRAIN, TINY_TEST = 160, 40
 
 
 def objects(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Masks, in the layout of DUTS, ECSSD or `images` and `masks`."""
+    """Masks of salient objects, in the layout of DUTS, ECSSD or `images` and `masks`."""
     if tiny:
         digits = embedded.load("digits", train_size=TINY_TRAIN, test_size=TINY_TEST)
         train: Data = masks.Regions(digits.train)
@@ -46,7 +46,7 @@ def objects(data: Path | None = None, *, tiny: bool = False) -> Recipe:
 
 
 def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Fixations, in a format of `regard.data.fixations`; without parts, every fifth image is to test on."""
+    """Fixations, in a format of `regard.data.fixations`; without train and val, every fifth image is a test image."""
     if tiny:
         digits = embedded.load("digits", train_size=TINY_TRAIN, test_size=TINY_TEST)
         train: Data = masks.Regions(digits.train, made_up, field="human")
@@ -62,7 +62,7 @@ def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
 
 
 def made_up(region: Tensor, i: int) -> Tensor:
-    """Density and counts of 24 fixations, 20 of them around the middle of the region: `2 H W`."""
+    """Density and counts of 24 synthetic fixations, 20 of them around the centre of the region: `2 H W`."""
     height, width = region.shape
     places = region.nonzero().double()
     draw = np.random.default_rng((height, width, i))
@@ -75,7 +75,7 @@ def made_up(region: Tensor, i: int) -> Tensor:
 
 def _given(data: Path | None, wanted: str) -> Path:
     if data is None:
-        raise ValueError(f"no folder of images is given; it should hold {wanted}")
+        raise ValueError(f"data=None: a folder with {wanted} is needed (--data)")
     return Path(data)
 
 

@@ -1,4 +1,4 @@
-"""SE-ResNet-50 on a folder of images."""
+"""Recipe: SE-ResNet-50 on a folder of images."""
 
 from functools import partial
 

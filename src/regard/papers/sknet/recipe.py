@@ -1,4 +1,4 @@
-"""SKNet-50 on a folder of images."""
+"""Recipe: SKNet-50 on a folder of images."""
 
 from functools import partial
 

@@ -1,11 +1,11 @@
-"""Planes of ultrasound, told apart by a network that gates its finer maps.
+"""Recipe for classification of ultrasound planes by a network with attention gates.
 
 Attention Gated Networks: Learning to Leverage Salient Regions in Medical Images. Schlemper et al. Medical Image
 Analysis 2019, arXiv:1808.08114, Section 4.1.
 
-The paper's fetal scans (13 standard planes and background) were never published: the folder holds images of one's own,
-a subfolder for each class. Settings are those of the released configuration for a feature scale of 8. The tiny variant
-reads the embedded digits, anywhere on 32×32.
+The paper's fetal scans (13 standard planes and background) are not published: the dataset is a folder of the user's
+images, a subfolder for each class. The settings are those of the released configuration for a feature scale of 8. The
+tiny variant trains on the embedded digits at random positions on 32×32.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def planes(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         found = ImageSet(small.name, small.classes, small.train, digits.Placed(small.test, place, seed=0))
         plan = Plan(epochs=4, batch_size=32, lr=5e-3, augment=OfImage(place), normalise=NORMALISE, clip=1.0)
     elif data is None:
-        raise ValueError("no folder of images is given; it should hold a subfolder for each class")
+        raise ValueError("data=None: a folder of images with a subfolder for each class is needed (--data)")
     else:
         found = load(data, image_size=SIZE)
         plan = Plan(

@@ -1,4 +1,4 @@
-"""SPA-Net's CPSPPSE-ResNet-50 on CIFAR."""
+"""Recipe: SPA-Net's CPSPPSE-ResNet-50 on CIFAR."""
 
 from functools import partial
 

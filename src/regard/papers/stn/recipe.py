@@ -1,9 +1,9 @@
-"""Rotated digits, read with and without a spatial transformer in front.
+"""Recipes for classification of rotated digits with and without a spatial transformer.
 
 Spatial Transformer Networks. Jaderberg, Simonyan, Zisserman, Kavukcuoglu. NIPS 2015, arXiv:1506.02025, Section 4.1.
 
-In every epoch of training each digit is turned anew, by up to 90° either way; those to test on stay as they are. In a
-folder the data is MNIST; without one, the embedded digits.
+Training digits are rotated by up to 90° in either direction, by a new angle in every epoch; test digits have fixed
+angles. The dataset is MNIST if a folder is given, otherwise the embedded digits.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 DEGREES = 90
-CANVAS = 24  # of the embedded digits, whose 16×16 turn within it
+CANVAS = 24  # of the embedded digits, large enough for a rotated image of 16×16
 
 
 def rotated(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """With an affine transformer."""
+    """The network with an affine transformer."""
     return _recipe(data, tiny, "affine")
 
 
 def plain(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """The same network without."""
+    """The same network without a transformer."""
     return _recipe(data, tiny, None)
 
 
@@ -39,7 +39,7 @@ def _recipe(data: Path | None, tiny: bool, transform: str | None) -> Recipe:
     own = data is None or tiny
     found = digits.embedded() if data is None or tiny else digits.load(data)
     test, turn = found.test, Rotate(DEGREES, CANVAS if own else found.train.greys.shape[-1])
-    if own:  # so few that each is turned four ways
+    if own:  # they are few, so each occurs at four angles
         test = digits.Greys(test.greys.repeat(4, 1, 1), torch.tensor(test.labels).repeat(4))
     plan = Plan(
         epochs=8 if tiny else 20 if own else 40,
