@@ -16,7 +16,7 @@ from regard.looking.photographs import look
 
 
 def pictures(folder: Path) -> None:
-    """One JPEG a photograph: itti-NAME.jpg."""
+    """Writes one JPEG for each photograph: itti-NAME.jpg."""
     with TemporaryDirectory() as place:
         photographs = []
         for name in ("coffee", "chelsea", "astronaut"):

@@ -1,4 +1,4 @@
-"""Writes docs/networks.md: every network of the papers, its parameters counted, and what its authors report.
+"""Writes docs/networks.md: the networks of the papers, with their numbers of parameters and the authors' results.
 
     python docs/networks.py > docs/networks.md
 

@@ -19,7 +19,7 @@ INK, FAINT, PAPER, RIGHT, WRONG = (28, 28, 30), (120, 120, 124), (255, 255, 255)
 
 
 def picture(gallery: Path, images: int = 4) -> Image.Image:
-    """One row an image, one column a mechanism; the object is framed, the answer stands below."""
+    """One row per image, one column per mechanism; the object is framed, the prediction is below the image."""
     shown = np.load(gallery)
     names = [key.removeprefix("map.") for key in shown.files if key.startswith("map.")]
     width = 2 * LEFT + (len(names) + 1) * (SIDE + GAP) - GAP
