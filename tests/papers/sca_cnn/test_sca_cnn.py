@@ -8,7 +8,7 @@ import torch
 import regard
 
 
-@pytest.mark.parametrize("order", ["channel_spatial", "spatial_channel", "channel", "spatial"])
+@pytest.mark.parametrize("order", ["channel-spatial", "spatial-channel", "channel", "spatial"])
 def test_even_attention_is_the_identity_under_the_released_scale(order: str) -> None:
     module = regard.create("sca", 6, hidden=8, state_channels=10, order=order)
     for name, parameter in module.named_parameters():
@@ -23,7 +23,7 @@ def test_the_second_attention_sees_what_the_first_one_left() -> None:
     x = torch.zeros(1, 2, 3, 4)
     x[:, 0, 1, 2], x[:, 1] = -5.0, 9.0
     maps = {}
-    for order in ("channel_spatial", "spatial_channel"):
+    for order in ("channel-spatial", "spatial-channel"):
         module = regard.create("sca", 2, hidden=1, order=order)
         torch.nn.init.constant_(module.channel.embed.weight, 1.0)
         torch.nn.init.constant_(module.channel.score.weight, 200.0)  # nearly all on channel 1, whose mean is above
@@ -32,9 +32,9 @@ def test_the_second_attention_sees_what_the_first_one_left() -> None:
         with regard.watch(module) as seen:
             module(x)
         maps[order] = seen["spatial"][0].flatten()
-    torch.testing.assert_close(maps["channel_spatial"], torch.full((12,), 1 / 12))
-    assert maps["spatial_channel"].argmin() == 6
-    assert maps["spatial_channel"][6] < 0.04
+    torch.testing.assert_close(maps["channel-spatial"], torch.full((12,), 1 / 12))
+    assert maps["spatial-channel"].argmin() == 6
+    assert maps["spatial-channel"][6] < 0.04
 
 
 def test_refuses() -> None:
@@ -45,3 +45,8 @@ def test_refuses() -> None:
         regard.create("sca", 6, state_channels=10)(x)
     with pytest.raises(ValueError, match=r"state of shape \(2, 10\): state_channels=None is needed"):
         regard.create("sca", 6)(x, torch.randn(2, 10))
+
+
+def test_the_papers_abbreviations_are_the_words() -> None:
+    for short, word in (("cs", "channel-spatial"), ("sc", "spatial-channel")):
+        assert regard.create("sca", 3, hidden=4, order=short).order == word

@@ -23,10 +23,10 @@ ENTRIES: tuple[Entry, ...] = (
         kwargs={"channels": 6, "hidden": 8},
         options=(
             Option({"state_channels": 10}, inputs=("B C H W", "B D"), sizes={"D": 10}),
-            Option({"state_channels": 10, "order": "spatial_channel"}, inputs=("B C H W", "B D"), sizes={"D": 10}),
+            Option({"state_channels": 10, "order": "spatial-channel"}, inputs=("B C H W", "B D"), sizes={"D": 10}),
             Option({"order": "channel"}, maps={"channel": "B C 1 1"}),
             Option({"order": "spatial"}, maps={"spatial": "B 1 H W"}),
-            Option({"order": "spatial_channel", "scale": False}),
+            Option({"order": "spatial-channel", "scale": False}),
         ),
         code="zjuchenlong/sca-cnn.cvpr17",
     ),

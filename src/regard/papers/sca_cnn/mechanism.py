@@ -9,7 +9,7 @@ Shao, Liu, Chua. CVPR 2017, arXiv:1611.05594. Official code: zjuchenlong/sca-cnn
     α   = softmax over the HW positions of u_s · a_n + c₂                                               (4)
     y   = HW α_n · (C β_c · x_cn)                                                                       (5)
 
-    channel_spatial (C-S) forms α from C β x, spatial_channel (S-C) forms β from HW α x. h is the state of the decoder
+    channel-spatial (C-S) forms α from C β x, spatial-channel (S-C) forms β from HW α x. h is the state of the decoder
     before the word that is asked for.
 
 Place: on the last one or two convolutional maps of an image encoder, at each step of a recurrent decoder.
@@ -33,7 +33,8 @@ from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import widened
 
-_ORDERS = ("channel_spatial", "spatial_channel", "channel", "spatial")
+_ORDERS = ("channel-spatial", "spatial-channel", "channel", "spatial")
+_PAPERS = {"cs": "channel-spatial", "sc": "spatial-channel"}  # C-S and S-C in the paper
 
 
 class _Scores(nn.Module):
@@ -69,8 +70,8 @@ class SpatialChannel(Attention):
         channels: C of the input.
         hidden: k, the width in which scores are formed; the official code uses 512.
         state_channels: width of the decoder's state h; None is attention without a decoder.
-        order: "channel_spatial" or "spatial_channel", the second looking at what the first attended to, or one alone,
-            "channel" or "spatial".
+        order: "channel-spatial" or "spatial-channel" (also "cs" and "sc", as the paper abbreviates them), the second
+            looking at what the first attended to, or one alone, "channel" or "spatial".
         scale: multiply by C and HW, as in the official code, so that even attention is the identity.
 
     Shapes: x `B C H W`, and h `B state_channels` where there is one -> `B C H W`.
@@ -84,14 +85,14 @@ class SpatialChannel(Attention):
         *,
         hidden: int = 512,
         state_channels: int | None = None,
-        order: str = "channel_spatial",
+        order: str = "channel-spatial",
         scale: bool = True,
     ) -> None:
         super().__init__()
         positive("channels", channels)
         positive("hidden", hidden)
         self.width = None if state_channels is None else positive("state_channels", state_channels)
-        one_of("order", order, _ORDERS)
+        order = one_of("order", _PAPERS.get(order, order), _ORDERS)
         self.order, self.scale = order, scale
         self.channel = _Scores(1, hidden, state_channels) if "channel" in order else None
         self.spatial = _Scores(channels, hidden, state_channels) if "spatial" in order else None
@@ -103,7 +104,7 @@ class SpatialChannel(Attention):
         alpha = self.over_positions(x, state) if self.order.startswith("spatial") else None  # [B, 1, HW]
         if self.channel is not None:
             x = x * self.over_channels(x, state, alpha)
-        if self.order == "channel_spatial":
+        if self.order == "channel-spatial":
             alpha = self.over_positions(x, state)
         return x if alpha is None else x * alpha.unflatten(-1, x.shape[2:])
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from regard.papers.sca_cnn.mechanism import SpatialChannel
 from regard.published.reference import Reference, State, unsupported
 
-_ORDERS = {"cs": "channel_spatial", "sc": "spatial_channel", "c": "channel", "s": "spatial"}
+_ORDERS = {"cs": "channel-spatial", "sc": "spatial-channel", "c": "channel", "s": "spatial"}
 _PARTS = {"channel": 1, "spatial": 2}
 
 
