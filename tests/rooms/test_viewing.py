@@ -395,7 +395,7 @@ def test_tolerance_is_a_euclidean_distance():
 
 
 def test_bad_scores_arguments_are_named():
-    with pytest.raises(ValueError, match=r"\(2, 2\) and \(1, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"heat \(2, 2\), region \(1, 4, 4\): B h w and B H W are needed"):
         energy(torch.rand(2, 2), region())
     with pytest.raises(ValueError, match=r"torch\.float32"):
         energy(torch.rand(1, 2, 2), region().float())
