@@ -401,7 +401,7 @@ def test_bad_scores_arguments_are_named():
         energy(torch.rand(1, 2, 2), region().float())
     with pytest.raises(ValueError, match="not finite"):
         pointing(torch.full((1, 2, 2), float("nan")), region())
-    with pytest.raises(ValueError, match="got -1"):
+    with pytest.raises(ValueError, match="tolerance=-1"):
         pointing(torch.rand(1, 2, 2), region(), -1)
 
 
