@@ -204,7 +204,7 @@ def test_fixations_are_compared_with_a_run(
         assert run("gaze", tmp_path, "--weights", trained_once("fixations"), "--image-size", 90) == 0
     assert {tuple(x.shape) for x in given} == {(1, 3, 60, 90)}
     line = fails(capsys, "gaze", tmp_path, "--with", "itti", "--weights", trained_once("fixations"))
-    assert "holds saliency_net, not itti" in line
+    assert "is of saliency_net, not itti" in line
     assert run("gaze", tmp_path, "--weights", trained_once("fixations"), "--kwargs", '{"density": false}') == 0
     assert "Not as trained: density=False (trained with True)" in capsys.readouterr().out
 
@@ -434,6 +434,6 @@ def test_a_trial_of_a_comparison_opens_alike(
         line = fails(capsys, *words, option, value)
         assert "already describes cbam on test_resnet with its options: leave out" in line and option.strip("-") in line
     assert "leave out pretrained" in fails(capsys, *words, "--pretrained")
-    assert "holds cbam, not se" in fails(capsys, *words, "--with", "se")
+    assert "is of cbam, not se" in fails(capsys, *words, "--with", "se")
     words[3] = compared / "none"
     assert "does not describe its network" in fails(capsys, *words)

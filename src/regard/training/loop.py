@@ -144,9 +144,8 @@ def fit(
                     f"the loss is {means['loss']} at step {step + 1} of {steps} (epoch {step // per_epoch + 1}): try a "
                     f"lr below {plan.lr}, clip=1 or precision='float32'"
                 )
-            scaler.scale(
-                loss * share * world.size
-            ).backward()  # times size, since DistributedDataParallel averages the gradients
+            # times size, since DistributedDataParallel averages the gradients
+            scaler.scale(loss * share * world.size).backward()
             if plan.clip is not None:
                 scaler.unscale_(optimising)
                 nn.utils.clip_grad_norm_(model.parameters(), plan.clip)
