@@ -147,12 +147,12 @@ class Entry:
 
     @property
     def drop_in(self) -> bool:
-        """Whether it takes one map and returns one of the same shape, so that it can be attached."""
+        """True for an entry that takes one map and returns one of the same shape, so that it can be attached."""
         return self.inputs == self.outputs == ("B C H W",)
 
     @property
     def system(self) -> bool:
-        """Whether it is a full network rather than a part of one."""
+        """True for a full network, False for a part of one."""
         return ".network:" in self.target
 
     @cached_property

@@ -1,4 +1,4 @@
-"""What an entry costs at a standard size, read from the figures beside its label.
+"""Parameters and operations of an entry at a standard size, read from `costs.json` beside its label.
 
 `papers/<paper>/costs.json` is written by `make docs`, which measures with `regard.laws.costs`; `make check` measures
 again and compares. So `regard show` needs no torch.

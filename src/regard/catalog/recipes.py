@@ -15,7 +15,7 @@ from regard import catalog
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """What the paper reports.
+    """A number that the paper reports.
 
     Args:
         measure: the name under which the recipe scores it.

@@ -25,12 +25,12 @@ def domains(incomplete: str) -> list[str]:
 
 
 def acts_on(incomplete: str) -> list[str]:
-    """What attention acts on."""
+    """Values of `--acts-on`: the object of the attention, image or features."""
     return _starting(incomplete, vocabulary.ACTS_ON)
 
 
 def grains(incomplete: str) -> list[str]:
-    """What gets a weight of its own."""
+    """Values of `--grain`: the unit that gets a weight of its own."""
     return _starting(incomplete, vocabulary.GRAINS)
 
 
@@ -40,12 +40,12 @@ def kinds(incomplete: str) -> list[str]:
 
 
 def drivers(incomplete: str) -> list[str]:
-    """What drives attention."""
+    """Values of `--driven-by`: the image alone, or the task."""
     return _starting(incomplete, vocabulary.DRIVEN_BY)
 
 
 def reaches(incomplete: str) -> list[str]:
-    """What relates elements to each other."""
+    """Values of `--reach`: the partners to which each point is related."""
     return _starting(incomplete, vocabulary.REACHES)
 
 

@@ -72,10 +72,19 @@ def batches(
     """Yields the samples at `indices`, in this order, as batches on `device` with normalised images."""
     device = torch.device(device)
     for batch in loader(data, in_order(indices, batch_size), device=device, workers=workers):
-        batch = batch.to(device, non_blocking=True)
-        if normalise is not None:
-            batch["image"] = normalised(batch["image"], normalise)
-        yield batch
+        yield prepared(batch, device, normalise)
+
+
+def prepared(
+    batch: Batch, device: torch.device, normalise: Normalisation | None, *, channels_last: bool = False
+) -> Batch:
+    """Moves a batch to the device, normalises its images and brings them to a memory format."""
+    batch = batch.to(device, non_blocking=True)
+    if normalise is not None:
+        batch["image"] = normalised(batch["image"], normalise)
+    if channels_last and batch["image"].ndim == 4:
+        batch["image"] = batch["image"].to(memory_format=torch.channels_last)
+    return batch
 
 
 @contextmanager

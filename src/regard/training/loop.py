@@ -30,13 +30,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from regard.checks import positive
-from regard.data.batches import Batch, Data, loader, normalised
+from regard.data.batches import Data, loader
 from regard.ops.seeds import mixed
 from regard.saved.files import write_whole
 from regard.training import checkpoints
 from regard.training.averaging import Average
 from regard.training.distributed import World, distributed, synchronised_batch_norm
-from regard.training.evaluate import autocast, mode
+from regard.training.evaluate import autocast, mode, prepared
 from regard.training.evaluate import evaluate as scored
 from regard.training.plan import Plan, Task, learning_rate, optimizer
 
@@ -133,7 +133,7 @@ def fit(
             for group in optimising.param_groups:
                 group["lr"] = learning_rate(plan, step, steps, per_epoch) * group["rate"]
             optimising.zero_grad()
-            batch = prepared(batch, plan, world.device)
+            batch = prepared(batch, world.device, plan.normalise, channels_last=plan.channels_last)
             together = synchronised_batch_norm() if world.size > 1 else nullcontext()
             with autocast(world.device, plan.precision), together:
                 loss, figures = task.loss(parallel, batch)
@@ -178,16 +178,6 @@ def fit(
         if average is not None:
             average.copy_to(model)
     return history
-
-
-def prepared(batch: Batch, plan: Plan, device: torch.device) -> Batch:
-    """Moves a batch to the device; its images are normalised and in the plan's memory format."""
-    batch = batch.to(device, non_blocking=True)
-    if plan.normalise is not None:
-        batch["image"] = normalised(batch["image"], plan.normalise)
-    if plan.channels_last and batch["image"].ndim == 4:
-        batch["image"] = batch["image"].to(memory_format=torch.channels_last)
-    return batch
 
 
 def _steps_per_epoch(data: Data, plan: Plan, world: World) -> int:

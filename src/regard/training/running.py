@@ -31,12 +31,10 @@ from regard.saved import description as trained
 from regard.saved.description import Trained
 from regard.saved.files import write_whole
 from regard.training.evaluate import evaluate as scored
-from regard.training.freezing import FREEZE, frozen, learning
+from regard.training.freezing import BATCH_NORMS, FREEZE, frozen, learning
 from regard.training.loop import fit
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
-
-BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 
 
 def train(
