@@ -1,7 +1,8 @@
-"""Argument checks: each raises a ValueError that names the argument, its value and what is accepted."""
+"""Checks of arguments and inputs: each raises a ValueError that names the thing, its value and what is accepted."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -9,27 +10,68 @@ from torch import Tensor, nn
 
 T = TypeVar("T")
 
+LARGEST = 2**24  # more than any axis of a network; a slip such as heads=10**9 is answered before it costs anything
 
-def one_of(name: str, value: T, known: Iterable[object]) -> T:
-    """Returns `value` if it is among `known`.
+
+def whole(name: str, value: int, least: int, most: int = LARGEST) -> int:
+    """Returns `value` if it is a whole number from `least` to `most`; a bool is none.
 
     Raises: ValueError otherwise, with the name of the argument.
     """
-    accepted = tuple(known)
-    if value not in accepted:
-        words = [repr(word) for word in accepted]
-        listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
-        raise ValueError(f"{name}={value!r}: {listed} is needed")
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r}: a whole number of at least {least} is needed")
+    if value > most:
+        raise ValueError(f"{name}={value!r}: a whole number of at most {most} is needed")
     return value
 
 
 def positive(name: str, value: int) -> int:
-    """Returns `value` if it is a whole number above zero.
+    """Returns `value` if it is a whole number of at least 1.
 
     Raises: ValueError otherwise, with the name of the argument.
     """
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError(f"{name}={value!r}: a whole number of at least 1 is needed")
+    return whole(name, value, 1)
+
+
+def number(
+    name: str, value: float, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
+) -> float:
+    """Returns `value` if it is a finite number, at least `least`, above `above` and at most `most`; a bool is none.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or not (least <= value <= most and value > above)
+    ):
+        bounds = [f"above {above:g}"] * math.isfinite(above) + [f"of at least {least:g}"] * math.isfinite(least)
+        bounds += [f"of at most {most:g}"] * math.isfinite(most)
+        raise ValueError(f"{name}={value!r}: a number {' and '.join(bounds) or 'that is finite'} is needed")
+    return value
+
+
+def flag(name: str, value: bool) -> bool:
+    """Returns `value` if it is a bool.
+
+    Raises: ValueError otherwise, with the name of the argument: "false" is a text, and true.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"{name}={value!r}: True or False is needed")
+    return value
+
+
+def choice(name: str, value: T, known: Iterable[object]) -> T:
+    """Returns `value` if it is among `known`, with the same type.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    accepted = tuple(known)
+    if not any(type(value) is type(word) and value == word for word in accepted):
+        words = [repr(word) for word in accepted]
+        listed = f"{', '.join(words[:-1])} or {words[-1]}" if len(words) > 1 else words[0]
+        raise ValueError(f"{name}={value!r}: {listed} is needed")
     return value
 
 
@@ -39,11 +81,27 @@ def bottleneck_width(channels: int, reduction: int, hidden: int | None = None) -
     Raises: ValueError if an argument is not positive, or if the reduction leaves no channel.
     """
     positive("channels", channels)
+    positive("reduction", reduction)
     if hidden is not None:
         return positive("hidden", hidden)
-    if channels // positive("reduction", reduction) < 1:
+    if channels // reduction < 1:
         raise ValueError(f"reduction={reduction}: at most channels={channels} is needed, or give hidden=")
     return channels // reduction
+
+
+def check_input(x: Tensor, axes: str, **sizes: int) -> None:
+    """Checks that `x` has the axes, with the given sizes, and none of them empty but the batch.
+
+        check_input(x, "B C H W", C=64)
+
+    Raises: ValueError otherwise, with the shape.
+    """
+    names = axes.split()
+    if x.ndim != len(names) or any(
+        size != sizes.get(name, size) or (size == 0 and name != "B") for name, size in zip(names, x.shape, strict=True)
+    ):
+        known = "".join(f", {name}={size}" for name, size in sizes.items())
+        raise ValueError(f"input of shape {tuple(x.shape)}: {axes}{known} is needed, and no axis empty")
 
 
 def check_norm_batch(norm: nn.Module, x: Tensor) -> None:

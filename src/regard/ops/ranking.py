@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regard.checks import one_of
+from regard.checks import choice
 from regard.ops.precision import widened
 
 BY = ("probabilities", "logits")
@@ -27,7 +27,7 @@ def ranking(scores: Sequence[Tensor], labels: Tensor, *, margin: float = 0.05, b
 
     Raises: ValueError for another `by`, or fewer than two predictions.
     """
-    one_of("by", by, BY)
+    choice("by", by, BY)
     if len(scores) < 2:
         raise ValueError(f"scores: logits of at least 2 predictions are needed, not of {len(scores)}")
     wide = [widened(score).softmax(1) if by == "probabilities" else widened(score) for score in scores]

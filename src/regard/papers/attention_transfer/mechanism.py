@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regard.checks import one_of
+from regard.checks import choice
 from regard.core import Attention
 from regard.ops.precision import widened
 
@@ -54,8 +54,8 @@ class AttentionTransfer(Attention):
         super().__init__()
         if isinstance(power, bool) or not isinstance(power, (int, float)) or not power >= 1:
             raise ValueError(f"power={power!r}: a number of at least 1 is needed")
-        one_of("pool", pool, ("mean", "sum", "max"))
-        one_of("distance", distance, ("squared", "norm"))
+        choice("pool", pool, ("mean", "sum", "max"))
+        choice("distance", distance, ("squared", "norm"))
         self.power, self.pool, self.distance, self.beta = power, pool, distance, beta
 
     def forward(self, student: Maps, teacher: Maps) -> Tensor:

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, one_of, positive
+from regard.checks import check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops.convolution import convolved
 from regard.ops.tracing import exporting
@@ -91,9 +91,9 @@ class AttentionGate(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        one_of("dims", dims, _CONV)
-        one_of("activation", activation, ("relu", "softplus"))
-        one_of("normalization", normalization, ("sigmoid", "softmax"))
+        choice("dims", dims, _CONV)
+        choice("activation", activation, ("relu", "softplus"))
+        choice("normalization", normalization, ("sigmoid", "softmax"))
         factors = (subsample,) * dims if isinstance(subsample, int) else tuple(subsample)
         if len(factors) != dims:
             raise ValueError(f"subsample={subsample!r}: {dims} factors are needed for dims={dims}, or a single one")

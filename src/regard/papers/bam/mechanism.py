@@ -28,7 +28,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
+from regard.checks import bottleneck_width, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -65,7 +65,7 @@ class BottleneckAttention(Attention):
         hidden = bottleneck_width(channels, reduction, hidden)
         if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
             raise ValueError(f"layers={layers!r}: a whole number of at least 0 is needed")
-        one_of("merge", merge, ("product", "sum"))
+        choice("merge", merge, ("product", "sum"))
         self.merge = merge
         widths = [channels, *[hidden] * layers]
         self.channel = nn.Sequential()

@@ -30,7 +30,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
+from regard.checks import bottleneck_width, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
@@ -40,7 +40,7 @@ _ENERGIES = ("dissimilar", "similar")
 
 
 def _known_energy(energy: str) -> str:
-    one_of("energy", energy, _ENERGIES)
+    choice("energy", energy, _ENERGIES)
     return energy
 
 

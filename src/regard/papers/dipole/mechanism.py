@@ -25,7 +25,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops.precision import uncast
 
@@ -60,7 +60,7 @@ class DipoleAttention(Attention):
         super().__init__()
         positive("channels", channels)
         positive("hidden", hidden)
-        one_of("score", score, _SCORES)
+        choice("score", score, _SCORES)
         if epsilon < 0:
             raise ValueError(f"epsilon={epsilon!r}: a number of at least 0 is needed")
         self.score = score

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops.glimpses import edge_glimpse, glimpse, glimpse_sides
 from regard.ops.pooling import adaptive_average
@@ -161,7 +161,7 @@ class DeepRecurrentAttention(Attention):
         glimpse_sides(glimpse_size, patches, scale)
         if not 0 < std < float("inf"):
             raise ValueError(f"std={std!r}: a number above 0 is needed")
-        one_of("border", border, ("zeros", "edge"))
+        choice("border", border, ("zeros", "edge"))
         if len(hidden) != 2:
             raise ValueError(f"hidden={tuple(hidden)}: two widths are needed, of the lower and the upper layer")
         self.size, self.patches, self.scale, self.border = glimpse_size, patches, scale, border

@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, one_of
+from regard.checks import bottleneck_width, choice
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -65,7 +65,7 @@ class GlobalContext(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        one_of("pool", pool, ("attention", "average"))
+        choice("pool", pool, ("attention", "average"))
         if not fusion or isinstance(fusion, str) or any(way not in ("add", "mul") for way in fusion):
             raise ValueError(f"fusion={fusion!r}: a sequence of add, mul or both is needed")
         self.mask = nn.Conv2d(channels, 1, 1) if pool == "attention" else None

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
+from regard.checks import bottleneck_width, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
@@ -65,7 +65,7 @@ class GatherExcite(Attention):
     ) -> None:
         super().__init__()
         positive("channels", channels)
-        one_of("variant", variant, _VARIANTS)
+        choice("variant", variant, _VARIANTS)
         if extent is not None and (positive("extent", extent) < 2 or extent & (extent - 1)):
             raise ValueError(
                 f"extent={extent!r}: a power of 2, such as 2, 4 or 8, is needed, or None for the whole map"

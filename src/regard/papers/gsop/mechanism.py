@@ -29,7 +29,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, one_of, positive
+from regard.checks import check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import pooling, second_order
@@ -102,7 +102,7 @@ class SecondOrderPooling(Attention):
         super().__init__()
         positive("channels", channels)
         positive("hidden", hidden)
-        one_of("fusion", fusion, _FUSIONS)
+        choice("fusion", fusion, _FUSIONS)
         self.stride = (2 if channels <= 256 else 1) if stride is None else positive("stride", stride)
         self.fusion = fusion
         self.size = positive("size", size)

@@ -31,7 +31,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
+from regard.checks import bottleneck_width, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops.affinity import softmax_attend, softmax_weights
@@ -197,7 +197,7 @@ class InteractionUpdate(Attention):
 
 
 def _checked(dims: int) -> int:
-    one_of("dims", dims, (2, 3))
+    choice("dims", dims, (2, 3))
     return dims
 
 

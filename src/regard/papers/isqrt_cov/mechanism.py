@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, one_of, positive
+from regard.checks import check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import second_order
@@ -52,7 +52,7 @@ class CovariancePooling(Attention):
         positive("channels", channels)
         if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
             raise ValueError(f"iterations={iterations!r}: a whole number of at least 0 is needed")
-        one_of("triangle", triangle, _TRIANGLES)
+        choice("triangle", triangle, _TRIANGLES)
         self.iterations = iterations
         self.triangle = triangle
         self.reduce = None if hidden is None else Pointwise(channels, positive("hidden", hidden), bias=False)

@@ -50,7 +50,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops import saliency_pyramid as steps
 from regard.ops.precision import uncast, widened
@@ -111,7 +111,7 @@ class Itti(Attention):
             ("opponency", opponency, ("difference", "double")),
             ("scanpath", scanpath, ("network", "maxima")),
         ):
-            one_of(name, value, known)
+            choice(name, value, known)
         for name, scales, least in (("centres", centres, 0), ("deltas", deltas, 1), ("map_scale", (map_scale,), 0)):
             if not scales or not all(isinstance(scale, int) and scale >= least for scale in scales):
                 raise ValueError(f"{name}={scales!r}: whole numbers of at least {least} are needed")

@@ -30,7 +30,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import pooling
@@ -72,9 +72,9 @@ class LearnToPay(Attention):
         super().__init__()
         positive("channels", channels)
         gate = channels if gate_channels is None else positive("gate_channels", gate_channels)
-        one_of("compatibility", compatibility, _COMPATIBILITIES)
-        one_of("normalise", normalise, ("softmax", "sigmoid"))
-        one_of("project", project, (None, "local", "global"))
+        choice("compatibility", compatibility, _COMPATIBILITIES)
+        choice("normalise", normalise, ("softmax", "sigmoid"))
+        choice("project", project, (None, "local", "global"))
         additive = compatibility == "additive"
         if additive and project is not None:
             raise ValueError(

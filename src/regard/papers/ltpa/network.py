@@ -31,7 +31,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, one_of, positive
+from regard.checks import check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops.tracing import exporting
 from regard.papers.ltpa.mechanism import LearnToPay
@@ -92,7 +92,7 @@ class AttentionVGG(Attention):
         super().__init__()
         self.channels = positive("channels", channels)
         positive("classes", classes)
-        one_of("attend", attend, (*PLACES, None))
+        choice("attend", attend, (*PLACES, None))
         if len(widths) != len(CONVOLUTIONS):
             raise ValueError(f"widths={widths!r}: {len(CONVOLUTIONS)} numbers are needed, one for each stage")
         if len(grid) != 2 or min(grid) < 32:

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
@@ -81,8 +81,8 @@ class NonLocal(Attention):
         super().__init__()
         positive("channels", channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        one_of("affinity", affinity, _AFFINITIES)
-        one_of("dims", dims, _MAX_POOL)
+        choice("affinity", affinity, _AFFINITIES)
+        choice("dims", dims, _MAX_POOL)
         sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else tuple(pool)
         if len(sizes) != dims:
             raise ValueError(f"pool={pool!r}: {dims} sizes are needed for dims={dims}, or a single one")

@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
+from regard.checks import bottleneck_width, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
@@ -113,7 +113,7 @@ class FeaturePyramidAttention(Attention):
         super().__init__()
         positive("channels", channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
-        one_of("upsample", upsample, ("deconvolution", "bilinear", "bicubic"))
+        choice("upsample", upsample, ("deconvolution", "bilinear", "bicubic"))
         self.upsample = upsample
         self.strided = upsample == "deconvolution"
         if self.strided:
@@ -187,8 +187,8 @@ class GlobalAttentionUpsample(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
-        one_of("upsample", upsample, ("deconvolution", "projection", *_RESIZING))
-        one_of("gate", gate, ("relu", "sigmoid"))
+        choice("upsample", upsample, ("deconvolution", "projection", *_RESIZING))
+        choice("gate", gate, ("relu", "sigmoid"))
         if upsample in _RESIZING and gate_channels != out:
             raise ValueError(
                 f"gate_channels={gate_channels}: {out}, as in the output, is needed with upsample={upsample!r}"

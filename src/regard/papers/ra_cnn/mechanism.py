@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops import zooming
 
@@ -84,4 +84,4 @@ def check_crop(least: float, k: float, gradient: str) -> None:
         raise ValueError(f"least={least!r}: a number above 0 and at most 1/2 is needed")
     if not 0 < k < float("inf"):
         raise ValueError(f"k={k!r}: a number above 0 is needed")
-    one_of("gradient", gradient, GRADIENTS)
+    choice("gradient", gradient, GRADIENTS)

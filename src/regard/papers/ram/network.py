@@ -33,7 +33,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops.glimpses import glimpse, glimpse_sides
 from regard.ops.precision import wide_linear, widened
@@ -161,7 +161,7 @@ class RecurrentAttention(Attention):
         self.glimpses = positive("glimpses", glimpses)
         positive("classes", classes)
         glimpse_sides(positive("glimpse_size", glimpse_size), positive("patches", patches), scale)
-        one_of("policy", policy, POLICIES)
+        choice("policy", policy, POLICIES)
         if positive("hidden", hidden) < 2:
             raise ValueError("hidden=1: at least 2 is needed")
         if not 0 < std < float("inf"):

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, one_of, positive
+from regard.checks import bottleneck_width, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 
@@ -158,9 +158,9 @@ class ResidualAttention(Attention):
     ) -> None:
         super().__init__()
         positive("depth", depth)
-        one_of("unit", unit, _WIDTHS)
-        one_of("mask", mask, _MASKS)
-        one_of("learning", learning, ("residual", "naive"))
+        choice("unit", unit, _WIDTHS)
+        choice("mask", mask, _MASKS)
+        choice("learning", learning, ("residual", "naive"))
         hidden = bottleneck_width(channels, _WIDTHS[unit], hidden)
         groups = gcd(hidden, 32) if groups is None else positive("groups", groups)
         if unit == "resnext" and hidden % groups:

@@ -33,7 +33,7 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, one_of, positive
+from regard.checks import check_norm_batch, choice, positive
 from regard.ops import pooling
 from regard.papers.residual_attention.mechanism import ResidualAttention
 
@@ -182,8 +182,8 @@ class ResidualAttentionNetwork(nn.Module):
         learning: str = "residual",
     ) -> None:
         super().__init__()
-        one_of("stem", stem, _STEMS)
-        one_of("unit", unit, _WIDTHS)
+        choice("stem", stem, _STEMS)
+        choice("unit", unit, _WIDTHS)
         counts = module_counts(depth, stem=stem) if modules is None else tuple(modules)
         if len(counts) != 3 or any(isinstance(m, bool) or not isinstance(m, int) or m < 0 for m in counts):
             raise ValueError(f"modules={modules!r}: three whole numbers of at least 0 are needed, one for each stage")

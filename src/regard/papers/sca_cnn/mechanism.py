@@ -28,7 +28,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import widened
@@ -92,7 +92,7 @@ class SpatialChannel(Attention):
         positive("channels", channels)
         positive("hidden", hidden)
         self.width = None if state_channels is None else positive("state_channels", state_channels)
-        order = one_of("order", _PAPERS.get(order, order), _ORDERS)
+        order = choice("order", _PAPERS.get(order, order), _ORDERS)
         self.order, self.scale = order, scale
         self.channel = _Scores(1, hidden, state_channels) if "channel" in order else None
         self.spatial = _Scores(channels, hidden, state_channels) if "spatial" in order else None

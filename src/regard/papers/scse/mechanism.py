@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, one_of, positive
+from regard.checks import bottleneck_width, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -123,7 +123,7 @@ class ConcurrentSqueezeExcite(Attention):
 
     def __init__(self, channels: int, *, reduction: int = 2, hidden: int | None = None, merge: str = "max") -> None:
         super().__init__()
-        one_of("merge", merge, ("max", "add"))
+        choice("merge", merge, ("max", "add"))
         self.merge = merge
         self.channel_gate = _ChannelGate(channels, reduction, hidden)
         self.spatial_gate = _SpatialGate(channels)

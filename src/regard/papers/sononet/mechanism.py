@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, one_of, positive
+from regard.checks import check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -111,9 +111,9 @@ class SononetGate(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        one_of("dims", dims, _CONV)
-        one_of("normalization", normalization, _NORMALIZATIONS)
-        one_of("activation", activation, ("relu", None))
+        choice("dims", dims, _CONV)
+        choice("normalization", normalization, _NORMALIZATIONS)
+        choice("activation", activation, ("relu", None))
         factors = (subsample,) * dims if isinstance(subsample, int) else tuple(subsample)
         if len(factors) != dims:
             raise ValueError(f"subsample={subsample!r}: {dims} factors are needed for dims={dims}, or a single one")
@@ -216,7 +216,7 @@ class SononetAggregation(Attention):
         positive("classes", classes)
         if len(level_channels) != 2:
             raise ValueError(f"level_channels={level_channels!r}: the widths of 2 finer maps are needed")
-        one_of("aggregation", aggregation, _AGGREGATIONS)
+        choice("aggregation", aggregation, _AGGREGATIONS)
         self.aggregation = aggregation
         gates = [
             SononetGate(

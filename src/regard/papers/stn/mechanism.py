@@ -37,7 +37,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops import pooling, sampling
 from regard.ops.precision import uncast, widened
@@ -117,7 +117,7 @@ class SpatialTransformer(Attention):
             ("padding", padding, _PADDINGS),
             ("interpolation", interpolation, _INTERPOLATIONS),
         ):
-            one_of(name, value, known)
+            choice(name, value, known)
         if positive("points", points) < 2:
             raise ValueError(f"points={points}: at least 2 along each side are needed")
         self.transform, self.padding, self.interpolation = transform, padding, interpolation

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.layers import Heads
 from regard.ops import heads as dot
@@ -61,7 +61,7 @@ class _FeedForward(nn.Module):
 
     def __init__(self, channels: int, hidden: int | None, activation: str, dropout: float) -> None:
         super().__init__()
-        one_of("activation", activation, _ACTIVATIONS)
+        choice("activation", activation, _ACTIVATIONS)
         hidden = 4 * channels if hidden is None else positive("hidden", hidden)
         self.widen = nn.Linear(channels, hidden)
         self.narrow = nn.Linear(hidden, channels)

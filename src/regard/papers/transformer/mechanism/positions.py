@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regard.checks import one_of, positive
+from regard.checks import choice, positive
 from regard.core import Attention
 from regard.ops import positions
 
@@ -45,7 +45,7 @@ class Sinusoidal(Attention):
     def __init__(self, channels: int, *, dims: int = 1, halves: bool = False, dropout: float = 0.0) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
-        one_of("dims", dims, (1, 2))
+        choice("dims", dims, (1, 2))
         self.dims = dims
         self.halves = halves
         self.dropout = nn.Dropout(dropout)
