@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
 from torch import Tensor, nn
@@ -31,6 +31,22 @@ def positive(name: str, value: int) -> int:
     Raises: ValueError otherwise, with the name of the argument.
     """
     return whole(name, value, 1)
+
+
+def whole_numbers(name: str, values: Sequence[int], least: int = 1, *, count: int | None = None) -> tuple[int, ...]:
+    """Returns `values` as a tuple if they are whole numbers of at least `least`: `count` of them, or one at least.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    if (
+        not isinstance(values, Sequence)
+        or isinstance(values, str | bytes)
+        or not values
+        or len(values) != (count or len(values))
+    ):
+        wanted = "at least one whole number is" if count is None else f"{count} whole numbers are"
+        raise ValueError(f"{name}={values!r}: {wanted} needed")
+    return tuple(whole(name, value, least) for value in values)
 
 
 def number(
