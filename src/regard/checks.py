@@ -33,20 +33,24 @@ def positive(name: str, value: int) -> int:
     return whole(name, value, 1)
 
 
+def sequence(name: str, values: Sequence[T], count: int | None = None) -> tuple[T, ...]:
+    """Returns `values` as a tuple if they are a list or a tuple of `count` values, or of at least one; a text is none.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    listed = isinstance(values, Sequence) and not isinstance(values, str | bytes)
+    if not listed or len(values) != (max(len(values), 1) if count is None else count):
+        wanted = "at least one value is" if count is None else f"{count} values are"
+        raise ValueError(f"{name}={values!r}: {wanted} needed")
+    return tuple(values)
+
+
 def whole_numbers(name: str, values: Sequence[int], least: int = 1, *, count: int | None = None) -> tuple[int, ...]:
     """Returns `values` as a tuple if they are whole numbers of at least `least`: `count` of them, or one at least.
 
     Raises: ValueError otherwise, with the name of the argument.
     """
-    if (
-        not isinstance(values, Sequence)
-        or isinstance(values, str | bytes)
-        or not values
-        or len(values) != (count or len(values))
-    ):
-        wanted = "at least one whole number is" if count is None else f"{count} whole numbers are"
-        raise ValueError(f"{name}={values!r}: {wanted} needed")
-    return tuple(whole(name, value, least) for value in values)
+    return tuple(whole(name, value, least) for value in sequence(name, values, count))
 
 
 def number(
