@@ -7,7 +7,8 @@ Forward hooks cannot do this job: registered after `torch.compile` they see noth
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import ClassVar
 
@@ -61,6 +62,10 @@ class Attention(nn.Module):
         if self.watcher is not None:
             self.watcher(self, name, map, grids)
         return map
+
+    def __getstate__(self) -> dict[str, object]:
+        """The state for copies and pickles, which nobody watches."""
+        return {name: value for name, value in self.__dict__.items() if name != "watcher"}
 
 
 class Maps(dict[str, list[Tensor]]):
@@ -120,7 +125,8 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
         maps.axes["layer4.1.bn2.attention/channel"]  # "B C 1 1"
 
     A compiled model runs eagerly inside the block. A second thread that wants to watch a module already being watched
-    waits; passes that other threads make meanwhile are not recorded.
+    waits; passes that other threads make meanwhile are not recorded. Copies and pickles of the model that are made
+    inside the block are not watched.
 
     Args:
         model: any module with at least one `Attention` inside (or itself one).
@@ -144,10 +150,10 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
             f"is a regard.Attention; regard.attach(model, name) adds one"
         )
     maps = Maps()
-    me = threading.get_ident()
+    claim = _Claim(names)
 
     def record(module: Attention, name: str, map: Tensor, grids: Mapping[str, tuple[int, ...]]) -> None:
-        if threading.get_ident() != me:
+        if not claim.mine:
             return
         key = f"{names[module]}/{name}" if names[module] else name
         maps.setdefault(key, []).append(map if keep_graph else map.detach())
@@ -155,59 +161,76 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
         if grids:
             maps.grids[key] = grids
 
-    with _claimed(names), _eager():
+    _take(claim)
+    try:
         for module in names:
             module.watcher = record
-        try:
-            yield maps
-        finally:
-            for module in names:
-                del module.watcher
+        yield maps
+    finally:
+        _release(claim)
 
 
-_claims: dict[Attention, int] = {}
+class _Thread:
+    """Stands for a thread and ends with it. An identifier would not do: a later thread may get the same."""
+
+
+_here = threading.local()
+
+
+def _this_thread() -> _Thread:
+    if not hasattr(_here, "thread"):
+        _here.thread = _Thread()
+    thread: _Thread = _here.thread
+    return thread
+
+
+class _Claim:
+    """The right of one thread to watch modules, until it is released or the thread has ended."""
+
+    def __init__(self, modules: Iterable[Attention]) -> None:
+        self.modules = tuple(modules)
+        self.thread = weakref.ref(_this_thread())
+
+    @property
+    def mine(self) -> bool:
+        return self.thread() is _this_thread()
+
+
+_claims: list[_Claim] = []
 _claims_change = threading.Condition()
+_eager = ExitStack()  # while there is a claim, compiled code runs eagerly: the stance is global to the process
 
 
-@contextmanager
-def _claimed(modules: Mapping[Attention, str]) -> Iterator[None]:
-    """Claims all modules for this thread at once, so that two overlapping watchers cannot deadlock."""
-    me = threading.get_ident()
-    with _claims_change:
-        if any(_claims.get(module) == me for module in modules):
-            raise RuntimeError("this thread already watches this model; use the maps of the outer watch()")
-        _claims_change.wait_for(lambda: not any(module in _claims for module in modules))
-        _claims.update(dict.fromkeys(modules, me))
-    try:
-        yield
-    finally:
-        with _claims_change:
-            for module in modules:
-                del _claims[module]
-            _claims_change.notify_all()
+def _take(claim: _Claim) -> None:
+    """Claims all modules at once, so that two overlapping watchers cannot deadlock; waits for other threads.
 
-
-_eager_users = 0
-_eager_lock = threading.Lock()
-_eager_stance = ExitStack()
-
-
-@contextmanager
-def _eager() -> Iterator[None]:
-    """Makes compiled code run eagerly until the last watcher has left.
-
-    The stance is global to the process and has to be left in the reverse order of entering, which threads do not
-    guarantee: so the first one in sets it and the last one out takes it back.
+    Raises: RuntimeError if this thread watches one of the modules already.
     """
-    global _eager_users
-    with _eager_lock:
-        if _eager_users == 0:
-            _eager_stance.enter_context(torch.compiler.set_stance("force_eager"))
-        _eager_users += 1
-    try:
-        yield
-    finally:
-        with _eager_lock:
-            _eager_users -= 1
-            if _eager_users == 0:
-                _eager_stance.close()
+    wanted = set(claim.modules)
+    with _claims_change:
+        while True:
+            for other in [other for other in _claims if other.thread() is None]:
+                _release(other)
+            overlapping = [other for other in _claims if not wanted.isdisjoint(other.modules)]
+            if any(other.mine for other in overlapping):
+                raise RuntimeError("this thread already watches this model; use the maps of the outer watch()")
+            if not overlapping:
+                break
+            _claims_change.wait(timeout=0.5)  # a thread that ends inside its block notifies nobody
+        if not _claims:
+            # Left only by the last claim, since stances have to be left in the reverse order of entering.
+            _eager.enter_context(torch.compiler.set_stance("force_eager"))
+        _claims.append(claim)
+
+
+def _release(claim: _Claim) -> None:
+    """Ends a claim; nothing happens if it has ended, as that of a thread that ended before its block did."""
+    with _claims_change:
+        if claim not in _claims:
+            return
+        _claims.remove(claim)
+        for module in claim.modules:
+            module.__dict__.pop("watcher", None)
+        if not _claims:
+            _eager.close()
+        _claims_change.notify_all()

@@ -195,3 +195,57 @@ def test_a_class_outside_the_catalogue_declares_its_own_maps() -> None:
 def test_declared_maps_cover_every_option() -> None:
     gate = regard.create("gc", channels=8, reduction=2)
     assert declared_maps(gate) == {"channel": "B C 1 1", "spatial": "B 1 H W"}
+
+
+def test_copies_made_inside_the_block_are_not_watched() -> None:
+    model = two_gates()
+    with watch(model) as maps:
+        model(X)
+        copied, pickled = copy.deepcopy(model), pickle.loads(pickle.dumps(model))
+        averaged = torch.optim.swa_utils.AveragedModel(model)
+        for other in (copied, pickled, averaged):
+            assert torch.equal(other(2 * X), model(2 * X))
+    assert len(maps["0/channel"]) == 1 + 3, "the copies' passes are not recorded"
+    for other in (copied, pickled):
+        assert torch.equal(other(X), model(X))
+        with watch(other) as own:
+            other(X)
+        assert torch.equal(own["0/channel"][0], maps["0/channel"][0])
+
+
+def test_a_watch_that_its_thread_never_left_ends_with_the_thread() -> None:
+    model = two_gates()
+    kept = []
+
+    def leak() -> None:
+        kept.append(watch(model))
+        kept[0].__enter__()
+
+    thread = threading.Thread(target=leak)
+    thread.start()
+    thread.join()
+    seen: list[int] = []
+
+    def look() -> None:
+        with watch(model) as maps:
+            model(X)
+        seen.append(len(maps["0/channel"]))
+
+    # A new thread often gets the identifier of the one that has ended; this one certainly has another.
+    for target in (threading.Thread(target=look), None):
+        if target is None:
+            look()
+        else:
+            target.start()
+            target.join(timeout=30)
+    assert seen == [1, 1]
+    with watch(model) as maps:
+        kept.pop().__exit__(None, None, None)  # the forgotten block ends late: it takes nothing from this one
+        model(X)
+    assert len(maps["0/channel"]) == 1
+    compiled = torch.compile(model, backend="eager", fullgraph=True)
+    calls = torch._dynamo.testing.CompileCounter()
+    torch.compile(model, backend=calls)(X)
+    assert calls.frame_count == 1, "code is compiled again after the forgotten block"
+    assert torch.equal(compiled(X), model(X))
+    torch.compiler.reset()
