@@ -57,6 +57,8 @@ LAWS = (
     "exports",
     "exports_to_onnx",
     "rejects",
+    "names_wrong_arguments",
+    "names_wrong_inputs",
     "takes_widths",
     "attaches",
 )

@@ -19,7 +19,7 @@ from torch import nn
 
 from regard import catalog
 from regard.core import Attention, declared_maps
-from regard.laws import behaviour, use
+from regard.laws import arguments, behaviour, use
 from regard.laws.subject import Broken, Subject
 
 LAWS: Mapping[str, Callable[[Subject], None]] = {
@@ -44,6 +44,8 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
         use.exports,
         use.exports_to_onnx,
         use.rejects,
+        arguments.names_wrong_arguments,
+        arguments.names_wrong_inputs,
         use.takes_widths,
         use.attaches,
     )
