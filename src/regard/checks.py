@@ -95,6 +95,16 @@ def choice(name: str, value: T, known: Iterable[object]) -> T:
     return value
 
 
+def text(name: str, value: str) -> str:
+    """Returns `value` if it is a text that is not empty.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"{name}={value!r}: a name is needed")
+    return value
+
+
 def bottleneck_width(channels: int, reduction: int, hidden: int | None = None) -> int:
     """Returns the width of a bottleneck: `hidden` if it is given, else C / r rounded down, as the published codes do.
 
@@ -113,12 +123,14 @@ def check_input(x: Tensor, axes: str, **sizes: int) -> None:
     """Checks that `x` has the axes, with the given sizes, and none of them empty but the batch.
 
         check_input(x, "B C H W", C=64)
+        check_input(boxes, "B T 4", B=x.shape[0])
 
     Raises: ValueError otherwise, with the shape.
     """
     names = axes.split()
+    wanted = {**{name: int(name) for name in names if name.isdigit()}, **sizes}
     if x.ndim != len(names) or any(
-        size != sizes.get(name, size) or (size == 0 and name != "B") for name, size in zip(names, x.shape, strict=True)
+        size != wanted.get(name, size) or (size == 0 and name != "B") for name, size in zip(names, x.shape, strict=True)
     ):
         known = "".join(f", {name}={size}" for name, size in sizes.items())
         raise ValueError(f"input of shape {tuple(x.shape)}: {axes}{known} is needed, and no axis empty")
