@@ -458,8 +458,10 @@ def test_a_spatial_map_is_scored_directly_and_through_gradcam_as_well(halves):
     assert scores["energy"].shape == (5,)  # the sixth object is unknown
     assert (scores["energy"] > 0.9).all() and (scores["pointing"] > 0.9).all()
     assert not np.allclose(scores["energy"], scores["energy_gradcam"])
-    assert heat.shape == (2, 48, 48) and heat.min() == 0 and heat.max() == 1
-    assert heat[:, :, :16].mean() > 0.9 and heat[:, :, -16:].mean() < 0.1
+    assert set(heat) == {"map", "gradcam"} and heat["gradcam"].shape == (2, 48, 48)
+    assert heat["map"].shape == (2, 48, 48) and heat["map"].min() == 0 and heat["map"].max() == 1
+    assert heat["map"][:, :, :16].mean() > 0.9 and heat["map"][:, :, -16:].mean() < 0.1
+    assert not np.allclose(heat["map"], heat["gradcam"], atol=0.1), "both kinds are kept"
 
 
 @pytest.mark.parametrize("mechanism", [None, "se"])
@@ -468,7 +470,7 @@ def test_without_a_spatial_map_it_goes_through_gradcam(halves, mechanism):
     assert through == "Grad-CAM"
     assert np.array_equal(scores["energy"], scores["energy_gradcam"])
     assert np.array_equal(scores["pointing"], scores["pointing_gradcam"])
-    assert heat.shape == (2, 48, 48)
+    assert set(heat) == {"map"} and heat["map"].shape == (2, 48, 48)
 
 
 def test_all_rows_are_looked_at_where_the_map_still_has_positions(halves):
@@ -490,11 +492,11 @@ def test_tokens_are_explained_where_the_map_still_decides():
 
 
 def test_gallery_takes_the_classes_in_turn_and_known_objects_first():
-    data = Half(12)
-    data.labels = [0] * 5 + [1] * 6 + [0]
+    data = Half(30)
+    data.labels = [0] * 5 + [1] * 24 + [0]
     chosen = trials.gallery_choice(data)
     assert len(chosen) == trials.SHOWN == len(set(chosen))
-    assert [data.labels[i] for i in chosen] == [0, 1] * 4
+    assert [data.labels[i] for i in chosen] == [0, 1] * 6 + [1] * 12
     data.region = lambda i: None if i in (0, 5) else torch.ones(48, 48, dtype=torch.bool)
     assert trials.gallery_choice(data)[:2] == [1, 6]
 
@@ -532,13 +534,17 @@ def test_a_run_leaves_what_the_report_reads(finished):
     assert set(costs["se"]["latency"]) == {"1", "32"} and costs["se"]["peak_memory"] > 1e6
 
     with np.load(finished / "gallery.npz", allow_pickle=False) as gallery:
-        assert gallery["images"].shape == (8, 48, 48, 3) and gallery["images"].dtype == np.uint8
+        assert gallery["images"].shape == (20, 48, 48, 3) and gallery["images"].dtype == np.uint8
         assert gallery["regions"].dtype == bool and gallery["has_region"].all()
-        assert gallery["labels"].tolist() == list(range(8))
+        assert gallery["labels"].tolist() == list(range(10)) * 2
+        assert gallery["names"].tolist()[:2] == ["digit 0, image 0", "digit 1, image 1"]
         for name in (NONE, PLAIN, "se"):
-            assert gallery[f"map.{name}"].shape == (8, 48, 48) and gallery[f"map.{name}"].dtype == np.float32
+            assert gallery[f"map.{name}"].shape == (20, 48, 48) and gallery[f"map.{name}"].dtype == np.float32
             assert gallery[f"map.{name}"].min() >= 0 and gallery[f"map.{name}"].max() <= 1
-            assert gallery[f"prediction.{name}"].shape == gallery[f"confidence.{name}"].shape == (8,)
+            assert gallery[f"prediction.{name}"].shape == gallery[f"confidence.{name}"].shape == (20,)
+    with np.load(finished / "trials" / "se-1" / "images.npz", allow_pickle=False) as images:
+        assert images["label"].tolist() == list(range(10)) * 2
+        assert ((images["prediction"] == images["label"]) == images["score"]).all()
 
     left = {path.name for path in (finished / "trials" / "se-1").iterdir()}
     assert left == {"images.npz", "model.safetensors"}

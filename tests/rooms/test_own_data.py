@@ -203,6 +203,9 @@ class SubsetOfChannels:
     def images(self, indices):
         return self.part.images(indices)[:, :1]
 
+    def name(self, i):
+        return self.part.name(i)
+
     def region(self, i):
         return None
 

@@ -85,13 +85,19 @@ def through(
 
 def heat_maps(
     model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
-) -> NDArray[np.float32]:
-    """The row's heat map of each image at the images' size, stretched to 0..1; an even map is all 0.
+) -> dict[str, NDArray[np.float32]]:
+    """Heat maps of the images at the images' size, stretched to 0..1; an even map is all 0.
 
-    Shapes: images `B C H W` -> [B, H, W].
+    Shapes: images `B C H W` -> each [B, H, W].
+    Returns: `map`, of the row's own kind; `gradcam` beside it for a row with spatial maps of its own.
     """
-    heat = _both(model, images, place, normalise, device)[0].cpu()
-    heat = F.interpolate(heat[:, None], images.shape[-2:], mode="bilinear", align_corners=False)[:, 0]
+    own, explained = _both(model, images, place, normalise, device)
+    found = {"map": _stretched(own, images.shape[-2:])}
+    return found if own is explained else {**found, "gradcam": _stretched(explained, images.shape[-2:])}
+
+
+def _stretched(heat: Tensor, size: torch.Size) -> NDArray[np.float32]:
+    heat = F.interpolate(heat.cpu()[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
     return ((heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)).float().numpy()
 

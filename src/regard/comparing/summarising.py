@@ -19,6 +19,7 @@ from regard.metrics.metric import Measure
 from regard.report import SPATIAL_MAP, Interval, Record, Result, Row
 from regard.report.numbers import Scale
 
+_LOCATED = ("energy", "pointing", "energy_gradcam", "pointing_gradcam")
 MANY = 8  # rows beyond which the sentences name only what stands out; the table has them all
 
 
@@ -87,7 +88,7 @@ def _row(
     first = own.records[0]
     gain = None if name == NONE else own.gain(found[NONE])
     over_plain = None if name in REFERENCES else own.gain(found[PLAIN])
-    located = {key: statistics.score(values) for key, values in own.images.items() if key != "score"}
+    located = {key: statistics.score(values) for key, values in own.images.items() if key in _LOCATED}
     calibrated = all("ece" in record.scores for record in own.records)
     return Row(
         name=name,

@@ -31,7 +31,7 @@ from regard.training.evaluate import batches, evaluating
 from regard.training.loop import fit
 from regard.training.plan import Plan, Task
 
-SHOWN = 8  # images in the gallery
+SHOWN = 24  # images in the gallery
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -42,8 +42,9 @@ class Outcome:
 
     Args:
         record: its line of results.jsonl.
-        arrays: per test image [N]: `score`, where the task can tell it, and for those whose object is known `energy`
-            and so on; `gallery.map`, `gallery.prediction` and `gallery.confidence` of the gallery's images.
+        arrays: per test image [N]: `score`, where the task can tell it, `label` and `prediction` of a classifier, and
+            for those whose object is known `energy` and so on; `gallery.map`, `gallery.prediction` and so on of the
+            gallery's images.
         weights: the trained model's state as a safetensors file.
     """
 
@@ -148,7 +149,7 @@ def run(
     arrays = {
         **each,
         **located,
-        "gallery.map": looking.heat_maps(model, shown_images, *view),
+        **{f"gallery.{name}": maps for name, maps in looking.heat_maps(model, shown_images, *view).items()},
         **_answers(model, task, images.test, shown, device, normalise),
     }
     return Outcome(record, arrays, _weights(model, description(settings, trial, images, blueprint, normalise)))
@@ -191,13 +192,14 @@ def gallery_choice(data: Part) -> list[int]:
 
 
 def gallery_images(data: Part) -> dict[str, NDArray[Any]]:
-    """The parts of the gallery that all rows share: images, regions, labels (-1 if the task has no classes)."""
+    """The parts of the gallery that all rows share: images, names, regions, labels (-1 if the task has no classes)."""
     chosen = gallery_choice(data)
     images = (_visible(data.images(chosen)) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
     regions = [data.region(i) for i in chosen]
     nowhere = torch.zeros(images.shape[1:3], dtype=torch.bool)
     return {
         "images": images,
+        "names": np.array([data.name(i) for i in chosen]),
         "regions": torch.stack([nowhere if region is None else region for region in regions]).numpy(),
         "has_region": np.array([region is not None for region in regions]),
         "labels": np.array([data.labels[i] if data.labels else -1 for i in chosen]),
@@ -244,12 +246,13 @@ def _scored(
     device: torch.device,
     normalise: Normalisation | None,
 ) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
-    """The numbers of the task's metric on the test images, and the measure of each image, `score` [N], if available.
+    """The numbers of the task's metric on the test images, and what is known of each image.
 
-    A task tells it by a method `each`, which takes what the metric's `update` takes; bool where it is yes or no.
+    Returns: the numbers; `score` [N], the measure of each image, if the task tells it by a method `each`, which takes
+        what the metric's `update` takes (bool where it is yes or no); `label` and `prediction` [N] of a classifier.
     """
     metric, each = task.metric(), getattr(task, "each", None)
-    parts: list[torch.Tensor] = []
+    parts: dict[str, list[torch.Tensor]] = {}
     with seeded(mixed("evaluate", 0)), evaluating(model, device):
         for batch in batches(
             data, range(len(data)), batch_size=settings.batch_size, device=device, normalise=normalise
@@ -257,13 +260,17 @@ def _scored(
             given = task.answers(model, batch)
             metric.update(*given)
             if each is not None:
-                parts.append(each(*given).cpu())
+                parts.setdefault("score", []).append(each(*given).cpu())
+            if isinstance(task, Classify):
+                logits, labels = given
+                parts.setdefault("label", []).append(labels.cpu().int())
+                parts.setdefault("prediction", []).append(logits.argmax(1).cpu().int())
     found = figures(metric)
     if task.measure.name not in found:
         raise ValueError(
             f"the measure {task.measure.name!r} of the task is not in its metric: it has {', '.join(found)}"
         )
-    return found, {"score": torch.cat(parts).numpy()} if parts else {}
+    return found, {name: torch.cat(part).numpy() for name, part in parts.items()}
 
 
 def _answers(
