@@ -45,12 +45,14 @@ def sequence(name: str, values: Sequence[T], count: int | None = None) -> tuple[
     return tuple(values)
 
 
-def whole_numbers(name: str, values: Sequence[int], least: int = 1, *, count: int | None = None) -> tuple[int, ...]:
-    """Returns `values` as a tuple if they are whole numbers of at least `least`: `count` of them, or one at least.
+def whole_numbers(
+    name: str, values: Sequence[int], least: int = 1, most: int = LARGEST, *, count: int | None = None
+) -> tuple[int, ...]:
+    """Returns `values` as a tuple if they are whole numbers from `least` to `most`: `count` of them, or one at least.
 
     Raises: ValueError otherwise, with the name of the argument.
     """
-    return tuple(whole(name, value, least) for value in sequence(name, values, count))
+    return tuple(whole(name, value, least, most) for value in sequence(name, values, count))
 
 
 def number(
