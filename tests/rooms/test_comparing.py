@@ -458,7 +458,7 @@ def test_a_spatial_map_is_scored_directly_and_through_gradcam_as_well(halves):
     assert scores["energy"].shape == (5,)  # the sixth object is unknown
     assert (scores["energy"] > 0.9).all() and (scores["pointing"] > 0.9).all()
     assert not np.allclose(scores["energy"], scores["energy_gradcam"])
-    assert set(heat) == {"map", "gradcam"} and heat["gradcam"].shape == (2, 48, 48)
+    assert set(heat) == {"map", "map_range", "gradcam", "gradcam_range"} and heat["gradcam"].shape == (2, 48, 48)
     assert heat["map"].shape == (2, 48, 48) and heat["map"].min() == 0 and heat["map"].max() == 1
     assert heat["map"][:, :, :16].mean() > 0.9 and heat["map"][:, :, -16:].mean() < 0.1
     assert not np.allclose(heat["map"], heat["gradcam"], atol=0.1), "both kinds are kept"
@@ -470,7 +470,7 @@ def test_without_a_spatial_map_it_goes_through_gradcam(halves, mechanism):
     assert through == "Grad-CAM"
     assert np.array_equal(scores["energy"], scores["energy_gradcam"])
     assert np.array_equal(scores["pointing"], scores["pointing_gradcam"])
-    assert set(heat) == {"map"} and heat["map"].shape == (2, 48, 48)
+    assert set(heat) == {"map", "map_range"} and heat["map"].shape == (2, 48, 48)
 
 
 def test_all_rows_are_looked_at_where_the_map_still_has_positions(halves):
@@ -527,7 +527,7 @@ def test_a_run_leaves_what_the_report_reads(finished):
         assert line["history"][-1]["score"] == line["score"]
 
     costs = json.loads((finished / "costs.json").read_text())
-    assert list(costs) == [NONE, PLAIN, "se"]
+    assert list(costs) == [NONE, PLAIN, "se", "digest"]
     assert costs["se"]["parameters"] == lines[2]["parameters"] > costs[NONE]["parameters"]
     assert costs["se"]["flops"] > costs[NONE]["flops"] > 1e6
     assert costs[NONE]["latency"]["1"] == {"ratio": 1, "low": 1, "high": 1}
@@ -700,8 +700,8 @@ def test_other_settings_are_refused_by_name(copied, changed, said):
 
 
 def test_other_images_are_refused(copied, monkeypatch):
-    monkeypatch.setattr(running, "_digest", lambda images: {"image names and labels": "other"})
-    with pytest.raises(ValueError, match="image names and labels"):
+    monkeypatch.setattr(running, "_digests", lambda images: {"image names and labels": "other"})
+    with pytest.raises(ValueError, match=r"begun with other images \(the image names and labels differ\)"):
         run(copied)
 
 

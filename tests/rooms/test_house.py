@@ -29,7 +29,7 @@ FLOORS = {
     "core": 1,
     "ops": 2,
     "layers": 2,
-    "viewing": 2,
+    "viewing": 3,
     "attaching": 2,
     "metrics": 3,
     "networks": 3,

@@ -9,11 +9,13 @@ from PIL import Image
 from torch import nn
 
 from regard import catalog
+from regard.comparing.looking import _range, _stretched
 from regard.core import Maps, watch
 from regard.insight.gradcam import gradcam
 from regard.laws import subjects
 from regard.metrics.localisation import energy, pointing
 from regard.papers.senet.mechanism import SqueezeExcite
+from regard.report import gallery
 from regard.viewing import draw, spatial
 from regard.viewing.colours import scale
 from regard.viewing.painting import bars, heat, lattice, overlay, png
@@ -101,6 +103,100 @@ def test_bars_are_sorted_and_their_lengths_are_the_values():
 def test_png_gives_the_picture_back():
     picture = heat(torch.rand(5, 6))
     assert (pixels(Image.open(io.BytesIO(png(picture)))) == pixels(picture)).all()
+
+
+# ---- rounding, and which value gets which colour
+
+
+def rounded(base, sides, dtype=torch.float32):
+    """A map that is even but for the last bits: bands of neighbouring numbers around `base`."""
+    bands = (torch.arange(sides[0] * sides[1]) % 7 - 3).reshape(sides).double()
+    return (base * (1 + bands * torch.finfo(dtype).eps / 4)).to(dtype)
+
+
+NOISE = [(1 / 784, torch.float32), (0.5, torch.float32), (3e-20, torch.float64), (1 / 784, torch.bfloat16)]
+
+
+@pytest.mark.parametrize(("base", "dtype"), NOISE)
+@pytest.mark.parametrize("scale", ["common", "own"])
+def test_rounding_errors_are_drawn_flat_and_said_to_be_even(base, dtype, scale):
+    map = rounded(base, (28, 28), dtype)[None, None]
+    assert map.unique().numel() > 1
+    black = torch.zeros(3, 40, 40)
+    (picture,) = draw(seen("B 1 H W", map), black, scale=scale)
+    assert len(np.unique(pixels(picture.image).reshape(-1, 3), axis=0)) == 1
+    assert picture.caption == f"28 x 28; even: {float(map.double().mean()):.3g} everywhere"
+
+
+def test_rounding_errors_in_matrices_bars_and_queries_are_even_too():
+    affinity = rounded(1 / 784, (15, 784))[None]
+    received, *_ = draw(seen("B Q K", affinity, Q=(3, 5), K=(28, 28)), photograph())
+    assert received.caption == "28 x 28; even: 0.00128 everywhere"
+    table = draw(seen("B C K", rounded(0.2, (3, 5))[None]), photograph())[0]
+    assert len(np.unique(pixels(table.image).reshape(-1, 3), axis=0)) == 1 and "even: 0.2 everywhere" in table.caption
+    assert draw(seen("B C", rounded(0.5, (1, 11))), photograph())[0].caption == "11 values; even: 0.5 everywhere"
+
+
+def test_a_real_difference_is_drawn_however_small():
+    map = torch.full((1, 1, 5, 7), 0.5)
+    map[..., 2, 3] += 1e-5
+    (picture,) = draw(seen("B 1 H W", map), torch.zeros(3, 40, 40), scale="own")
+    assert len(np.unique(pixels(picture.image).reshape(-1, 3), axis=0)) > 50
+    assert picture.caption == "5 x 7; 0.5 to 0.50001", "as many digits as the two need to differ"
+
+
+def levels(picture):
+    """The position of the colours of a picture drawn over black in the scale of colours, darkest and lightest."""
+    shown = pixels(picture.image).reshape(-1, 1, 3) / 0.6
+    positions = np.abs(shown - scale()[None].astype(int)).sum(-1).argmin(1)
+    return positions.min(), positions.max()
+
+
+def test_colours_of_a_gate_say_where_it_is_between_zero_and_one():
+    gate = torch.linspace(0.49, 0.51, 35).reshape(1, 1, 5, 7)
+    black = torch.zeros(3, 40, 40)
+    common, own, given = (
+        draw(seen("B 1 H W", gate), black, scale=scale)[0] for scale in ("common", "own", (0.0, 1.02))
+    )
+    assert levels(common) == (pytest.approx(125, abs=3), pytest.approx(130, abs=3)) and common.ends == (0, 1)
+    assert levels(own) == (pytest.approx(0, abs=4), pytest.approx(255, abs=4)) and own.ends == pytest.approx(
+        (0.49, 0.51)
+    )
+    assert levels(given) == (pytest.approx(122, abs=3), pytest.approx(128, abs=3)) and given.ends == (0, 1.02)
+    assert {picture.caption for picture in (common, own, given)} == {"5 x 7; 0.49 to 0.51"}
+
+
+def test_weights_that_sum_to_one_share_the_colours_from_zero_to_the_largest():
+    heads = torch.zeros(1, 2, 3, 5)
+    heads[0, 0, 0, :2], heads[0, 1] = 0.5, 1 / 15
+    peaked, flat = draw(seen("B h H W", heads), photograph())
+    assert peaked.ends == flat.ends == (0, 0.5)
+    (alone,) = draw(seen("B 1 H W", heads[:, 1:]), torch.zeros(3, 40, 40))
+    assert alone.ends == (0, pytest.approx(2 / 15)), "an even map has the middle colour"
+    assert levels(alone) == (pytest.approx(127.5, abs=2),) * 2
+
+
+def test_other_values_keep_their_own_ends():
+    (signed,) = draw(seen("B 1 H W", torch.linspace(-3, 5, 35).reshape(1, 1, 5, 7)), photograph())
+    assert signed.ends == (-3, 5)
+    (large,) = draw(seen("B 1 H W", torch.linspace(2, 5, 35).reshape(1, 1, 5, 7)), photograph())
+    assert large.ends == (0, 5)
+
+
+@pytest.mark.parametrize("wrong", ["wide", (1, 0), (0, float("nan")), (0, 1, 2), 3, (False, True)])
+def test_an_unknown_scale_is_named(wrong):
+    with pytest.raises(ValueError, match=r"scale=.*'common', 'own' or a pair"):
+        draw(seen("B C", torch.rand(1, 5)), photograph(), scale=wrong)
+
+
+def test_the_gallery_of_a_comparison_draws_rounding_errors_flat():
+    heat_maps = torch.stack([rounded(1 / 784, (28, 28)), torch.linspace(0.5, 1.5, 784).reshape(28, 28)])
+    drawn = _stretched(heat_maps, torch.Size((48, 48)))
+    assert (drawn[0] == 0).all() and drawn[1].min() == 0 and drawn[1].max() == 1
+    ends = _range(heat_maps)
+    assert ends[0].tolist() == [1, 1] and ends[1].tolist() == pytest.approx([0.5, 1.5])
+    assert gallery._through("spatial map", drawn[1], ends, 1) == "spatial map, 0.5 to 1.5 × its mean"
+    assert gallery._through("spatial map", drawn[0], ends, 0) == "spatial map, even"
 
 
 # ---- axes
@@ -343,6 +439,13 @@ def test_a_uniform_map_scores_exactly_the_share_of_the_area(value, size):
     expected = torch.tensor([9 / 42, 1.0, 0.0], dtype=torch.float64)
     assert torch.equal(energy(torch.full((3, *size), value), masks), expected)
     assert torch.equal(pointing(torch.full((3, *size), value), masks), expected)
+
+
+@pytest.mark.parametrize(("base", "dtype"), NOISE)
+def test_a_map_that_is_uniform_but_for_rounding_scores_the_share_of_the_area(base, dtype):
+    masks = region(6, 7, slice(1, 4), slice(2, 5))
+    heat_map = rounded(base, (11, 13), dtype)[None]
+    assert energy(heat_map, masks).item() == pointing(heat_map, masks).item() == 9 / 42
 
 
 def test_energy_is_the_share_inside():

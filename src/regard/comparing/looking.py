@@ -28,6 +28,7 @@ from regard.core import Attention, Maps, watch
 from regard.data.batches import Normalisation, normalised
 from regard.insight.gradcam import gradcam
 from regard.metrics.localisation import energy, pointing
+from regard.ops.rounding import even
 from regard.report import GRADCAM, SPATIAL_MAP
 from regard.viewing import spatial
 
@@ -86,17 +87,28 @@ def through(
 def heat_maps(
     model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
-    """Heat maps of the images at the images' size, stretched to 0..1; an even map is all 0.
+    """Heat maps of the images at the images' size, stretched to 0..1; all 0 if a map is even but for rounding.
 
-    Shapes: images `B C H W` -> each [B, H, W].
-    Returns: `map`, of the row's own kind; `gradcam` beside it for a row with spatial maps of its own.
+    Shapes: images `B C H W` -> each map [B, H, W], each range [B, 2].
+    Returns: `map`, of the row's own kind, and `gradcam` beside it for a row with spatial maps of its own; with each its
+        `map_range` and `gradcam_range`, the smallest and the largest value as multiples of the map's mean.
     """
     own, explained = _both(model, images, place, normalise, device)
-    found = {"map": _stretched(own, images.shape[-2:])}
-    return found if own is explained else {**found, "gradcam": _stretched(explained, images.shape[-2:])}
+    size = images.shape[-2:]
+    found = {"map": _stretched(own, size), "map_range": _range(own)}
+    if own is explained:
+        return found
+    return {**found, "gradcam": _stretched(explained, size), "gradcam_range": _range(explained)}
+
+
+def _range(heat: Tensor) -> NDArray[np.float32]:
+    """The smallest and the largest value of each map as multiples of its mean, [B, 2]; 1 and 1 for an even map."""
+    ends = torch.stack([heat.amin((1, 2)), heat.amax((1, 2))], 1) / heat.mean((1, 2))[:, None]
+    return torch.where(even(heat)[:, None], 1, ends).float().cpu().numpy()
 
 
 def _stretched(heat: Tensor, size: torch.Size) -> NDArray[np.float32]:
+    heat = torch.where(even(heat)[:, None, None], 0, heat)
     heat = F.interpolate(heat.cpu()[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
     return ((heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)).float().numpy()

@@ -34,6 +34,7 @@ from regard.data import images
 from regard.data.fixations import SIGMA, Viewed, counted, density
 from regard.looking.photographs import scaled
 from regard.metrics import fixations as scores
+from regard.ops.rounding import even
 from regard.ops.seeds import seeded
 from regard.saved.opening import Network, open_network
 from regard.viewing import spatial
@@ -304,7 +305,12 @@ def _look(network: Network, longer: int | None, path: Path) -> Mapping[str, Arra
     for key in maps:
         heat = spatial(maps, key)
         placed = heat is not None and heat[0].numel() > 1
-        found[key] = heat[0].double().numpy() if heat is not None and placed else np.full((1, 1), np.nan)
+        if heat is None or not placed:
+            found[key] = np.full((1, 1), np.nan)
+            continue
+        values = heat[0].double().numpy()
+        # A ranking of rounding errors is no prediction.
+        found[key] = np.full_like(values, values.mean()) if even(heat, dtype=maps[key][0].dtype)[0] else values
     return found
 
 

@@ -1,8 +1,8 @@
 """Localisation metrics: scores of a heat map against the region of the object.
 
 Both resize the map to the region by bilinear interpolation (pixel centres, no corner alignment) and compute in float64
-on the CPU. Negative values count as 0. For a constant map, all zeros included, both scores are the region's share of
-the image, the score of chance.
+on the CPU. Negative values count as 0. For an even map, whose values are equal but for rounding, all zeros included,
+both scores are the region's share of the image, the score of chance.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 from torch.nn import functional as F
+
+from regard.ops.rounding import even
 
 
 def energy(heat: Tensor, region: Tensor) -> Tensor:
@@ -53,16 +55,17 @@ def pointing(heat: Tensor, region: Tensor, tolerance: int = 0) -> Tensor:
 
 
 def _prepared(heat: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-    """The non-negative map at the size of the region, and whether it is constant."""
+    """The non-negative map at the size of the region, and whether it is even."""
     if heat.dim() != 3 or region.dim() != 3 or len(heat) != len(region):
         raise ValueError(f"heat {tuple(heat.shape)}, region {tuple(region.shape)}: B h w and B H W are needed")
     if region.dtype != torch.bool:
         raise ValueError(f"region of type {region.dtype}: a bool mask is needed")
+    dtype = heat.dtype
     heat = heat.detach().cpu().double()
     if not heat.isfinite().all():
         raise ValueError("heat holds values that are not finite: finite numbers are needed")
     heat = heat.clamp_min(0)
-    constant = heat.amax((1, 2)) == heat.amin((1, 2))
+    constant = even(heat, dtype=dtype)
     size = (region.shape[1], region.shape[2])
     if heat.shape[1:] != size:
         shrinks = heat.shape[1] > size[0] or heat.shape[2] > size[1]

@@ -17,6 +17,7 @@ from regard.report.numbers import percent
 from regard.report.plots import Look
 from regard.viewing.colours import scale
 from regard.viewing.painting import png
+from regard.viewing.scaling import span
 
 MAP_SIDE = 80  # pixels; the browser interpolates a smooth map further
 SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
@@ -90,7 +91,7 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
                     _named(classes, answer) if known_answer else "",
                     percent(float(arrays[f"confidence.{name}"][index]), 0) if known_answer else "",
                     answer == int(labels[index]) if known_answer else None,
-                    row.through if np.ptp(arrays[f"map.{name}"][index]) > 0 else f"{row.through}, even",
+                    _through(row.through, arrays[f"map.{name}"][index], arrays.get(f"map_range.{name}"), index),
                 )
             )
         height, width = image.shape[:2]
@@ -98,6 +99,16 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
         label = _named(classes, int(labels[index])) if labels[index] >= 0 else ""
         found.append(Shot(index + 1, width, height, _photograph(image), edge, label, tuple(tiles)))
     return found
+
+
+def _through(kind: str, map: NDArray[np.float32], ranges: NDArray[np.float32] | None, index: int) -> str:
+    """The kind of a map and its range, in multiples of the map's mean: every map is stretched to all colours."""
+    if np.ptp(map) == 0:
+        return f"{kind}, even"
+    if ranges is None:
+        return kind
+    low, high = (float(end) for end in ranges[index])
+    return f"{kind}, {span(low, high)} × its mean"
 
 
 def _named(classes: Sequence[str], index: int) -> str:

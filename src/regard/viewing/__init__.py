@@ -14,8 +14,10 @@ The axes that the label declares, and the grids that the mechanism showed, decid
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,7 +26,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from regard.core import Maps
+from regard.viewing import scaling
 from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, png, staged, tiled
+from regard.viewing.scaling import Colouring, Ends, Scale
 
 SIDE = 320  # pixels of a picture's longer side
 PANELS = 16  # heads, scales or steps drawn at most
@@ -34,11 +38,21 @@ STRONGEST = 3  # channels drawn beside their mean
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawn map: its name, the picture, and a line of facts as its caption."""
+    """A drawn map.
+
+    Args:
+        name: the key of the map, and which part of it is drawn.
+        image: the picture.
+        caption: a line of facts: the size of the map and the range of its values.
+        ends: the values with the darkest and the lightest colour; None where no colours stand for values.
+        span: the smallest and the largest value of the map, where colours stand for values.
+    """
 
     name: str
     image: Image.Image
     caption: str
+    ends: Ends | None = None
+    span: Ends | None = None
 
     def png(self) -> bytes:
         """The picture as a PNG file."""
@@ -75,6 +89,7 @@ def draw(
     sample: int = 0,
     *,
     queries: Sequence[tuple[float, float]] | None = None,
+    scale: Scale = "common",
 ) -> list[Picture]:
     """Draws every map that `watch` recorded, over the image.
 
@@ -90,10 +105,15 @@ def draw(
         sample: index of the image in the batch.
         queries: for maps from queries to positions, the places (x, y) of the queries to draw, in [0, 1] from the top
             left corner; None draws the centre and the strongest, which is the query with the largest single weight.
+        scale: the values of the darkest and the lightest colour. "common": 0 and 1 for a gate, 0 and the largest weight
+            for weights that sum to one, the same for all parts of a map; a gate that is nearly the same everywhere
+            looks so. "own": the smallest and the largest value of each picture, which shows small differences. A pair:
+            these two values. Values that differ by rounding alone are drawn as one value.
 
     Raises: ValueError if a map's axes are unknown or cannot be drawn, or a query lies outside the image; IndexError if
         the batch has no such sample.
     """
+    scale = scaling.checked(scale)
     for x, y in queries or ():
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"queries: pairs (x, y) in [0, 1] are needed, not {(x, y)}")
@@ -106,7 +126,7 @@ def draw(
                 raise IndexError(f"sample={sample}: {key} has a batch of {len(look)}")
             one = look[sample].unsqueeze(0)
             name = key if len(looks) == 1 else f"{key}, look {number} of {len(looks)}"
-            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), stage, queries)
+            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), stage, queries, scale)
     return pictures
 
 
@@ -173,6 +193,7 @@ def _pictures(
     grids: Mapping[str, tuple[int, ...]],
     stage: Image.Image,
     queries: Sequence[tuple[float, float]] | None,
+    scale: Scale,
 ) -> list[Picture]:
     """Pictures of one look at one sample, `look` with a batch of one."""
     if letters[-2:] == ("T", "2"):
@@ -181,31 +202,35 @@ def _pictures(
         return [Picture(name, boxes(stage, look[0]), _counted(look.shape[1], "box", "boxes"))]
     if letters == ("B", *LATTICE):
         return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
+    colouring = Colouring(scale, look.dtype)
     placed = _placed(look, letters, grids)
     if placed is None:
-        return [_without_place(name, look, letters)]
+        return [_without_place(name, look, letters, colouring)]
     values, rest = placed[0][0], placed[1]
     if rest and rest[-1] == "Q" and len(grids.get("Q", ())) == 2:
-        return _queries(name, values, rest, grids["Q"], stage, queries)
+        return _queries(name, values, rest, grids["Q"], stage, queries, colouring)
     while len(rest) > 1:  # only the first axis gets panels
         values, rest = values.mean(1), (rest[0], *rest[2:])
     if not rest:
-        return [_over(name, stage, values)]
+        return _over({name: values}, stage, colouring)
     letter = rest[0]
     words = {"h": "head", "S": "scale", "T": "step", "N": "class", "Q": "query"}
     if letter in ("T", "N", "Q") and len(values) > 1:
-        shown = values[:PANELS]
-        block = tiled([overlay(stage, panel) for panel in shown], SIDE)
-        return [Picture(name, block, f"{_shown(len(shown), len(values))} {words[letter]} maps; {_range(values)}")]
+        panels = _over(dict(enumerate(values[:PANELS])), stage, colouring)
+        block = tiled([panel.image for panel in panels], SIDE)
+        own = "; each has its own colours" if scale == "own" else ""
+        facts = f"{_shown(len(panels), len(values))} {words[letter]} maps; {colouring.words(values)}{own}"
+        return [Picture(name, block, facts, None if own else panels[0].ends, _ends(values))]
     if letter in ("h", "S") or len(values) == 1:
-        shown, word = values[:PANELS], words.get(letter, "map")
-        return [
-            _over(f"{name}, {word} {number} of {len(values)}" if len(values) > 1 else name, stage, panel)
-            for number, panel in enumerate(shown, 1)
-        ]
+        word, count = words.get(letter, "map"), len(values)
+        return _over(
+            {f"{name}, {word} {i} of {count}" if count > 1 else name: one for i, one in enumerate(values[:PANELS], 1)},
+            stage,
+            colouring,
+        )
     strongest = values.mean((1, 2)).argsort(descending=True, stable=True)[:STRONGEST].tolist()
-    mean = _over(f"{name}, mean of {len(values)}", stage, values.mean(0))
-    return [mean, *(_over(f"{name}, {letter} {index}", stage, values[index]) for index in strongest)]
+    mean = {f"{name}, mean of {len(values)}": values.mean(0)}
+    return _over(mean | {f"{name}, {letter} {index}": values[index] for index in strongest}, stage, colouring)
 
 
 def _queries(
@@ -215,16 +240,16 @@ def _queries(
     grid: tuple[int, ...],
     stage: Image.Image,
     queries: Sequence[tuple[float, float]] | None,
+    colouring: Colouring,
 ) -> list[Picture]:
     """Pictures of the attention received, one for each head, and of that of single queries, averaged over heads."""
     heads = values.flatten(0, len(rest) - 2) if len(rest) > 1 else values[None]  # [h, Q, H, W]
     received = heads.mean(1)
-    pictures = [_over(f"{name}, received", stage, received.mean(0))]
+    shown = {f"{name}, received": received.mean(0)}
     if len(heads) > 1:
-        pictures += [
-            _over(f"{name}, received, head {number} of {len(heads)}", stage, panel)
-            for number, panel in enumerate(received[:PANELS], 1)
-        ]
+        for number, panel in enumerate(received[:PANELS], 1):
+            shown[f"{name}, received, head {number} of {len(heads)}"] = panel
+    pictures = _over(shown, stage, colouring)
     from_query = heads.mean(0)  # [Q, H, W]
     height, width = grid
     strongest = int(from_query.flatten(1).amax(1).argmax())
@@ -235,37 +260,52 @@ def _queries(
             f"({x:.2f}, {y:.2f})": min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
             for x, y in queries
         }
-    for word, query in chosen.items():
-        panel = _over(f"{name}, from {word}", stage, from_query[query])
+    panels = _over({f"{name}, from {word}": from_query[query] for word, query in chosen.items()}, stage, colouring)
+    for panel, query in zip(panels, chosen.values(), strict=True):
         x, y = (query % width + 0.5) / width, (query // width + 0.5) / height
-        pictures.append(Picture(panel.name, mark(panel.image, x, y), f"{panel.caption}; the ring is the query"))
+        ringed = mark(panel.image, x, y)
+        pictures.append(replace(panel, image=ringed, caption=f"{panel.caption}; the ring is the query"))
     return pictures
 
 
-def _without_place(name: str, look: Tensor, letters: tuple[str, ...]) -> Picture:
+def _without_place(name: str, look: Tensor, letters: tuple[str, ...], colouring: Colouring) -> Picture:
     """Bars, one matrix, or a matrix for each of the first axes."""
     values = look[0].float() if look.dtype != torch.float64 else look[0]
+    facts = colouring.words(values)
     axes = [(letter, size) for letter, size in zip(letters[1:], values.shape, strict=True) if letter != "1"]
     if sum(size > 1 for _, size in axes) <= 1 and len(axes) < 2:
-        return Picture(name, bars(values.flatten()), f"{values.numel()} values; {_range(values)}")
-    if len(axes) == 2:
-        (rows, height), (columns, width) = axes
-        table = values.reshape(height, width)
-        return Picture(name, matrix(table, SIDE), f"{rows} {height} by {columns} {width}; {_range(values)}")
+        flat = values.flatten()
+        ends = colouring.ends(flat, place=1)
+        longest = None if ends is None else ends[1]
+        return Picture(name, bars(colouring.flat(flat), longest=longest), f"{values.numel()} values; {facts}")
     (rows, height), (columns, width) = axes[-2:]
-    tables = values.reshape(-1, height, width)
-    block = tiled([matrix(table, SIDE) for table in tables[:PANELS]], SIDE)
-    shown = _shown(min(len(tables), PANELS), len(tables))
-    return Picture(name, block, f"{shown} tables, each {rows} {height} by {columns} {width}; {_range(values)}")
+    tables = colouring.flat(values.reshape(-1, height, width)[:PANELS])
+    ends = colouring.ends(values.reshape(-1, height, width), place=1)
+    low, high = ends or (None, None)
+    pictures = [matrix(table, SIDE, low=low, high=high) for table in tables]
+    size = f"{rows} {height} by {columns} {width}"
+    if len(axes) == 2:
+        return Picture(name, pictures[0], f"{size}; {facts}", ends or _ends(tables), _ends(tables))
+    own = "; each has its own colours" if ends is None else ""
+    count = _shown(len(tables), math.prod(values.shape[:-2]))
+    return Picture(name, tiled(pictures, SIDE), f"{count} tables, each {size}; {facts}{own}", ends, _ends(values))
 
 
-def _over(name: str, stage: Image.Image, map: Tensor) -> Picture:
-    return Picture(name, overlay(stage, map), f"{map.shape[0]} x {map.shape[1]}; {_range(map)}")
+def _over(maps: Mapping[Any, Tensor], stage: Image.Image, colouring: Colouring) -> list[Picture]:
+    """Maps `H W` by their names, over the image, with the same colours for equal values where they are common."""
+    ends = colouring.ends(torch.stack([*maps.values()]))
+    low, high = ends or (None, None)
+    pictures = []
+    for name, map in maps.items():
+        flat = colouring.flat(map)
+        facts = f"{map.shape[0]} x {map.shape[1]}; {colouring.words(map)}"
+        drawn = overlay(stage, flat, low=low, high=high)
+        pictures.append(Picture(str(name), drawn, facts, ends or _ends(flat), _ends(flat)))
+    return pictures
 
 
-def _range(values: Tensor) -> str:
-    low, high = float(values.min()), float(values.max())
-    return f"all {low:.3g}" if low == high else f"{low:.3g} to {high:.3g}"
+def _ends(values: Tensor) -> Ends:
+    return float(values.min()), float(values.max())
 
 
 def _shown(shown: int, total: int) -> str:

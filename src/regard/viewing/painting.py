@@ -11,6 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from regard.ops.rounding import even
 from regard.viewing.colours import scale
 
 INK, PAPER, FAINT, BAR = (34, 34, 40), (252, 252, 250), (128, 128, 136), (120, 84, 160)
@@ -49,8 +50,8 @@ def heat(map: Tensor, *, low: float | None = None, high: float | None = None) ->
 
     Args:
         map: the values.
-        low, high: the values that get the darkest and the lightest colour; by default the map's own. Where they are
-            equal, everything gets the middle colour.
+        low, high: the values that get the darkest and the lightest colour; by default the map's own. Where its values
+            are equal but for rounding, everything gets the middle colour.
 
     Shapes: map `h w` -> a picture h high and w wide.
     Raises: ValueError for another shape or values that are not finite.
@@ -60,13 +61,22 @@ def heat(map: Tensor, *, low: float | None = None, high: float | None = None) ->
     values = map.detach().cpu().double()
     if not values.isfinite().all():
         raise ValueError("map: finite values are needed")
+    if low is None and high is None and even(map[None]):
+        values = torch.zeros_like(values)
     low = float(values.min()) if low is None else low
     high = float(values.max()) if high is None else high
     level = (values - low) / (high - low) if high > low else torch.full_like(values, 0.5)
     return Image.fromarray(scale()[(255 * level.clamp(0, 1)).round().long().numpy()])
 
 
-def overlay(image: Image.Image | Tensor | np.ndarray, map: Tensor, alpha: float = 0.6) -> Image.Image:
+def overlay(
+    image: Image.Image | Tensor | np.ndarray,
+    map: Tensor,
+    alpha: float = 0.6,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+) -> Image.Image:
     """A map over its image, at the image's size.
 
     The map is interpolated bilinearly. The image below it loses its colours, so that colour means attention only.
@@ -75,6 +85,7 @@ def overlay(image: Image.Image | Tensor | np.ndarray, map: Tensor, alpha: float 
         image: as for `picture_of`.
         map: the values.
         alpha: opacity of the map, in [0, 1]; at 0 the image alone, in colour.
+        low, high: as for `heat`.
 
     Shapes: map `h w`.
     Raises: ValueError as `heat`, and for an alpha outside [0, 1].
@@ -87,21 +98,24 @@ def overlay(image: Image.Image | Tensor | np.ndarray, map: Tensor, alpha: float 
     if alpha == 0:
         return picture
     values = map.detach().cpu().double()
+    if even(map[None]):
+        values = torch.full_like(values, float(values.mean()))  # before the interpolation adds roundings of its own
     size = (picture.height, picture.width)
     shrinks = map.shape[0] > size[0] or map.shape[1] > size[1]
     fine = torch.nn.functional.interpolate(
         values[None, None], size, mode="bilinear", align_corners=False, antialias=shrinks
     )
-    return Image.blend(picture.convert("L").convert("RGB"), heat(fine[0, 0]), alpha)
+    return Image.blend(picture.convert("L").convert("RGB"), heat(fine[0, 0], low=low, high=high), alpha)
 
 
-def bars(values: Tensor, *, most: int = 20, width: int = 320) -> Image.Image:
+def bars(values: Tensor, *, most: int = 20, width: int = 320, longest: float | None = None) -> Image.Image:
     """Horizontal bars, largest value first, each with its index and number.
 
     Args:
         values: one a channel.
         most: how many bars at most; of more, the largest and the smallest are shown and the gap says how many are not.
         width: of the picture, in pixels.
+        longest: the value of a bar of full length, by default the largest; smaller than that it has no effect.
 
     Shapes: values `C`.
     Raises: ValueError for another shape or values that are not finite.
@@ -119,7 +133,7 @@ def bars(values: Tensor, *, most: int = 20, width: int = 320) -> Image.Image:
     line, label, number = 15, 46, 58
     picture = Image.new("RGB", (width, line * len(rows) + 8), PAPER)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
-    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()))
+    low, high = min(0.0, float(values.min())), max(0.0, float(values.max()), longest or 0.0)
     span = (width - label - number) / (high - low) if high > low else 0.0
     zero = label - low * span
     for row, index in enumerate(rows):
@@ -208,12 +222,12 @@ def _numbered(pen: ImageDraw.ImageDraw, spot: tuple[float, float], number: int, 
     pen.text(spot, str(number), BLACK, ImageFont.load_default(11), anchor="mm")
 
 
-def matrix(values: Tensor, side: int) -> Image.Image:
-    """A table of numbers in colours, its longer side about `side` pixels.
+def matrix(values: Tensor, side: int, *, low: float | None = None, high: float | None = None) -> Image.Image:
+    """A table of numbers in colours, its longer side about `side` pixels; `low` and `high` as for `heat`.
 
     Shapes: values, rows by columns.
     """
-    coloured = heat(values)
+    coloured = heat(values, low=low, high=high)
     factor = side / max(coloured.size)
     size = (max(4, round(coloured.width * factor)), max(4, round(coloured.height * factor)))
     return coloured.resize(size, Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX)
