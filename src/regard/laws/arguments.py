@@ -8,8 +8,9 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor, nn
 
 from regard.laws.subject import Broken, Subject, outputs_of, shape_of
 
-LINES = 2_000_000  # of Python, for one construction: a loop over the largest accepted size is not reached by far
+LINES = 100_000  # of Python, for one construction: several times what the largest network takes
 
 # No default is among them. The last two are absurd sizes.
 VALUES: tuple[Any, ...] = (
@@ -59,7 +60,7 @@ def names_wrong_arguments(subject: Subject) -> None:
     for name, hint in _hints(subject.factory).items():
         base = subject.kwargs.get(name, inspect.signature(subject.factory).parameters[name].default)
         for value in _wrong(base):
-            _asked(subject, name, value, allowed(value, hint))
+            _asked(subject, subject.factory, name, value, right=allowed(value, hint))
 
 
 def _hints(factory: Callable[..., nn.Module]) -> dict[str, Any]:
@@ -104,13 +105,13 @@ def allowed(value: Any, hint: Any) -> bool:
     return isinstance(value, hint) if isinstance(hint, type) else True
 
 
-def _asked(subject: Subject, name: str, value: Any, right: bool) -> None:
+def _asked(subject: Subject, factory: Callable[..., nn.Module], name: str, value: Any, *, right: bool) -> None:
     """Asks for the argument to be refused by name, or else, if it is `right`, to build a module that works."""
-    given = f"{name}={value!r}"
+    given, kwargs = f"{name}={value!r}", {**subject.kwargs, name: value}
     try:
         with torch.device("meta"):  # an absurd size costs nothing there
-            _bounded(lambda: subject.factory(**{**subject.kwargs, name: value}))  # type: ignore[misc]
-    except (ValueError, TypeError) as error:
+            _built(factory, kwargs)
+    except (ValueError, TypeError, LookupError) as error:  # a LookupError names the nearest known name
         if not re.search(rf"(?<!\w){name}=", str(error)):
             raise Broken("names_wrong_arguments", subject.name, given, f"{type(error).__name__}: {error}",
                          f"a message with {name}=") from error  # fmt: skip
@@ -123,7 +124,7 @@ def _asked(subject: Subject, name: str, value: Any, right: bool) -> None:
         seen = "" if right else "no error"
     if seen:
         raise Broken("names_wrong_arguments", subject.name, given, seen, f"a ValueError or TypeError with {name}=")
-    changed = replace(subject, build=lambda: subject.factory(**{**subject.kwargs, name: value}))  # type: ignore[misc]
+    changed = replace(subject, build=partial(factory, **kwargs))
     try:
         outputs = outputs_of(changed.module(spread=False)(*subject.tensors()))
     except ValueError:  # another size of the input, which the inputs here do not have
@@ -137,24 +138,27 @@ def _asked(subject: Subject, name: str, value: Any, right: bool) -> None:
                      f"a ValueError with {name}=, or a finite output")  # fmt: skip
 
 
-def _bounded(call: Callable[[], object]) -> None:
-    """Calls, and counts the lines of Python on the way: a count is the same on every machine, a time is not.
+def _built(factory: Callable[..., nn.Module], kwargs: Mapping[str, Any]) -> nn.Module:
+    """Builds, and counts the lines of the factory's own package on the way: a count is the same everywhere.
 
     Raises: _EndlessError after `LINES`.
     """
-    lines = 0
+    package, lines = factory.__module__.partition(".")[0], 0
 
-    def count(frame: types.FrameType, event: str, argument: object) -> Any:
+    def entered(frame: types.FrameType, event: str, argument: object) -> Any:
+        return counted if frame.f_globals.get("__name__", "").partition(".")[0] == package else None
+
+    def counted(frame: types.FrameType, event: str, argument: object) -> Any:
         nonlocal lines
         lines += event == "line"
         if lines > LINES:
             raise _EndlessError
-        return count
+        return counted
 
     before = sys.gettrace()
-    sys.settrace(count)
+    sys.settrace(entered)
     try:
-        call()
+        return factory(**kwargs)
     finally:
         sys.settrace(before)
 
