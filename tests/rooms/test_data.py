@@ -424,7 +424,7 @@ def test_what_is_no_image_is_passed_over(zoo: Path) -> None:
     assert found.skipped == () and len(found.train) + len(found.test) == 24
 
 
-def test_links_are_followed_but_not_in_circles(zoo: Path, tmp_path: Path) -> None:
+def test_a_class_may_be_a_link_and_circles_are_not_followed(zoo: Path, tmp_path: Path) -> None:
     (zoo / "coffee").rename(tmp_path / "elsewhere")
     (zoo / "coffee").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "elsewhere" / "circle").symlink_to(tmp_path / "elsewhere")
@@ -432,6 +432,78 @@ def test_links_are_followed_but_not_in_circles(zoo: Path, tmp_path: Path) -> Non
     found = load(zoo)
     assert len(found.train) + len(found.test) == 25
     assert "coffee/deep/er/8.PNG" in names(found.train) + names(found.test)
+    (skipped,) = found.skipped
+    assert skipped.path == "coffee/circle" and "is a link to a folder" in skipped.reason
+
+
+def test_a_link_to_a_folder_gives_its_images_no_second_class(zoo: Path, tmp_path: Path) -> None:
+    (zoo / "coffee" / "more").symlink_to(zoo / "chelsea")
+    crops(tmp_path / "outside", "cat", 3)
+    (zoo / "chelsea" / "more").symlink_to(tmp_path / "outside" / "cat")
+    found = load(zoo)
+    assert len(found.train) + len(found.test) == 24
+    assert {skipped.path for skipped in found.skipped} == {"coffee/more", "chelsea/more"}
+    assert not any("more" in name for name in names(found.train) + names(found.test))
+
+
+def test_linked_files_keep_their_class_and_contradictions_have_none(zoo: Path, tmp_path: Path) -> None:
+    expected = load(zoo)
+    shutil.copytree(zoo, tmp_path / "cache")
+    for path in list(zoo.rglob("*.png")):  # as caches of datasets make them
+        path.unlink()
+        path.symlink_to(tmp_path / "cache" / path.relative_to(zoo))
+    (tmp_path / "linked").symlink_to(zoo)
+    found = load(tmp_path / "linked")
+    assert found.skipped == () and names(found.train) == names(expected.train)
+    assert torch.equal(found.test.images(range(6)), expected.test.images(range(6)))
+    assert found.train.digest == expected.train.digest
+    (zoo / "coffee" / "8.png").symlink_to(tmp_path / "cache" / "chelsea" / "5.png")
+    (zoo / "chelsea" / "8.png").symlink_to(tmp_path / "cache" / "chelsea" / "6.png")  # twice in one class is no matter
+    told = {skipped.path: skipped.reason for skipped in load(zoo).skipped}
+    assert told == {
+        "chelsea/5.png": "is the same file as coffee/8.png, of another class",
+        "coffee/8.png": "is the same file as chelsea/5.png, of another class",
+    }
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("coffee", r"coffee and .*tea are links to one folder: an image has one class"),
+        (".", r"tea is a link to a folder that holds .*astronaut: an image has one class"),
+    ],
+)
+def test_two_classes_are_two_folders(target: str, message: str, zoo: Path) -> None:
+    (zoo / "tea").symlink_to(zoo / target)
+    with pytest.raises(ValueError, match=message):
+        load(zoo)
+
+
+def test_training_and_testing_are_two_folders(zoo: Path, tmp_path: Path) -> None:
+    (tmp_path / "parts").mkdir()
+    for part in ("train", "val"):
+        (tmp_path / "parts" / part).symlink_to(zoo)
+    with pytest.raises(ValueError, match=r"train and .*val are links to one folder: two folders are needed"):
+        load(tmp_path / "parts")
+
+
+def test_a_digest_tells_changed_pixels_names_classes_and_regions(zoo: Path) -> None:
+    first = load(zoo).train
+    assert load(zoo).train.digest == first.digest
+    path = zoo / first.name(4)
+    pixels = np.array(Image.open(path))
+    pixels[30, 40, 1] ^= 16
+    Image.fromarray(pixels).save(path)
+    changed = load(zoo).train
+    assert names(changed) == names(first) and changed.labels == first.labels and changed.digest != first.digest
+    lazy = pickle.loads(pickle.dumps(first))
+    with pytest.raises(images.UnreadableImage, match=r"other pixels than when the folder was loaded"):
+        lazy.images([4])
+    (zoo / "boxes.csv").write_text(f"file,x0,y0,x1,y1\n{first.name(2)},5,6,40,50\n")
+    boxed = load(zoo).train
+    assert boxed.region(2) is not None and boxed.digest != changed.digest
+    (zoo / "boxes.csv").write_text(f"file,x0,y0,x1,y1\n{first.name(2)},5,6,40,51\n")
+    assert load(zoo).train.digest not in (boxed.digest, changed.digest)
 
 
 def test_odd_file_names(zoo: Path) -> None:

@@ -255,7 +255,7 @@ def test_every_file_of_a_run_knows_a_row_by_its_text(finished):
     out, found = finished
     names = [NONE, PLAIN, "se", PARALLEL]
     assert [row.name for row in found.rows] == [record.row for record in found.records] == names
-    assert list(json.loads((out / "costs.json").read_text())) == names
+    assert list(json.loads((out / "costs.json").read_text())) == [*names, "digest"]
     assert {path.name for path in (out / "trials").iterdir()} == {f"{rows.folder(name)}-0" for name in names}
     assert found.rows[-1].domains == ("channel", "spatial") and found.rows[-1].through == "spatial map"
     assert found.run["places"] == {PARALLEL: ["layer2.0.bn2", "layer3.0.bn3"]} and found.run["sites"] == list(SITES)

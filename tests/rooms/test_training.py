@@ -5,6 +5,7 @@ Run as a script, this file is the process that the tests kill, and the one that 
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import os
@@ -24,6 +25,7 @@ from torch.utils.data import Dataset
 
 from regard.data.augmenting import OfImage
 from regard.data.batches import Batch, Buckets, Identities, Shuffled, loader, permutation
+from regard.saved.digests import sealed
 from regard.saved.files import write_whole
 from regard.tasks.classify import Classify
 from regard.training.distributed import World, batch_norm, distributed
@@ -602,9 +604,12 @@ def test_a_checkpoint_cannot_run_code(tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "ran",))
 
-    torch.save({"facts": Evil()}, tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match="damaged"):
-        trained(small(), tmp_path)
+    content = io.BytesIO()
+    torch.save({"facts": Evil()}, content)
+    for evil in (content.getvalue(), sealed(content.getvalue())):
+        (tmp_path / "checkpoint.pt").write_bytes(evil)
+        with pytest.raises(ValueError, match="damaged"):
+            trained(small(), tmp_path)
     assert not (tmp_path / "ran").exists()
 
 

@@ -5,6 +5,9 @@ results.jsonl         one line per finished trial, appended and synced at once
 trials/ROW-SEED/      checkpoint of a running trial; images.npz and model.safetensors of a finished one
 costs.json            parameters, operations, latency and memory of each row
 gallery.npz           the same few test images under every row
+
+Each of them has a digest (`regard.saved.digests`), which is checked when it is read. What is damaged is named with what
+to delete; the same command makes that part again.
 """
 
 from __future__ import annotations
@@ -14,12 +17,11 @@ import json
 import math
 import os
 import shutil
-import zipfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,11 +29,13 @@ from numpy.typing import NDArray
 from regard.comparing import Comparison, Trial
 from regard.metrics.metric import Measure
 from regard.report import Record
-from regard.saved.files import write_whole
+from regard.saved import digests
+from regard.saved.files import claimed, write_whole
 
 _OURS = ("run.json", "results.jsonl", "costs.json", "gallery.npz", "trials")
 _GALLERY = "gallery."
-_FORMAT = 2
+_FORMAT = 3
+_LEFT_OVER = ("checkpoint.pt", "history.json")  # of a trial, once it is finished
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -62,19 +66,11 @@ class Folder:
             OSError: it cannot be made or written, or another command is at work in it.
             ValueError: it holds files with our names that no comparison wrote.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            lock = (self.path / ".lock").open("a")
-        except OSError as error:
-            raise OSError(f"cannot write to {self.path}: {error.strerror or error}; choose another --out") from error
-        with lock:
-            _lock(lock, self.path)
+        with claimed(self.path, "regard compare"):
             if not self._run.exists() and (foreign := [name for name in _OURS if (self.path / name).exists()]):
                 raise ValueError(
                     f"{self.path} holds {', '.join(foreign)} but no run.json of a comparison; choose another --out"
                 )
-            write_whole(self.path / ".probe", os.urandom(1 << 16))
-            (self.path / ".probe").unlink()
             yield
 
     def reserve(self, needed: int) -> None:
@@ -93,7 +89,7 @@ class Folder:
 
         Args:
             settings: what is asked for now.
-            facts: what else run.json holds; those under "data_facts" have to be the same too.
+            facts: what else run.json holds; those under "data_facts" and "data_digests" have to be the same too.
 
         Returns: run.json's content.
         Raises: ValueError naming the first thing that differs.
@@ -110,6 +106,12 @@ class Folder:
                         f"{self.path} holds a comparison with {name} = {_shown(was)}, now it is {_shown(value)}; "
                         "repeat its settings to go on with it, or choose another --out"
                     )
+            for name, value in facts.get("data_digests", {}).items():
+                if before.get("data_digests", {}).get(name) != value:
+                    raise ValueError(
+                        f"{self.path} was begun with other images (the {name} differ): bring those back to go on with "
+                        "it, or choose another --out"
+                    )
             if old == asked:
                 return before
             run = {**before, "seeds": settings.seeds, "command": facts["command"], "settings": asked}
@@ -119,29 +121,53 @@ class Folder:
     def run(self) -> dict[str, Any]:
         """The content of run.json. Raises: ValueError if there is none, or a comparison did not write it."""
         try:
-            run = json.loads(self._run.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            content = self._run.read_bytes()
+        except OSError as error:
             raise ValueError(f"{self.path} holds no comparison: no readable run.json in it ({error})") from error
-        if not isinstance(run, dict) or run.get("format") != _FORMAT:
-            raise ValueError(f"{self._run} was not written by this version of regard compare; choose another --out")
+        foreign = f"{self._run} was not written by this version of regard compare; choose another --out"
+        try:
+            run = digests.opened_object(content)
+        except digests.Damaged as error:
+            if f'"{digests.KEY}"'.encode() not in content:
+                raise ValueError(foreign) from error
+            raise ValueError(f"{self._run} is damaged, {error}; take a copy, or choose another --out") from error
+        if run.get("format") != _FORMAT:
+            raise ValueError(foreign)
         return run
 
     def records(self) -> list[Record]:
         """The records of the finished trials, oldest first; an incomplete last line, left by a crash, is ignored.
 
+        Of a trial that was repeated, because its files were missing, the last line counts.
+
         Raises: ValueError naming a line that is damaged.
         """
         if not self._results.exists():
             return []
-        found = []
+        found = {}
         for number, line in enumerate(_whole_lines(self._results.read_bytes()), 1):
             try:
-                content = json.loads(line)
+                content = digests.opened_object(line)
                 facts = {"measure": Measure(**content["measure"]), "history": tuple(content["history"])}
-                found.append(Record(**{**content, **facts}))
+                record = Record(**{**content, **facts})
             except (ValueError, TypeError, KeyError) as error:
-                raise ValueError(f"{self._results}, line {number}, is no record of a trial: {error}") from error
-        return found
+                raise ValueError(
+                    f"{self._results}, line {number}, is no record of a trial, {error}; delete the line, and the same "
+                    "command repeats its trial"
+                ) from error
+            found[record.row, record.seed] = record
+        return list(found.values())
+
+    def finished(self) -> set[tuple[str, int]]:
+        """Row and seed of each finished trial whose scores are there; what it needed while it ran is removed."""
+        done = {(record.row, record.seed) for record in self.records()}
+        for row, seed in list(done):
+            own = self.trial(Trial(row, seed))
+            if (own / "images.npz").exists():
+                _tidy(own)
+            else:
+                done.remove((row, seed))
+        return done
 
     def finish(self, trial: Trial, record: Record, arrays: Arrays, weights: bytes | None = None) -> None:
         """Writes the result of a trial: first its arrays and weights, then its line, which marks it as finished.
@@ -154,7 +180,7 @@ class Folder:
         own = self.trial(trial)
         write_whole(own / "images.npz", _npz(arrays))
         if weights is not None:
-            write_whole(own / "model.safetensors", weights)
+            write_whole(own / "model.safetensors", digests.sealed_weights(weights))
         try:
             with self._results.open("a+b") as file:
                 file.seek(0)
@@ -164,8 +190,7 @@ class Folder:
                 os.fsync(file.fileno())
         except OSError as error:
             raise OSError(f"cannot write {self._results}: {error.strerror or error}") from error
-        for done in ("checkpoint.pt", "history.json"):
-            (own / done).unlink(missing_ok=True)
+        _tidy(own)
 
     def scores(self, row: str, seeds: Iterable[int]) -> dict[str, NDArray[Any]]:
         """A row's scores per test image, each [S, N] over the seeds."""
@@ -183,19 +208,25 @@ class Folder:
         }
 
     def _arrays(self, trial: Trial) -> dict[str, NDArray[Any]]:
-        path = self.trial(trial) / "images.npz"
+        own = self.trial(trial)
         try:
-            with np.load(path, allow_pickle=False) as file:
-                return {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise ValueError(f"{path} is missing or damaged ({error}); results.jsonl counts this trial") from error
+            return _arrays(own / "images.npz")
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"{own / 'images.npz'} is missing or damaged, {error}; delete the folder {own}, and the same command "
+                "repeats its trial"
+            ) from error
 
     def costs(self) -> dict[str, Any] | None:
-        """The content of costs.json; None if there is no such file yet."""
+        """The content of costs.json; None if there is no such file yet. Raises: ValueError if it is damaged."""
         if not self._costs.exists():
             return None
-        found: dict[str, Any] = json.loads(self._costs.read_text(encoding="utf-8"))
-        return found
+        try:
+            return digests.opened_object(self._costs.read_bytes())
+        except digests.Damaged as error:
+            raise ValueError(
+                f"{self._costs} is damaged, {error}; delete it, and the same command measures again"
+            ) from error
 
     def keep_costs(self, costs: Mapping[str, Any]) -> None:
         write_whole(self._costs, _json(costs))
@@ -203,28 +234,35 @@ class Folder:
     def keep_gallery(self, arrays: Arrays) -> None:
         write_whole(self.gallery, _npz(arrays))
 
+    def sound_gallery(self) -> Path:
+        """The path of gallery.npz. Raises: ValueError if it is damaged."""
+        if self.gallery.exists():
+            try:
+                _arrays(self.gallery)
+            except (OSError, ValueError) as error:
+                raise ValueError(
+                    f"{self.gallery} is damaged, {error}; delete it, and the same command makes it again"
+                ) from error
+        return self.gallery
 
-def _lock(file: IO[str], path: Path) -> None:
-    """Takes a lock that ends with the process; systems without such locks have none."""
-    try:
-        import fcntl
-    except ImportError:
-        return
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        raise OSError(f"another regard compare is at work in {path}; wait for it or choose another --out") from error
+
+def _tidy(own: Path) -> None:
+    """Removes what a finished trial needed while it ran; what cannot be removed does no harm."""
+    for name in _LEFT_OVER:
+        with suppress(OSError):
+            (own / name).unlink(missing_ok=True)
 
 
 def _whole_lines(content: bytes) -> list[bytes]:
     return content.split(b"\n")[:-1]
 
 
-def _json(content: object, indent: int | None = 2) -> bytes:
-    return (json.dumps(_finite(content), indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
+def _json(content: Mapping[str, Any], indent: int | None = 2) -> bytes:
+    whole = digests.sealed_object(_finite(content))
+    return (json.dumps(whole, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
 
 
-def _finite(content: object) -> object:
+def _finite(content: Any) -> Any:
     """Replaces numbers that are not finite by null, since JSON has none."""
     if isinstance(content, Mapping):
         return {str(key): _finite(value) for key, value in content.items()}
@@ -236,7 +274,13 @@ def _finite(content: object) -> object:
 def _npz(arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
-    return buffer.getvalue()
+    return digests.sealed(buffer.getvalue())
+
+
+def _arrays(path: Path) -> dict[str, NDArray[Any]]:
+    """What `_npz` made. Raises: ValueError if it is damaged; OSError if it cannot be read."""
+    with np.load(io.BytesIO(digests.opened(path.read_bytes())), allow_pickle=False) as file:
+        return {name: file[name] for name in file.files}
 
 
 def _shown(value: object) -> str:

@@ -13,8 +13,7 @@ from torch import Tensor
 
 from regard.data import KEEP_BYTES, Skipped
 from regard.data.batches import Data, Sample, as_sample
-
-_WRITTEN = (str, bytes, int, float, np.generic, list, tuple, type(None))  # whose repr says all of them
+from regard.data.contents import as_bytes
 
 
 class Part(Protocol):
@@ -98,9 +97,9 @@ class Own:
             if classify:
                 self.labels.append(sample["label"])
             for name in sorted(sample):
-                content.update(f"\0{name}\0".encode() + _bytes(sample[name]))
+                content.update(f"\0{name}\0".encode() + as_bytes(sample[name]))
         again = self._read(0)
-        if any(_bytes(again[name]) != _bytes(value) for name, value in self._sample(0).items()):
+        if any(as_bytes(again[name]) != as_bytes(value) for name, value in self._sample(0).items()):
             raise ValueError(
                 f"{called}[0] is another sample when it is read again: what is drawn at random goes into augment=, so "
                 "that every row sees the same"
@@ -221,13 +220,3 @@ def _image(image: Any, what: str) -> Tensor:
     if not image.isfinite().all():
         raise ValueError(f"{what} has an image with values that are not finite")
     return image.float()
-
-
-def _bytes(value: object) -> bytes:
-    """The bytes by which two values of a sample are compared."""
-    if isinstance(value, Tensor):
-        raw = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
-        return f"{value.dtype}{tuple(value.shape)}".encode() + raw.numpy().tobytes()
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype}{value.shape}".encode() + value.tobytes()
-    return (repr(value) if isinstance(value, _WRITTEN) else type(value).__name__).encode()

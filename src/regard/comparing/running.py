@@ -27,9 +27,11 @@ from regard.comparing.rows import NONE, PLAIN
 from regard.comparing.workers import Event, Failed, Finished, Started, Stepped, Work
 from regard.data.batches import Data
 from regard.ops.seeds import mixed
+from regard.saved.files import apart
 from regard.tasks.classify import Classify
 from regard.training import freezing
 from regard.training.evaluate import batches
+from regard.training.memory import advised
 
 LATENCY_BATCHES = (1, 32)
 
@@ -50,8 +52,12 @@ def run(
     if ray is not None:
         cluster.check_installed()
     trials.plan_of(settings, 0, None)  # what it refuses is refused before anything is read or written
+    if datasets is None:
+        apart(out, Path(settings.source).expanduser())
+    if settings.regions is not None:
+        apart(out, Path(settings.regions), "regions")
     folder = Folder(out)
-    with folder.claimed():
+    with folder.claimed(), advised(workers.less(settings)):
         progress.phase(f"loading {settings.source}")
         images = _images(settings, datasets, classes)
         progress.phase(f"fitting {', '.join(settings.rows)} to {settings.backbone_name}")
@@ -63,7 +69,7 @@ def run(
         _check_freezing(settings, images)
         found = _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
         facts = folder.begin(settings, {**found, "left_out": left_out})
-        finished = {(record.row, record.seed) for record in folder.records()}
+        finished = folder.finished()
         missing = [trial for trial in settings.trials if (trial.row, trial.seed) not in finished]
         folder.reserve(_bytes_needed(blueprint, lanes, len(missing)))
         progress.begin(missing, len(settings.trials) - len(missing))
@@ -228,21 +234,25 @@ def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path
         "data_facts": {
             "train images": len(images.train),
             "test images": len(images.test),
-            **_digest(images),
             "parameters of the backbone": blueprint.parameters,
         },
+        "data_digests": _digests(images),
     }
 
 
-def _digest(images: Images) -> dict[str, str]:
-    """A digest of the images: of the names and labels of files, of the samples of own datasets."""
+def _digests(images: Images) -> dict[str, str]:
+    """Digests of the images: of the names, labels and pixels of files, of the samples of own datasets."""
+    parts = (images.train, images.test)
+    content = [getattr(part, "digest", None) for part in parts]
+    whole = f"{mixed(*content):016x}"
     if isinstance(images, OwnImages):
-        return {"samples": f"{mixed(images.train.digest, images.test.digest):016x}"}
-    content = hashlib.blake2b(digest_size=8)
-    for split in (images.train, images.test):
-        for i, label in enumerate(split.labels):
-            content.update(f"{split.name(i)}\0{images.classes[label]}\0".encode())
-    return {"image names and labels": content.hexdigest()}
+        return {"samples": whole}
+    names = hashlib.blake2b(digest_size=8)
+    for part in parts:
+        for i, label in enumerate(part.labels):
+            names.update(f"{part.name(i)}\0{images.classes[label]}\0".encode())
+    found = {"image names and labels": names.hexdigest()}
+    return found if None in content else {**found, "image pixels or regions": whole}
 
 
 def _command(settings: Comparison, out: Path) -> str | None:

@@ -77,7 +77,7 @@ def summarise(out: Path) -> Result:
         records=tuple(records[name, seed] for seed in seeds for name in names),
         run=run,
         out=out,
-        gallery=folder.gallery,
+        gallery=folder.sound_gallery(),
     )
 
 

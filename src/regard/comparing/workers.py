@@ -22,6 +22,7 @@ from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
 from regard.comparing.images import Images
 from regard.comparing.trial import Outcome
+from regard.training.memory import Advised, advised
 
 TELL_EVERY = 0.2  # seconds between two reports of one trial's steps
 
@@ -73,6 +74,11 @@ class Failed:
     fatal: bool
 
 
+def less(settings: Comparison) -> str:
+    """What needs less memory than these settings."""
+    return f"a batch_size below {settings.batch_size}, a smaller image_size or fewer workers"
+
+
 Event = Started | Stepped | Finished | Failed
 Tell = Callable[[Event], None]
 
@@ -89,7 +95,7 @@ def perform(trial: Trial, work: Work, tell: Tell, lane: int = 0) -> None:
             tell(Stepped(trial, done, total))
 
     try:
-        with trials.threads(work.threads):
+        with trials.threads(work.threads), advised(less(work.settings)):
             outcome = trials.run(
                 work.settings,
                 trial,
@@ -100,7 +106,7 @@ def perform(trial: Trial, work: Work, tell: Tell, lane: int = 0) -> None:
                 on_step=on_step,
             )
     except Exception as error:
-        kind = "" if isinstance(error, ValueError | OSError) else f"{type(error).__name__}: "
+        kind = "" if isinstance(error, ValueError | OSError | Advised) else f"{type(error).__name__}: "
         tell(Failed(trial, f"{kind}{error}", traceback.format_exc(), isinstance(error, OSError)))
     else:
         tell(Finished(trial, outcome))

@@ -1,11 +1,13 @@
 """A folder of the user's images: a subfolder for each class, split into `train/` and `val/` or not.
 
 Every image that is used is decoded once when the folder is loaded, so that a damaged file is reported before training.
-Damaged files are ignored. Nothing is written into the folder.
+Damaged files are ignored. A digest of the decoded pixels tells whether a file is still the same, when it is read again
+and when a run is continued. Nothing is written into the folder.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +18,7 @@ from torch import Tensor
 from regard.data import KEEP_BYTES, ImageSet, Skipped, Split, region_files
 from regard.data.dividing import divide, limit
 from regard.data.images import Fit, Picture, UnreadableImage, quiet, read, shown
-from regard.data.layout import Photo, halves, listing
+from regard.data.layout import Photo, contradictory, halves, listing
 from regard.data.regions import Region
 
 TEST_SHARE = 0.25
@@ -30,19 +32,40 @@ class Photos(Split):
         labels: the class of each image, as an index.
         size: output height and width, in pixels.
         regions: index -> the region in the file, and the crop and resize that make the image from the file.
+        digests: of the pixels of each image.
     """
 
     def __init__(
-        self, photos: Sequence[Photo], labels: Sequence[int], size: int, regions: dict[int, tuple[Region, Fit]]
+        self,
+        photos: Sequence[Photo],
+        labels: Sequence[int],
+        size: int,
+        regions: dict[int, tuple[Region, Fit]],
+        digests: Sequence[bytes],
     ) -> None:
         super().__init__(labels)
         self.photos = list(photos)
         self.size = size
         self.regions = regions
+        self.digests = list(digests)
 
     def pixels(self, i: int) -> Tensor:
+        """Makes image `i`: uint8 `3 S S`. Raises: UnreadableImage if its file cannot be read or has changed."""
         with quiet():
-            return read(self.photos[i].path, self.size).pixels
+            found = read(self.photos[i].path, self.size).pixels
+        if _digest(found) != self.digests[i]:
+            raise UnreadableImage(self.photos[i].path, "it has other pixels than when the folder was loaded")
+        return found
+
+    @property
+    def digest(self) -> str:
+        """A digest of all images in their order: names, labels, pixels and regions."""
+        content = hashlib.blake2b(digest_size=16)
+        for i, (photo, own) in enumerate(zip(self.photos, self.digests, strict=True)):
+            content.update(f"{shown(photo.name)}\0{photo.label}\0".encode("utf-8", "replace") + own)
+            if i in self.regions:
+                content.update(self.regions[i][0].content())
+        return content.hexdigest()
 
     def name(self, i: int) -> str:
         return shown(self.photos[i].name)
@@ -61,13 +84,20 @@ class Checked:
     Args:
         size: output height and width, in pixels.
         progress: called as `(decoded files, all files)`.
+        damaged: files that cannot be used for another reason, with the reason.
     """
 
-    def __init__(self, size: int, progress: Callable[[int, int], None] | None) -> None:
+    def __init__(
+        self,
+        size: int,
+        progress: Callable[[int, int], None] | None,
+        damaged: Mapping[Photo, str] | None = None,
+    ) -> None:
         self.size = size
         self.progress = progress
         self.fits: dict[Photo, Fit] = {}
-        self.damaged: dict[Photo, str] = {}
+        self.damaged = dict(damaged or {})
+        self.digests: dict[Photo, bytes] = {}
         self.pixels: dict[Photo, Tensor] = {}
         self.room = 2 * KEEP_BYTES  # for the training and the test images
 
@@ -103,26 +133,33 @@ class Checked:
         marked = {i: regions[photo.name] for i, photo in enumerate(photos) if photo.name in regions}
         fitted = {i: (region.on(fits[i].width, fits[i].height), fits[i]) for i, region in marked.items()}
         index = {label: position for position, label in enumerate(classes)}
-        made = Photos(photos, [index[photo.label] for photo in photos], self.size, fitted)
+        labels = [index[photo.label] for photo in photos]
+        made = Photos(photos, labels, self.size, fitted, [self.digests[photo] for photo in photos])
         for i, photo in enumerate(photos):
             if photo in self.pixels:
                 made.keep(i, self.pixels[photo])
         return made
 
-    def _attempt(self, photo: Photo) -> Picture | UnreadableImage:
+    def _attempt(self, photo: Photo) -> tuple[Picture, bytes] | UnreadableImage:
         try:
-            return read(photo.path, self.size)
+            picture = read(photo.path, self.size)
         except UnreadableImage as error:
             return error
+        return picture, _digest(picture.pixels)
 
-    def _note(self, photo: Photo, seen: Picture | UnreadableImage) -> None:
-        if isinstance(seen, UnreadableImage):
-            self.damaged[photo] = seen.reason
+    def _note(self, photo: Photo, found: tuple[Picture, bytes] | UnreadableImage) -> None:
+        if isinstance(found, UnreadableImage):
+            self.damaged[photo] = found.reason
             return
+        seen, self.digests[photo] = found
         self.fits[photo] = Fit(seen.width, seen.height, self.size)
         if self.room >= seen.pixels.nbytes:
             self.room -= seen.pixels.nbytes
             self.pixels[photo] = seen.pixels
+
+
+def _digest(pixels: Tensor) -> bytes:
+    return hashlib.blake2b(pixels.numpy().tobytes(), digest_size=16).digest()
 
 
 def load(
@@ -142,7 +179,7 @@ def load(
     classes = _classes(folders, listed, {})
     known, sources, unmatched = _regions(root, folders, listed, regions)
 
-    checked = Checked(128 if image_size is None else image_size, progress)
+    checked = Checked(128 if image_size is None else image_size, progress, contradictory(listed))
     sound = False
     while not sound:
         # Only chosen files are decoded. Without the damaged ones among them, other files are chosen.

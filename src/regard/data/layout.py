@@ -1,11 +1,16 @@
 """The layout of a folder of images: its folders for training and testing, its classes and its image files.
 
+Image files, class folders and the folder itself may be links, as caches of datasets make them. A link to a folder
+inside a class folder is not followed: it may lead to another class, out of the dataset, or in a circle. A file that
+links put into two classes has no class.
+
 No file is opened here.
 """
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +44,8 @@ def halves(root: Path) -> list[Path]:
         raise ValueError(f"{shown(root)} has {'/ and '.join(sorted(folders))}/: train/ is needed as well")
     if train is None or not any(child.is_dir() for child in _visible(train)):
         return [root]  # a folder train/ without subfolders is a class, as of images of trains
+    if test is not None and train.samefile(test):
+        raise ValueError(f"{shown(train)} and {shown(test)} are links to one folder: two folders are needed")
     return [train] if test is None else [train, test]
 
 
@@ -47,32 +54,66 @@ def _visible(folder: Path) -> list[Path]:
 
 
 def listing(root: Path, half: Path, regions: Path | None, skipped: list[Skipped]) -> dict[str, list[Photo]]:
-    """The image files of each class; images outside the class folders are added to `skipped`."""
+    """The image files of each class; what belongs to no class is added to `skipped`.
+
+    Raises: ValueError if a class folder is a link to another one, or to a folder that holds another one.
+    """
     found: dict[str, list[Photo]] = {}
     for child in _visible(half):
         if child.is_dir():
             if regions is None or not regions.exists() or not child.samefile(regions):
-                paths = _files(child)
+                paths = _files(child, root, skipped)
                 found[child.name] = [Photo(path, path.relative_to(root).as_posix(), child.name) for path in paths]
         elif child.suffix.lower() in SUFFIXES:
             name = shown(child.relative_to(root).as_posix())
             skipped.append(Skipped(name, "is outside the class folders, so its class is unknown"))
     if "masks" in found and _are_masks(half / "masks", found):
         del found["masks"]
+    real = {(half / label).resolve(): half / label for label in found}
+    for place, folder in real.items():
+        if inside := next((real[parent] for parent in place.parents if parent in real), None):
+            raise ValueError(
+                f"{shown(inside)} is a link to a folder that holds {shown(folder)}: an image has one class"
+            )
+    if len(real) < len(found):
+        first, second = _twins([half / label for label in found])
+        raise ValueError(f"{shown(first)} and {shown(second)} are links to one folder: an image has one class")
     return found
 
 
-def _files(folder: Path) -> list[Path]:
-    """The files below a class folder that have an image suffix; links are followed, each folder is visited once."""
+def _twins(folders: Sequence[Path]) -> tuple[Path, Path]:
+    """The first two paths of one folder."""
+    return next((one, two) for i, two in enumerate(folders) for one in folders[:i] if one.samefile(two))
+
+
+def contradictory(listed: Sequence[dict[str, list[Photo]]]) -> dict[Photo, str]:
+    """The images whose file is in two classes, by links to files or folders, with the reason why they have no class."""
+    photos = [photo for found in listed for several in found.values() for photo in several]
+    if not any(path.is_symlink() for photo in photos for path in (photo.path, photo.path.parent)):
+        return {}
+    first: dict[tuple[int, int], Photo] = {}
+    found: dict[Photo, str] = {}
+    for photo in photos:
+        try:
+            facts = photo.path.stat()
+        except OSError:
+            continue  # a broken link, which is told when it is read
+        other = first.setdefault((facts.st_dev, facts.st_ino), photo)
+        if other.label != photo.label:
+            found[photo] = f"is the same file as {shown(other.name)}, of another class"
+            found.setdefault(other, f"is the same file as {shown(photo.name)}, of another class")
+    return found
+
+
+def _files(folder: Path, root: Path, skipped: list[Skipped]) -> list[Path]:
+    """The files below a class folder that have an image suffix; links to folders are added to `skipped`."""
     found = []
-    entered = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in entered:
-            folders.clear()
-            continue
-        entered.add(real)
+    for place, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in folders:
+            if (path := Path(place, name)).is_symlink():
+                told = "is a link to a folder, and only links to image files and to whole classes are followed"
+                skipped.append(Skipped(shown(path.relative_to(root).as_posix()), told))
         found += [Path(place, name) for name in files if not name.startswith(".")]
     return sorted(path for path in found if path.suffix.lower() in SUFFIXES)
 

@@ -89,6 +89,12 @@ class Region:
             polygon.box.clipped(width, height)
         return replace(self, boxes=tuple(box.clipped(width, height) for box in self.boxes))
 
+    def content(self) -> bytes:
+        """The bytes by which two regions are compared: coordinates, and the file of the mask."""
+        boxes = [(box.x0, box.y0, box.x1, box.y1) for box in self.boxes]
+        mask = b"" if self.mask is None else self.mask.read_bytes()
+        return repr((boxes, [polygon.points for polygon in self.polygons], self.size, len(mask))).encode() + mask
+
     def draw(self, fit: Fit) -> Tensor | None:
         """Renders the region in the square that `fit` makes from the image: bool `S S`; None if it is cropped away.
 

@@ -6,6 +6,7 @@
     attached            for attention in a backbone: backbone, number of classes, sites, options of the mechanism
     normalise, image    mean and standard deviation of each channel; channels, height and width
     prefix              the prefix of the network's weights, if the file has weights of another network too
+    class_names         the names of the classes, in the order of the outputs, if it is a classifier of named classes
     recipe, tiny        the recipe that trained it, and whether it was the tiny variant
     format, version     the versions of this description and of regard
 """
@@ -23,6 +24,7 @@ from typing import Any
 from safetensors import safe_open
 
 from regard import __version__, catalog
+from regard.saved import digests
 
 KEY = "regard"
 FORMAT = 1
@@ -59,6 +61,7 @@ class Trained:
         image: channels, height and width of the training images.
         prefix: the prefix of the names of its weights in the file, for example `student.` beside a teacher.
         attached: the backbone with its attention; None for a system.
+        class_names: the names of the classes, in the order of the outputs; empty where they are not known.
         recipe, tiny: the recipe that trained it, if one did, and whether that was the tiny variant.
         version: the version of regard that trained it.
     """
@@ -69,6 +72,7 @@ class Trained:
     image: Sequence[int]
     prefix: str = ""
     attached: Attached | None = None
+    class_names: Sequence[str] = ()
     recipe: str | None = None
     tiny: bool = False
     version: str = __version__
@@ -139,6 +143,7 @@ def read(path: Path) -> Trained | None:
             text = (file.metadata() or {}).get(KEY)
     except Exception as error:  # the reader's own type of error does not name the file
         raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    digests.check_weights(path)
     if text is None:
         return None
     try:
@@ -172,6 +177,7 @@ def _checked(found: Mapping[str, Any]) -> Trained:
         ("attached", host is None or (isinstance(host.backbone, str) and _all(str, host.after))),
         ("attached", host is None or (_all(int, [host.classes]) and isinstance(host.identity, bool))),
         ("attached", host is None or isinstance(host.arguments, dict)),
+        ("class_names", _all(str, list(known.class_names))),
         ("recipe", known.recipe is None or isinstance(known.recipe, str)),
         ("tiny", isinstance(known.tiny, bool)),
     ):

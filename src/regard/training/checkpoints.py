@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from regard.saved import digests
 from regard.saved.files import write_whole
 
 
@@ -20,7 +21,7 @@ def save(path: Path, states: Mapping[str, Any], facts: Mapping[str, Any]) -> Non
     """
     content = io.BytesIO()  # torch.save to a file raises another type of error for a full disk
     torch.save({**states, "facts": json.dumps(facts)}, content)
-    write_whole(path, content.getvalue())
+    write_whole(path, digests.sealed(content.getvalue()))
 
 
 def read(path: Path, settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -35,11 +36,16 @@ def read(path: Path, settings: Mapping[str, str]) -> tuple[dict[str, Any], dict[
     if not path.exists():
         return None
     try:
-        states = torch.load(path, map_location="cpu", weights_only=True)
+        content = digests.opened(path.read_bytes())
+        states = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
         facts = json.loads(states.pop("facts"))
         found = dict(facts["settings"])
     except OSError as error:
         raise OSError(f"cannot read {path}: {error.strerror or error}") from error
+    except MemoryError:
+        raise
+    except digests.Damaged as error:
+        raise ValueError(f"{path} is damaged, {error}; delete it to start again") from error
     except Exception as error:  # torch.load documents no narrower types
         raise ValueError(f"{path} is damaged or not a checkpoint of regard; delete it to start again") from error
     differences = [

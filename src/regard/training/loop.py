@@ -58,6 +58,7 @@ def fit(
     evaluate: Data | Callable[[nn.Module], Mapping[str, float]] | None = None,
     checkpoint_every: int | None = None,
     workers: int = 0,
+    content: str | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[int, Record], None] | None = None,
 ) -> list[Record]:
@@ -77,6 +78,7 @@ def fit(
             after every epoch.
         checkpoint_every: the number of steps between checkpoints, in addition to the one after each epoch.
         workers: the number of processes that read samples ahead.
+        content: a digest of the dataset, which a run that resumes must share; None takes `data.digest` if there is one.
         on_step: called as `(finished steps, all steps, loss)`, on rank 0.
         on_epoch: called as `(finished epochs, record)`, on rank 0, after the checkpoint is written.
 
@@ -102,7 +104,7 @@ def fit(
         average = None if plan.ema is None else Average(model, plan.ema)
         if average is not None:
             parts["average"] = average
-        settings = _settings(model, task, data, plan)
+        settings = _settings(model, task, data, plan, content)
         path = Path(folder) / "checkpoint.pt" if folder is not None and world.rank == 0 else None
         step, seconds, seen = 0, 0.0, 0  # seconds and samples of the epoch so far
         sums: dict[str, float] = {}  # of the epoch so far: the loss and the task's figures, over its samples
@@ -245,13 +247,16 @@ def _evaluated(
     )
 
 
-def _settings(model: nn.Module, task: Task, data: Data, plan: Plan) -> dict[str, str]:
+def _settings(model: nn.Module, task: Task, data: Data, plan: Plan, content: str | None) -> dict[str, str]:
     """The settings that a checkpoint must have in common with a run that resumes from it, as text."""
     facts: dict[str, object] = {field.name: getattr(plan, field.name) for field in fields(plan)}
     state = [(name, tuple(value.shape), value.dtype) for name, value in model.state_dict().items()]
     facts["model"] = f"{type(model).__name__} of {len(state)} tensors ({mixed(state) % 16**6:06x})"
     labels: Iterable[object] = getattr(data, "labels", ())
     facts["data"] = f"{len(data)} samples ({mixed(list(labels)) % 16**6:06x})"
+    content = getattr(data, "digest", None) if content is None else content
+    if content is not None:
+        facts["content of the data"] = content
     facts["task"] = task
     facts["learning"] = f"{sum(parameter.requires_grad for parameter in model.parameters())} parameters"
     return {name: re.sub(r" at 0x[0-9a-fA-F]+", "", str(value)) for name, value in facts.items()}

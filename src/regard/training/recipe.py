@@ -45,9 +45,11 @@ class Recipe:
         task: scores the network, in place of the last phase's task.
         prepare: called once with the model before the first phase, to load published weights for example.
         facts: other content of result.json; JSON values.
+        class_names: the names of the classes, in the order of the outputs, which are saved with the weights.
         part: the name of the submodule that is the trained network, if `build` makes others too, as a student with its
             teacher; `build` is then a partial with a keyword argument of this name that makes the submodule.
         tiny: whether this is the tiny variant; `built` sets it.
+        source: the folder that the datasets are read from; None for embedded data. `built` sets it.
     """
 
     build: Callable[[], nn.Module]
@@ -57,8 +59,10 @@ class Recipe:
     task: Task | None = None
     prepare: Callable[[nn.Module], None] | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
+    class_names: tuple[str, ...] = ()
     part: str = ""
     tiny: bool = False
+    source: Path | None = None
 
 
 class Build(Protocol):
@@ -83,4 +87,4 @@ def built(listing: Listing, data: Path | None = None, *, tiny: bool = False) -> 
     """
     module, _, function = listing.target.partition(":")
     build: Build = getattr(importlib.import_module(f"regard.{module}"), function)
-    return replace(build(data, tiny=tiny), tiny=tiny)
+    return replace(build(data, tiny=tiny), tiny=tiny, source=data)

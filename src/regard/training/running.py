@@ -26,15 +26,20 @@ from torch import Generator, nn
 from regard.catalog.recipes import Listing
 from regard.data import presets
 from regard.data.batches import as_sample
+from regard.data.contents import digest
 from regard.ops.seeds import mixed, seeded
 from regard.saved import description as trained
 from regard.saved.description import Trained
-from regard.saved.files import write_whole
+from regard.saved.digests import sealed_weights
+from regard.saved.files import apart, claimed, write_whole
 from regard.training.evaluate import evaluate as scored
 from regard.training.freezing import BATCH_NORMS, FREEZE, frozen, learning
 from regard.training.loop import fit
+from regard.training.memory import advised
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
+
+LESS = "a smaller batch_size, fewer workers or precision='bfloat16'"  # what needs less memory
 
 
 def train(
@@ -66,57 +71,77 @@ def train(
         on_step, on_epoch: as for `training.loop.fit`.
 
     Returns: the content of result.json.
-    Raises: ValueError if the folder has other settings, or if with `freeze` the classifier cannot be found; OSError if
-        the folder cannot be written.
+    Raises: ValueError if the folder has other settings or other weights, or is in the folder of the dataset, or if with
+        `freeze` the classifier cannot be found; OSError if the folder cannot be written, or another training is at work
+        in it; MemoryError, with advice.
     """
     began = time.perf_counter()
     network = describe(
         recipe, name=listing.name, changes=changes
     )  # raises before the training if an argument cannot be written
-    with seeded(mixed("recipe", listing.name, seed)):
-        model = recipe.build()
-    if recipe.prepare is not None:
-        recipe.prepare(model)
-    history = {}
-    for number, phase in enumerate(recipe.phases, 1):
-        if on_phase is not None:
-            on_phase(phase.name)
-        plan = changed(replace(phase.plan, seed=seed), changes)
-        with only(model, phase), _frozen(freeze, model, phase):
-            history[phase.name] = fit(
-                model,
-                phase.task,
-                recipe.train,
-                plan,
-                folder=out / f"phase-{number}-{phase.name}",
-                device=device,
-                workers=workers,
-                on_step=on_step,
-                on_epoch=on_epoch,
-            )
-    scores = evaluate(recipe, model, device=device)
-    result = {
-        "recipe": listing.name,
-        "system": listing.system,
-        "scores": scores,
-        "claim": None if listing.claim is None else vars(listing.claim),
-        "seed": seed,
-        "changes": {**(changes or {}), **({} if freeze is None else {"freeze": freeze})},
-        "parameters": sum(parameter.numel() for parameter in model.parameters()),
-        "seconds": time.perf_counter() - began,
-        "history": history,
-        "facts": recipe.facts,
-        "network": None if network is None else network.facts(),
-        "versions": {name: version(name) for name in ("regard", "torch", "timm")}
-        | {"python": platform.python_version()},
-    }
+    apart(out, recipe.source)
     together = torch.distributed.is_initialized()
-    # The rank from torchrun, since `fit` has left the process group by now: one process writes.
-    if (torch.distributed.get_rank() if together else int(os.environ.get("RANK", 0))) == 0:
-        state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-        write_whole(out / trained.NAME, save(state, None if network is None else network.metadata()))
-        write_whole(out / "result.json", json.dumps(result, indent=1, default=str).encode())
+    # The rank from torchrun, since `fit` joins the process group later and leaves it again: one process writes.
+    writes = (torch.distributed.get_rank() if together else int(os.environ.get("RANK", 0))) == 0
+    with claimed(out, "regard train") if writes else nullcontext(), advised(LESS):
+        if writes:
+            _check_own(out, recipe)
+        with seeded(mixed("recipe", listing.name, seed)):
+            model = recipe.build()
+        if recipe.prepare is not None:
+            recipe.prepare(model)
+        content = digest(recipe.train) if writes and recipe.source is not None else None
+        history = {}
+        for number, phase in enumerate(recipe.phases, 1):
+            if on_phase is not None:
+                on_phase(phase.name)
+            plan = changed(replace(phase.plan, seed=seed), changes)
+            with only(model, phase), _frozen(freeze, model, phase):
+                history[phase.name] = fit(
+                    model,
+                    phase.task,
+                    recipe.train,
+                    plan,
+                    folder=_folder(out, number, phase),
+                    device=device,
+                    workers=workers,
+                    content=content,
+                    on_step=on_step,
+                    on_epoch=on_epoch,
+                )
+        scores = evaluate(recipe, model, device=device)
+        result = {
+            "recipe": listing.name,
+            "system": listing.system,
+            "scores": scores,
+            "claim": None if listing.claim is None else vars(listing.claim),
+            "seed": seed,
+            "changes": {**(changes or {}), **({} if freeze is None else {"freeze": freeze})},
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "seconds": time.perf_counter() - began,
+            "history": history,
+            "facts": recipe.facts,
+            "network": None if network is None else network.facts(),
+            "versions": {name: version(name) for name in ("regard", "torch", "timm")}
+            | {"python": platform.python_version()},
+        }
+        if writes:
+            state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
+            weights = save(state, None if network is None else network.metadata())
+            write_whole(out / trained.NAME, sealed_weights(weights))
+            write_whole(out / "result.json", json.dumps(result, indent=1, default=str).encode())
     return result
+
+
+def _folder(out: Path, number: int, phase: Phase) -> Path:
+    """The folder of a phase in the run folder, from 1."""
+    return out / f"phase-{number}-{phase.name}"
+
+
+def _check_own(out: Path, recipe: Recipe) -> None:
+    """Raises: ValueError if the run folder holds weights that this recipe did not write."""
+    if (out / trained.NAME).exists() and not _folder(out, 1, recipe.phases[0]).exists():
+        raise ValueError(f"{out} holds {trained.NAME} of something else; choose another --out")
 
 
 def changed(plan: Plan, changes: Mapping[str, Any] | None) -> Plan:
@@ -174,6 +199,7 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
         normalise=plan.normalise,
         image=tuple(sample["image"].shape),
         prefix=f"{recipe.part}." if recipe.part else "",
+        class_names=recipe.class_names,
         recipe=name,
         tiny=recipe.tiny,
     )
