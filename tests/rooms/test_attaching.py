@@ -3,6 +3,7 @@
 import copy
 import io
 import pickle
+import warnings
 
 import pytest
 import timm
@@ -13,6 +14,8 @@ from torch import nn
 import regard
 from regard import catalog
 from regard.attaching import AttentionHook, attach, detach, fold, sites
+from regard.attaching.building import NarrowSite
+from regard.attaching.optimizing import add_attention_parameters
 
 SINGLE = [entry.name for entry in catalog.entries() if entry.drop_in and not entry.system]
 
@@ -465,25 +468,36 @@ def test_folding_keeps_the_function_and_ends_the_training(alpha):
     low = copy.deepcopy(model).bfloat16()
     before_low = logits(low, x.bfloat16())
     fold(model)
-    assert not any("alpha" in name for name in model.state_dict())
+    assert not any("alpha" in name for name, _ in model.named_parameters())
+    assert {name: value.item() for name, value in model.named_buffers() if "alpha" in name} == {
+        f"layer{i}.0.bn2.attention_alpha": pytest.approx(alpha) for i in (1, 2, 3, 4)
+    }
     assert torch.equal(logits(model, x), before)
     assert torch.equal(logits(fold(low), x.bfloat16()), before_low)
-    assert torch.equal(logits(copy.deepcopy(model), x), before)
+    assert torch.equal(logits(fold(copy.deepcopy(model)), x), before)
     assert_same(snapshot(resnet()), snapshot(detach(model)))
 
 
-def test_a_gate_of_one_goes_wholly():
-    torch.manual_seed(3)
-    gated = attach(resnet(), "se", reduction=4, identity=True)
-    torch.manual_seed(3)
-    bare = attach(resnet(), "se", reduction=4)
-    bare.load_state_dict({n: v for n, v in gated.state_dict().items() if not n.endswith("alpha")})
-    for name, parameter in gated.named_parameters():
-        if name.endswith("alpha"):
-            nn.init.ones_(parameter)
+@pytest.mark.parametrize("alpha", [0.3, 1.0])
+def test_a_gate_never_leaves_the_state_dict_without_a_word(alpha):
+    """Whatever loads strictly gives the same logits, and what lacks a gate, or has one too many, does not load."""
     x = image()
-    torch.testing.assert_close(logits(gated, x), logits(bare, x))
-    assert torch.equal(logits(fold(gated), x), logits(bare, x))
+    torch.manual_seed(3)
+    learned = attach(resnet(), "se", reduction=4, identity=True)
+    for name, parameter in learned.named_parameters():
+        if name.endswith("alpha"):
+            nn.init.constant_(parameter, alpha)
+    folded = fold(copy.deepcopy(learned))
+    ungated = attach(resnet(), "se", reduction=4)
+    for source in (learned, folded):
+        for make in (lambda model: model, fold):
+            target = make(attach(resnet(), "se", reduction=4, identity=True))
+            target.load_state_dict(source.state_dict())
+            assert torch.equal(logits(target, x), logits(learned, x))
+            with pytest.raises(RuntimeError, match=r"Missing key.*layer1\.0\.bn2\.attention_alpha"):
+                target.load_state_dict(ungated.state_dict())
+        with pytest.raises(RuntimeError, match=r"Unexpected key.*layer1\.0\.bn2\.attention_alpha"):
+            ungated.load_state_dict(source.state_dict())
 
 
 # -- gradients where the next activation works in place ---------------------------------------------------------------
@@ -648,6 +662,7 @@ class Runner(nn.Module):
     ("after", "error", "message"),
     [
         ("stemm", LookupError, "after='stemm' matches no module of Odd; near: stem"),
+        ("loo*b", LookupError, "after='loo*b' matches no module of Odd: a wildcard stops at dots; near: loop.b"),
         ([], LookupError, "after=[]: at least one pattern is needed"),
         (["stem", "layer9.*"], LookupError, "after='layer9.*' matches no module"),
         ("pair", ValueError, "'pair' (Pair) outputs a tuple of 2; attention needs one map"),
@@ -755,6 +770,150 @@ def test_a_compiled_model_would_not_notice_and_is_refused():
         model.compile(backend="eager")
         with pytest.raises(ValueError, match="ResNet is compiled"):
             change(model)
+
+
+def test_code_compiled_before_is_compiled_again():
+    """Attaching, folding and detaching change what compiled code computes that was handed out before."""
+    model, x = nn.Sequential(Block(3, False), nn.Flatten(), nn.Linear(192, 5)).eval(), image(8)
+    compiled = torch.compile(model, backend="eager")
+    bare = logits(compiled, x)
+    attach(model, "se", after="0.bn", hidden=2, identity=True, example=x)
+    nn.init.constant_(model[0].bn.attention_alpha, 0.7)
+    attended = logits(compiled, x)
+    assert torch.equal(attended, logits(model, x)) and not torch.equal(attended, bare)
+    fold(model)
+    assert torch.equal(logits(compiled, x), attended)
+    detach(model)
+    assert torch.equal(logits(compiled, x), bare)
+
+
+# -- conversions to synchronised batch norm ---------------------------------------------------------------------------
+@pytest.mark.parametrize("convert", [nn.SyncBatchNorm.convert_sync_batchnorm, timm.layers.convert_sync_batchnorm])
+@pytest.mark.parametrize("way", [lambda model: model, copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))])
+@pytest.mark.parametrize("gate", ["none", "learned", "folded"])
+def test_attention_stays_through_a_conversion_to_synchronised_norms(convert, way, gate):
+    model, x = attach(resnet(), "cbam", reduction=4, identity=gate != "none"), image()
+    for name, parameter in model.named_parameters():
+        if name.endswith("alpha"):
+            nn.init.constant_(parameter, 0.7)
+    model = way(fold(model) if gate == "folded" else model)
+    before, names = logits(model, x), set(model.state_dict())
+    parameters = {name: parameter for name, parameter in model.named_parameters() if "attention" in name}
+    converted = convert(model)
+    assert isinstance(converted.layer1[0].bn2, nn.SyncBatchNorm)
+    assert torch.equal(logits(converted, x), before)
+    assert set(converted.state_dict()) == names
+    assert all(dict(converted.named_parameters())[name] is parameter for name, parameter in parameters.items())
+    with regard.watch(converted) as maps:
+        converted(x)
+    assert len(maps) == 8 and all(len(looks) == 1 for looks in maps.values())
+    assert not any("attention" in name for name in detach(converted).state_dict())
+    assert not torch.equal(logits(converted, x), before)
+
+
+def test_a_module_that_was_detached_or_copied_alone_takes_no_hook_along():
+    model = attach(resnet(), "se", reduction=4)
+    alone, inner = copy.deepcopy(model.layer1[0].bn2.attention), model.layer1[0].bn2.attention
+    detach(model)
+    for module in (alone, inner, pickle.loads(pickle.dumps(inner))):
+        norm = nn.BatchNorm2d(16)
+        norm.attention = module
+        assert not norm._forward_hooks
+
+
+# -- sites that are too narrow for the default reduction --------------------------------------------------------------
+WIDE = {"ge": {"variant": "theta_plus", "extent": 2}}  # the setting that has a bottleneck
+NARROW = ["se", "cse", "scse", "cbam", "bam", "gc", "cca", "pam", "ge", "spa", "a2", "rga"]
+
+
+@pytest.mark.parametrize("name", NARROW)
+def test_a_narrow_site_gets_the_largest_reduction_that_fits(name):
+    model, x = resnet((1, 32, 32, 32)), image()
+    with pytest.warns(NarrowSite) as caught:
+        attach(model, name, after=["layer1.0.bn2", "layer2.0.bn2"], example=x, **WIDE.get(name, {}))
+    assert len(caught) == 1
+    message = str(caught[0].message)
+    assert message.startswith(f"{name}: its default reduction is too large for {2 if name == 'rga' else 1} of the")
+    assert "reduction=1 after 'layer1.0.bn2' (1 channel)" in message.replace(" and gate_reduction=2", "")
+    assert logits(model, x).isfinite().all()
+
+
+def test_every_mechanism_with_a_reduction_is_among_the_narrow_ones():
+    found = {entry.name for entry in catalog.find(attachable=True) if not entry.system}
+    found = {name for name in found if any(one.endswith("reduction") for one in catalog.get(name).arguments)}
+    assert found - set(NARROW) == {"sk", "fca"}  # which has a least width; whose frequencies need wide sites anyway
+
+
+def test_the_reduction_is_the_largest_for_each_site_and_a_given_one_stays():
+    model = resnet((8, 12, 16, 32))
+    with pytest.warns(
+        NarrowSite,
+        match=r"2 of the sites, where the largest that fits is taken: reduction=8 after 'layer1\.0\.bn2' "
+        r"\(8 channels\), reduction=12 after 'layer2\.0\.bn2' \(12 channels\)$",
+    ):
+        attach(model, "se")
+    squeezed = [model.get_submodule(f"layer{i}.0.bn2.attention.reduce").weight.shape[:2] for i in (1, 2, 3, 4)]
+    assert squeezed == [(1, 8), (1, 12), (1, 16), (2, 32)]
+    before = snapshot(resnet((8, 12, 16, 32)))
+    model = resnet((8, 12, 16, 32))
+    with pytest.raises(ValueError, match=r"after 'layer1\.0\.bn2' with 8 channels: reduction=16"):
+        attach(model, "se", reduction=16)
+    assert_same(before, snapshot(model))
+    attach(model, "se", hidden=3)  # without a word
+
+
+def test_choosing_a_reduction_moves_no_random_state():
+    states = []
+    for reduction in ({}, {"reduction": 8}):
+        torch.manual_seed(5)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NarrowSite)
+            attach(resnet((8, 8, 8, 8)), "se", **reduction)
+        states.append(torch.get_rng_state())
+    assert torch.equal(*states)
+
+
+def test_relations_on_few_positions_take_a_smaller_gate_reduction():
+    model = resnet((64, 64, 64, 64))
+    x = image(224)
+    with pytest.warns(NarrowSite, match=r"gate_reduction=7 after 'layer4\.0\.bn2' \(64 channels\)"):
+        attach(model, "rga", after="layer4.*.bn2", example=x)
+    assert model.layer4[0].bn2.attention.grid == (7, 7)
+
+
+# -- optimizers that were made before ---------------------------------------------------------------------------------
+def test_an_optimizer_made_before_trains_what_is_added_to_it():
+    model, x = resnet(), image()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    attach(model, "se", reduction=4, identity=True)
+    own = {name: parameter for name, parameter in model.named_parameters() if "attention" in name}
+    model.layer1[0].bn2.attention.reduce.bias.requires_grad_(False)
+    expected = sum(parameter.numel() for parameter in own.values()) - 4
+    assert add_attention_parameters(optimizer, model, lr=0.2) == expected
+    assert (optimizer.param_groups[1]["lr"], optimizer.param_groups[1]["momentum"]) == (0.2, 0.9)
+    assert add_attention_parameters(optimizer, torch.compile(model, backend="eager")) == 0
+    assert len(optimizer.param_groups) == 2
+    before = {name: parameter.detach().clone() for name, parameter in own.items()}
+    for _ in range(3):
+        optimizer.zero_grad()
+        model(x).square().sum().backward()
+        optimizer.step()
+    moved = {name for name, parameter in own.items() if not torch.equal(parameter, before[name])}
+    assert {f"layer{i}.0.bn2.attention_alpha" for i in (1, 2, 3, 4)} <= moved
+    assert "layer1.0.bn2.attention.reduce.bias" not in moved and "layer1.0.bn2.attention.expand.bias" in moved
+
+
+def test_what_an_optimizer_cannot_take_is_said():
+    model = resnet()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with pytest.raises(ValueError, match="ResNet has no attached attention"):
+        add_attention_parameters(optimizer, model)
+    torch.optim.lr_scheduler.StepLR(optimizer, 5)
+    attach(model, "se", reduction=4)
+    with pytest.raises(ValueError, match=r"optimizer=SGD: a learning-rate schedule was made for it"):
+        add_attention_parameters(optimizer, model)
+    with pytest.raises(TypeError, match="optimizer=list: an optimizer of torch is needed"):
+        add_attention_parameters([optimizer], model)
 
 
 def test_tokens_that_are_no_grid_any_more_are_refused_in_words():

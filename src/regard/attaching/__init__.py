@@ -2,20 +2,23 @@
 
 The new module becomes the child `attention` of the module after which it works, its site, and a forward hook on the
 site applies it. So nothing of the backbone is wrapped or renamed, and copying, saving, compiling and exporting work.
-Attach before compiling and before wrapping for distributed training; conversions that replace modules, such as
-`SyncBatchNorm.convert_sync_batchnorm`, drop the hooks of what they replace and so come before attaching.
+Attach before compiling and before wrapping for distributed training. Conversions that replace modules come before
+attaching too, since they drop the hooks of what they replace; `SyncBatchNorm.convert_sync_batchnorm` may come
+afterwards: see `regard.attaching.conversion`.
 """
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Iterator, Sequence
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from regard import catalog
+from regard.attaching import conversion
+from regard.attaching.building import NarrowSite, build, built_for_a_grid, by_name, check_mechanism, narrowed
 from regard.attaching.layouts import Layout
 from regard.attaching.siting import Site, survey
 from regard.attaching.tracing import evaluating, in_words
@@ -27,35 +30,33 @@ ALPHA = "attention_alpha"
 class AttentionHook:
     """Applies a site's `attention` to the site's output: y, or x + α (y − x) with a gate.
 
-    It finds everything through the site that it is called with, so that a copied model uses the copy's module.
+    It finds everything through the site that it is called with, so that a copied model uses the copy's module. The gate
+    is `attention_alpha` of the site: a parameter, or a buffer once it is folded, and in the state dict either way.
 
     Args:
         layout: how the map lies in the output.
         gated: whether there is a gate.
-        alpha: α, once it is folded; until then it is the site's parameter `attention_alpha`.
         copy: the module needs its own output for its gradients, and what follows may overwrite it.
+
+    Attributes:
+        mechanism: the name in the catalogue of what is attached; None for a function or class of a user's own.
+        arguments: what it was built with beside the number of channels.
+        channels: the number of channels.
     """
 
     def __init__(self, layout: Layout, *, gated: bool = False, copy: bool = False) -> None:
         self.layout = layout
         self.gated = gated
-        self.alpha: float | None = None
         self.copy = copy
-
-    @property
-    def learned(self) -> bool:
-        """Whether the gate is a parameter."""
-        return self.gated and self.alpha is None
+        self.mechanism: str | None = None
+        self.arguments: Mapping[str, Any] = {}
+        self.channels = 0
 
     def __call__(self, site: Any, inputs: object, output: Tensor) -> Tensor:
         attended = self.layout.put_back(site.attention(self.layout.bring(output)), output)
         if not self.gated:
             return attended.clone() if self.copy else attended
-        if self.alpha is None:
-            alpha = site.attention_alpha.to(output.dtype)
-        else:
-            alpha = output.new_full((1,), self.alpha)
-        gated: Tensor = output + alpha * (attended - output)
+        gated: Tensor = output + site.attention_alpha.to(output.dtype) * (attended - output)
         return gated
 
 
@@ -75,6 +76,10 @@ def attach(
         with regard.watch(model) as maps:
             model(images)
 
+    An optimizer that was made before does not train what is attached: make it afterwards, or call
+    `regard.add_attention_parameters(optimizer, model)`. What was compiled before in this process is compiled again at
+    its next call, since compiled code does not notice new hooks; `attach`, `detach` and `fold` see to that.
+
     Args:
         model: any module that takes an image: timm's, torchvision's, or a user's own.
         mechanism: a name in the catalogue, or a function or class that takes the number of channels and returns a
@@ -83,10 +88,12 @@ def attach(
         identity: whether the model starts as the function that it was, bit for bit in eval mode. A mechanism that does
             not return its input at initialisation gets a gate x + α (attended − x) with α = 0, where α is a parameter
             `attention_alpha` of the site. The first step moves α, and from then on gradients reach the mechanism.
-            `fold` makes the gates constants.
+            `fold` makes the gates constants, buffers of the same name.
         example: an input of the model, or a tuple of its inputs, as for `sites`.
         kwargs: further arguments of the mechanism. One that is built for a single size of map (`grid`) gets that of
-            its site on the example, by default an example of the size that the model declares.
+            its site on the example, by default an example of the size that the model declares. Where the default
+            `reduction` leaves a narrow site no hidden channel, the largest that leaves one is taken, with a warning of
+            the category `regard.attaching.building.NarrowSite` that names the sites; one that is given stays.
 
     Returns:
         `model`. `regard.watch` shows its maps as `"<site>.attention/<map>"`. After an error the model is as it was.
@@ -97,16 +104,18 @@ def attach(
         ValueError: a site outputs no map, has attention already or does not fit the mechanism, or the model is
             compiled or wrapped.
     """
-    _check_mechanism(mechanism)
+    mechanism = by_name(mechanism)
+    check_mechanism(mechanism)
     _check_unwrapped(model)
-    chosen, inputs = survey(model, after, example, full_size=_built_for_a_grid(mechanism))
+    chosen, inputs = survey(model, after, example, full_size=built_for_a_grid(mechanism))
     for site in chosen:
-        _check_free(site)
-    modules = [_build(mechanism, site, kwargs) for site in chosen]
+        check_free(site.name, site.module)
+    built = [build(mechanism, site, kwargs) for site in chosen]
+    modules = [module for module, _ in built]
     if len(set(modules)) < len(modules):
         raise ValueError(f"mechanism={mechanism!r}: a function that returns a new module for every site is needed")
     for site, module in zip(chosen, modules, strict=True):
-        like = _like(site.module, model)
+        like = like_of(site.module, model)
         module.to(like.device, like.dtype)
     try:
         for site, module in zip(chosen, modules, strict=True):
@@ -116,15 +125,37 @@ def attach(
         for site in chosen:
             site.module._modules.pop(CHILD, None)
         raise
-    for site, module, hook in zip(chosen, modules, hooks, strict=True):
+    for site, (module, arguments), hook in zip(chosen, built, hooks, strict=True):
         module.train(model.training)
-        if hook.learned:
-            like = _like(site.module, model)
-            # One element, not a scalar: FSDP shards no parameter without axes.
-            alpha = nn.Parameter(torch.zeros(1, device=like.device, dtype=like.dtype))
-            site.module.register_parameter(ALPHA, alpha)
-        site.module.register_forward_hook(hook)
+        hook.mechanism = mechanism if isinstance(mechanism, str) else None
+        hook.arguments, hook.channels = arguments, site.channels
+        install(site.module, hook, like_of(site.module, model))
+    _forget_compiled()
+    changed = [
+        (site.name, site.channels, narrowed(kwargs, arguments))
+        for site, (_, arguments) in zip(chosen, built, strict=True)
+    ]
+    if narrow := [each for each in changed if each[2]]:
+        warnings.warn(NarrowSite.words(str(mechanism), narrow), NarrowSite, stacklevel=2)
     return model
+
+
+def install(site: nn.Module, hook: AttentionHook, like: Tensor, *, folded: bool = False) -> None:
+    """Registers the hook at a site that has its child already, and the gate, α = 0, if there is one.
+
+    Args:
+        like: a tensor with the device and the type of the gate.
+        folded: whether the gate is a buffer in place of a parameter.
+    """
+    if hook.gated:
+        # One element, not a scalar: FSDP shards no parameter without axes.
+        alpha = torch.zeros(1, device=like.device, dtype=like.dtype)
+        if folded:
+            site.register_buffer(ALPHA, alpha)
+        else:
+            site.register_parameter(ALPHA, nn.Parameter(alpha))
+    site.register_forward_hook(hook)
+    conversion.link(site.get_submodule(CHILD), site)
 
 
 def detach(model: nn.Module) -> nn.Module:
@@ -135,31 +166,35 @@ def detach(model: nn.Module) -> nn.Module:
     A model without attached attention stays as it is.
     """
     _check_unwrapped(model)
-    for site, hook in list(_attached(model)):
+    for _, site, hook in list(attached(model)):
         for key in [key for key, value in site._forward_hooks.items() if value is hook]:
             del site._forward_hooks[key]
+        conversion.unlink(site.get_submodule(CHILD))
         delattr(site, CHILD)
-        if hook.learned:
+        if hook.gated:
             delattr(site, ALPHA)
+    _forget_compiled()
     return model
 
 
 def fold(model: nn.Module) -> nn.Module:
-    """Replaces every gate that `attach(…, identity=True)` added by its present value, in place, and returns the model.
+    """Makes a constant of every gate that `attach(…, identity=True)` added, in place, and returns the model.
 
         regard.attach(model, "cbam", identity=True)
         ...  # train
         regard.fold(model)
 
-    The parameters `attention_alpha` are removed, and the model computes the same function bit for bit. A gate of
-    exactly 1 is removed entirely, which changes the function by rounding only.
+    Each parameter `attention_alpha` becomes a buffer of the same name: no optimizer moves it, and the model computes
+    the same function bit for bit. The state dict keeps its names, so that it loads into a model with gates, folded or
+    not, and into no other without a word.
     """
     _check_unwrapped(model)
-    for site, hook in list(_attached(model)):
-        if hook.learned:
-            hook.alpha = getattr(site, ALPHA).item()
-            hook.gated = hook.alpha != 1
+    for _, site, _ in list(attached(model)):
+        if ALPHA in site._parameters:
+            alpha = getattr(site, ALPHA).detach()
             delattr(site, ALPHA)
+            site.register_buffer(ALPHA, alpha)
+    _forget_compiled()
     return model
 
 
@@ -268,48 +303,6 @@ def _needs_output(module: nn.Module, maps: Tensor) -> bool:
     return False
 
 
-def _build(mechanism: str | Callable[..., nn.Module], site: Site, kwargs: dict[str, Any]) -> nn.Module:
-    try:
-        if isinstance(mechanism, str):
-            if _built_for_a_grid(mechanism):
-                kwargs = {"grid": site.shape[2:], **kwargs}
-            module = catalog.create(mechanism, channels=site.channels, **kwargs)
-        else:
-            module = mechanism(site.channels, **kwargs)
-    except ValueError as error:
-        raise ValueError(f"after {site.name!r} with {site.channels} channels: {error}") from error
-    if not isinstance(module, nn.Module):
-        raise TypeError(
-            f"mechanism={mechanism!r}: a function that returns a module is needed, not a {type(module).__name__}"
-        )
-    return module
-
-
-def _built_for_a_grid(mechanism: object) -> bool:
-    return isinstance(mechanism, str) and "grid" in inspect.signature(catalog.get(mechanism).load()).parameters
-
-
-def _check_mechanism(mechanism: object) -> None:
-    if isinstance(mechanism, str):
-        entry = catalog.get(mechanism)
-        if not entry.drop_in:
-            raise ValueError(
-                f"{mechanism!r} takes {_counted(entry.inputs, 'input')} and returns "
-                f"{_counted(entry.outputs, 'output')}; only a mechanism that takes one map B C H W and returns one "
-                f"can be attached"
-            )
-    elif isinstance(mechanism, nn.Module) or not callable(mechanism):
-        raise TypeError(
-            f"mechanism={type(mechanism).__name__}: a name in the catalogue is needed, or a function of the number of "
-            f"channels, such as lambda channels: MyAttention(channels)"
-        )
-
-
-def _counted(axes: tuple[str, ...], noun: str) -> str:
-    """ "1 input (B C H W)", "2 inputs (B C H W, B C K 1)"."""
-    return f"{len(axes)} {noun}{'s' if len(axes) > 1 else ''} ({', '.join(axes)})"
-
-
 def _check_unwrapped(model: nn.Module) -> None:
     for module in model.modules():
         kind = type(module).__name__
@@ -323,25 +316,31 @@ def _check_unwrapped(model: nn.Module) -> None:
             raise ValueError(f"{kind} is compiled and does not see new modules; attach or detach before compile()")
 
 
-def _check_free(site: Site) -> None:
-    if any(isinstance(hook, AttentionHook) for hook in site.module._forward_hooks.values()):
-        inner = type(site.module.get_submodule(CHILD)).__name__
-        raise ValueError(f"{site.name!r} has attention already ({inner}); detach(model) first, or name other modules")
-    for name in (CHILD, ALPHA):
-        if hasattr(site.module, name):
-            raise ValueError(
-                f"{site.name!r} ({type(site.module).__name__}) has an attribute {name!r} already; name other modules"
-            )
+def check_free(name: str, site: nn.Module) -> None:
+    """Raises: ValueError if the module with this name has attention, or an attribute of a name that attention needs."""
+    if any(isinstance(hook, AttentionHook) for hook in site._forward_hooks.values()):
+        inner = type(site.get_submodule(CHILD)).__name__
+        raise ValueError(f"{name!r} has attention already ({inner}); detach(model) first, or name other modules")
+    for taken in (CHILD, ALPHA):
+        if hasattr(site, taken):
+            raise ValueError(f"{name!r} ({type(site).__name__}) has an attribute {taken!r} already; name other modules")
 
 
-def _like(site: nn.Module, model: nn.Module) -> Tensor:
+def like_of(site: nn.Module, model: nn.Module) -> Tensor:
     """A tensor with the device and floating type of the site's parameters, or else of the model's."""
     parameters = (*site.parameters(), *model.parameters())
     return next((parameter for parameter in parameters if parameter.is_floating_point()), torch.empty(0))
 
 
-def _attached(model: nn.Module) -> Iterator[tuple[nn.Module, AttentionHook]]:
-    for module in model.modules():
+def attached(model: nn.Module) -> Iterator[tuple[str, nn.Module, AttentionHook]]:
+    """Yields the name, the module and the hook of every site with attention."""
+    for name, module in model.named_modules():
         for hook in module._forward_hooks.values():
             if isinstance(hook, AttentionHook):
-                yield module, hook
+                yield name, module, hook
+
+
+def _forget_compiled() -> None:
+    """Makes code that was compiled before compile again: it would go on without the hooks and gates of now."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()

@@ -84,6 +84,11 @@ def match(model: nn.Module, after: str | Sequence[str]) -> list[str]:
     for pattern in patterns:
         hits = [name for name in names if _fits(name.split("."), pattern.split("."))]
         if not hits:
+            if across := [name for name in names if fnmatchcase(name, pattern)]:
+                raise LookupError(
+                    f"after={pattern!r} matches no module of {type(model).__name__}: a wildcard stops at dots; "
+                    f"near: {', '.join(across[:3])}"
+                )
             near = difflib.get_close_matches(pattern, names, n=3, cutoff=0.3) or names[:3]
             raise LookupError(f"after={pattern!r} matches no module of {type(model).__name__}; near: {', '.join(near)}")
         matched.update(hits)
