@@ -27,6 +27,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from regard import catalog
+from regard.catalog.rows import NONE, PLAIN
 from regard.comparing import (
     Comparison,
     Silent,
@@ -43,7 +44,6 @@ from regard.comparing import (
 )
 from regard.comparing import trial as trials
 from regard.comparing.folder import Folder
-from regard.comparing.rows import NONE, PLAIN
 from regard.core import Attention
 from regard.data import Split, load
 from regard.data.batches import permutation

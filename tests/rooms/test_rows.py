@@ -14,9 +14,10 @@ from safetensors.torch import load_file
 
 from regard import cli
 from regard.attaching import attach
-from regard.comparing import Comparison, Trial, building, compare, rows
+from regard.catalog import rows
+from regard.catalog.rows import NONE, PLAIN, Variant, parse
+from regard.comparing import Comparison, Trial, building, compare
 from regard.comparing import trial as trials
-from regard.comparing.rows import NONE, PLAIN, Variant, parse
 from regard.core import Attention
 from regard.data import load
 from regard.saved.opening import open_network
@@ -122,7 +123,7 @@ def test_folders_are_safe_and_differ_where_rows_do():
 
 
 def test_rows_are_read_without_torch():
-    code = "import sys; from regard.comparing.rows import rows; rows('cbam(order=parallel)@layer3'); "
+    code = "import sys; from regard.catalog.rows import rows; rows('cbam(order=parallel)@layer3'); "
     subprocess.run([sys.executable, "-c", code + "assert 'torch' not in sys.modules"], check=True)
 
 

@@ -20,6 +20,7 @@ from regard.attaching.tracing import Run, Trace, evaluating, follow, in_words, t
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
 WEIGHTS_END = (nn.Softmax, nn.Dropout, nn.Identity)  # after which B heads N N attention weights look like maps
+WILD = "*?["  # what makes a place a glob pattern
 REDUCED = (128, 224)  # pixels of the examples tried first: several positions at stride 32, a multiple of 14
 
 
@@ -68,6 +69,30 @@ def stages(model: nn.Module, example: object = None) -> list[Site]:
     if not found:
         raise ValueError(f"no module of {type(model).__name__} outputs one map in a forward pass")
     return found
+
+
+def at_places(model: nn.Module, places: Sequence[str], example: object = None) -> list[Site]:
+    """Returns the sites at the places of a row such as `cbam@layer3+layer4.1.bn2`, in the order in which they run.
+
+    A place without wildcards that is no usual site and has some inside it, such as a stage, stands for these; any other
+    place is as `attaching.sites` takes it.
+
+    Args:
+        model, example: as `attaching.sites`.
+        places: names of modules or glob patterns over them.
+
+    Raises: as `attaching.sites`.
+    """
+    try:
+        usual = [site.name for site in survey(model, None, example)[0]]
+    except ValueError:  # none can be chosen
+        usual = []
+    wanted: list[str] = []
+    for place in places:
+        inside = [name for name in usual if name.startswith(f"{place}.")]
+        plain = not any(character in place for character in WILD) and place not in usual
+        wanted += inside if plain and inside else [place]
+    return survey(model, wanted, example)[0]
 
 
 def match(model: nn.Module, after: str | Sequence[str]) -> list[str]:

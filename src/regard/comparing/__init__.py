@@ -19,8 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from regard.comparing import rows
-from regard.comparing.rows import REFERENCES
+from regard.catalog import rows
+from regard.catalog.rows import REFERENCES
 from regard.report import Record, Result
 
 if TYPE_CHECKING:

@@ -16,14 +16,14 @@ from regard import attaching, backbones, catalog
 from regard.attaching import siting
 from regard.attaching.layouts import Layout
 from regard.attaching.siting import Site
-from regard.comparing import Comparison, rows
+from regard.catalog import rows
+from regard.catalog.rows import ALL, NONE, PLAIN, Variant
+from regard.comparing import Comparison
 from regard.comparing.images import Images
 from regard.comparing.plain import PlainBottleneck, widths
-from regard.comparing.rows import ALL, NONE, PLAIN, Variant
 from regard.ops.seeds import mixed, seeded
 
 LEAST_GRID = 5  # positions on a side: below that a heat map hardly says where
-WILD = "*?["  # what makes a place a glob pattern
 
 
 @dataclass(frozen=True)
@@ -190,28 +190,10 @@ def _sites_by_row(settings: Comparison, bare: nn.Module, example: torch.Tensor) 
 
 
 def _names(settings: Comparison, bare: nn.Module, example: torch.Tensor, variant: Variant) -> tuple[str, ...]:
-    """The sites of one row, in the order in which they run.
-
-    A place without wildcards that is no usual site and has some inside it, such as a stage, stands for these; any other
-    place is as `attach(after=…)` takes it.
-    """
+    """The sites of one row, in the order in which they run."""
     if not variant.places:
         return tuple(site.name for site in attaching.sites(bare, settings.after, example))
-    usual = _usual(bare, example)
-    wanted: list[str] = []
-    for place in variant.places:
-        inside = [name for name in usual if name.startswith(f"{place}.")]
-        plain = not any(character in place for character in WILD) and place not in usual
-        wanted += inside if plain and inside else [place]
-    return tuple(site.name for site in attaching.sites(bare, wanted, example))
-
-
-def _usual(bare: nn.Module, example: torch.Tensor) -> list[str]:
-    """Names of the default sites of the backbone; an empty list if none can be chosen."""
-    try:
-        return [site.name for site in attaching.sites(bare, None, example)]
-    except ValueError:
-        return []
+    return tuple(site.name for site in siting.at_places(bare, variant.places, example))
 
 
 def _example(images: Images) -> torch.Tensor:

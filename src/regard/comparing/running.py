@@ -18,12 +18,13 @@ from typing import Any
 import torch
 
 from regard import data as images_of
-from regard.comparing import Comparison, Progress, Trial, building, cluster, measuring, rows, workers
+from regard.catalog import rows
+from regard.catalog.rows import NONE, PLAIN
+from regard.comparing import Comparison, Progress, Trial, building, cluster, measuring, workers
 from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
 from regard.comparing.folder import Folder
 from regard.comparing.images import Images, OwnImages
-from regard.comparing.rows import NONE, PLAIN
 from regard.comparing.workers import Event, Failed, Finished, Started, Stepped, Work
 from regard.data.batches import Data
 from regard.ops.seeds import mixed

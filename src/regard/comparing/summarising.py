@@ -11,10 +11,10 @@ from typing import Any
 from numpy.typing import NDArray
 
 from regard import catalog
-from regard.comparing import rows as texts
+from regard.catalog import rows as texts
+from regard.catalog.rows import NONE, PLAIN, REFERENCES
 from regard.comparing import statistics
 from regard.comparing.folder import Folder
-from regard.comparing.rows import NONE, PLAIN, REFERENCES
 from regard.metrics.metric import Measure
 from regard.report import SPATIAL_MAP, Interval, Record, Result, Row
 from regard.report.numbers import Scale

@@ -16,7 +16,8 @@ from safetensors.torch import save
 from torch import nn
 
 from regard import backbones
-from regard.comparing import Comparison, Trial, building, looking, measuring, rows
+from regard.catalog import rows
+from regard.comparing import Comparison, Trial, building, looking, measuring
 from regard.comparing.building import Blueprint
 from regard.comparing.images import Images, OwnImages, Part
 from regard.data import presets
@@ -169,6 +170,7 @@ def description(
         entry=variant.mechanism,
         normalise=normalise,
         image=tuple(images.test.images([0]).shape[1:]),
+        class_names=tuple(images.classes) if settings.task is None else (),
         attached=trained.Attached(
             backbone=settings.backbone,
             classes=building.outputs(settings, images),
