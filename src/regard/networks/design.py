@@ -111,6 +111,6 @@ def find(name: str) -> Network:
     """
     folder = catalog.networks().get(name)
     if folder is None:
-        raise LookupError(f"no network {name!r}; {catalog.nearest(name, catalog.networks())}")
+        raise LookupError(f"name={name!r}: no network is called so; {catalog.nearest(name, catalog.networks())}")
     found: Network = importlib.import_module(f"regard.papers.{folder}.network").NETWORKS[name]
     return found

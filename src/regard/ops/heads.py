@@ -17,16 +17,22 @@ from regard.ops.precision import uncast
 from regard.ops.tracing import exporting
 
 
-def check(x: Tensor, visible: Tensor | None) -> None:
-    """Checks that an input is a sequence and that a mask is one.
+def check(visible: Tensor | None, q: Tensor, k: Tensor, heads: int) -> None:
+    """Checks that a mask is one, and fits queries `B Q C` and keys `B K D`.
 
     Raises: ValueError otherwise.
     """
-    if x.ndim != 3:
-        raise ValueError(f"input of shape {tuple(x.shape)}: a sequence B T C is needed")
-    if visible is not None and not (visible.dtype is torch.bool or (visible.is_floating_point() and visible.ndim > 2)):
+    if visible is None:
+        return
+    shape = tuple(visible.shape)
+    if not (visible.dtype is torch.bool or (visible.is_floating_point() and visible.ndim > 2)):
+        raise ValueError(f"mask of {visible.dtype}, shape {shape}: booleans are needed, True where visible")
+    wanted = {2: (), 3: (q.shape[1],), 4: (heads, q.shape[1])}
+    fits = visible.ndim in wanted and shape[-1] == k.shape[1]
+    if not fits or any(n not in (1, m) for n, m in zip(shape, (q.shape[0], *wanted[visible.ndim]), strict=False)):
         raise ValueError(
-            f"mask of {visible.dtype}, shape {tuple(visible.shape)}: booleans are needed, True where visible"
+            f"mask of shape {shape}: B K, B Q K or B h Q K is needed with B={q.shape[0]}, h={heads}, Q={q.shape[1]}, "
+            f"K={k.shape[1]}; any but K may be 1"
         )
 
 

@@ -289,7 +289,9 @@ def test_bad_pictures_are_refused_by_name() -> None:
     for shape in ((3, 64, 64), (1, 2, 64, 64), (1, 4, 64, 64)):
         with pytest.raises(ValueError, match="B 3 H W"):
             model(torch.zeros(shape))
-    for height, width in ((0, 64), (1, 1), (31, 400)):
+    with pytest.raises(ValueError, match=r"\(1, 3, 0, 64\).*no side empty"):
+        model(torch.zeros(1, 3, 0, 64))
+    for height, width in ((1, 1), (31, 400)):
         with pytest.raises(ValueError, match="at least 32 × 32"):
             model(torch.zeros(1, 3, height, width))
     broken = torch.rand(1, 3, 64, 64)
@@ -384,8 +386,8 @@ def test_look_takes_every_kind_of_picture(tmp_path: Path, kind: str) -> None:
     ("picture", "says"),
     [
         (None, "photo.png: the file is empty"),
-        (Image.new("RGB", (1, 1)), "1 × 1 pixels: at least 32 × 32"),
-        (Image.new("L", (3000, 40)), "11 × 800 pixels: at least 32 × 32"),
+        (Image.new("RGB", (1, 1)), "(1, 3, 1, 1): at least 32 × 32 pixels"),
+        (Image.new("L", (3000, 40)), "(1, 3, 11, 800): at least 32 × 32 pixels"),
         (Image.new("1", (12_000, 9_000)), "photo.png: 12000×9000 is 108 megapixels; up to 64 are read"),
     ],
     ids=["empty", "a pixel", "a strip", "huge"],

@@ -68,11 +68,11 @@ def test_refuses() -> None:
         with pytest.raises(ValueError, match=message):
             regard.create("ltpa", 6, **kwargs)
     module = regard.create("ltpa", 6, gate_channels=10)
-    with pytest.raises(ValueError, match="channels=6 and gate_channels=10 are needed"):
+    with pytest.raises(ValueError, match=r"\(2, 6\): B G, B=2, G=10 is needed"):
         module(torch.randn(2, 6, 5, 7), torch.randn(2, 6))
-    with pytest.raises(ValueError, match="a vector B G"):
+    with pytest.raises(ValueError, match=r"\(2, 10, 2, 1\): B G 1 1, B=2, G=10 is needed"):
         module(torch.randn(2, 6, 5, 7), torch.randn(2, 10, 2, 1))
-    with pytest.raises(ValueError, match="a map B G h w"):
+    with pytest.raises(ValueError, match=r"\(2, 6\): B G h w, B=2, G=6 is needed"):
         regard.create("ltpa", 6, compatibility="additive")(torch.randn(2, 6, 5, 7), torch.randn(2, 6))
-    with pytest.raises(ValueError, match="equal numbers are needed"):
+    with pytest.raises(ValueError, match=r"\(2, 7\): B G, B=2, G=6 is needed"):
         regard.create("ltpa", 6, compatibility="dot")(torch.randn(2, 6, 5, 7), torch.randn(2, 7))

@@ -33,7 +33,7 @@ def test_attention_sits_before_or_after_the_poolings(attend, sizes):
     ("wrong", "says"),
     [
         ({"attend": "between"}, "between"),
-        ({"widths": (1, 2)}, "6 numbers"),
+        ({"widths": (1, 2)}, "6 values are needed"),
         ({"grid": (31, 32)}, "at least 32"),
         ({"attend": None, "return_compatibility": True}, "attend="),
     ],

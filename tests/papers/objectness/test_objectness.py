@@ -135,7 +135,7 @@ def test_the_best_windows_are_shown_where_they_lie() -> None:
 
 @pytest.mark.parametrize("shape", [(1, 1, 8, 9), (3, 8, 9), (1, 3, 0, 9)])
 def test_images_that_the_scorer_cannot_take_are_named(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="B 3 H W, none of them 0"):
+    with pytest.raises(ValueError, match="B C H W, C=3 is needed, and no axis empty"):
         Objectness(3)(torch.zeros(shape))
 
 

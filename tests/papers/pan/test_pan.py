@@ -38,9 +38,9 @@ def test_a_product_beyond_float16_saturates() -> None:
 def test_what_does_not_fit_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"hidden=3.*1 or 8"):
         create("fpa", channels=8, hidden=3, upsample="bilinear")
-    with pytest.raises(ValueError, match=r"gate_channels=6: 8, as in the output"):
+    with pytest.raises(ValueError, match="gate_channels=6, out_channels=8: one number"):
         create("gau", channels=8, gate_channels=6, upsample="nearest")
-    with pytest.raises(ValueError, match=r"g of size \(5, 5\): \(4, 4\) is needed for x of size \(8, 8\)"):
+    with pytest.raises(ValueError, match=r"g of shape \(2, 6, 5, 5\): \(4, 4\) behind the channels is needed for x"):
         create("gau", channels=8, gate_channels=6)(torch.zeros(2, 8, 8, 8), torch.zeros(2, 6, 5, 5))
     with pytest.raises(ValueError, match="channels=3"):
         create("fpa", channels=3)

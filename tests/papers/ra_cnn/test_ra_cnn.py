@@ -169,7 +169,7 @@ def test_the_paper_s_network_has_vgg_s_last_map_before_its_pooling():
 def test_a_network_names_what_is_wrong(wrong, says):
     with pytest.raises(ValueError, match=says.replace("(", r"\(").replace(")", r"\)")):
         small(**wrong)
-    with pytest.raises(ValueError, match="24 24"):
+    with pytest.raises(ValueError, match="H=24, W=24"):
         small()(torch.ones(1, 2, 12, 24))
 
 

@@ -147,9 +147,9 @@ def test_what_cannot_be_built_says_why(arguments, said):
 
 def test_inputs_that_do_not_fit_say_what_would():
     model = RecurrentAttention(hidden=8)
-    with pytest.raises(ValueError, match=r"\(2, 3, 9, 9\): B 1 H W"):
+    with pytest.raises(ValueError, match=r"\(2, 3, 9, 9\): B C H W, C=1 is needed"):
         model(torch.zeros(2, 3, 9, 9))
-    with pytest.raises(ValueError, match=r"\(2, 1, 0, 9\): .* none of them 0"):
+    with pytest.raises(ValueError, match=r"\(2, 1, 0, 9\): .* no axis empty"):
         model(torch.zeros(2, 1, 0, 9))
     with pytest.raises(ValueError, match="start of shape"):
         model(torch.zeros(2, 1, 9, 9), start=torch.zeros(3, 2))

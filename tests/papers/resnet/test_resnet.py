@@ -106,10 +106,12 @@ def test_maps_shrink_as_in_the_released_networks(name: str, size: int, sides: li
 
 
 def test_wrong_arguments_are_named() -> None:
-    with pytest.raises(LookupError, match=r"did you mean.*se_resnet50"):
+    with pytest.raises(LookupError, match=r"name='se_resnet5'.*did you mean.*se_resnet50"):
         PaperNetwork(name="se_resnet5")
-    with pytest.raises(ValueError, match=r"blocks=\(\).*4 stages"):
+    with pytest.raises(ValueError, match=r"blocks=\(\): at least one value"):
         PaperNetwork(blocks=())
+    with pytest.raises(ValueError, match=r"blocks=\(1, 2, 3, 4, 5\).*4 stages"):
+        PaperNetwork(blocks=(1, 2, 3, 4, 5))
     with pytest.raises(ValueError, match="blocks=0"):
         PaperNetwork(blocks=(0, 1))
     with pytest.raises(ValueError, match="width=0"):

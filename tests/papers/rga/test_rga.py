@@ -43,13 +43,13 @@ def test_a_single_number_takes_any_map_of_so_many_positions() -> None:
     module = create("rga", channels=6, grid=15, **SMALL).eval()
     x = torch.randn(1, 6, 5, 3)
     assert module(x).shape == x.shape and module(x.mT).shape == x.mT.shape
-    with pytest.raises(ValueError, match=r"\(5, 4\).*15"):
+    with pytest.raises(ValueError, match=r"\(1, 6, 5, 4\).*15"):
         module(torch.randn(1, 6, 5, 4))
 
 
 def test_another_grid_is_refused_by_name() -> None:
     module = create("rga", channels=6, grid=(5, 3), **SMALL).eval()
-    with pytest.raises(ValueError, match=r"\(3, 5\).*\(5, 3\)"):
+    with pytest.raises(ValueError, match=r"\(1, 6, 3, 5\).*\(5, 3\)"):
         module(torch.randn(1, 6, 3, 5))
 
 

@@ -34,7 +34,9 @@ def test_additive_attention_to_nothing_is_zero() -> None:
 
 
 def test_other_shapes_and_masks_are_refused() -> None:
-    with pytest.raises(ValueError, match="a state B D"):
+    with pytest.raises(ValueError, match=r"\(2, 1, 7\): B D, D=7 is needed"):
         create("bahdanau", 14)(torch.randn(2, 1, 7), torch.randn(2, 3, 14))
+    with pytest.raises(ValueError, match=r"\(2, 4\): B T, B=2, T=3 is needed"):
+        create("bahdanau", 14)(torch.randn(2, 7), torch.randn(2, 3, 14), torch.ones(2, 4, dtype=torch.bool))
     with pytest.raises(ValueError, match="booleans"):
         create("bahdanau", 14)(torch.randn(2, 7), torch.randn(2, 3, 14), torch.ones(2, 3))

@@ -63,7 +63,7 @@ def test_maps_with_channels_last_are_told_by_the_backbone_and_not_by_their_size(
 
 @pytest.mark.parametrize(("channels", "shape"), [(3, (2, 1, 32, 32)), (1, (2, 3, 32, 32)), (3, (3, 32, 32))])
 def test_an_image_of_other_channels_is_refused(channels: int, shape: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match=f"B {channels} H W"):
+    with pytest.raises(ValueError, match=f"B C H W, C={channels} is needed"):
         SaliencyNet(channels, backbone=BACKBONE, width=4)(torch.rand(shape))
 
 

@@ -50,8 +50,8 @@ def test_a_softmax_gate_resized_keeps_its_mean() -> None:
     ("entry", "wrong", "message"),
     [
         ("sononet_gate", {"normalization": "dot"}, "normalization='dot'.*mean_flow"),
-        ("sononet_gate", {"theta": False, "hidden": 5}, "hidden=5: 8 is needed where channels=8"),
-        ("sononet_gate", {"phi": False, "hidden": 5}, "hidden=5: 6 is needed where gate_channels=6"),
+        ("sononet_gate", {"theta": False, "hidden": 5}, "hidden=5, theta=False: hidden=8 is needed"),
+        ("sononet_gate", {"phi": False, "hidden": 5}, "hidden=5, phi=False: hidden=6 is needed"),
         ("sononet_gate", {"psi": False, "hidden": 5}, "hidden=5: 1, .*psi=False"),
         ("sononet_gate", {"activation": "tanh"}, "activation='tanh'"),
         ("attention_gate", {"dims": 1}, "dims=1"),
@@ -72,7 +72,7 @@ def test_maps_that_do_not_fit_are_refused() -> None:
         gate(torch.randn(1, 4, 1, 5), torch.randn(1, 3, 1, 3))
     with pytest.raises(ValueError, match="4 axes are needed"):
         gate(torch.randn(1, 4, 6, 5), torch.randn(1, 3))
-    with pytest.raises(ValueError, match="2 finer maps"):
+    with pytest.raises(ValueError, match=r"level_channels=\(3, 4, 5\): 2 values"):
         create("sononet_aggregation", channels=6, level_channels=(3, 4, 5), classes=2)
     with pytest.raises(ValueError, match="aggregation='sum'"):
         create("sononet_aggregation", channels=6, level_channels=(3, 4), classes=2, aggregation="sum")

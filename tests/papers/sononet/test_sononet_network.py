@@ -21,7 +21,7 @@ from regard.training.recipe import built
     ("wrong", "says"),
     [
         ({"feature_scale": 65}, "at most 64"),
-        ({"convolutions": (1, 2)}, "5 numbers"),
+        ({"convolutions": (1, 2)}, "5 values"),
         ({"aggregation": "vote"}, "vote"),
     ],
 )

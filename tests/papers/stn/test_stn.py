@@ -121,8 +121,8 @@ def test_takes_a_network_of_ones_own() -> None:
         ({"localisation": "flat"}, "grid=None: a height and a width"),
         ({"localisation": "flat", "grid": (17, 30)}, r"grid=\(17, 30\).*at least 18"),
         ({"localisation": "none"}, "localisation='none'"),
-        ({"points": 1}, "points=1: at least 2"),
-        ({"size": (3, 4, 5)}, r"size=\(3, 4, 5\): a height and a width"),
+        ({"points": 1}, "points=1: a whole number of at least 2"),
+        ({"size": (3, 4, 5)}, r"size=\(3, 4, 5\): 2 values"),
         ({"size": 0}, "size=0"),
     ],
 )
@@ -133,12 +133,14 @@ def test_refuses(kwargs: dict[str, object], message: str) -> None:
 
 def test_refuses_other_inputs() -> None:
     x = torch.randn(2, 3, 19, 18)
-    with pytest.raises(ValueError, match=r"\(19, 18\): grid=\(18, 19\)"):
+    with pytest.raises(ValueError, match=r"\(2, 3, 19, 18\).*H=18, W=19"):
         regard.create("stn", 3, localisation="flat", grid=(18, 19))(x)
     given = regard.create("stn", 3, localisation="given")
     with pytest.raises(ValueError, match="theta=None: a tensor"):
         given(x)
     with pytest.raises(ValueError, match=r"theta of shape \(2, 3\): 6 numbers"):
         given(x, torch.randn(2, 3))
+    with pytest.raises(ValueError, match=r"theta of shape \(3, 2, 3\)"):
+        given(x, torch.randn(3, 2, 3))
     with pytest.raises(ValueError, match="theta: None is needed unless"):
         regard.create("stn", 3)(x, torch.randn(2, 2, 3))

@@ -52,7 +52,7 @@ def test_with_the_transformer_at_the_identity_it_is_the_network_without():
     [
         ({"grid": (15, 28)}, "at least 16"),
         ({"grid": (17, 28)}, "at least 18"),
-        ({"widths": (3,)}, "2 numbers are needed"),
+        ({"widths": (3,)}, "2 values are needed"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"transform": "perspective"}, "perspective"),
     ],

@@ -114,11 +114,14 @@ def test_wrong_arguments_and_inputs_say_what_would_be_right() -> None:
         create("encoder_layer", 1, heads=1, unbiased=True)
     for name in ("mha", "encoder_layer"):
         module = create(name, 16)
-        with pytest.raises(ValueError, match="a sequence B T C"):
+        with pytest.raises(ValueError, match=r"\(2, 16, 5, 3\): B . C, C=16 is needed"):
             module(torch.randn(2, 16, 5, 3))
         with pytest.raises(ValueError, match="True where visible"):
             module(torch.randn(2, 5, 16), visible=torch.ones(2, 5, dtype=torch.int64))
-    with pytest.raises(ValueError, match="a map B C H W"):
+        for shape in ((2, 4), (3, 5), (2, 4, 5), (2, 3, 5, 5), (5,)):
+            with pytest.raises(ValueError, match=r"mask of shape .* is needed with B=2, h=8, Q=5, K=5"):
+                module(torch.randn(2, 5, 16), visible=torch.ones(shape, dtype=torch.bool))
+    with pytest.raises(ValueError, match=r"\(2, 5, 16\): B C H W, C=16 is needed"):
         create("mha_2d", 16)(torch.randn(2, 5, 16))
 
 

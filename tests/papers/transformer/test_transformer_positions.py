@@ -43,7 +43,7 @@ def test_a_table_made_without_gradients_serves_training() -> None:
 
 
 def test_positions_refuse_what_is_no_sequence() -> None:
-    with pytest.raises(ValueError, match="B T 8"):
+    with pytest.raises(ValueError, match="B T C, C=8 is needed"):
         create("sinusoidal", 8)(torch.randn(2, 8, 3, 5))
     with pytest.raises(ValueError, match="dims=3"):
         create("sinusoidal", 8, dims=3)

@@ -44,13 +44,12 @@ Errata: pySaliencyMap clips the opponent colours at 0, so that green and yellow 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from regard.checks import choice, positive
+from regard.checks import choice, flag, number, positive, sequence, whole, whole_numbers
 from regard.core import Attention
 from regard.ops import saliency_pyramid as steps
 from regard.ops.precision import uncast, widened
@@ -61,6 +60,7 @@ FEATURES = ("intensity", "colour", "orientation")
 _NORMALISATIONS = ("iterative", "local_max", "other_max", "none")
 _LUMA = (0.298936021293775, 0.587043074451121, 0.114020904255103)
 _DARK = 0.1  # below it a pixel has no colour
+_COARSEST = 24  # scale of a picture of sixteen million pixels a side
 _ROUNDINGS = 64  # of the largest value, up to which a difference is none; a byte is 500 times more
 
 
@@ -106,28 +106,24 @@ class Itti(Attention):
         focus: float | None = None,
     ) -> None:
         super().__init__()
-        for name, value, known in (
-            ("normalisation", normalisation, _NORMALISATIONS),
-            ("opponency", opponency, ("difference", "double")),
-            ("scanpath", scanpath, ("network", "maxima")),
-        ):
-            choice(name, value, known)
-        for name, scales, least in (("centres", centres, 0), ("deltas", deltas, 1), ("map_scale", (map_scale,), 0)):
-            if not scales or not all(isinstance(scale, int) and scale >= least for scale in scales):
-                raise ValueError(f"{name}={scales!r}: whole numbers of at least {least} are needed")
-        if len(weights) != len(FEATURES) or not 0 < sum(weights) < math.inf or min(weights) < 0:
-            raise ValueError(
-                f"weights={tuple(weights)}: a number for each of {', '.join(FEATURES)} is needed, not all 0"
-            )
-        if not angles or not all(map(math.isfinite, angles)):
-            raise ValueError(f"angles={tuple(angles)}: at least one finite angle in degrees is needed")
-        if focus is not None and not 0 < focus < math.inf:
-            raise ValueError(f"focus={focus!r}: a radius above 0 pixels is needed")
+        choice("normalisation", normalisation, _NORMALISATIONS)
+        choice("opponency", opponency, ("difference", "double"))
+        choice("scanpath", scanpath, ("network", "maxima"))
+        flag("exact", exact)
+        centres = whole_numbers("centres", centres, 0, _COARSEST)
+        deltas = whole_numbers("deltas", deltas, 1, _COARSEST)
+        whole("map_scale", map_scale, 0, _COARSEST)
+        shares = [number("weights", share, least=0, most=1000) for share in sequence("weights", weights, len(FEATURES))]
+        if not any(shares):
+            raise ValueError(f"weights={weights!r}: a number for each of {', '.join(FEATURES)} is needed, not all 0")
+        angles = [number("angles", angle) for angle in sequence("angles", angles)]
+        if focus is not None:
+            number("focus", focus, above=0)
         self.normalisation, self.opponency, self.exact, self.how = normalisation, opponency, exact, scanpath
         self.iterations, self.fixations = positive("iterations", iterations), positive("fixations", fixations)
         self.pairs = [(c, c + delta) for c in sorted(set(centres)) for delta in sorted(set(deltas))]
         self.map_scale, self.focus = map_scale, focus
-        self.weights = dict(zip(FEATURES, (float(weight) for weight in weights), strict=True))
+        self.weights = dict(zip(FEATURES, map(float, shares), strict=True))
         self.filters = steps.gabors(angles)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -180,7 +176,7 @@ class Itti(Attention):
         if not pairs or self.map_scale >= len(levels):
             least = 2 ** max(self.map_scale, min(s for _, s in self.pairs))
             raise ValueError(
-                f"picture of {picture.shape[2]} × {picture.shape[3]} pixels: at least {least} × {least} are needed; "
+                f"picture of shape {tuple(picture.shape)}: at least {least} × {least} pixels are needed; "
                 f"enlarge it, or choose smaller centres, deltas and map_scale"
             )
         size = (levels[self.map_scale].shape[2], levels[self.map_scale].shape[3])
@@ -235,8 +231,10 @@ class Itti(Attention):
 
     def _checked(self, x: Tensor) -> Tensor:
         """The picture in float32 at least, from 0 to 1 if it comes in bytes."""
-        if x.ndim != 4 or x.shape[1] not in (1, 3):
-            raise ValueError(f"picture of shape {tuple(x.shape)}: B 3 H W, or B 1 H W if grey, is needed")
+        if x.ndim != 4 or x.shape[1] not in (1, 3) or 0 in x.shape[2:]:
+            raise ValueError(
+                f"picture of shape {tuple(x.shape)}: B 3 H W, or B 1 H W if grey, is needed, and no side empty"
+            )
         if x.dtype == torch.uint8:
             return x / 255
         if not x.is_floating_point():

@@ -30,13 +30,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import pooling
 from regard.ops.precision import uncast, widened
 
-_COMPATIBILITIES = ("parametrised", "dot", "additive")
+COMPATIBILITIES = ("parametrised", "dot", "additive")
+NORMALISATIONS = ("softmax", "sigmoid")
 
 
 class LearnToPay(Attention):
@@ -72,9 +73,11 @@ class LearnToPay(Attention):
         super().__init__()
         positive("channels", channels)
         gate = channels if gate_channels is None else positive("gate_channels", gate_channels)
-        choice("compatibility", compatibility, _COMPATIBILITIES)
-        choice("normalise", normalise, ("softmax", "sigmoid"))
+        choice("compatibility", compatibility, COMPATIBILITIES)
+        choice("normalise", normalise, NORMALISATIONS)
         choice("project", project, (None, "local", "global"))
+        k = channels if hidden is None else positive("hidden", hidden)
+        flag("return_compatibility", return_compatibility)
         additive = compatibility == "additive"
         if additive and project is not None:
             raise ValueError(
@@ -86,7 +89,6 @@ class LearnToPay(Attention):
         self.compatibility, self.normalise, self.side = compatibility, normalise, project
         self.return_compatibility = return_compatibility
         width = gate if project == "local" else channels
-        k = channels if hidden is None else positive("hidden", hidden)
         self.local = Pointwise(channels, k, bias=False) if additive else None
         self.gate = Pointwise(gate, k, bias=False) if additive else None
         self.score = None
@@ -136,18 +138,8 @@ class LearnToPay(Attention):
 
         Raises: ValueError if they are not those of the arguments.
         """
-        if self.compatibility == "additive":
-            fits = g.ndim == 4
-        else:
-            fits = g.ndim == 2 or tuple(g.shape[2:]) == (1, 1)
-        if not fits:
-            wanted = "a map B G h w" if self.compatibility == "additive" else "a vector B G or B G 1 1"
-            raise ValueError(f"g of shape {tuple(g.shape)}: {wanted} is needed")
-        if self.compatibility == "dot" and self.project is None:
-            if x.shape[1] != g.shape[1]:
-                raise ValueError(f"l has {x.shape[1]} channels and g has {g.shape[1]}: equal numbers are needed")
-        elif (x.shape[1], g.shape[1]) != (self.channels, self.gate_channels):
-            raise ValueError(
-                f"l has {x.shape[1]} channels and g has {g.shape[1]}: "
-                f"channels={self.channels} and gate_channels={self.gate_channels} are needed"
-            )
+        free = self.compatibility == "dot" and self.project is None  # any width, the same of both
+        check_input(x, "B C H W", **({} if free else {"C": self.channels}))
+        vector = "B G" if g.ndim == 2 else "B G 1 1"
+        axes = "B G h w" if self.compatibility == "additive" else vector
+        check_input(g, axes, B=x.shape[0], G=x.shape[1] if free else self.gate_channels)

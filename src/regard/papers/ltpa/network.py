@@ -31,10 +31,9 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, choice, positive
+from regard.checks import check_input, check_norm_batch, choice, flag, positive, whole_numbers
 from regard.core import Attention
-from regard.ops.tracing import exporting
-from regard.papers.ltpa.mechanism import LearnToPay
+from regard.papers.ltpa.mechanism import NORMALISATIONS, LearnToPay
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
 CONVOLUTIONS = (2, 2, 3, 3, 3, 2)
@@ -93,16 +92,15 @@ class AttentionVGG(Attention):
         self.channels = positive("channels", channels)
         positive("classes", classes)
         choice("attend", attend, (*PLACES, None))
-        if len(widths) != len(CONVOLUTIONS):
-            raise ValueError(f"widths={widths!r}: {len(CONVOLUTIONS)} numbers are needed, one for each stage")
-        if len(grid) != 2 or min(grid) < 32:
-            raise ValueError(f"grid={grid!r}: at least 32 × 32 is needed")
-        if return_compatibility and attend is None:
+        choice("normalise", normalise, NORMALISATIONS)
+        widths = whole_numbers("widths", widths, count=len(CONVOLUTIONS))
+        height, width = whole_numbers("grid", grid, 32, count=2)
+        if flag("return_compatibility", return_compatibility) and attend is None:
             raise ValueError("return_compatibility=True: attend='before' or attend='after' is needed")
-        self.grid, self.attend, self.return_compatibility = (grid[0], grid[1]), attend, return_compatibility
+        self.grid, self.attend, self.return_compatibility = (height, width), attend, return_compatibility
         before = (channels, *widths[:-1])
         stages = [
-            _Stage(a, positive("widths", b), count, pool=i == 5)
+            _Stage(a, b, count, pool=i == 5)
             for i, (a, b, count) in enumerate(zip(before, widths, CONVOLUTIONS, strict=True))
         ]
         self.early = nn.Sequential(*stages[:3])
@@ -113,12 +111,12 @@ class AttentionVGG(Attention):
         looks = widths[2:5] if attend is not None else ()
         self.attentions = nn.ModuleList(
             LearnToPay(
-                width,
+                size,
                 gate_channels=top,
                 normalise=normalise,
                 return_compatibility=True,
             )
-            for width in looks
+            for size in looks
         )
         self.classify = nn.Linear(top * (len(looks) or 1), classes)
         for part in self.modules():
@@ -130,10 +128,7 @@ class AttentionVGG(Attention):
                 nn.init.uniform_(part.weight)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
-        if not exporting() and tuple(x.shape[2:]) != self.grid:
-            raise ValueError(
-                f"images of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the network was built"
-            )
+        check_input(x, "B C H W", C=self.channels, H=self.grid[0], W=self.grid[1])
         taps = []
         for stage in (self.early, self.middle, self.late):
             full = stage(x)

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, positive, whole_numbers
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
@@ -45,6 +45,7 @@ def _max_pool_1d(x: Tensor, size: Sequence[int]) -> Tensor:
     return F.max_pool2d(x[..., None], (*size, 1))[..., 0]
 
 
+_AXES = {1: "B C T", 2: "B C H W", 3: "B C T H W"}
 _MAX_POOL: dict[int, Callable[..., Tensor]] = {1: _max_pool_1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -79,17 +80,16 @@ class NonLocal(Attention):
         norm: bool = True,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
         choice("affinity", affinity, _AFFINITIES)
         choice("dims", dims, _MAX_POOL)
-        sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else tuple(pool)
-        if len(sizes) != dims:
-            raise ValueError(f"pool={pool!r}: {dims} sizes are needed for dims={dims}, or a single one")
+        sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else pool
+        self.pool = whole_numbers("pool", sizes, count=dims)
+        self.pool_first = flag("pool_first", pool_first)
+        flag("norm", norm)
         self.affinity = affinity
-        self.pool = tuple(positive("pool", size) for size in sizes)
-        self.pool_first = pool_first
-        self.scale = hidden**-0.5 if scale and affinity == "embedded_gaussian" else 1.0
+        self.scale = hidden**-0.5 if flag("scale", scale) and affinity == "embedded_gaussian" else 1.0
         embedded = affinity != "gaussian"
         self.theta = Pointwise(channels, hidden) if embedded else None
         self.phi = Pointwise(channels, hidden) if embedded else None
@@ -118,10 +118,7 @@ class NonLocal(Attention):
         return self.pooled(layer(x.flatten(2)).unflatten(-1, x.shape[2:])).flatten(2).mT
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 2 + len(self.pool):
-            raise ValueError(
-                f"input of shape {tuple(x.shape)}: {2 + len(self.pool)} axes are needed for dims={len(self.pool)}"
-            )
+        check_input(x, _AXES[len(self.pool)], C=self.channels)
         n = x.flatten(2)
         pooled = self.pooled(x).flatten(2) if self.pool_first or self.phi is None else n
         theta = n.mT.contiguous() if self.theta is None else self.theta.tokens(n)  # [B, Q, C']

@@ -25,7 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regard.checks import positive
+from regard.checks import check_input, positive
 from regard.core import Attention
 from regard.ops.precision import uncast, wide_linear, widened
 from regard.ops.windows import grown, sliding, sums
@@ -71,8 +71,7 @@ class Objectness(Attention):
         return maps / (mean + LEAST)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
-            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
+        check_input(x, "B C H W", C=self.channels)
         height, width = x.shape[2:]
         found = sliding(height, width, sides=SIDES, ratios=RATIOS, stride=STRIDE)
         boxes = torch.tensor(found, device=x.device)  # [N, 4]

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
 
+from regard.checks import number, positive
 from regard.ops.arrays import as_array
 from regard.ops.boxes import suppressed
 from regard.ops.windows import sliding, sums
@@ -44,12 +45,12 @@ def edge_boxes(
     if e.ndim != 2 or e.shape != o.shape or not e.size or not np.isfinite(e).all() or not np.isfinite(o).all():
         raise ValueError(f"maps of {e.shape} and {o.shape}: one size H W of finite numbers is needed")
     search = cv.ximgproc.createEdgeBoxes()
-    search.setMaxBoxes(first)
+    search.setMaxBoxes(positive("first", first))
     for name, value in options.items():
         setter = getattr(search, f"set{name[:1].upper()}{name[1:]}", None)
         if setter is None:
             raise ValueError(f"EdgeBoxes has no option {name!r}")
-        setter(value)
+        setter(number(name, value))
     found, scores = search.getBoundingBoxes(e, o)
     boxes = np.asarray(found, np.float64).reshape(-1, 4)
     boxes[:, 2:] += boxes[:, :2]  # from width and height

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regard.checks import flag, number
 from regard.data.batches import Batch
 from regard.metrics.metric import Measure
 from regard.metrics.proposals import ProposalScores
@@ -42,9 +43,10 @@ class Proposals:
     beside: bool = False
 
     def __post_init__(self) -> None:
-        if not 0 <= self.low < self.high <= 1 or not 0 < self.overlap <= 1:
-            found = f"low={self.low!r}, high={self.high!r}, overlap={self.overlap!r}"
-            raise ValueError(f"{found}: low from 0, above it high up to 1, and overlap above 0 up to 1 are needed")
+        if number("low", self.low, least=0) >= number("high", self.high, most=1):
+            raise ValueError(f"low={self.low!r}, high={self.high!r}: low below high is needed")
+        number("overlap", self.overlap, above=0, most=1)
+        flag("beside", self.beside)
         ProposalScores(self.budgets)
 
     @property

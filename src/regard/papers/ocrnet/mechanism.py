@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, number, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops.precision import uncast, widened
@@ -45,14 +45,16 @@ class SpatialGather(Attention):
         scale: s, what the logits are multiplied by before their softmax.
 
     Shapes: x `B C H W`, logits `B K H W` -> regions `B C K 1`. Maps: region `B K H W`, m; sums to 1 over positions.
-    Raises: ValueError if map and logits are not of one size.
+    Raises: ValueError for a scale that is not finite, or if map and logits are not of one size.
     """
 
     def __init__(self, *, scale: float = 1.0) -> None:
         super().__init__()
-        self.scale = scale
+        self.scale = number("scale", scale)
 
     def forward(self, x: Tensor, logits: Tensor) -> Tensor:
+        check_input(x, "B C H W")
+        check_input(logits, "B K H W", B=x.shape[0])
         if x.shape[2:] != logits.shape[2:]:
             raise ValueError(f"x {tuple(x.shape)}, logits {tuple(logits.shape)}: equal sizes are needed")
         with uncast(x):  # in float16 the weights of a large map would lose their digits
@@ -79,15 +81,19 @@ class ObjectAttention(Attention):
 
     def __init__(self, channels: int, *, hidden: int | None = None, scale: int = 1, bias: bool = False) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         self.hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
         self.scale = positive("scale", scale)
+        flag("bias", bias)
         self.pixel = nn.Sequential(_embed(channels, self.hidden, bias), _embed(self.hidden, self.hidden, bias))
         self.object = nn.Sequential(_embed(channels, self.hidden, bias), _embed(self.hidden, self.hidden, bias))
         self.down = _embed(channels, self.hidden, bias)
         self.up = _embed(self.hidden, channels, bias)
 
     def forward(self, x: Tensor, regions: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
+        check_input(regions, "B C K 1", B=x.shape[0], C=self.channels)
+        _check_sides(x, self.scale)
         pooled = F.max_pool2d(x, self.scale) if self.scale > 1 else x
         f = regions.flatten(2)  # [B, C, K]
         q, k, v = self.pixel(pooled.flatten(2)), self.object(f), self.down(f)  # [B, D, N], [B, D, K], [B, D, K]
@@ -132,7 +138,9 @@ class ObjectContext(Attention):
         bias: bool = False,
     ) -> None:
         super().__init__()
+        positive("channels", channels)
         out = channels if out is None else positive("out", out)
+        number("dropout", dropout, least=0, most=1)
         self.attention = ObjectAttention(channels, hidden=hidden, scale=scale, bias=bias)
         self.merge = _embed(2 * channels, out, bias)
         self.dropout = nn.Dropout2d(dropout)
@@ -178,26 +186,38 @@ class ObjectContextHead(Attention):
         bias: bool = False,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("classes", classes)
-        self.reduce = _Normed(nn.Conv2d(channels, positive("hidden", hidden), 3, padding=1))
-        self.aux_channels = aux_channels
+        positive("hidden", hidden)
+        if key is not None:
+            positive("key", key)
+        self.aux_channels = None if aux_channels is None else positive("aux_channels", aux_channels)
+        positive("scale", scale)
+        number("dropout", dropout, least=0, most=1)
+        flag("bias", bias)
+        self.reduce = _Normed(nn.Conv2d(channels, hidden, 3, padding=1))
         self.coarse: nn.Module
         if aux_channels is None:
             self.coarse = nn.Sequential(_embed(channels, channels, True), Pointwise(channels, classes))
         else:
-            conv = nn.Conv2d(positive("aux_channels", aux_channels), hidden, 3, padding=1)
+            conv = nn.Conv2d(aux_channels, hidden, 3, padding=1)
             self.coarse = nn.Sequential(_Normed(conv), nn.Dropout2d(dropout), nn.Conv2d(hidden, classes, 1))
         self.gather = SpatialGather()
         self.context = ObjectContext(hidden, hidden=key, scale=scale, dropout=dropout, bias=bias)
         self.classify = Pointwise(hidden, classes)
 
     def forward(self, x: Tensor, earlier: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        check_input(x, "B C H W", C=self.channels)
+        _check_sides(x, self.context.attention.scale)
         grid = x.shape[2:]
         if (earlier is None) != (self.aux_channels is None):
             wanted = "an earlier map is needed" if earlier is None else "no earlier map is accepted"
             raise ValueError(f"aux_channels={self.aux_channels}: {wanted}")
-        p = self.coarse(x.flatten(2)).unflatten(2, grid) if earlier is None else self.coarse(earlier)  # [B, K, H, W]
+        if earlier is None:
+            p = self.coarse(x.flatten(2)).unflatten(2, grid)  # [B, K, H, W]
+        else:
+            check_input(earlier, "B A H W", B=x.shape[0], A=self.aux_channels or 0, H=grid[0], W=grid[1])
+            p = self.coarse(earlier)
         x = self.reduce(x)
         z = self.context(x, self.gather(x, p))
         return p, self.classify(z.flatten(2)).unflatten(2, grid)
@@ -242,6 +262,15 @@ class _Normed(nn.Module):
         check_norm_batch(self.norm, y)
         normed: Tensor = self.norm(y)
         return normed.relu_()
+
+
+def _check_sides(x: Tensor, scale: int) -> None:
+    """Checks that a map can be pooled by `scale`.
+
+    Raises: ValueError otherwise.
+    """
+    if not exporting() and min(x.shape[2:]) < scale:
+        raise ValueError(f"input of shape {tuple(x.shape)}: sides of at least scale={scale} are needed")
 
 
 def _embed(channels: int, out: int, bias: bool) -> _Normed:

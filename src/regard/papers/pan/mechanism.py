@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, choice, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
@@ -111,7 +111,7 @@ class FeaturePyramidAttention(Attention):
         upsample: str = "deconvolution",
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
         choice("upsample", upsample, ("deconvolution", "bilinear", "bicubic"))
         self.upsample = upsample
@@ -150,6 +150,7 @@ class FeaturePyramidAttention(Attention):
         return self.raised(0, m, x)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         context = _averaged(self.context, x)  # [B, C, 1, 1]
         pyramid = self.see("pyramid", self.pyramid(x))
         master = self.master(x)
@@ -184,14 +185,14 @@ class GlobalAttentionUpsample(Attention):
         gate: str = "relu",
     ) -> None:
         super().__init__()
-        positive("channels", channels)
-        positive("gate_channels", gate_channels)
+        self.channels, self.gate_channels = positive("channels", channels), positive("gate_channels", gate_channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
         choice("upsample", upsample, ("deconvolution", "projection", *_RESIZING))
         choice("gate", gate, ("relu", "sigmoid"))
         if upsample in _RESIZING and gate_channels != out:
             raise ValueError(
-                f"gate_channels={gate_channels}: {out}, as in the output, is needed with upsample={upsample!r}"
+                f"gate_channels={gate_channels}, out_channels={out}: one number for both is needed with "
+                f"upsample={upsample!r}"
             )
         self.upsample = upsample
         self.sigmoid = gate == "sigmoid"
@@ -209,12 +210,14 @@ class GlobalAttentionUpsample(Attention):
             wanted = tuple(-(-n // factor) for n in x.shape[2:])
             if g.shape[2:] != wanted:
                 raise ValueError(
-                    f"g of size {tuple(g.shape[2:])}: {wanted} is needed for x of size {tuple(x.shape[2:])}"
+                    f"g of shape {tuple(g.shape)}: {wanted} behind the channels is needed for x of {tuple(x.shape)}"
                 )
         y: Tensor = self.project(g) if self.deconvolve is None else self.deconvolve(g, x)
         return y
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
+        check_input(g, "B G h w", B=x.shape[0], G=self.gate_channels)
         fine = _normed(self.fine, x)
         gate = _averaged(self.gate, g)  # [B, C, 1, 1]
         if self.sigmoid:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
 from regard.ops import zooming
 
@@ -58,13 +58,12 @@ class AttentionCrop(Attention):
         super().__init__()
         self.size = positive("size", size)
         check_crop(least, k, gradient)
+        flag("align_corners", align_corners)
         self.gradient, self.least, self.k, self.align_corners = gradient, least, k, align_corners
 
     def forward(self, x: Tensor, square: Tensor) -> Tensor:
-        if x.ndim != 4 or square.shape != (x.shape[0], 3):
-            raise ValueError(
-                f"image of shape {tuple(x.shape)}, squares of shape {tuple(square.shape)}: B C H W and B 3 are needed"
-            )
+        check_input(x, "B C H W")
+        check_input(square, "B 3", B=x.shape[0])
         crop, box = zooming.zoom(
             x, square, self.size,
             least=self.least, k=self.k, align_corners=self.align_corners, gradient=self.gradient,
@@ -80,8 +79,6 @@ def check_crop(least: float, k: float, gradient: str) -> None:
 
     Raises: ValueError if one of them is not accepted.
     """
-    if not 0 < least <= 0.5:
-        raise ValueError(f"least={least!r}: a number above 0 and at most 1/2 is needed")
-    if not 0 < k < float("inf"):
-        raise ValueError(f"k={k!r}: a number above 0 is needed")
+    number("least", least, above=0, most=0.5)
+    number("k", k, above=0)
     choice("gradient", gradient, GRADIENTS)

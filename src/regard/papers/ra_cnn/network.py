@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.backbones import build, feature_info
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, positive, text, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import widened
@@ -122,7 +122,12 @@ class RecurrentAttentionCNN(Attention):
         positive("hidden", hidden)
         if positive("image_size", image_size) % positive("crop_size", crop_size):
             raise ValueError(f"image_size={image_size}: a multiple of crop_size={crop_size} is needed")
+        if backbone is not None:
+            text("backbone", backbone)
+        widths = whole_numbers("widths", widths)
         check_crop(least, k, gradient)
+        flag("align_corners", align_corners)
+        flag("fused", fused)
         self.grid = (image_size, image_size)
         self.crop_size, self.backbone = crop_size, backbone
         self.least, self.k, self.align_corners, self.gradient = least, k, align_corners, gradient
@@ -130,7 +135,10 @@ class RecurrentAttentionCNN(Attention):
         self.trunks: Iterable[nn.Module] = nn.ModuleList(trunk for trunk, _, _ in trunks)
         _, width, reduction = trunks[0]
         if crop_size % reduction:
-            raise ValueError(f"crop_size={crop_size}: a multiple of {reduction} is needed, the stride of the last map")
+            raise ValueError(
+                f"crop_size={crop_size}: a multiple of {reduction} is needed, the stride of the last map with "
+                f"backbone={backbone!r}, widths={widths}"
+            )
         side = crop_size // reduction
         self.classifiers: Iterable[nn.Module] = nn.ModuleList(nn.Linear(width, classes) for _ in range(scales))
         self.proposals = nn.ModuleList(
@@ -150,10 +158,7 @@ class RecurrentAttentionCNN(Attention):
                 trunk.load_state_dict(published)
 
     def forward(self, x: Tensor, *, views: bool = False) -> tuple[Tensor, ...] | Views:
-        if x.ndim != 4 or x.shape[1] != self.channels or tuple(x.shape[2:]) != self.grid:
-            raise ValueError(
-                f"images of shape {tuple(x.shape)}: B {self.channels} {self.grid[0]} {self.grid[1]} is needed"
-            )
+        check_input(x, "B C H W", C=self.channels, H=self.grid[0], W=self.grid[1])
         corner = widened(x[:0]).new_ones(x.shape[0], 2)
         whole = torch.cat([-corner, corner], 1)  # made where the images are: copying it there would wait for a GPU
         images, boxes = [x], [whole]
@@ -199,9 +204,7 @@ def _within(outer: Tensor, box: Tensor) -> Tensor:
 def _trunk(backbone: str | None, channels: int, widths: Sequence[int]) -> tuple[nn.Module, int, int]:
     """A network, the width of its last map, and that map's stride in pixels."""
     if backbone is None:
-        if not widths:
-            raise ValueError(f"widths={widths!r}: at least one number is needed without a backbone")
-        return Plain(channels, [positive("widths", width) for width in widths]), widths[-1], 2 ** len(widths)
+        return Plain(channels, widths), widths[-1], 2 ** len(widths)
     trunk = _timm(backbone, channels, pretrained=False)
     info = feature_info(trunk)
     return trunk, info.channels()[-1], info.reduction()[-1]
@@ -214,5 +217,7 @@ def _timm(backbone: str, channels: int, *, pretrained: bool) -> nn.Module:
         return build(
             backbone, classes=1, in_chans=channels, pretrained=pretrained, features_only=True, out_indices=(last,)
         )
+    except LookupError as error:
+        raise LookupError(f"backbone={backbone!r}: {error}") from error
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         raise ValueError(f"backbone={backbone!r}: a network with feature maps is needed: {error}") from error

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.checks import choice, number
 from regard.data.batches import Batch
 from regard.metrics.classification import Classification, Errors
 from regard.metrics.metric import Measure
@@ -170,8 +171,7 @@ class Propose(_Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.half <= 0.5:
-            raise ValueError(f"half={self.half!r}: a share above 0 and at most 0.5 is needed")
+        number("half", self.half, above=0, most=0.5)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (3), the mean over images and coordinates."""
@@ -195,8 +195,8 @@ class Rank(_Task):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.by not in BY:
-            raise ValueError(f"by={self.by!r}: {' or '.join(map(repr, BY))} is needed")
+        number("margin", self.margin)
+        choice("by", self.by, BY)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (2), the mean over the images."""

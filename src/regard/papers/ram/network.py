@@ -33,12 +33,13 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
 from regard.ops.glimpses import glimpse, glimpse_sides
 from regard.ops.precision import wide_linear, widened
 from regard.ops.reinforce import log_normal
 
+_PATCHES, _SCALE = 16, 64  # at most: a few patches already reach over any image
 POLICIES = ("hidden", "squashed", "linear")
 
 
@@ -160,12 +161,13 @@ class RecurrentAttention(Attention):
         self.channels = positive("channels", channels)
         self.glimpses = positive("glimpses", glimpses)
         positive("classes", classes)
-        glimpse_sides(positive("glimpse_size", glimpse_size), positive("patches", patches), scale)
+        whole("patches", patches, 1, _PATCHES)
+        number("scale", scale, least=1, most=_SCALE)
+        glimpse_sides(positive("glimpse_size", glimpse_size), patches, scale)
         choice("policy", policy, POLICIES)
-        if positive("hidden", hidden) < 2:
-            raise ValueError("hidden=1: at least 2 is needed")
-        if not 0 < std < float("inf"):
-            raise ValueError(f"std={std!r}: a number above 0 is needed")
+        whole("hidden", hidden, 2)
+        number("std", std, above=0)
+        flag("by_height", by_height)
         what, where = positive("glimpse_hidden", glimpse_hidden), positive("location_hidden", location_hidden)
         self.sensor = GlimpseNetwork(channels, glimpse_size, patches, scale, by_height, what, where)
         self.update = nn.Linear(what + where, hidden)
@@ -211,8 +213,7 @@ class RecurrentAttention(Attention):
         return mean
 
     def _placed(self, x: Tensor, start: Tensor | None, noise: Tensor | None) -> tuple[Tensor, Tensor]:
-        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
-            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
+        check_input(x, "B C H W", C=self.channels)
         if start is None or noise is None:
             own_start, own_noise = self._drawn(x) if self.training else self._still(x)
             start = own_start if start is None else start

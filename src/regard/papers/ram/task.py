@@ -14,7 +14,7 @@ from typing import cast
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import positive
+from regard.checks import number, positive
 from regard.data.batches import Batch
 from regard.metrics.classification import Classification, Errors
 from regard.metrics.metric import Measure
@@ -48,8 +48,7 @@ class Glimpse:
         Classification(self.classes)
         positive("episodes", self.episodes)
         positive("averaged", self.averaged)
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight={self.weight!r}: a finite number of at least 0 is needed")
+        number("weight", self.weight, least=0)
 
     @property
     def measure(self) -> Measure:

@@ -35,7 +35,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, choice, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 
@@ -113,12 +113,13 @@ def _spatial_mask(logits: Tensor) -> Tensor:
     return ((wide - mean) * variance.clamp_min(1e-12).rsqrt()).sigmoid().to(logits.dtype)
 
 
-_MASKS: dict[str, Callable[[Tensor], Tensor]] = {
+LEARNING = ("residual", "naive")
+MASKS: dict[str, Callable[[Tensor], Tensor]] = {
     "mixed": torch.sigmoid,
     "channel": _channel_mask,
     "spatial": _spatial_mask,
 }
-_WIDTHS = {"preact": 4, "resnext": 2, "inception": 8}
+WIDTHS = {"preact": 4, "resnext": 2, "inception": 8}  # how many times narrower than its output a unit is inside
 
 
 class ResidualAttention(Attention):
@@ -157,11 +158,13 @@ class ResidualAttention(Attention):
         learning: str = "residual",
     ) -> None:
         super().__init__()
-        positive("depth", depth)
-        choice("unit", unit, _WIDTHS)
-        choice("mask", mask, _MASKS)
-        choice("learning", learning, ("residual", "naive"))
-        hidden = bottleneck_width(channels, _WIDTHS[unit], hidden)
+        self.channels = positive("channels", channels)
+        for name, count in (("depth", depth), ("p", p), ("t", t), ("r", r)):
+            positive(name, count)
+        choice("unit", unit, WIDTHS)
+        choice("mask", mask, MASKS)
+        choice("learning", learning, LEARNING)
+        hidden = bottleneck_width(channels, WIDTHS[unit], hidden)
         groups = gcd(hidden, 32) if groups is None else positive("groups", groups)
         if unit == "resnext" and hidden % groups:
             raise ValueError(f"groups={groups}: a divisor of {hidden}, the width of the 3 × 3 convolution, is needed")
@@ -174,11 +177,9 @@ class ResidualAttention(Attention):
 
         self.mask = mask
         self.residual = learning == "residual"
-        self.pre = units(positive("p", p))
-        self.trunk = units(positive("t", t))
-        self.down = nn.ModuleList(
-            units(r if level < depth else 2 * r) for level in range(1, positive("r", r) and depth + 1)
-        )
+        self.pre = units(p)
+        self.trunk = units(t)
+        self.down = nn.ModuleList(units(r if level < depth else 2 * r) for level in range(1, depth + 1))
         self.skip = nn.ModuleList(units(1) for _ in range(depth - 1))
         self.up = nn.ModuleList(units(r) for _ in range(depth - 1))
         self.norm0 = nn.BatchNorm2d(channels) if unit == "preact" else None
@@ -204,8 +205,9 @@ class ResidualAttention(Attention):
         return y
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         x = self.pre(x)
-        mask = self.see("spatial", _MASKS[self.mask](self.logits(x)))  # [B, C, H, W]
+        mask = self.see("spatial", MASKS[self.mask](self.logits(x)))  # [B, C, H, W]
         trunk = self.trunk(x)
         y = mask * trunk
         output: Tensor = self.post(y.add_(trunk) if self.residual else y)

@@ -33,11 +33,10 @@ from math import gcd
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, choice, positive
+from regard.checks import check_input, check_norm_batch, choice, positive, whole_numbers
 from regard.ops import pooling
-from regard.papers.residual_attention.mechanism import ResidualAttention
+from regard.papers.residual_attention.mechanism import LEARNING, MASKS, WIDTHS, ResidualAttention
 
-_WIDTHS = {"preact": 4, "resnext": 2, "inception": 8}  # how many times narrower than its output a unit is inside
 _STEMS = ("imagenet", "cifar")
 _IMAGENET_92 = (1, 2, 3)
 
@@ -85,7 +84,7 @@ class _ResNeXt(nn.Module):
     def __init__(self, channels: int, out: int, stride: int, project: bool, groups: int | None) -> None:
         super().__init__()
         hidden = _inside("resnext", out)
-        groups = gcd(hidden, 32) if groups is None else positive("groups", groups)
+        groups = gcd(hidden, 32) if groups is None else groups
         if hidden % groups:
             raise ValueError(f"groups={groups}: a divisor of {hidden}, the width of a 3 × 3 convolution, is needed")
         self.conv1 = nn.Conv2d(channels, hidden, 1, bias=False)
@@ -135,7 +134,7 @@ class _Inception(nn.Module):
 
 
 def _inside(unit: str, out: int) -> int:
-    return max(out // _WIDTHS[unit], 1)
+    return max(out // WIDTHS[unit], 1)
 
 
 def _shortcut(unit: _ResNeXt | _Inception, x: Tensor) -> Tensor:
@@ -182,11 +181,18 @@ class ResidualAttentionNetwork(nn.Module):
         learning: str = "residual",
     ) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
+        positive("classes", classes)
         choice("stem", stem, _STEMS)
-        choice("unit", unit, _WIDTHS)
-        counts = module_counts(depth, stem=stem) if modules is None else tuple(modules)
-        if len(counts) != 3 or any(isinstance(m, bool) or not isinstance(m, int) or m < 0 for m in counts):
-            raise ValueError(f"modules={modules!r}: three whole numbers of at least 0 are needed, one for each stage")
+        choice("unit", unit, WIDTHS)
+        choice("mask", mask, MASKS)
+        choice("learning", learning, LEARNING)
+        counts: Sequence[int] = module_counts(depth, stem=stem)
+        if modules is not None:
+            counts = whole_numbers("modules", modules, 0, count=3)
+        if groups is not None:
+            positive("groups", groups)
+        positive("width", width)
 
         def units(channels: int, out: int, stride: int, project: bool = True) -> nn.Module:
             if unit == "resnext":
@@ -195,9 +201,7 @@ class ResidualAttentionNetwork(nn.Module):
 
         size, stride = (7, 2) if stem == "imagenet" else (3, 1)
         self.pooled = stem == "imagenet"
-        self.conv = nn.Conv2d(
-            positive("channels", channels), positive("width", width), size, stride, padding=size // 2, bias=False
-        )
+        self.conv = nn.Conv2d(channels, width, size, stride, padding=size // 2, bias=False)
         self.norm = nn.BatchNorm2d(width)
         self.changes = nn.ModuleList()
         self.stages = nn.ModuleList()
@@ -215,9 +219,10 @@ class ResidualAttentionNetwork(nn.Module):
         self.change = units(before, final, 2)
         self.units = nn.Sequential(*(units(final, final, 1, project=False) for _ in range(2)))
         self.final_norm = nn.BatchNorm2d(final) if unit == "preact" else None
-        self.classify = nn.Linear(final, positive("classes", classes))
+        self.classify = nn.Linear(final, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         x = self.conv(x)
         check_norm_batch(self.norm, x)
         x = self.norm(x).relu_()

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from regard import catalog
-from regard.checks import positive
+from regard.checks import check_input, positive, text, whole_numbers
 from regard.networks import design
 from regard.networks.sites import Fitting
 from regard.ops import pooling
@@ -65,10 +65,15 @@ class PaperNetwork(nn.Module):
         blocks: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
-        network = design.find(name)
+        self.channels = positive("channels", channels)
+        positive("classes", classes)
+        network = design.find(text("name", name))
         backbone = network.backbone
-        counts = backbone.blocks if blocks is None else tuple(positive("blocks", count) for count in blocks)
-        if not 0 < len(counts) <= len(backbone.widths):
+        self.axes = backbone.axes
+        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
+        height, across = whole_numbers("image_size", sides, count=2)
+        counts = backbone.blocks if blocks is None else whole_numbers("blocks", blocks)
+        if len(counts) > len(backbone.widths):
             raise ValueError(f"blocks={blocks!r}: a number for each of at most {len(backbone.widths)} stages is needed")
         first = backbone.widths[0] if width is None else positive("width", width)
 
@@ -76,12 +81,14 @@ class PaperNetwork(nn.Module):
             return max(paper * first // backbone.widths[0], 1)
 
         body = backbone.build(
-            positive("channels", channels),
+            channels,
             blocks=counts,
             narrowed=narrowed,
-            size=(image_size, image_size) if isinstance(image_size, int) else image_size,
+            size=(height, across),
             fitting=Fitting(at=network.mechanism, place=network.place),
         )
+        fixed = any(getattr(part, "grid", None) is not None for part in body.stages.modules())
+        self.sides = {"H": height, "W": across} if fixed else {}  # a gate that was built for one size of its map
         self.stem, self.stages, features = body.stem, body.stages, body.channels
         self.head: nn.Module | None = None
         if network.head == "covariance":
@@ -89,9 +96,10 @@ class PaperNetwork(nn.Module):
             self.head = catalog.create("isqrt_covariance", features, hidden=hidden, iterations=3, triangle="lower")
             features = hidden * (hidden + 1) // 2
         self.dropout = nn.Dropout(backbone.dropout)
-        self.classify = nn.Linear(features, positive("classes", classes))
+        self.classify = nn.Linear(features, classes)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, self.axes, C=self.channels, **self.sides)
         x = self.stem(x)
         for stage in self.stages:
             x = stage(x)

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, positive, whole_numbers
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops.precision import uncast, wide_norm, widened
@@ -114,13 +114,18 @@ class RelationAware(Attention):
         gate_reduction: int = 8,
     ) -> None:
         super().__init__()
-        self.grid = (grid,) if isinstance(grid, int) else tuple(grid)
-        if len(self.grid) > 2 or not self.grid:
+        self.channels = positive("channels", channels)
+        self.grid = whole_numbers("grid", (grid,) if isinstance(grid, int) else grid)
+        if len(self.grid) > 2:
             raise ValueError(f"grid={grid!r}: (H, W), or the number of positions, is needed")
-        positions = math.prod(positive("grid", size) for size in self.grid)
+        positions = math.prod(self.grid)
+        flag("spatial", spatial)
+        flag("channel", channel)
         if not (spatial or channel):
             raise ValueError("spatial=False, channel=False: at least one gate is needed")
-        inner = bottleneck_width(channels, channel_reduction)
+        if channels < positive("channel_reduction", channel_reduction):
+            raise ValueError(f"channel_reduction={channel_reduction}: at most channels={channels} is needed")
+        inner = channels // channel_reduction
         if positions < positive("spatial_reduction", spatial_reduction):
             raise ValueError(
                 f"spatial_reduction={spatial_reduction}: at most {positions}, the positions of grid={grid}, is needed"
@@ -135,9 +140,10 @@ class RelationAware(Attention):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         grid = tuple(x.shape[2:])
         if (grid if len(self.grid) == 2 else (math.prod(grid),)) != self.grid:
-            raise ValueError(f"input of size {grid}: grid={self.grid} is needed, as the module was built")
+            raise ValueError(f"input of shape {tuple(x.shape)}: grid={self.grid} is needed, as the module was built")
         n = x.flatten(2)  # [B, C, N]
         if self.spatial is not None:
             gate, theta, phi = self.spatial(n)

@@ -22,7 +22,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import check_input, flag, positive
 from regard.core import Attention
 from regard.ops.precision import widened
 
@@ -51,13 +51,13 @@ class AdditiveAttention(Attention):
         return_weights: bool = False,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         width = max(channels // 2, 1) if state_channels is None else positive("state_channels", state_channels)
         hidden = width if hidden is None else positive("hidden", hidden)
+        self.return_weights = flag("return_weights", return_weights)
         self.state = nn.Linear(width, hidden, bias=False)
         self.annotation = nn.Linear(channels, hidden, bias=False)
         self.score = nn.Linear(hidden, 1, bias=False)
-        self.return_weights = return_weights
         nn.init.normal_(self.state.weight, std=0.001)
         nn.init.normal_(self.annotation.weight, std=0.001)
         nn.init.zeros_(self.score.weight)
@@ -74,9 +74,12 @@ class AdditiveAttention(Attention):
         visible: Tensor | None = None,
         projected: Tensor | None = None,
     ) -> Tensor | tuple[Tensor, Tensor]:
-        if state.ndim != 2 or annotations.ndim != 3:
-            given = f"{tuple(state.shape)} and {tuple(annotations.shape)}"
-            raise ValueError(f"inputs of shape {given}: a state B D and annotations B T C are needed")
+        check_input(state, "B D", D=self.state.in_features)
+        check_input(annotations, "B T C", B=state.shape[0], C=self.channels)
+        if visible is not None:
+            check_input(visible, "B T", B=state.shape[0], T=annotations.shape[1])
+        if projected is not None:
+            check_input(projected, "B T D", B=state.shape[0], T=annotations.shape[1], D=self.annotation.out_features)
         projected = self.project(annotations) if projected is None else projected
         e = self.score((self.state(state).unsqueeze(1) + projected).tanh_()).squeeze(2)  # [B, T]
         alpha = self.see("temporal", self.align(e, visible))  # [B, T]

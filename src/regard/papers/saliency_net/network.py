@@ -28,7 +28,7 @@ from torch.nn import functional
 
 from regard import catalog
 from regard.backbones import build, feature_info, normalisation
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, positive, text
 from regard.core import Attention
 from regard.ops.tracing import exporting
 
@@ -78,11 +78,10 @@ class SaliencyNet(Attention):
         self, channels: int = 3, *, backbone: str = "resnet18", width: int = 64, density: bool = False
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
+        self.backbone = text("backbone", backbone)
         positive("width", width)
-        self.channels = channels
-        self.backbone = backbone
-        self.density = density
+        self.density = flag("density", density)
         self.encoder = _encoder(backbone, channels, pretrained=False)
         found = feature_info(self.encoder)
         self.widths = tuple(found.channels())
@@ -105,8 +104,7 @@ class SaliencyNet(Attention):
         self.encoder.load_state_dict(_encoder(self.backbone, self.channels, pretrained=True).state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != self.channels or 0 in x.shape[2:]:
-            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W, none of them 0, is needed")
+        check_input(x, "B C H W", C=self.channels)
         levels = self.encoder((x - self.mean) / self.std)
         below = None
         for join, level in zip(reversed(self.joins), reversed(levels), strict=True):
@@ -121,6 +119,8 @@ class SaliencyNet(Attention):
 def _encoder(backbone: str, channels: int, *, pretrained: bool) -> nn.Module:
     try:
         return build(backbone, classes=1, in_chans=channels, pretrained=pretrained, features_only=True)
+    except LookupError as error:
+        raise LookupError(f"backbone={backbone!r}: {error}") from error
     except (RuntimeError, AttributeError, NotImplementedError) as error:
         raise ValueError(
             f"backbone={backbone!r}: a network with maps of several resolutions is needed: {error}"

@@ -28,7 +28,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, positive, text
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import widened
@@ -89,18 +89,21 @@ class SpatialChannel(Attention):
         scale: bool = True,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("hidden", hidden)
         self.width = None if state_channels is None else positive("state_channels", state_channels)
-        order = choice("order", _PAPERS.get(order, order), _ORDERS)
-        self.order, self.scale = order, scale
+        order = choice("order", _PAPERS.get(text("order", order), order), _ORDERS)
+        self.order, self.scale = order, flag("scale", scale)
         self.channel = _Scores(1, hidden, state_channels) if "channel" in order else None
         self.spatial = _Scores(channels, hidden, state_channels) if "spatial" in order else None
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
-        if (None if state is None else state.shape[-1]) != self.width:
+        check_input(x, "B C H W", C=self.channels)
+        if (state is None) != (self.width is None):
             given = "state=None" if state is None else f"state of shape {tuple(state.shape)}"
             raise ValueError(f"{given}: state_channels={self.width} is needed, as the module was built")
+        if state is not None:
+            check_input(state, "B D", B=x.shape[0], D=self.width or 0)
         alpha = self.over_positions(x, state) if self.order.startswith("spatial") else None  # [B, 1, HW]
         if self.channel is not None:
             x = x * self.over_channels(x, state, alpha)

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, choice, positive
+from regard.checks import bottleneck_width, check_input, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -45,7 +45,7 @@ class _SpatialGate(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.project = nn.Conv2d(positive("channels", channels), 1, 1)
+        self.project = nn.Conv2d(channels, 1, 1)
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         if weights is None:
@@ -83,9 +83,11 @@ class ChannelSqueezeExcite(Attention):
 
     def __init__(self, channels: int, *, reduction: int = 2, hidden: int | None = None) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
         self.channel_gate = _ChannelGate(channels, reduction, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         return x * self.see("channel", self.channel_gate(x))
 
 
@@ -102,9 +104,13 @@ class SpatialSqueezeExcite(Attention):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
         self.spatial_gate = _SpatialGate(channels)
 
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
+        if weights is not None:
+            check_input(weights, "N C", C=self.channels)
         return x * self.see("spatial", self.spatial_gate(x, weights))
 
 
@@ -123,12 +129,14 @@ class ConcurrentSqueezeExcite(Attention):
 
     def __init__(self, channels: int, *, reduction: int = 2, hidden: int | None = None, merge: str = "max") -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
         choice("merge", merge, ("max", "add"))
         self.merge = merge
         self.channel_gate = _ChannelGate(channels, reduction, hidden)
         self.spatial_gate = _SpatialGate(channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         c = self.see("channel", self.channel_gate(x))
         s = self.see("spatial", self.spatial_gate(x))
         return _added(x, c, s) if self.merge == "add" else _larger(x, c, s)

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width
+from regard.checks import bottleneck_width, check_input, flag, positive
 from regard.core import Attention
 from regard.ops import pooling
 
@@ -35,16 +35,19 @@ class SqueezeExcite(Attention):
         bias: biases in both layers, as in the official release.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: channel `B C 1 1`, in (0, 1).
-    Raises: ValueError if `reduction` leaves no hidden channel.
+    Raises: ValueError for an argument out of range, a `reduction` that leaves no hidden channel, or another shape.
     """
 
     def __init__(self, channels: int, *, reduction: int = 16, hidden: int | None = None, bias: bool = True) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
         hidden = bottleneck_width(channels, reduction, hidden)
+        flag("bias", bias)
         self.reduce = nn.Conv2d(channels, hidden, 1, bias=bias)
         self.expand = nn.Conv2d(hidden, channels, 1, bias=bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         z = pooling.average(x)[:, :, None, None]  # [B, C, 1, 1]
         s = self.expand(self.reduce(z).relu()).sigmoid()  # [B, C, 1, 1]
         return x * self.see("channel", s)

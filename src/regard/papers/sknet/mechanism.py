@@ -28,7 +28,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, positive, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import wide_linear
@@ -76,9 +76,16 @@ class SelectiveKernel(Attention):
         select_bias: bool = False,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         out = channels if out is None else positive("out", out)
-        if not kernel_sizes or any(positive("kernel_sizes", size) % 2 == 0 for size in kernel_sizes):
+        kernel_sizes = whole_numbers("kernel_sizes", kernel_sizes)
+        for name, value in (
+            ("dilated", dilated), ("split", split), ("norm", norm), ("bias", bias), ("select_bias", select_bias)
+        ):  # fmt: skip
+            flag(name, value)
+        for name, count in (("dilation", dilation), ("stride", stride), ("reduction", reduction), ("least", least)):
+            positive(name, count)
+        if any(size % 2 == 0 for size in kernel_sizes):
             raise ValueError(f"kernel_sizes={kernel_sizes!r}: one odd size for each branch is needed")
         if dilated and min(kernel_sizes) < 3:
             raise ValueError(f"kernel_sizes={kernel_sizes!r}: sizes of at least 3 are needed with dilated=True")
@@ -91,21 +98,21 @@ class SelectiveKernel(Attention):
         groups = math.gcd(32, width, out) if groups is None else positive("groups", groups)
         if width % groups or out % groups:
             raise ValueError(
-                f"groups={groups}: a divisor of {width} and of {out} is needed, such as {math.gcd(groups, width, out)}"
+                f"groups={groups} with kernel_sizes={kernel_sizes}: a divisor of {width} and of {out} is needed, "
+                f"such as {math.gcd(groups, width, out)}"
             )
-        if hidden is None:
-            hidden = max(out // positive("reduction", reduction), positive("least", least))
+        hidden = max(out // reduction, least) if hidden is None else positive("hidden", hidden)
         self.split = split
         self.convs = nn.ModuleList()
         for size in kernel_sizes:
-            spread = positive("dilation", dilation) * ((size - 1) // 2 if dilated else 1)
+            spread = dilation * ((size - 1) // 2 if dilated else 1)
             kernel = 3 if dilated else size
             self.convs.append(
                 nn.Conv2d(
                     width,
                     out,
                     kernel,
-                    stride=positive("stride", stride),
+                    stride=stride,
                     padding=spread * (kernel - 1) // 2,
                     dilation=spread,
                     groups=groups,
@@ -113,11 +120,12 @@ class SelectiveKernel(Attention):
                 )
             )
         self.norms = nn.ModuleList(nn.BatchNorm2d(out) for _ in kernel_sizes)
-        self.reduce = nn.Linear(out, positive("hidden", hidden), bias=not norm)
+        self.reduce = nn.Linear(out, hidden, bias=not norm)
         self.norm = nn.BatchNorm1d(hidden) if norm else None
         self.selects = nn.ModuleList(nn.Linear(hidden, out, bias=select_bias) for _ in kernel_sizes)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         parts = x.chunk(self.branches, 1) if self.split else (x,) * self.branches
         maps = [self.branch(i, part) for i, part in enumerate(parts)]
         s = sum((pooling.average(u) for u in maps[1:]), pooling.average(maps[0]))  # [B, D]

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, choice, positive
+from regard.checks import check_input, check_norm_batch, choice, flag, positive, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -42,8 +42,8 @@ from regard.ops.tracing import exporting
 _CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
 _NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 _LINEAR = {2: "bilinear", 3: "trilinear"}
-_NORMALIZATIONS = ("softmax", "sigmoid", "mean", "mean_flow", "range")
-_AGGREGATIONS = ("concat", "separate", "deep_supervision", "fine_tuning")
+NORMALIZATIONS = ("softmax", "sigmoid", "mean", "mean_flow", "range")
+AGGREGATIONS = ("concat", "separate", "deep_supervision", "fine_tuning")
 _BIAS = {"sigmoid": 3.0, "softmax": 10.0}
 
 
@@ -108,26 +108,29 @@ class SononetGate(Attention):
         return_mask: bool = False,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
-        positive("gate_channels", gate_channels)
+        self.channels, self.gate_channels = positive("channels", channels), positive("gate_channels", gate_channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
         choice("dims", dims, _CONV)
-        choice("normalization", normalization, _NORMALIZATIONS)
+        choice("normalization", normalization, NORMALIZATIONS)
         choice("activation", activation, ("relu", None))
-        factors = (subsample,) * dims if isinstance(subsample, int) else tuple(subsample)
-        if len(factors) != dims:
-            raise ValueError(f"subsample={subsample!r}: {dims} factors are needed for dims={dims}, or a single one")
-        for given, name, width in ((theta, "channels", channels), (phi, "gate_channels", gate_channels)):
+        factors = (subsample,) * dims if isinstance(subsample, int) else subsample
+        self.factors = whole_numbers("subsample", factors, count=dims)
+        for name, value in (("theta", theta), ("phi", phi), ("psi", psi), ("transform", transform), ("norm", norm)):
+            flag(name, value)
+        for given, name, wide, width in (
+            (theta, "theta", "channels", channels), (phi, "phi", "gate_channels", gate_channels)
+        ):  # fmt: skip
             if not given and width not in (1, hidden):
-                raise ValueError(f"hidden={hidden}: {width} is needed where {name}={width} are not projected")
+                raise ValueError(
+                    f"hidden={hidden}, {name}=False: hidden={width} is needed, as {wide}={width} are not projected"
+                )
         if not psi and hidden != 1 and (normalization != "sigmoid" or hidden != channels):
             raise ValueError(
                 f"hidden={hidden}: 1, or with normalization='sigmoid' {channels}, is needed with psi=False"
             )
-        self.factors = tuple(positive("subsample", factor) for factor in factors)
         self.normalization = normalization
         self.rectify = activation == "relu"
-        self.return_mask = return_mask
+        self.return_mask = flag("return_mask", return_mask)
         conv = _CONV[dims]
 
         def project(width: int) -> nn.Module:
@@ -151,9 +154,10 @@ class SononetGate(Attention):
 
     def mask(self, x: Tensor, g: Tensor) -> Tensor:
         """α: `B 1 *grid of x`."""
+        axes = "B C H W" if len(self.factors) == 2 else "B C T H W"
+        check_input(x, axes, C=self.channels)
+        check_input(g, axes, B=x.shape[0], C=self.gate_channels)
         for name, map in (("x", x), ("g", g)):
-            if map.ndim != 2 + len(self.factors):
-                raise ValueError(f"{name} of shape {tuple(map.shape)}: {2 + len(self.factors)} axes are needed")
             if not exporting() and any(n < s for n, s in zip(map.shape[2:], self.factors, strict=True)):
                 raise ValueError(
                     f"{name} of shape {tuple(map.shape)}: a map no smaller than subsample={self.factors} is needed"
@@ -214,9 +218,11 @@ class SononetAggregation(Attention):
         super().__init__()
         positive("channels", channels)
         positive("classes", classes)
-        if len(level_channels) != 2:
-            raise ValueError(f"level_channels={level_channels!r}: the widths of 2 finer maps are needed")
-        choice("aggregation", aggregation, _AGGREGATIONS)
+        level_channels = whole_numbers("level_channels", level_channels, count=2)
+        if hidden is not None:
+            positive("hidden", hidden)
+        choice("normalization", normalization, NORMALIZATIONS)
+        choice("aggregation", aggregation, AGGREGATIONS)
         self.aggregation = aggregation
         gates = [
             SononetGate(

@@ -27,10 +27,10 @@ from itertools import pairwise
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, choice, flag, positive, whole, whole_numbers
 from regard.core import Attention
 from regard.ops.tracing import exporting
-from regard.papers.sononet.mechanism import SononetAggregation
+from regard.papers.sononet.mechanism import AGGREGATIONS, NORMALIZATIONS, SononetAggregation
 
 WIDTHS = (64, 128, 256, 512, 512)
 CONVOLUTIONS = (3, 3, 3, 2, 2)
@@ -92,13 +92,14 @@ class GatedSononet(Attention):
         super().__init__()
         self.channels = positive("channels", channels)
         positive("classes", classes)
-        if positive("feature_scale", feature_scale) > WIDTHS[0]:
-            raise ValueError(f"feature_scale={feature_scale}: at most {WIDTHS[0]} is needed")
-        if len(convolutions) != len(WIDTHS):
-            raise ValueError(f"convolutions={convolutions!r}: {len(WIDTHS)} numbers are needed, one for each stage")
+        whole("feature_scale", feature_scale, 1, WIDTHS[0])
+        convolutions = whole_numbers("convolutions", convolutions, count=len(WIDTHS))
+        flag("norm", norm)
+        choice("normalization", normalization, NORMALIZATIONS)
+        choice("aggregation", aggregation, AGGREGATIONS)
         widths = [width // feature_scale for width in WIDTHS]
         self.stages = nn.ModuleList(
-            _Stage(before, after, positive("convolutions", count), norm)
+            _Stage(before, after, count, norm)
             for before, after, count in zip([channels, *widths[:-1]], widths, convolutions, strict=True)
         )
         for layer in self.stages.modules():
@@ -115,6 +116,7 @@ class GatedSononet(Attention):
         )
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
+        check_input(x, "B C H W", C=self.channels)
         maps = []
         for i, stage in enumerate(self.stages):
             x = stage(x if i == 0 else _halved(x))

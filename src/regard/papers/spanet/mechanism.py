@@ -26,7 +26,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, flag, positive, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import wide_linear
@@ -38,9 +38,7 @@ class _PyramidGate(nn.Module):
     def __init__(self, channels: int, out: int, levels: Sequence[int], reduction: int, hidden: int | None) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        if not levels:
-            raise ValueError(f"levels={levels!r}: at least one number of bins is needed")
-        self.levels = tuple(positive("levels", level) for level in levels)
+        self.levels = whole_numbers("levels", levels)
         self.reduce = nn.Linear(channels * sum(level**2 for level in levels), hidden, bias=False)
         self.expand = nn.Linear(hidden, out, bias=False)
 
@@ -67,9 +65,11 @@ class SpatialPyramid(Attention):
         self, channels: int, *, levels: Sequence[int] = (1, 2, 4), reduction: int = 16, hidden: int | None = None
     ) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
         self.gate = _PyramidGate(channels, channels, levels, reduction, hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         return x * self.see("channel", self.gate(x))
 
 
@@ -100,8 +100,9 @@ class PreSpatialPyramid(Attention):
         hidden: int | None = None,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         self.out = channels if out is None else positive("out", out)
+        flag("convolve", convolve)
         self.conv: nn.Conv2d | None = None
         self.norm: nn.BatchNorm2d | None = None
         pooled = channels
@@ -112,12 +113,11 @@ class PreSpatialPyramid(Attention):
         self.gate = _PyramidGate(pooled, self.out, levels, reduction, hidden)
 
     def forward(self, x: Tensor, branch: Tensor | None = None) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
+        if branch is not None:
+            check_input(branch, "B D h w", B=x.shape[0], D=self.out)
         if self.conv is not None and self.norm is not None:
             check_norm_batch(self.norm, x)
             x = self.norm(self.conv(x)).relu()
         s = self.see("channel", self.gate(x))
-        if branch is None:
-            return s
-        if branch.shape[1] != self.out:
-            raise ValueError(f"branch of shape {tuple(branch.shape)}: out={self.out} channels are needed")
-        return branch * s
+        return s if branch is None else branch * s

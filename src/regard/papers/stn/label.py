@@ -28,11 +28,15 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"transform": "spline", "points": 3}, maps={"points": "B K 2", "grid": "B H W 2"}),
             Option({"size": (4, 3)}, outputs=("B C 4 3",), maps={"theta": "B 2 3", "grid": "B 4 3 2"}),
             Option({"align_corners": True, "padding": "border"}),
-            Option({"localisation": "given", "interpolation": "bicubic"}, inputs=("B C H W", "B 2 3")),
+            Option(
+                {"localisation": "given", "interpolation": "bicubic"},
+                inputs=("B D H W", "B 2 3"),  # any width
+                outputs=("B D H W",),
+            ),
             Option(
                 {"localisation": "given", "transform": "attention", "size": 6},
-                inputs=("B C H W", "B 3"),
-                outputs=("B C 6 6",),
+                inputs=("B D H W", "B 3"),
+                outputs=("B D 6 6",),
                 maps={"theta": "B 2 3", "grid": "B 6 6 2"},
             ),
             Option({"localisation": "flat", "grid": (19, 23), "hidden": 8}, sizes={"H": 19, "W": 23}),

@@ -37,13 +37,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, positive, whole, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling, sampling
 from regard.ops.precision import uncast, widened
 
 _TRANSFORMS = ("affine", "attention", "spline")
 _PADDINGS = ("zeros", "border", "reflection")
+_POINTS = 32  # at most: the spline's system has a row for each of their square
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
 
 
@@ -110,19 +111,15 @@ class SpatialTransformer(Attention):
         grid: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
+        self.channels = positive("channels", channels)
         positive("hidden", hidden)
-        for name, value, known in (
-            ("transform", transform, _TRANSFORMS),
-            ("padding", padding, _PADDINGS),
-            ("interpolation", interpolation, _INTERPOLATIONS),
-        ):
-            choice(name, value, known)
-        if positive("points", points) < 2:
-            raise ValueError(f"points={points}: at least 2 along each side are needed")
+        choice("transform", transform, _TRANSFORMS)
+        choice("padding", padding, _PADDINGS)
+        choice("interpolation", interpolation, _INTERPOLATIONS)
         self.transform, self.padding, self.interpolation = transform, padding, interpolation
-        self.align_corners, self.points = align_corners, points
+        self.align_corners, self.points = flag("align_corners", align_corners), whole("points", points, 2, _POINTS)
         self.size = _pair("size", size)
+        sides = _pair("grid", grid)
         self.grid: tuple[int, int] | None = None
         self.localise: nn.Module | None
         if isinstance(localisation, nn.Module):
@@ -130,10 +127,10 @@ class SpatialTransformer(Attention):
         elif localisation == "pooled":
             self.localise = _PooledLocalisation(channels, hidden)
         elif localisation == "flat":
-            self.grid = _pair("grid", grid)
-            if self.grid is None:
+            if sides is None:
                 raise ValueError("grid=None: a height and a width are needed with localisation='flat'")
-            self.localise = _flat_localisation(channels, hidden, self.grid)
+            self.grid = sides
+            self.localise = _flat_localisation(channels, hidden, sides)
         elif localisation == "given":
             self.localise = None
         else:
@@ -156,8 +153,9 @@ class SpatialTransformer(Attention):
                 self.regress.bias.copy_(torch.tensor(identity[self.transform]))
 
     def forward(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
-        if self.grid is not None and tuple(x.shape[2:]) != self.grid:
-            raise ValueError(f"input of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the module was built")
+        check_input(x, "B C H W", **({} if self.localise is None else {"C": self.channels}))
+        if self.grid is not None:
+            check_input(x, "B C H W", H=self.grid[0], W=self.grid[1])
         size = self.size or (x.shape[2], x.shape[3])
         grid = self.see("grid", self.warp(self.localised(x, theta), size))  # [B, H, W, 2]
         mode, padding = self.interpolation, self.padding
@@ -168,7 +166,8 @@ class SpatialTransformer(Attention):
         if self.localise is None or self.regress is None:
             if theta is None:
                 raise ValueError("theta=None: a tensor is needed with localisation='given'")
-            if theta.flatten(1).shape[1] != self.width:
+            axes = {"affine": (2, 3), "attention": (3,), "spline": (self.points**2, 2)}[self.transform]
+            if theta.shape[:1] != x.shape[:1] or theta.shape[1:] not in (axes, (self.width,)):
                 raise ValueError(
                     f"theta of shape {tuple(theta.shape)}: {self.width} numbers for each sample are needed"
                 )
@@ -201,7 +200,5 @@ class SpatialTransformer(Attention):
 def _pair(name: str, value: int | Sequence[int] | None) -> tuple[int, int] | None:
     if value is None:
         return None
-    pair = (value, value) if isinstance(value, int) else tuple(value)
-    if len(pair) != 2:
-        raise ValueError(f"{name}={value!r}: a height and a width are needed")
-    return positive(name, pair[0]), positive(name, pair[1])
+    height, width = whole_numbers(name, (value, value) if isinstance(value, int) else value, count=2)
+    return height, width

@@ -22,9 +22,8 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import check_input, flag, number, positive, whole_numbers
 from regard.core import Attention
-from regard.ops.tracing import exporting
 from regard.papers.stn.mechanism import SpatialTransformer
 
 
@@ -61,13 +60,13 @@ class TransformerClassifier(Attention):
         super().__init__()
         self.channels = positive("channels", channels)
         positive("classes", classes)
-        if len(widths) != 2:
-            raise ValueError(f"widths={widths!r}: 2 numbers are needed, one for each convolution")
-        if len(grid) != 2 or min(grid) < 16:
-            raise ValueError(f"grid={grid!r}: at least 16 × 16 is needed")
-        if not 0 <= dropout < 1:
+        positive("hidden", hidden)
+        first, second = whole_numbers("widths", widths, count=2)
+        height, width = whole_numbers("grid", grid, 16, count=2)
+        if number("dropout", dropout, least=0) >= 1:
             raise ValueError(f"dropout={dropout!r}: a number of at least 0 and below 1 is needed")
-        self.grid = (grid[0], grid[1])
+        flag("align_corners", align_corners)
+        self.grid = (height, width)
         self.transform = (
             None
             if transform is None
@@ -75,21 +74,17 @@ class TransformerClassifier(Attention):
                 channels, transform=transform, localisation="flat", grid=self.grid, align_corners=align_corners
             )
         )
-        first, second = (positive("widths", width) for width in widths)
         left = [((length - 4) // 2 - 4) // 2 for length in self.grid]
         self.first = nn.Conv2d(channels, first, 5)
         self.second = nn.Conv2d(first, second, 5)
         self.drop_maps = nn.Dropout2d(dropout)
         self.pool = nn.MaxPool2d(2)
-        self.embed = nn.Linear(second * left[0] * left[1], positive("hidden", hidden))
+        self.embed = nn.Linear(second * left[0] * left[1], hidden)
         self.drop = nn.Dropout(dropout)
         self.classify = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        if not exporting() and tuple(x.shape[2:]) != self.grid:
-            raise ValueError(
-                f"images of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the network was built"
-            )
+        check_input(x, "B C H W", C=self.channels, H=self.grid[0], W=self.grid[1])
         if self.transform is not None:
             x = self.transform(x)
         y = self.pool(self.first(x)).relu()

@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
 from regard.layers import Heads
 from regard.ops import heads as dot
@@ -63,6 +63,7 @@ class _FeedForward(nn.Module):
         super().__init__()
         choice("activation", activation, _ACTIVATIONS)
         hidden = 4 * channels if hidden is None else positive("hidden", hidden)
+        number("hidden_dropout", dropout, least=0, most=1)
         self.widen = nn.Linear(channels, hidden)
         self.narrow = nn.Linear(hidden, channels)
         self.activation = activation
@@ -78,7 +79,10 @@ class _Sublayer(nn.Module):
 
     def __init__(self, channels: int, dropout: float, norm_first: bool, unbiased: bool, eps: float) -> None:
         super().__init__()
-        if unbiased and channels < 2:
+        flag("norm_first", norm_first)
+        number("dropout", dropout, least=0, most=1)
+        number("eps", eps, above=0)
+        if flag("unbiased", unbiased) and channels < 2:
             raise ValueError(f"channels={channels}: at least 2 is needed for the unbiased deviation")
         self.norm = _UnbiasedNorm(channels, eps) if unbiased else nn.LayerNorm(channels, eps)
         self.dropout = nn.Dropout(dropout)
@@ -155,16 +159,19 @@ class EncoderLayer(Attention):
         return_weights: bool = False,
     ) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
+        number("attention_dropout", attention_dropout, least=0, most=1)
         widths = {"head_channels": head_channels, "value_head_channels": value_head_channels}
         self.heads = Heads(channels, heads=heads, bias=bias, **widths)
         self.feed = _FeedForward(channels, hidden, activation, hidden_dropout)
         self.first, self.last = (_Sublayer(channels, dropout, norm_first, unbiased, eps) for _ in range(2))
-        self.causal = causal
+        self.causal = flag("causal", causal)
         self.attention_dropout = nn.Dropout(attention_dropout)
-        self.return_weights = return_weights
+        self.return_weights = flag("return_weights", return_weights)
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        dot.check(x, visible)
+        check_input(x, "B T C", C=self.channels)
+        dot.check(visible, x, x, self.heads.heads)
         see = partial(self.see, "affinity") if self.watched or self.return_weights else None
         n = self.first.before(x)
         y, a = _attend(self.heads, n, n, visible, self.causal, self.attention_dropout, see)
@@ -222,21 +229,27 @@ class DecoderLayer(Attention):
         return_weights: bool = False,
     ) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
+        number("attention_dropout", attention_dropout, least=0, most=1)
         widths = {"head_channels": head_channels, "value_head_channels": value_head_channels}
+        if memory_channels is not None:
+            positive("memory_channels", memory_channels)
         outside = {"key_channels": memory_channels, "value_channels": memory_channels}
         self.heads = Heads(channels, heads=heads, bias=bias, **widths)
         self.cross = Heads(channels, heads=heads, bias=bias, **widths, **outside)
         self.feed = _FeedForward(channels, hidden, activation, hidden_dropout)
         self.first, self.middle, self.last = (_Sublayer(channels, dropout, norm_first, unbiased, eps) for _ in range(3))
-        self.causal = causal
+        self.causal = flag("causal", causal)
         self.attention_dropout = nn.Dropout(attention_dropout)
-        self.return_weights = return_weights
+        self.return_weights = flag("return_weights", return_weights)
 
     def forward(
         self, x: Tensor, memory: Tensor, visible: Tensor | None = None, memory_visible: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        dot.check(x, visible)
-        dot.check(memory, memory_visible)
+        check_input(x, "B T C", C=self.channels)
+        check_input(memory, "B K C", B=x.shape[0], C=self.cross.key.in_features)
+        dot.check(visible, x, x, self.heads.heads)
+        dot.check(memory_visible, x, memory, self.heads.heads)
         shown = self.watched or self.return_weights
         see = (partial(self.see, "self"), partial(self.see, "cross")) if shown else (None, None)
         n = self.first.before(x)

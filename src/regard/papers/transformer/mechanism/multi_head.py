@@ -28,6 +28,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from regard.checks import check_input, flag, number, positive
 from regard.core import Attention
 from regard.layers import Heads
 from regard.ops import heads as dot
@@ -82,6 +83,13 @@ class MultiHead(Attention):
         return_weights: bool = False,
     ) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
+        if scale is not None:
+            number("scale", scale)
+        for name, value in (("extra_key", extra_key), ("sublayer", sublayer)):
+            flag(name, value)
+        number("dropout", dropout, least=0, most=1)
+        number("attention_dropout", attention_dropout, least=0, most=1)
         self.heads = Heads(
             channels,
             heads=heads,
@@ -93,13 +101,13 @@ class MultiHead(Attention):
         )
         widths = (self.heads.key.out_features, self.heads.value.out_features)
         self.scale = (widths[0] // heads) ** -0.5 if scale is None else scale
-        self.causal = causal
+        self.causal = flag("causal", causal)
         self.extra = nn.ParameterList([torch.randn(width) * width**-0.5 for width in widths] if extra_key else [])
-        self.zero_key = zero_key
+        self.zero_key = flag("zero_key", zero_key)
         self.norm = nn.LayerNorm(channels, eps=1e-6) if sublayer else None
         self.dropout = nn.Dropout(dropout)
         self.attention_dropout = nn.Dropout(attention_dropout)
-        self.return_weights = return_weights
+        self.return_weights = flag("return_weights", return_weights)
 
     def forward(
         self, q: Tensor, k: Tensor | None = None, v: Tensor | None = None, visible: Tensor | None = None
@@ -119,8 +127,10 @@ class MultiHead(Attention):
         """The output, and the weights if they are asked for."""
         k = q if k is None else k
         v = k if v is None else v
-        for x in (q, k, v):
-            dot.check(x, visible)
+        check_input(q, "B Q C", C=self.channels)
+        check_input(k, "B K C", B=q.shape[0], C=self.heads.key.in_features)
+        check_input(v, "B K C", B=q.shape[0], K=k.shape[1], C=self.heads.value.in_features)
+        dot.check(visible, q, k, self.heads.heads)
         queries, keys, values = self.heads.split(q, k, v)  # [B, h, Q, D], [B, h, K, D], [B, h, K, E]
         causal = self.causal
         if self.extra or self.zero_key:
@@ -183,15 +193,16 @@ class GridMultiHead(Attention):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.channels = positive("channels", channels)
+        self.positions = flag("positions", positions)
+        self.residual = flag("residual", residual)
+        number("attention_dropout", attention_dropout, least=0, most=1)
         self.heads = Heads(channels, heads=heads, head_channels=head_channels, bias=bias)
         self.scale = (self.heads.key.out_features // heads) ** -0.5
-        self.positions = positions
-        self.residual = residual
         self.attention_dropout = nn.Dropout(attention_dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != 4:
-            raise ValueError(f"input of shape {tuple(x.shape)}: a map B C H W is needed; mha takes sequences")
+        check_input(x, "B C H W", C=self.channels)
         grid = (x.shape[2], x.shape[3])
         tokens = (x + sinusoids.grid(x, *grid, x.shape[1]) if self.positions else x).flatten(2).mT  # [B, N, C]
         y, _ = dot.attend(

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
 from regard.ops import positions
 
@@ -47,13 +47,12 @@ class Sinusoidal(Attention):
         self.channels = positive("channels", channels)
         choice("dims", dims, (1, 2))
         self.dims = dims
-        self.halves = halves
+        self.halves = flag("halves", halves)
+        number("dropout", dropout, least=0, most=1)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.ndim != self.dims + 2 or x.shape[1 if self.dims == 2 else 2] != self.channels:
-            axes = f"B {self.channels} H W" if self.dims == 2 else f"B T {self.channels}"
-            raise ValueError(f"input of shape {tuple(x.shape)}: {axes} is needed for dims={self.dims}")
+        check_input(x, "B C H W" if self.dims == 2 else "B T C", C=self.channels)
         if self.dims == 2:
             table = positions.grid(x, x.shape[2], x.shape[3], self.channels, halves=self.halves)
         else:
