@@ -29,6 +29,7 @@ from regard.saved import digests
 KEY = "regard"
 FORMAT = 1
 NAME = "model.safetensors"
+TRIALS = "trials"  # the folder of a comparison with a folder for each trial, ROW-SEED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,15 +120,34 @@ def plain(content: Any) -> Any:
 def located(weights: Path) -> Path:
     """The path of a file of weights: the path itself, or model.safetensors in a run folder.
 
-    Raises: FileNotFoundError if there is no such file.
+    Raises: FileNotFoundError if there is no such file; for the folder of a comparison it names the trials.
     """
     if weights.is_dir():
         if not (weights / NAME).is_file():
+            if (weights / TRIALS).is_dir():
+                names = (
+                    ", ".join(str(trial) for trial in trials(weights)) or "none of which has finished with attention"
+                )
+                raise FileNotFoundError(f"{weights} is the folder of a comparison: name one of its trials, {names}")
             raise FileNotFoundError(f"{weights} has no {NAME}, which a finished run writes")
         return weights / NAME
     if not weights.is_file():
         raise FileNotFoundError(f"no file {weights}")
     return weights
+
+
+def trials(folder: Path) -> list[Path]:
+    """The folders of the finished trials of a comparison that can be opened without further arguments, by name."""
+    return [path.parent for path in sorted((folder / TRIALS).glob(f"*/{NAME}")) if _text(path) is not None]
+
+
+def _text(path: Path) -> str | None:
+    """The description in the metadata of a safetensors file, unread. Raises: ValueError if the file is damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return (file.metadata() or {}).get(KEY)
+    except Exception as error:  # the reader's own type of error does not name the file
+        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
 
 
 def read(path: Path) -> Trained | None:
@@ -138,11 +158,7 @@ def read(path: Path) -> Trained | None:
     """
     if path.suffix != ".safetensors":
         return None
-    try:
-        with safe_open(path, framework="pt") as file:
-            text = (file.metadata() or {}).get(KEY)
-    except Exception as error:  # the reader's own type of error does not name the file
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+    text = _text(path)
     digests.check_weights(path)
     if text is None:
         return None

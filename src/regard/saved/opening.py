@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from timm.data import ImageNetInfo, infer_imagenet_subset
 from torch import Tensor, nn
 
 from regard import catalog, published
@@ -33,6 +34,8 @@ class Network:
         channels: 3, or 1 for the mean of the colours.
         normalise: mean and standard deviation of each channel; None keeps 0..1.
         changed: the arguments that differ from those of the training, as text.
+        untrained: what has random weights, as text; empty if nothing has.
+        class_names: the names of the classes, in the order of the outputs; empty if they are not known.
     """
 
     entry: Entry
@@ -43,14 +46,20 @@ class Network:
     channels: int = 3
     normalise: Normalisation | None = None
     changed: tuple[str, ...] = ()
+    untrained: str = ""
+    class_names: tuple[str, ...] = ()
 
     def look(self, pixels: Tensor) -> Maps:
         """The attention maps of one image, uint8 `3 H W`, which is made grey and normalised as the network needs it."""
+        return self.answer(pixels)[0]
+
+    def answer(self, pixels: Tensor) -> tuple[Maps, object]:
+        """The attention maps of one image, as `look`, and what the network returns."""
         x = pixels.float()[None] / 255
         x = normalised(x.mean(1, keepdim=True) if self.channels == 1 else x, self.normalise)
         with torch.no_grad(), watch(self.model) as maps:
-            self.model(x)
-        return maps
+            returned: object = self.model(x)
+        return maps, returned
 
 
 def open_network(
@@ -125,6 +134,8 @@ def open_network(
         name=f"{entry.name} on {backbone}",
         size=(size, size),
         normalise=normalisation(model),
+        untrained="" if learned else "the whole network" if weights is None and not pretrained else "the attention",
+        class_names=published_classes(model) if pretrained else (),
     )
 
 
@@ -159,15 +170,18 @@ def _system(
     grid = arguments.get("grid", getattr(model, "grid", None))
     if grid is None and found is not None and image_size is None:
         grid = found.image[1:]
+    learned = weights is not None or not any(True for _ in model.parameters())
     return Network(
         entry=entry,
         model=model,
-        trained=weights is not None or not any(True for _ in model.parameters()),
+        trained=learned,
         name=entry.name,
         size=None if grid is None else (int(grid[0]), int(grid[1])),
         channels=channels,
         normalise=None if found is None else found.normalise,
         changed=changed,
+        untrained="" if learned else "the whole network",
+        class_names=() if found is None else tuple(found.class_names),
     )
 
 
@@ -193,7 +207,17 @@ def _attached(entry: Entry, weights: Path, found: Trained, host: Attached, image
         size=(size, size),
         channels=channels,
         normalise=found.normalise,
+        class_names=tuple(found.class_names),
     )
+
+
+def published_classes(model: nn.Module) -> tuple[str, ...]:
+    """The names of the classes of a timm model with published weights; empty if timm does not know them."""
+    subset = infer_imagenet_subset(model)
+    if subset is None:
+        return ()
+    names = ImageNetInfo(subset)
+    return tuple(names.index_to_description(index).partition(",")[0] for index in range(names.num_classes()))
 
 
 def _fill(model: nn.Module, weights: Path, prefix: str, name: str) -> None:
