@@ -107,4 +107,10 @@ RECIPES: tuple[Listing, ...] = (
         summary="AG-Sononet-8 on your own classes of images",
         data="images, a subfolder for each class; the paper's scans are not public",
     ),
+    Listing(
+        name="gated-sononet-digits",
+        target="papers.sononet.recipe:cluttered",
+        system="gated_sononet",
+        summary="a small AG-Sononet on cluttered digits, which `regard look` shows without arguments",
+    ),
 )
