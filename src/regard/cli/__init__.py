@@ -17,6 +17,7 @@ from regard.cli import browsing, comparing, holding, looking, training
 
 out = Console()
 err = Console(stderr=True)
+INTERRUPTED = 130  # the exit code after Ctrl-C, which typer returns
 
 app = typer.Typer(
     name="regard",
@@ -70,8 +71,8 @@ def main(arguments: list[str] | None = None) -> None:
     command = typer.main.get_command(app)
     try:
         code = command.main([word for word in given if word != "--debug"], prog_name="regard", standalone_mode=False)
-    except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted; the same command goes on where it stopped", 130)
+    except (KeyboardInterrupt, typer.Abort):  # of an older typer
+        _stopped(given)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
@@ -81,9 +82,28 @@ def main(arguments: list[str] | None = None) -> None:
             sys.exit(error.exit_code)
         if debug:
             raise
-        _fail(" ".join(str(error).split()) or type(error).__name__, 1)
+        _fail(_told(error), 1)
     else:
+        if code == INTERRUPTED:
+            _stopped(given)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _stopped(given: list[str]) -> None:
+    """Ends after Ctrl-C."""
+    resumes = any(word in ("compare", "train") for word in given[:2])  # behind --debug, which may stand first
+    _fail("stopped; the same command goes on where it stopped" if resumes else "stopped", INTERRUPTED)
+
+
+def _told(error: Exception) -> str:
+    """The error as one line, with advice if memory ran out."""
+    line = " ".join(str(error).split()) or type(error).__name__
+    if "torch" in sys.modules:
+        from regard.training import memory
+
+        if memory.exhausted(error) and not isinstance(error, memory.Advised):
+            return f"out of memory: a smaller --image-size needs less ({line})"
+    return line
 
 
 def _fail(message: str, code: int) -> None:

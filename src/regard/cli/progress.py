@@ -1,7 +1,8 @@
-"""Progress bars with the time left."""
+"""Progress on standard error: bars with the time left on a terminal, lines elsewhere, as in a log."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from regard.comparing import Trial
 from regard.report import Record
 
+EVERY = 20.0  # seconds between two lines about steps, where there are no bars
 
-class Bars:
-    """One bar for the whole comparison, one for each running trial, and one line for each finished trial."""
+
+class _Shown:
+    """The bars of a terminal, or lines in their place."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._lines = not console.is_terminal
+        self._told = time.monotonic()
         self._progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -26,31 +31,59 @@ class Bars:
             TimeRemainingColumn(),
             console=console,
             transient=True,
+            disable=self._lines,
         )
-        self._running: dict[Trial, TaskID] = {}
-        self._whole: TaskID | None = None
-        self._steps = 0  # of one trial
 
-    def __enter__(self) -> Bars:
+    def _start(self) -> None:
         self._progress.start()
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._progress.stop()
+
+    def _line(self, text: str) -> None:
+        """Prints a line if there are no bars."""
+        if self._lines:
+            self._told = time.monotonic()
+            self._console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    def _line_at_times(self, text: str) -> None:
+        """Prints a line if there are no bars, and no line was printed for a while."""
+        if time.monotonic() - self._told >= EVERY:
+            self._line(text)
+
+
+class Bars(_Shown):
+    """One bar for the whole comparison, one for each running trial, and one line for each finished trial."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(console)
+        self._running: dict[Trial, TaskID] = {}
+        self._whole: TaskID | None = None
+        self._trials = 0  # to run
+        self._started = 0
+        self._steps = 0  # of one trial
+
+    def __enter__(self) -> Bars:
+        self._start()
+        return self
 
     def phase(self, text: str) -> None:
         self._console.print(text, style="dim", highlight=False, markup=False)
 
     def begin(self, trials: Sequence[Trial], finished: int) -> None:
+        self._trials = len(trials)
         if finished:
             self._console.print(f"{finished} trials were finished before; {len(trials)} to go", highlight=False)
         if trials:
             self._whole = self._progress.add_task("all trials", total=len(trials))
 
     def trial_started(self, trial: Trial) -> None:
+        self._started += 1
+        self._line(f"{trial.row}, seed {trial.seed}: started, trial {self._started} of {self._trials}")
         self._running[trial] = self._progress.add_task(escape(str(trial)), total=None)
 
     def step(self, trial: Trial, done: int, total: int) -> None:
+        self._line_at_times(f"{trial.row}, seed {trial.seed}: step {done} of {total}")
         if trial in self._running:
             self._progress.update(self._running[trial], completed=done, total=total)
         if self._whole is not None and total:
@@ -79,43 +112,39 @@ class Bars:
             self._progress.update(self._whole, completed=self._steps)
 
 
-class Steps:
+class Steps(_Shown):
     """One bar for a phase of a recipe, and one line for each epoch."""
 
     def __init__(self, console: Console) -> None:
-        self._console = console
-        self._progress = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-        )
+        super().__init__(console)
+        self._name = ""
         self._task: TaskID | None = None
 
     def __enter__(self) -> Steps:
-        self._progress.start()
+        self._start()
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
-
     def phase(self, name: str) -> None:
+        self._line(f"{name}: started")
         if self._task is not None:
             self._progress.remove_task(self._task)
-        self._task = self._progress.add_task(name, total=None)
+        self._name, self._task = name, self._progress.add_task(name, total=None)
 
     def step(self, done: int, total: int, loss: float) -> None:
-        if self._task is not None:
-            self._progress.update(self._task, completed=done, total=total)
+        self._line_at_times(f"{self._name}: step {done} of {total}, loss {loss:.4f}")
+        self._move(done, total)
 
     def image(self, done: int, total: int) -> None:
         if self._task is None:
             self.phase("images")
-        self.step(done, total, 0.0)
+        self._line_at_times(f"{self._name}: {done} of {total}")
+        self._move(done, total)
 
     def epoch(self, done: int, record: Mapping[str, Any]) -> None:
+        self._told = time.monotonic()
         text = f"epoch {done}: loss {record['loss']:.4f}, {record['seconds']:.0f} s"
         self._console.print(text, highlight=False)
+
+    def _move(self, done: int, total: int) -> None:
+        if self._task is not None:
+            self._progress.update(self._task, completed=done, total=total)

@@ -59,15 +59,17 @@ def train(
     arguments.one_of("--augment", augment, comparing.AUGMENTS)
     arguments.one_of("--freeze", freeze, comparing.FREEZE)
     listing = recipes.get(name)
+    from regard.saved.files import apart
     from regard.training import running
     from regard.training.recipe import built
 
+    place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
+    apart(place, data)  # before the dataset is read
     recipe = built(listing, data, tiny=tiny)
     given = {
         "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr, "weight_decay": weight_decay,
         "augment": augment, "precision": precision,
     }  # fmt: skip
-    place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
     with Steps(err) as progress:
         result = running.train(
             listing,

@@ -76,7 +76,7 @@ class Failed:
 
 def less(settings: Comparison) -> str:
     """What needs less memory than these settings."""
-    return f"a batch_size below {settings.batch_size}, a smaller image_size or fewer workers"
+    return f"a batch size below {settings.batch_size}, a smaller image size or fewer workers"
 
 
 Event = Started | Stepped | Finished | Failed

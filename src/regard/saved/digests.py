@@ -82,7 +82,8 @@ def sealed_weights(content: bytes) -> bytes:
     header, body = json.loads(content[8:length]), content[length:]
     metadata = dict(header.pop("__metadata__", {}))
     metadata = {**metadata, KEY: of([_plain(header), _plain(metadata), body])}
-    text = json.dumps({"__metadata__": metadata, **header}, separators=(",", ":"), ensure_ascii=False).encode()
+    named = {"__metadata__": dict(sorted(metadata.items())), **header}  # sorted: the writer's order varies
+    text = json.dumps(named, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)  # the format aligns the tensors
     return len(text).to_bytes(8, "little") + text + body
 

@@ -22,7 +22,7 @@ def advised(advice: str) -> Iterator[None]:
     """Raises what the block raises; if it runs out of memory, as a MemoryError with advice.
 
     Args:
-        advice: what needs less memory, for example "a smaller batch_size".
+        advice: what needs less memory, for example "a smaller batch size".
 
     Raises: MemoryError naming the advice and the first line of the reason.
     """

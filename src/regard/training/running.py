@@ -39,7 +39,7 @@ from regard.training.memory import advised
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
-LESS = "a smaller batch_size, fewer workers or precision='bfloat16'"  # what needs less memory
+LESS = "a smaller batch size, fewer workers or the precision bfloat16"  # what needs less memory
 
 
 def train(
@@ -67,7 +67,7 @@ def train(
         changes: fields of `training.plan.Plan` to change in every phase, as `{"epochs": 3}`; `augment` may be a name of
             `data.presets`.
         freeze: `backbone` trains only the attention modules and the classifier, of the parameters of a phase.
-        on_phase: called with the name of each phase when it begins.
+        on_phase: called with the name of each phase when it begins, on rank 0.
         on_step, on_epoch: as for `training.loop.fit`.
 
     Returns: the content of result.json.
@@ -93,7 +93,7 @@ def train(
         content = digest(recipe.train) if writes and recipe.source is not None else None
         history = {}
         for number, phase in enumerate(recipe.phases, 1):
-            if on_phase is not None:
+            if on_phase is not None and writes:
                 on_phase(phase.name)
             plan = changed(replace(phase.plan, seed=seed), changes)
             with only(model, phase), _frozen(freeze, model, phase):
