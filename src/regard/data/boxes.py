@@ -53,7 +53,7 @@ def read(folder: Path) -> tuple[list[Scene], list[Scene]]:
     for test in ("test", "val"):
         if (folder / "train").is_dir() and (folder / test).is_dir():
             return _scenes(folder / "train"), _scenes(folder / test)
-    return every_fifth(_scenes(folder))
+    return every_fifth(_scenes(folder), shown(folder))
 
 
 def _scenes(folder: Path) -> list[Scene]:

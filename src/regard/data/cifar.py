@@ -19,6 +19,7 @@ import torch
 from torch import Generator, Tensor
 
 from regard.data import ImageSet, Split
+from regard.data.texts import QUOTED
 
 SIDE = 32
 WANTED = (
@@ -122,7 +123,7 @@ def read(path: Path) -> dict[Any, Any]:
         try:
             content = _Plain(file, encoding="bytes").load()
         except Exception as error:  # the reader raises many types
-            raise ValueError(f"{path} cannot be read as a pickle of plain values: {error}") from error
+            raise ValueError(f"{path} cannot be read as a pickle of plain values: {str(error)[:QUOTED]!r}") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} holds a {type(content).__name__}: a dictionary is needed")
     return {key.encode() if isinstance(key, str) else key: value for key, value in content.items()}

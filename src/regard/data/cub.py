@@ -19,6 +19,7 @@ from regard.data.folder import Checked
 from regard.data.images import shown
 from regard.data.layout import Photo
 from regard.data.regions import Box, Region
+from regard.data.texts import QUOTED, quoted, text
 
 WANTED = "images.txt, image_class_labels.txt, classes.txt, train_test_split.txt and images/"
 BOXES = "bounding_boxes.txt"
@@ -51,13 +52,15 @@ def load(root: Path, *, image_size: int = 448) -> ImageSet:
     for key, (name,) in names.items():
         kind = _of(labels, key, root / "image_class_labels.txt")
         if kind not in classes:
-            raise ValueError(f"{shown(root / 'classes.txt')}: class {kind} of image {key} is missing")
+            raise ValueError(f"{shown(root / 'classes.txt')}: class {kind[:QUOTED]} of image {key[:QUOTED]} is missing")
         half = _of(halves, key, root / "train_test_split.txt")
         if half not in ("0", "1"):
-            raise ValueError(f"{shown(root / 'train_test_split.txt')}: image {key} has {half!r}; 1 or 0 is needed")
+            raise ValueError(
+                f"{shown(root / 'train_test_split.txt')}: image {key[:QUOTED]} has {quoted(half)}; 1 or 0 is needed"
+            )
         photos[half == "0"].append(Photo(root / "images" / name, name, classes[kind]))
         if key in boxes:
-            regions[name] = _region(boxes[key], f"{shown(root / BOXES)}, image {key}")
+            regions[name] = _region(boxes[key], f"{shown(root / BOXES)}, image {key[:QUOTED]}")
     checked = Checked(image_size, None)
     checked.check([*photos[0], *photos[1]])
     order = list(classes.values())
@@ -66,7 +69,7 @@ def load(root: Path, *, image_size: int = 448) -> ImageSet:
     )
     for what, part in (("train", train), ("test", test)):
         if lone := sorted(set(range(len(order))) - set(part.labels)):
-            raise ValueError(f"{shown(root)}: class {order[lone[0]]!r} has no {what} images")
+            raise ValueError(f"{shown(root)}: class {quoted(order[lone[0]])} has no {what} images")
     damaged = tuple(Skipped(shown(photo.name), reason) for photo, reason in checked.damaged.items())
     return ImageSet(shown(root), tuple(order), train, test, damaged, (shown(root / BOXES),) if boxes else ())
 
@@ -76,13 +79,13 @@ def _table(path: Path, columns: int) -> dict[str, list[str]]:
     if not path.is_file():
         raise FileNotFoundError(f"no file {shown(path)}: the layout of CUB-200-2011, {WANTED}, is needed")
     rows: dict[str, list[str]] = {}
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    for number, line in enumerate(text(path).splitlines(), 1):
         if not line.strip():
             continue
         key, *row = line.split(maxsplit=columns)
         if len(row) != columns or not key.isdigit() or key in rows:
             wanted = f"a number not used before and {columns} value{'s' if columns > 1 else ''}"
-            raise ValueError(f"{shown(path)}, line {number}: {wanted} are needed, not {line!r}")
+            raise ValueError(f"{shown(path)}, line {number}: {wanted} are needed, not {quoted(line)}")
         rows[key] = [value.strip() for value in row]
     if not rows:
         raise ValueError(f"{shown(path)} is empty")
@@ -91,7 +94,7 @@ def _table(path: Path, columns: int) -> dict[str, list[str]]:
 
 def _of(table: dict[str, list[str]], key: str, path: Path) -> str:
     if key not in table:
-        raise ValueError(f"{shown(path)}: a line for image {key} of images.txt is missing")
+        raise ValueError(f"{shown(path)}: a line for image {key[:QUOTED]} of images.txt is missing")
     return table[key][0]
 
 
@@ -101,5 +104,5 @@ def _region(row: list[str], where: str) -> Region:
     except ValueError:
         left = top = width = height = math.nan
     if not (math.isfinite(left + top) and 0 < width < math.inf and 0 < height < math.inf):
-        raise ValueError(f"{where}: left, top, width and height in pixels are needed, not {' '.join(row)!r}")
+        raise ValueError(f"{where}: left, top, width and height in pixels are needed, not {quoted(' '.join(row))}")
     return Region((Box(left, top, left + width, top + height, where),))

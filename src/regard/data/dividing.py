@@ -53,13 +53,17 @@ def limit(labels: Sequence[int], size: int | None, seed: int) -> list[int]:
     return sorted(position for _, position in sorted(ranked)[:size])
 
 
-def every_fifth(images: Sequence[T]) -> tuple[list[T], list[T]]:
+def every_fifth(images: Sequence[T], where: str) -> tuple[list[T], list[T]]:
     """Splits a sequence: every fifth item is for testing, the others for training.
+
+    Args:
+        images: the items.
+        where: the folder that they are from, for the message.
 
     Raises: ValueError if there are fewer than five items.
     """
     if len(images) < 5:
-        raise ValueError(f"{len(images)} images: at least 5 are needed, since every fifth is a test image")
+        raise ValueError(f"{where} has {len(images)} images: at least 5 are needed, since every fifth is a test image")
     return [image for i, image in enumerate(images) if i % 5 != 4], list(images[4::5])
 
 

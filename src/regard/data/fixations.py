@@ -18,7 +18,6 @@ viewers, and count as one viewer.
 from __future__ import annotations
 
 import csv
-import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -28,12 +27,13 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike, NDArray
-from scipy.io import loadmat
 from scipy.ndimage import gaussian_filter
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from regard.data import matlab
 from regard.data.images import SUFFIXES, measured, quiet, shown, whole
+from regard.data.texts import QUOTED, parsed
 
 IMAGES = ("stimuli", "images", "ALLSTIMULI", "Stimuli")
 POINTS = ("fixations", "FIXATIONLOCS", "ALLFIXATIONMAPS")
@@ -171,10 +171,7 @@ def _viewers(folder: Path, part: str | None, paths: Mapping[str, Path]) -> dict[
 
 
 def _json(path: Path) -> dict[str, list[Array]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{shown(path)} is not JSON: {error}") from None
+    content = parsed(path)
     if not isinstance(content, dict):
         raise ValueError(f"{shown(path)}: an object that maps images to viewers, or COCO's, is needed")
     found: dict[str, list[Array]] = defaultdict(list)
@@ -251,12 +248,12 @@ def _files(place: Path, images: Mapping[str, Path]) -> dict[str, list[Array]]:
 
 def _mat(path: Path, image: Path | None) -> list[Array]:
     try:
-        content = loadmat(path, simplify_cells=True)
-    except Exception as error:  # the reader raises many types for damaged files
+        content = matlab.read(path)
+    except ValueError as error:
         raise ValueError(f"{shown(path)} cannot be read as a MATLAB file: {error}") from error
     if "gaze" in content:
         gaze = content["gaze"]
-        viewers = [gaze] if isinstance(gaze, Mapping) else list(gaze)
+        viewers = gaze if isinstance(gaze, list) else [gaze]
         looks = []
         for viewer in viewers:
             if not isinstance(viewer, Mapping) or "fixations" not in viewer:
@@ -264,8 +261,10 @@ def _mat(path: Path, image: Path | None) -> list[Array]:
             looks.append(_points(path, np.atleast_2d(viewer["fixations"])) - 1)
         return looks
     if "fixLocs" in content:
-        return [_of_map(np.atleast_2d(content["fixLocs"]) != 0, path, image)]
-    known = ", ".join(sorted(name for name in content if not name.startswith("__"))) or "nothing"
+        if not isinstance(content["fixLocs"], np.ndarray) or content["fixLocs"].ndim != 2:
+            raise ValueError(f"{shown(path)}: fixLocs, a map of numbers, is needed")
+        return [_of_map(content["fixLocs"] != 0, path, image)]
+    known = ", ".join(sorted(shown(name[:QUOTED]) for name in content)[:10]) or "nothing"
     raise ValueError(f"{shown(path)} holds {known}: gaze or fixLocs is needed")
 
 

@@ -45,7 +45,7 @@ def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
     for train, test in (("DUTS-TR", "DUTS-TE"), ("train", "test"), ("train", "val")):
         if (folder / train).is_dir() and (folder / test).is_dir():
             return _pairs(folder / train), _pairs(folder / test)
-    return every_fifth(_pairs(folder))
+    return every_fifth(_pairs(folder), shown(folder))
 
 
 def _pairs(folder: Path) -> list[Pair]:

@@ -6,7 +6,6 @@ Every format gives a `Region` for each image file; docs/data.md describes the fo
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from typing import Any
 from regard.data.dividing import TEST, TRAIN
 from regard.data.images import shown
 from regard.data.regions import Box, Polygon, Region
+from regard.data.texts import parsed, quoted
 
 USUAL = ("boxes.csv", "annotations.json", "_annotations.coco.json", "masks")
 COLUMNS = ("file", "x0", "y0", "x1", "y1")
@@ -45,7 +45,7 @@ class Names:
             found = self.by_end.get(end, [])
             if len(found) > 1:
                 raise ValueError(
-                    f"{where}: {shown(name)!r} matches {shown(found[0])} and {shown(found[1])}; give more of the path"
+                    f"{where}: {quoted(name)} matches {shown(found[0])} and {shown(found[1])}; give more of the path"
                 )
             if found:
                 return found[0]
@@ -100,7 +100,7 @@ def read(path: Path, files: Mapping[str, str]) -> tuple[dict[str, Region], list[
     else:
         raise ValueError(f"{shown(path)}: boxes (.csv), COCO annotations (.json) or a folder of masks are needed")
     if not regions:
-        example = f", for example {shown(unmatched[0])!r}" if unmatched else ""
+        example = f", for example {quoted(unmatched[0])}" if unmatched else ""
         raise ValueError(f"{shown(path)} names none of the {len(files)} images{example}")
     return regions, unmatched
 
@@ -132,7 +132,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
             header = [column.strip().lower() for column in next(reader, [])]
             if not set(COLUMNS) <= set(header):
                 raise ValueError(
-                    f"{shown(path)} line 1: the header {','.join(COLUMNS)} is needed, not {','.join(header)!r}"
+                    f"{shown(path)} line 1: the header {','.join(COLUMNS)} is needed, not {quoted(','.join(header))}"
                 )
             for row in reader:
                 where = f"{shown(path)} line {reader.line_num}"
@@ -148,16 +148,11 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def _said(row: Mapping[str, str]) -> str:
-    return ", ".join(f"{column}={row[column]!r}" for column in COLUMNS[1:])
+    return ", ".join(f"{column}={quoted(row[column])}" for column in COLUMNS[1:])
 
 
 def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[str, Region], list[str]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{shown(path)} line {error.lineno}: not JSON: {error.msg}") from None
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{shown(path)} is not UTF-8 text: {error.reason} at byte {error.start}") from None
+    content = parsed(path)
     if not isinstance(content, dict):
         raise ValueError(f"{shown(path)}: COCO annotations need an object with images and annotations")
     images: dict[Any, tuple[str | None, tuple[int, int] | None]] = {}
@@ -167,30 +162,35 @@ def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[st
         if not isinstance(image.get("id"), int | str) or not isinstance(image.get("file_name"), str):
             raise ValueError(f"{where}: an image needs an id and a file_name")
         if image["id"] in images:
-            raise ValueError(f"{where}: the id {image['id']!r} occurs twice; unique ids are needed")
+            raise ValueError(f"{where}: the id {quoted(image['id'])} occurs twice; unique ids are needed")
         file = names.find(image["file_name"], where)
         if file is None:
             unmatched[image["file_name"]] = None
         width, height = image.get("width"), image.get("height")
         images[image["id"]] = file, (width, height) if width and height else None
     categories = {
-        category.get("id"): str(category.get("name")) for category in _list(content, "categories", path, needed=False)
+        _id(category, "id"): str(category.get("name")) for category in _list(content, "categories", path, needed=False)
     }
     regions: dict[str, Region] = {}
     for position, annotation in enumerate(_list(content, "annotations", path)):
         where = f"{shown(path)} annotations[{position}]"
-        if annotation.get("image_id") not in images:
-            raise ValueError(f"{where}: no image has the id {annotation.get('image_id')!r}")
+        if _id(annotation, "image_id") not in images:
+            raise ValueError(f"{where}: no image has the id {quoted(annotation.get('image_id'))}")
         file, size = images[annotation["image_id"]]
         if file is None or annotation.get("iscrowd"):
             continue
         # An annotation of another category is not the object, where the categories are the classes.
-        if classes[file] in categories.values() and categories.get(annotation.get("category_id")) != classes[file]:
+        if classes[file] in categories.values() and categories.get(_id(annotation, "category_id")) != classes[file]:
             continue
         boxes, polygons = _outline(annotation, where)
         old = regions.get(file, Region(size=size))
         regions[file] = replace(old, boxes=old.boxes + boxes, polygons=old.polygons + polygons)
     return regions, list(unmatched)
+
+
+def _id(item: Mapping[str, Any], key: str) -> int | str | None:
+    """The identifier under a key; None if it is neither a number nor a text."""
+    return item[key] if isinstance(item.get(key), int | str) else None
 
 
 def _list(content: Mapping[str, Any], key: str, path: Path, *, needed: bool = True) -> list[dict[str, Any]]:
@@ -212,7 +212,7 @@ def _outline(annotation: Mapping[str, Any], where: str) -> tuple[tuple[Box, ...]
     box = annotation.get("bbox", [])
     if not _numbers(box) or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
         raise ValueError(
-            f"{where}: polygons, or a bbox of x, y, width, height, the last two above 0, are needed, not {box!r}"
+            f"{where}: polygons, or a bbox of x, y, width, height, the last two above 0, are needed, not {quoted(box)}"
         )
     x, y, width, height = map(float, box)
     return (Box(x, y, x + width, y + height, where),), ()

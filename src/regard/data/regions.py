@@ -16,6 +16,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from regard.data.images import Fit, UnreadableImage, quiet, read_mask, shown
+from regard.data.texts import quoted
 
 FINER = 8  # polygons are drawn on a grid this many times finer, to measure their coverage of each pixel
 
@@ -78,9 +79,8 @@ class Region:
         """
         if self.size is not None and self.size != (width, height):
             where = self.boxes[0].where if self.boxes else self.polygons[0].where
-            raise ValueError(
-                f"{where}: the annotations give {self.size[0]}×{self.size[1]}, and the image has {width}×{height}"
-            )
+            given = f"{quoted(self.size[0])}×{quoted(self.size[1])}"
+            raise ValueError(f"{where}: the annotations give {given}, and the image has {width}×{height}")
         if self.mask is not None:
             rows, columns = _mask(self.mask).shape
             if (columns, rows) != (width, height):

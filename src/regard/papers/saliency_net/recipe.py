@@ -56,7 +56,7 @@ def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         if recorded.parts(folder):
             viewed = [list(recorded.read(folder, part)) for part in ("train", "val")]
         else:
-            viewed = list(every_fifth(recorded.read(folder)))
+            viewed = list(every_fifth(recorded.read(folder), str(folder)))
         train, test = (recorded.Fixated(part, SIZE) for part in viewed)
     return _recipe(Fixations(), train, test, tiny=tiny, density=True)
 
