@@ -55,6 +55,16 @@ def whole_numbers(
     return tuple(whole(name, value, least, most) for value in sequence(name, values, count))
 
 
+def each_axis(name: str, value: int | Sequence[int], count: int, least: int = 1) -> tuple[int, ...]:
+    """Returns `count` whole numbers of at least `least`: those of a list or a tuple, or one that all axes have.
+
+    Raises: ValueError otherwise, with the name of the argument.
+    """
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return whole_numbers(name, value, least, count=count)
+    return (whole(name, value, least),) * count  # type: ignore[arg-type]  # a text is refused
+
+
 def number(
     name: str, value: float, *, least: float = -math.inf, above: float = -math.inf, most: float = math.inf
 ) -> float:
@@ -126,10 +136,13 @@ def check_input(x: Tensor, axes: str, **sizes: int) -> None:
 
         check_input(x, "B C H W", C=64)
         check_input(boxes, "B T 4", B=x.shape[0])
+        check_input(x, "B C *", C=64)  # one axis or more behind the channels
 
     Raises: ValueError otherwise, with the shape.
     """
     names = axes.split()
+    if names[-1] == "*":
+        names += names[-1:] * (x.ndim - len(names))
     wanted = {**{name: int(name) for name in names if name.isdigit()}, **sizes}
     if x.ndim != len(names) or any(
         size != wanted.get(name, size) or (size == 0 and name != "B") for name, size in zip(names, x.shape, strict=True)

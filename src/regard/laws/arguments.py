@@ -166,18 +166,19 @@ def _built(factory: Callable[..., nn.Module], kwargs: Mapping[str, Any]) -> nn.M
 def names_wrong_inputs(subject: Subject) -> None:
     """An input of a wrong rank or width, with an empty axis or below the smallest size is refused by its shape.
 
-    A mask may have several ranks, and axes that two inputs share may differ: such inputs are taken or refused likewise.
+    A mask may have several ranks, axes that two inputs share may differ, and a module may take any number of axes, which
+    its outputs then have: such inputs are taken or refused likewise.
     """
     module, sound = subject.module(), subject.tensors()
-    fixed = {*subject.sizes, *({"C"} & subject.known().keys() if _has_width(subject) else ())}
+    fixed = _fixed(subject)
     every = [_letter(part) for axes in subject.axes for part in axes.parts]
 
-    def refused(place: int, x: Tensor, *, must: bool) -> None:
-        _refused(subject, module, [*sound[:place], x, *sound[place + 1 :]], must=must)
+    def refused(place: int, x: Tensor, *, must: bool, axes: int = 0) -> None:
+        _refused(subject, module, [*sound[:place], x, *sound[place + 1 :]], must=must, more=axes)
 
     for i, (axes, x) in enumerate(zip(subject.axes, sound, strict=True)):
-        refused(i, x[..., 0], must=axes.kind != "bool")
-        refused(i, x[..., None], must=axes.kind != "bool")
+        refused(i, x[..., 0], must=axes.kind != "bool", axes=-1)
+        refused(i, x[..., None], must=axes.kind != "bool", axes=1)
         for axis, part in enumerate(axes.parts):
             bound = part.isdigit() or _letter(part) in fixed
             if bound or every.count(_letter(part)) > 1:
@@ -192,8 +193,12 @@ def names_wrong_inputs(subject: Subject) -> None:
             _refused(subject, module, subject.tensors({letter: size - 1}))
 
 
-def _has_width(subject: Subject) -> bool:
-    return subject.factory is None or "channels" in inspect.signature(subject.factory).parameters
+def _fixed(subject: Subject) -> set[str]:
+    """The letters whose size the arguments fix: C of what has channels, and those of a size that is an argument."""
+    given = [x for value in subject.kwargs.values() for x in (value if isinstance(value, (list, tuple)) else (value,))]
+    fixed = {letter for letter, size in subject.sizes.items() if size in given}
+    width = subject.factory is None or "channels" in inspect.signature(subject.factory).parameters
+    return fixed | ({"C"} & subject.known().keys() if width else set())
 
 
 def _letter(part: str) -> str:
@@ -206,8 +211,11 @@ def _emptied(x: Tensor, parts: Sequence[str], letter: str) -> Tensor:
     return x
 
 
-def _refused(subject: Subject, module: nn.Module, inputs: list[Tensor], *, must: bool = True) -> None:
-    """Asks for a ValueError with the shape of an input; where it is no `must`, finite outputs will do."""
+def _refused(subject: Subject, module: nn.Module, inputs: list[Tensor], *, must: bool = True, more: int = 0) -> None:
+    """Asks for a ValueError with the shape of an input.
+
+    Finite outputs will do where it is no `must`, or where the input has `more` axes and every output has as many more.
+    """
     expected = "a ValueError with the shape"
     try:
         outputs = outputs_of(module(*inputs))
@@ -218,5 +226,6 @@ def _refused(subject: Subject, module: nn.Module, inputs: list[Tensor], *, must:
     except Exception as error:  # any module may fail in any way
         seen = f"{type(error).__name__}: {error}"
         raise Broken("names_wrong_inputs", subject.name, shape_of(inputs), seen, expected) from error
-    if must or not all(y.isfinite().all() for y in outputs):
+    follows = more and [y.ndim - more for y in outputs] == [len(axes.split()) for axes in subject.outputs]
+    if (must and not follows) or not all(y.isfinite().all() for y in outputs):
         raise Broken("names_wrong_inputs", subject.name, shape_of(inputs), shape_of(outputs), expected)

@@ -67,7 +67,7 @@ def test_the_heads_default_widths_are_those_of_a_resnet_in_proportion() -> None:
 @pytest.mark.parametrize(
     ("name", "wrong", "message"),
     [
-        ("apnb", {"sizes": ()}, r"sizes=\(\): at least one size"),
+        ("apnb", {"sizes": ()}, r"sizes=\(\): at least one value"),
         ("apnb", {"sizes": (1, 0)}, "sizes=0"),
         ("apnb", {"stages": 0}, "stages=0"),
         ("afnb", {"low_channels": -1}, "low_channels=-1"),

@@ -83,7 +83,7 @@ def test_a_mirrored_network_is_symmetric() -> None:
     assert loss == 0
 
 
-@pytest.mark.parametrize(("wrong", "says"), [({"depth": 12}, "10, 16, 22"), ({"width": 0.01}, "1/16")])
+@pytest.mark.parametrize(("wrong", "says"), [({"depth": 12}, "10, 16, 22"), ({"width": 0.01}, "0.0625")])
 def test_wrong_arguments_of_the_network_are_named(wrong: dict[str, float], says: str) -> None:
     with pytest.raises(ValueError, match=says):
         regard.create("wide_resnet", **wrong)

@@ -53,7 +53,7 @@ def test_the_orders_share_their_weights_and_differ_in_their_output() -> None:
 
 def test_wrong_settings_are_named() -> None:
     for wrong, message in (
-        ({"order": "serial"}, "order='serial': one of channel-spatial, spatial-channel, parallel"),
+        ({"order": "serial"}, "order='serial': 'channel-spatial', 'spatial-channel' or 'parallel'"),
         ({"order": "parallel", "spatial": False}, "order='parallel': spatial=False leaves one gate"),
         ({"kernel_size": 4}, "kernel_size=4"),
         ({"pools": "avg"}, "pools='avg'"),

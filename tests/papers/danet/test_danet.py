@@ -70,5 +70,5 @@ def test_wrong_arguments_are_named(name: str, wrong: dict, message: str) -> None
 
 
 def test_another_number_of_channels_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"input of shape \(1, 5, 4, 4\): channels=6"):
+    with pytest.raises(ValueError, match=r"input of shape \(1, 5, 4, 4\): B C H W, C=6"):
         regard.create("cam", channels=6)(torch.randn(1, 5, 4, 4))

@@ -33,7 +33,7 @@ def test_an_epsilon_takes_its_part_of_the_weight_and_large_scores_stay_finite() 
 
 
 def test_other_shapes_masks_and_settings_are_refused() -> None:
-    with pytest.raises(ValueError, match="a sequence B T C"):
+    with pytest.raises(ValueError, match="B T C, C=14 is needed"):
         create("dipole", 14)(torch.randn(2, 14))
     with pytest.raises(ValueError, match="booleans"):
         create("dipole", 14)(torch.randn(2, 3, 14), torch.ones(2, 3))

@@ -24,7 +24,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from regard.checks import bottleneck_width, positive
+from regard.checks import bottleneck_width, check_input, flag, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 
@@ -57,26 +57,23 @@ class DoubleAttention(Attention):
         residual: bool = True,
     ) -> None:
         super().__init__()
-        if hidden is None or descriptors is None:
-            width = bottleneck_width(channels, reduction)
-            hidden = width if hidden is None else hidden
-            descriptors = width if descriptors is None else descriptors
-        positive("channels", channels)
-        positive("hidden", hidden)
-        positive("descriptors", descriptors)
-        if residual and not expand and hidden != channels:
+        hidden = bottleneck_width(channels, reduction, hidden)
+        width = bottleneck_width(channels, reduction) if descriptors is None else positive("descriptors", descriptors)
+        flag("expand", expand)
+        if flag("residual", residual) and not expand and hidden != channels:
             raise ValueError(
                 f"residual=True: expand=True or hidden={channels} is needed, since hidden={hidden} channels cannot be "
                 f"added to channels={channels}"
             )
-        self.residual = residual
-        self.narrow = hidden * (channels + descriptors) < channels * descriptors
+        self.channels, self.residual = channels, residual
+        self.narrow = hidden * (channels + width) < channels * width
         self.project = Pointwise(channels, hidden)
-        self.gather = Pointwise(channels, descriptors)
-        self.distribute = Pointwise(channels, descriptors)
+        self.gather = Pointwise(channels, width)
+        self.distribute = Pointwise(channels, width)
         self.expand = Pointwise(hidden, channels) if expand else None
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C *", C=self.channels)
         n, grid = x.flatten(2), x.shape[2:]  # [B, C, N]
         b = self.gather(n).softmax(2)  # [B, G, N]
         v = self.distribute(n).softmax(1)  # [B, G, N]

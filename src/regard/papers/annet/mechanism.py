@@ -31,7 +31,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, number, positive, whole, whole_numbers
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity, pooling
@@ -87,15 +87,16 @@ class _Block(nn.Module):
         super().__init__()
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
         value_hidden = hidden if value_hidden is None else positive("value_hidden", value_hidden)
-        if not sizes:
-            raise ValueError(f"sizes={sizes!r}: at least one size is needed, as in (1, 3, 6, 8)")
-        self.sizes = tuple(positive("sizes", size) for size in sizes)
+        self.sizes = whole_numbers("sizes", sizes)
+        self.channels, self.low_channels = channels, low_channels
         widths = (channels, low_channels, hidden, value_hidden, out)
-        self.stages = nn.ModuleList(_Stage(*widths, shared) for _ in range(positive("stages", stages)))
+        self.stages = nn.ModuleList(_Stage(*widths, flag("shared", shared)) for _ in range(positive("stages", stages)))
         self.fuse = Pointwise(out + channels, out)
         self.norm = nn.BatchNorm2d(out)
 
     def forward(self, low: Tensor, x: Tensor, see: Callable[..., Tensor]) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
+        check_input(low, "B G T N", B=x.shape[0], G=self.low_channels)
         of_context, of_x = self.fuse.weight.tensor_split([self.norm.num_features], 1)
         anchors = _pyramid(low, self.sizes)  # [B, C_l, S]
         terms = []
@@ -145,7 +146,7 @@ class PyramidNonLocal(Attention):
         super().__init__()
         positive("channels", channels)
         self.block = _Block(channels, channels, hidden, value_hidden, channels, sizes, stages, shared)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(number("dropout", dropout, least=0, most=1))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.dropout(self.block(x, x, self.see).relu_())
@@ -182,7 +183,7 @@ class FusionNonLocal(Attention):
         low = max(channels // 2, 1) if low_channels is None else positive("low_channels", low_channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
         self.block = _Block(channels, low, hidden, value_hidden, out, sizes, stages, shared=False)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(number("dropout", dropout, least=0, most=1))
 
     def forward(self, low: Tensor, x: Tensor) -> Tensor:
         y: Tensor = self.dropout(self.block(low, x, self.see))
@@ -221,16 +222,17 @@ class AsymmetricNonLocalHead(Attention):
         size: tuple[int, int] | None = None,
     ) -> None:
         super().__init__()
-        low = max(positive("channels", channels) // 2, 1) if low_channels is None else low_channels
+        positive("channels", channels)
+        low = max(channels // 2, 1) if low_channels is None else positive("low_channels", low_channels)
         width = max(channels // 4, 1) if width is None else positive("width", width)
-        hidden = max(channels // 8, 1) if hidden is None else hidden
+        hidden = max(channels // 8, 1) if hidden is None else positive("hidden", hidden)
         self.fusion = FusionNonLocal(channels, low_channels=low, hidden=hidden, sizes=sizes, dropout=dropout)
         self.reduce = _convolved(channels, width)
         self.context = PyramidNonLocal(width, hidden=hidden, sizes=sizes, dropout=dropout)
         self.classify = nn.Conv2d(width, positive("classes", classes), 1)
-        auxiliary = max(low // 2, 1) if auxiliary is None else auxiliary and positive("auxiliary", auxiliary)
+        auxiliary = max(low // 2, 1) if auxiliary is None else whole("auxiliary", auxiliary, 0)
         self.auxiliary = None if auxiliary == 0 else _classifier(low, auxiliary, classes, dropout)
-        self.size = None if size is None else tuple(positive("size", side) for side in size)
+        self.size = None if size is None else whole_numbers("size", size, count=2)
 
     def forward(self, low: Tensor, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         y = self.resized(self.classify(self.context(self.reduce(self.fusion(low, x)))))

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from regard.checks import choice
+from regard.checks import check_input, choice, flag, number
 from regard.core import Attention
 from regard.ops.precision import widened
 
@@ -39,7 +39,7 @@ class AttentionTransfer(Attention):
     """A loss between the attention maps of a student and of a teacher.
 
     Args:
-        power: p of the map, at least 1; the released code uses 2.
+        power: p of the map, from 1 to 16; the released code uses 2.
         pool: over channels: "mean", as released, "sum" or "max".
         distance: "squared", the mean of squared differences, as released, or "norm", that of the paper.
         beta: weight of the loss; the released code uses 1000.
@@ -52,8 +52,8 @@ class AttentionTransfer(Attention):
 
     def __init__(self, *, power: float = 2, pool: str = "mean", distance: str = "squared", beta: float = 1.0) -> None:
         super().__init__()
-        if isinstance(power, bool) or not isinstance(power, (int, float)) or not power >= 1:
-            raise ValueError(f"power={power!r}: a number of at least 1 is needed")
+        number("power", power, least=1, most=16)
+        number("beta", beta)
         choice("pool", pool, ("mean", "sum", "max"))
         choice("distance", distance, ("squared", "norm"))
         self.power, self.pool, self.distance, self.beta = power, pool, distance, beta
@@ -80,6 +80,8 @@ class AttentionTransfer(Attention):
 
     def difference(self, student: Tensor, teacher: Tensor) -> Tensor:
         """Q_S - Q_T: `B N`."""
+        check_input(student, "B C H W")
+        check_input(teacher, "B G H W")
         if student.shape[2:] != teacher.shape[2:] or student.shape[0] != teacher.shape[0]:
             raise ValueError(
                 f"student {tuple(student.shape)} and teacher {tuple(teacher.shape)} must agree, except in channels"
@@ -115,9 +117,10 @@ class GradientTransfer(Attention):
 
     def __init__(self, *, symmetric: bool = False, beta: float = 1.0) -> None:
         super().__init__()
-        self.symmetric, self.beta = symmetric, beta
+        self.symmetric, self.beta = flag("symmetric", symmetric), number("beta", beta)
 
     def forward(self, student: Tensor, other: Tensor) -> Tensor:
+        check_input(student, "B C H W")
         if student.shape != other.shape:
             raise ValueError(f"gradients of shapes {tuple(student.shape)} and {tuple(other.shape)} must agree")
         self.see("student", student)

@@ -22,13 +22,12 @@ Errata: in several ports P takes x; here, as released, the o that the block's fi
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from itertools import pairwise
 
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import LARGEST, check_input, check_norm_batch, number, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import widened
@@ -80,8 +79,7 @@ class WideResNet(Attention):
         positive("stem_stride", stem_stride)
         if positive("depth", depth) < 10 or (depth - 4) % 6:
             raise ValueError(f"depth={depth}: 10, 16, 22, 28 or another in steps of 6 is needed")
-        if not 0 < width < math.inf or int(16 * width) < 1:
-            raise ValueError(f"width={width!r}: at least 1/16 is needed")
+        number("width", width, least=1 / 16, most=LARGEST / 64)
         self.stem = nn.Conv2d(channels, 16, 3, stride=stem_stride, padding=1, bias=False)
         widths = [16, *(int(n * width) for n in (16, 32, 64))]
         blocks = (depth - 4) // 6
@@ -100,6 +98,7 @@ class WideResNet(Attention):
         nn.init.zeros_(self.classify.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         y = self.stem(x)
         for group in self.groups:
             y = group(y)

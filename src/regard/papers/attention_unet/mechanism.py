@@ -32,7 +32,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_norm_batch, choice, positive
+from regard.checks import check_input, check_norm_batch, choice, each_axis, flag, positive
 from regard.core import Attention
 from regard.ops.convolution import convolved
 from regard.ops.tracing import exporting
@@ -94,14 +94,14 @@ class AttentionGate(Attention):
         choice("dims", dims, _CONV)
         choice("activation", activation, ("relu", "softplus"))
         choice("normalization", normalization, ("sigmoid", "softmax"))
-        factors = (subsample,) * dims if isinstance(subsample, int) else tuple(subsample)
-        if len(factors) != dims:
-            raise ValueError(f"subsample={subsample!r}: {dims} factors are needed for dims={dims}, or a single one")
-        self.subsample = tuple(positive("subsample", factor) for factor in factors)
+        self.subsample = each_axis("subsample", subsample, dims)
+        self.channels, self.gate_channels = channels, gate_channels
         self.activation = activation
         self.normalization = normalization
-        self.align_corners = align_corners
-        self.return_mask = return_mask
+        self.align_corners = flag("align_corners", align_corners)
+        self.return_mask = flag("return_mask", return_mask)
+        flag("norm", norm)
+        flag("transform", transform)
         conv, batch_norm = _CONV[dims], _NORM[dims]
         self.theta = conv(channels, hidden, self.subsample, stride=self.subsample, bias=norm)
         self.phi = conv(gate_channels, hidden, 1)
@@ -135,10 +135,9 @@ class AttentionGate(Attention):
         return q if max(self.subsample) == 1 else self.resized(q, x.shape[2:])
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        if x.ndim != 2 + len(self.subsample) or g.ndim != x.ndim:
-            raise ValueError(
-                f"x of shape {tuple(x.shape)}, g of shape {tuple(g.shape)}: {2 + len(self.subsample)} axes are needed"
-            )
+        grid = "H W" if len(self.subsample) == 2 else "T H W"
+        check_input(x, f"B C {grid}", C=self.channels)
+        check_input(g, f"B G {grid}", B=x.shape[0], G=self.gate_channels)
         if not exporting() and any(n < s for n, s in zip(x.shape[2:], self.subsample, strict=True)):
             raise ValueError(f"x of shape {tuple(x.shape)}: a map no smaller than subsample={self.subsample} is needed")
         alpha = self.see("spatial", self.mask(x, g))
@@ -191,7 +190,7 @@ class MultiAttentionGate(Attention):
         return_mask: bool = False,
     ) -> None:
         super().__init__()
-        self.return_mask = return_mask
+        self.return_mask = flag("return_mask", return_mask)
         self.gates = nn.ModuleList(
             AttentionGate(
                 channels,

@@ -28,7 +28,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, choice, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, whole, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -63,23 +63,22 @@ class BottleneckAttention(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        if isinstance(layers, bool) or not isinstance(layers, int) or layers < 0:
-            raise ValueError(f"layers={layers!r}: a whole number of at least 0 is needed")
-        choice("merge", merge, ("product", "sum"))
-        self.merge = merge
-        widths = [channels, *[hidden] * layers]
+        self.merge = choice("merge", merge, ("product", "sum"))
+        self.channels = channels
+        widths = [channels, *[hidden] * whole("layers", layers, 0)]
         self.channel = nn.Sequential()
         for width, out in pairwise(widths):
             self.channel.extend((nn.Linear(width, out), nn.BatchNorm1d(out), nn.ReLU(inplace=True)))
         self.channel.append(nn.Linear(widths[-1], channels))
         self.spatial = nn.Sequential(nn.Conv2d(channels, hidden, 1), nn.BatchNorm2d(hidden), nn.ReLU(inplace=True))
-        for dilation in dilations:
-            reach = positive("dilations", dilation)  # the padding that keeps the map's size
+        reaches = () if dilations in ((), []) else whole_numbers("dilations", dilations)
+        for reach in reaches:  # each is the padding that keeps the map's size
             conv = nn.Conv2d(hidden, hidden, 3, padding=reach, dilation=reach)
             self.spatial.extend((conv, nn.BatchNorm2d(hidden), nn.ReLU(inplace=True)))
         self.spatial.append(nn.Conv2d(hidden, 1, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         z = pooling.average(x)  # [B, C]
         if len(self.channel) > 1:
             check_norm_batch(self.channel, z)

@@ -32,7 +32,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, positive
+from regard.checks import bottleneck_width, check_input, choice, flag, positive, sequence
 from regard.core import Attention
 from regard.ops import pooling
 
@@ -71,16 +71,14 @@ class ConvBlockAttention(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        if not pools or isinstance(pools, str) or any(pool not in pooling.GLOBAL_POOLS for pool in pools):
-            raise ValueError(f"pools={pools!r}: one or more of {', '.join(pooling.GLOBAL_POOLS)} are needed")
+        self.pools = tuple(choice("pools", pool, pooling.GLOBAL_POOLS) for pool in sequence("pools", pools))
         if positive("kernel_size", kernel_size) % 2 == 0:
             raise ValueError(f"kernel_size={kernel_size}: an odd number is needed to keep the map's size")
-        if order not in ORDERS:
-            raise ValueError(f"order={order!r}: one of {', '.join(ORDERS)} is needed")
-        if not spatial and order != ORDERS[0]:
+        choice("order", order, ORDERS)
+        flag("norm", norm)
+        if not flag("spatial", spatial) and order != ORDERS[0]:
             raise ValueError(f"order={order!r}: spatial=False leaves one gate, which has no order")
-        self.pools = tuple(pools)
-        self.order = order
+        self.channels, self.order = channels, order
         self.reduce = nn.Linear(channels, hidden)
         self.expand = nn.Linear(hidden, channels)
         self.conv = nn.Conv2d(2, 1, kernel_size, padding=kernel_size // 2, bias=False) if spatial else None
@@ -102,6 +100,7 @@ class ConvBlockAttention(Attention):
         return logits.sigmoid()
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         if self.conv is None:
             return x * self.see("channel", self.channel_gate(x))
         if self.order == "parallel":

@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, number, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import criss_cross
@@ -53,13 +53,14 @@ class CrissCrossAttention(Attention):
     def __init__(self, channels: int, *, reduction: int = 8, hidden: int | None = None, recurrence: int = 1) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        self.recurrence = positive("recurrence", recurrence)
+        self.channels, self.recurrence = channels, positive("recurrence", recurrence)
         self.query = Pointwise(channels, hidden)
         self.key = Pointwise(channels, hidden)
         self.value = Pointwise(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         # Logits of half-precision maps leave the type's range, so all of it is done in float32 at least.
         with uncast(x):
             y = widened(x)
@@ -120,15 +121,16 @@ class CrissCrossHead(Attention):
         out = hidden if out is None else positive("out", out)
         if hidden < 8:
             raise ValueError(f"hidden={hidden}, from channels={channels}: at least 8 is needed; give hidden=")
-        self.slope = slope
+        self.channels, self.slope = channels, number("slope", slope)
         self.before = _ConvNorm(channels, hidden)
         self.attention = CrissCrossAttention(hidden, recurrence=recurrence)
         self.after = _ConvNorm(hidden, hidden)
         self.merge = _ConvNorm(channels + hidden, out)
-        self.dropout = nn.Dropout2d(dropout)
+        self.dropout = nn.Dropout2d(number("dropout", dropout, least=0, most=1))
         self.classify = nn.Conv2d(out, positive("classes", classes), 1)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         y = F.leaky_relu_(self.before(x), self.slope)
         y = F.leaky_relu_(self.after(self.attention(y)), self.slope)
         y = F.leaky_relu_(self.merge(torch.cat([x, y], 1)), self.slope)

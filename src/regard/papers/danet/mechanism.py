@@ -30,18 +30,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, choice, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, number, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
 from regard.ops.precision import uncast, widened
 
 _ENERGIES = ("dissimilar", "similar")
-
-
-def _known_energy(energy: str) -> str:
-    choice("energy", energy, _ENERGIES)
-    return energy
 
 
 class PositionAttention(Attention):
@@ -59,12 +54,14 @@ class PositionAttention(Attention):
     def __init__(self, channels: int, *, reduction: int = 8, hidden: int | None = None) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
+        self.channels = channels
         self.query = Pointwise(channels, hidden)
         self.key = Pointwise(channels, hidden)
         self.value = Pointwise(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         grid = (x.shape[2], x.shape[3])
         n = x.flatten(2)
         q, k = self.query.tokens(n), self.key.tokens(n)  # [B, N, D]
@@ -91,12 +88,11 @@ class ChannelAttention(Attention):
     def __init__(self, channels: int, *, energy: str = "dissimilar") -> None:
         super().__init__()
         self.channels = positive("channels", channels)
-        self.energy = _known_energy(energy)
+        self.energy = choice("energy", energy, _ENERGIES)
         self.gamma = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.shape[1] != self.channels:
-            raise ValueError(f"input of shape {tuple(x.shape)}: channels={self.channels} is needed")
+        check_input(x, "B C H W", C=self.channels)
         n = x.flatten(2)
         with uncast(x):  # sums of squares over positions overflow half precision
             f = widened(n)
@@ -137,12 +133,14 @@ class DualAttentionHead(Attention):
     ) -> None:
         super().__init__()
         positive("classes", classes)
-        if width is None and positive("channels", channels) < 4:
+        number("dropout", dropout, least=0, most=1)
+        if positive("channels", channels) < 4 and width is None:
             raise ValueError(f"channels={channels}: at least 4 is needed, or give width=")
-        width = bottleneck_width(channels, 4, width)
+        width = channels // 4 if width is None else positive("width", width)
         if hidden is None and width < 8:
             raise ValueError(f"width={width}: at least 8 is needed, or give hidden=")
         hidden = bottleneck_width(width, 8, hidden)
+        self.channels = channels
         self.position_in = _convolved(channels, width)
         self.position = PositionAttention(width, hidden=hidden)
         self.position_out = _convolved(width, width)
@@ -154,6 +152,7 @@ class DualAttentionHead(Attention):
         self.classify_channel = _classifier(width, classes, dropout)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        check_input(x, "B C H W", C=self.channels)
         check_norm_batch(self.position_in[1], x)
         p = self.position_out(self.position(self.position_in(x)))  # [B, width, H, W]
         d = self.channel_out(self.channel(self.channel_in(x)))  # [B, width, H, W]

@@ -25,7 +25,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
 from regard.ops.precision import uncast
 
@@ -61,10 +61,9 @@ class DipoleAttention(Attention):
         positive("channels", channels)
         positive("hidden", hidden)
         choice("score", score, _SCORES)
-        if epsilon < 0:
-            raise ValueError(f"epsilon={epsilon!r}: a number of at least 0 is needed")
-        self.score = score
-        self.epsilon = epsilon
+        flag("bias", bias)
+        self.channels, self.score = channels, score
+        self.epsilon = number("epsilon", epsilon, least=0)
         self.late: nn.Linear | None = None
         self.early: nn.Linear | None = None
         if score == "general":
@@ -76,10 +75,11 @@ class DipoleAttention(Attention):
         self.value = None if score == "general" else nn.Linear(width, 1, bias=bias)
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        if x.ndim != 3:
-            raise ValueError(f"input of shape {tuple(x.shape)}: a sequence B T C is needed")
-        if visible is not None and visible.dtype is not torch.bool:
-            raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is a visit")
+        check_input(x, "B T C", C=self.channels)
+        if visible is not None:
+            if visible.dtype is not torch.bool:
+                raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is a visit")
+            check_input(visible, "B T", B=x.shape[0], T=x.shape[1])
         alpha = self.see("temporal", self.normalise(self.scores(x), visible))  # [B, T, T]
         return torch.bmm(alpha.to(x.dtype), x)
 
