@@ -15,10 +15,10 @@ from regard.insight.gradcam import gradcam
 from regard.laws import subjects
 from regard.metrics.localisation import energy, pointing
 from regard.papers.senet.mechanism import SqueezeExcite
-from regard.report import gallery
 from regard.viewing import draw, spatial
 from regard.viewing.colours import scale
 from regard.viewing.painting import bars, heat, lattice, overlay, png
+from regard.viewing.sheet import photograph as photographed
 from regard.viewing.sheet import sheet
 
 
@@ -125,6 +125,7 @@ def test_rounding_errors_are_drawn_flat_and_said_to_be_even(base, dtype, scale):
     black = torch.zeros(3, 40, 40)
     (picture,) = draw(seen("B 1 H W", map), black, scale=scale)
     assert len(np.unique(pixels(picture.image).reshape(-1, 3), axis=0)) == 1
+    assert np.ptp(pixels(picture.image)[0, 0]) < 9 and picture.ends is None, "grey: a colour would mean a value"
     assert picture.caption == f"28 x 28; even: {float(map.double().mean()):.3g} everywhere"
 
 
@@ -167,12 +168,14 @@ def test_colours_of_a_gate_say_where_it_is_between_zero_and_one():
 
 
 def test_weights_that_sum_to_one_share_the_colours_from_zero_to_the_largest():
-    heads = torch.zeros(1, 2, 3, 5)
-    heads[0, 0, 0, :2], heads[0, 1] = 0.5, 1 / 15
-    peaked, flat = draw(seen("B h H W", heads), photograph())
-    assert peaked.ends == flat.ends == (0, 0.5)
+    heads = torch.full((1, 2, 3, 5), 1 / 15)
+    heads[0, 0] = 0
+    heads[0, 0, 0, :2] = 0.5
+    heads[0, 1, 0, 0] += 1e-4
+    peaked, level = draw(seen("B h H W", heads), photograph())
+    assert peaked.ends == level.ends == (0, 0.5)
     (alone,) = draw(seen("B 1 H W", heads[:, 1:]), torch.zeros(3, 40, 40))
-    assert alone.ends == (0, pytest.approx(2 / 15)), "an even map has the middle colour"
+    assert alone.ends == (0, pytest.approx(2 / 15)), "a nearly even map has the middle colour"
     assert levels(alone) == (pytest.approx(127.5, abs=2),) * 2
 
 
@@ -195,8 +198,6 @@ def test_the_gallery_of_a_comparison_draws_rounding_errors_flat():
     assert (drawn[0] == 0).all() and drawn[1].min() == 0 and drawn[1].max() == 1
     ends = _range(heat_maps)
     assert ends[0].tolist() == [1, 1] and ends[1].tolist() == pytest.approx([0.5, 1.5])
-    assert gallery._through("spatial map", drawn[1], ends, 1) == "spatial map, 0.5 to 1.5 × its mean"
-    assert gallery._through("spatial map", drawn[0], ends, 0) == "spatial map, even"
 
 
 # ---- axes
@@ -413,12 +414,35 @@ def test_a_sheet_holds_the_photograph_and_every_picture():
     pictures = draw(
         seen("B S H W", torch.rand(1, 5, 4, 4), key="layer4.1.a_rather_long_name.attention/map"), photograph()
     )
-    page = sheet(pictures, "a title " * 40, Image.new("RGB", (640, 480), (10, 200, 10)))
+    whole = photographed(Image.new("RGB", (640, 480), (10, 200, 10)), "photo.png", "640 x 480 pixels")
+    page = sheet([whole, *pictures], "a title " * 40)
     assert page.width > 4 * 320 and page.height > 2 * 240
     assert (pixels(page) == (10, 200, 10)).all(-1).sum() == 320 * 240, "the photograph, whole and unmarked"
     assert sheet(pictures[:1], "one").width < page.width
-    with pytest.raises(ValueError, match="at least one, or a photograph"):
+    assert sheet(pictures, "pairs", columns=2).width < page.width
+    with pytest.raises(ValueError, match="at least one"):
         sheet([], "empty")
+
+
+def test_a_warning_stands_above_everything_on_a_sheet():
+    pictures = draw(seen("B 1 H W", torch.rand(1, 1, 3, 5)), photograph())
+    page, warned = sheet(pictures, "title"), sheet(pictures, "title", warning="RANDOM WEIGHTS: " + "of no use " * 20)
+    top = warned.height - page.height
+    assert top > 40 and (pixels(warned)[top:] == pixels(page)).all()
+    red = (pixels(warned)[:top] == (164, 30, 34)).all(-1)
+    assert red.mean() > 0.5 and red[:, 0].all() and (pixels(warned)[:top] == 255).all(-1).any(), "white on red"
+
+
+def test_the_key_of_the_colours_says_where_the_map_lies():
+    """A gate from 0.25 to 0.5: the line above the strip goes from a quarter to a half of it."""
+    gate = torch.linspace(0.25, 0.5, 35).reshape(1, 1, 5, 7)
+    (picture,) = draw(seen("B 1 H W", gate), torch.zeros(3, 32, 40))
+    page = pixels(sheet([picture], "gate"))
+    top, left = 28 + 36 + picture.image.height + 7, 28
+    line = np.flatnonzero((page[top + 1, left : left + 320] == (34, 34, 40)).all(-1))
+    assert (line[0], line[-1]) == (pytest.approx(80, abs=2), pytest.approx(160, abs=2))
+    strip = page[top + 8, left : left + 320]
+    assert (strip[0] == scale()[0]).all() and (strip[-1] == scale()[255]).all()
 
 
 # ---- localisation scores

@@ -14,7 +14,6 @@ The axes that the label declares, and the grids that the mechanism showed, decid
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -27,7 +26,7 @@ from torch.nn import functional as F
 
 from regard.core import Maps
 from regard.viewing import scaling
-from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, png, staged, tiled
+from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, plain, png, staged, tiled, veiled
 from regard.viewing.scaling import Colouring, Ends, Scale
 
 SIDE = 320  # pixels of a picture's longer side
@@ -108,7 +107,7 @@ def draw(
         scale: the values of the darkest and the lightest colour. "common": 0 and 1 for a gate, 0 and the largest weight
             for weights that sum to one, the same for all parts of a map; a gate that is nearly the same everywhere
             looks so. "own": the smallest and the largest value of each picture, which shows small differences. A pair:
-            these two values. Values that differ by rounding alone are drawn as one value.
+            these two values. A map whose values differ by rounding alone is drawn in grey.
 
     Raises: ValueError if a map's axes are unknown or cannot be drawn, or a query lies outside the image; IndexError if
         the batch has no such sample.
@@ -220,7 +219,8 @@ def _pictures(
         block = tiled([panel.image for panel in panels], SIDE)
         own = "; each has its own colours" if scale == "own" else ""
         facts = f"{_shown(len(panels), len(values))} {words[letter]} maps; {colouring.words(values)}{own}"
-        return [Picture(name, block, facts, None if own else panels[0].ends, _ends(values))]
+        ends = None if own else next((panel.ends for panel in panels if panel.ends is not None), None)
+        return [Picture(name, block, facts, ends, _ends(values))]
     if letter in ("h", "S") or len(values) == 1:
         word, count = words.get(letter, "map"), len(values)
         return _over(
@@ -277,17 +277,21 @@ def _without_place(name: str, look: Tensor, letters: tuple[str, ...], colouring:
         flat = values.flatten()
         ends = colouring.ends(flat, place=1)
         longest = None if ends is None else ends[1]
-        return Picture(name, bars(colouring.flat(flat), longest=longest), f"{values.numel()} values; {facts}")
+        return Picture(name, bars(flat, longest=longest), f"{values.numel()} values; {facts}")
     (rows, height), (columns, width) = axes[-2:]
-    tables = colouring.flat(values.reshape(-1, height, width)[:PANELS])
-    ends = colouring.ends(values.reshape(-1, height, width), place=1)
+    tables = values.reshape(-1, height, width)
+    ends = colouring.ends(tables, place=1)
     low, high = ends or (None, None)
-    pictures = [matrix(table, SIDE, low=low, high=high) for table in tables]
+    pictures = [
+        plain(table, SIDE) if colouring.even(table) else matrix(table, SIDE, low=low, high=high)
+        for table in tables[:PANELS]
+    ]
     size = f"{rows} {height} by {columns} {width}"
     if len(axes) == 2:
-        return Picture(name, pictures[0], f"{size}; {facts}", ends or _ends(tables), _ends(tables))
+        shown = (None, None) if colouring.even(values) else (ends or _ends(values), _ends(values))
+        return Picture(name, pictures[0], f"{size}; {facts}", *shown)
     own = "; each has its own colours" if ends is None else ""
-    count = _shown(len(tables), math.prod(values.shape[:-2]))
+    count = _shown(len(pictures), len(tables))
     return Picture(name, tiled(pictures, SIDE), f"{count} tables, each {size}; {facts}{own}", ends, _ends(values))
 
 
@@ -297,10 +301,12 @@ def _over(maps: Mapping[Any, Tensor], stage: Image.Image, colouring: Colouring) 
     low, high = ends or (None, None)
     pictures = []
     for name, map in maps.items():
-        flat = colouring.flat(map)
         facts = f"{map.shape[0]} x {map.shape[1]}; {colouring.words(map)}"
-        drawn = overlay(stage, flat, low=low, high=high)
-        pictures.append(Picture(str(name), drawn, facts, ends or _ends(flat), _ends(flat)))
+        if colouring.even(map):
+            pictures.append(Picture(str(name), veiled(stage), facts))
+        else:
+            drawn = overlay(stage, map, low=low, high=high)
+            pictures.append(Picture(str(name), drawn, facts, ends or _ends(map), _ends(map)))
     return pictures
 
 

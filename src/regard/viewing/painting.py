@@ -16,6 +16,7 @@ from regard.viewing.colours import scale
 
 INK, PAPER, FAINT, BAR = (34, 34, 40), (252, 252, 250), (128, 128, 136), (120, 84, 160)
 WHITE, BLACK = (255, 255, 255), (0, 0, 0)
+EVEN = (148, 148, 154)  # of a map without differences: colours mean differences
 
 
 def picture_of(image: Image.Image | Tensor | np.ndarray) -> Image.Image:
@@ -106,6 +107,11 @@ def overlay(
         values[None, None], size, mode="bilinear", align_corners=False, antialias=shrinks
     )
     return Image.blend(picture.convert("L").convert("RGB"), heat(fine[0, 0], low=low, high=high), alpha)
+
+
+def veiled(image: Image.Image, alpha: float = 0.6) -> Image.Image:
+    """The picture of an even map over its image: both grey."""
+    return Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, EVEN), alpha)
 
 
 def bars(values: Tensor, *, most: int = 20, width: int = 320, longest: float | None = None) -> Image.Image:
@@ -231,6 +237,11 @@ def matrix(values: Tensor, side: int, *, low: float | None = None, high: float |
     factor = side / max(coloured.size)
     size = (max(4, round(coloured.width * factor)), max(4, round(coloured.height * factor)))
     return coloured.resize(size, Image.Resampling.NEAREST if factor >= 1 else Image.Resampling.BOX)
+
+
+def plain(values: Tensor, side: int) -> Image.Image:
+    """The picture of an even table, of the size that `matrix` gives it."""
+    return Image.new("RGB", matrix(values, side).size, EVEN)
 
 
 def tiled(pictures: Sequence[Image.Image], side: int) -> Image.Image:

@@ -74,10 +74,6 @@ class Colouring:
         """Whether the values are equal but for rounding."""
         return bool(even(values[None], dtype=self.dtype))
 
-    def flat(self, values: Tensor) -> Tensor:
-        """The values, or their mean everywhere if they are even, so that no picture shows roundings."""
-        return torch.full_like(values, float(values.double().mean())) if self.even(values) else values
-
     def words(self, values: Tensor) -> str:
         """The range of the values as text: "0.31 to 0.69" or "even: 0.5 everywhere"."""
         low, high = float(values.min()), float(values.max())

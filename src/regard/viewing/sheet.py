@@ -1,62 +1,110 @@
-"""A contact sheet: one photograph with the pictures of its maps."""
+"""A contact sheet: photographs with the pictures of their maps, and what stands above and below them."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from regard.viewing import SIDE, Picture
-from regard.viewing.painting import FAINT, INK, PAPER, staged
+from regard.viewing.colours import scale
+from regard.viewing.painting import FAINT, INK, PAPER, WHITE, staged
+from regard.viewing.scaling import Ends
 
 MARGIN, GAP, CAPTION = 28, 20, 58
+KEY, KEY_HEIGHT = 34, 8  # the space for the key of the colours, and the height of its strip
+WARNING = (164, 30, 34)
 
 
-def sheet(pictures: Sequence[Picture], title: str, photograph: Image.Image | None = None) -> Image.Image:
-    """Returns one picture that shows all pictures with their captions.
+def photograph(image: Image.Image, name: str, caption: str) -> Picture:
+    """A photograph as a picture without a map."""
+    return Picture(name, staged(image, SIDE), caption)
+
+
+def sheet(pictures: Sequence[Picture], title: str, *, warning: str = "", columns: int = 4) -> Image.Image:
+    """Returns one picture that shows all pictures with their captions, and the key of the colours below each map.
+
+    The key has the values of its darkest and its lightest colour, and a line over the part that the map takes.
 
     Args:
-        pictures: what `draw` gave.
+        pictures: what `draw` gave, and photographs.
         title: a line above them.
-        photograph: shown first, without a map.
+        warning: what has to be known before anything else; it stands above the title, on red.
+        columns: how many pictures stand side by side at most.
 
     Raises: ValueError if there is nothing to show.
     """
-    shown = list(pictures)
-    if photograph is not None:
-        facts = f"{photograph.width} x {photograph.height} pixels"
-        shown.insert(0, Picture("photograph", staged(photograph, SIDE), facts))
-    if not shown:
-        raise ValueError("pictures: at least one, or a photograph, is needed")
-    columns = min(4, len(shown))
-    lines = [shown[start : start + columns] for start in range(0, len(shown), columns)]
-    heights = [max(picture.image.height for picture in line) + CAPTION for line in lines]
+    if not pictures:
+        raise ValueError("pictures: at least one is needed")
+    columns = min(columns, len(pictures))
+    lines = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    heights = [_height(line) for line in lines]
     width = max(2 * MARGIN + columns * SIDE + (columns - 1) * GAP, 2 * MARGIN + 2 * SIDE)
-    height = 2 * MARGIN + 36 + sum(heights) + GAP * (len(lines) - 1)
-    page = Image.new("RGB", (width, height), PAPER)
+    above = _lines(warning, width - 2 * MARGIN, 18)
+    top = (24 * len(above) + 24) if above else 0
+    page = Image.new("RGB", (width, top + 2 * MARGIN + 36 + sum(heights) + GAP * (len(lines) - 1)), PAPER)
     pen = ImageDraw.Draw(page)
-    pen.text((MARGIN, MARGIN - 6), _fitted(title, width - 2 * MARGIN, 20), INK, ImageFont.load_default(20))
-    y = MARGIN + 36
+    if above:
+        pen.rectangle((0, 0, width - 1, top - 1), fill=WARNING)
+        for number, text in enumerate(above):
+            pen.text((MARGIN, 11 + 24 * number), text, WHITE, ImageFont.load_default(18))
+    pen.text((MARGIN, top + MARGIN - 6), _fitted(title, width - 2 * MARGIN, 20), INK, ImageFont.load_default(20))
+    y = top + MARGIN + 36
     for line, tall in zip(lines, heights, strict=True):
         for column, picture in enumerate(line):
             x = MARGIN + column * (SIDE + GAP)
             page.paste(picture.image, (x, y))
             below = y + picture.image.height + 7
-            for text, colour in (*((part, INK) for part in _wrapped(picture.name)), (picture.caption, FAINT)):
+            if picture.ends is not None:
+                _key(page, (x, below), picture.ends, picture.span)
+                below += KEY
+            for text, colour in (
+                *((part, INK) for part in _lines(picture.name, SIDE, 12)[:2]),
+                *((part, FAINT) for part in _lines(picture.caption, SIDE, 12)[:2]),
+            ):
                 pen.text((x, below), _fitted(text, SIDE, 12), colour, ImageFont.load_default(12))
                 below += 16
         y += tall + GAP
     return page
 
 
-def _wrapped(text: str) -> list[str]:
-    """At most two lines, broken after a comma, space or slash if the text does not fit in one."""
-    if _length(text, 12) <= SIDE:
-        return [text]
-    breaks = [i + 1 for i, letter in enumerate(text) if letter in ", /" and _length(text[: i + 1], 12) <= SIDE]
-    at = breaks[-1] if breaks else math.floor(len(text) * SIDE / _length(text, 12))
-    return [text[:at].rstrip(), text[at:].lstrip()]
+def _height(line: Sequence[Picture]) -> int:
+    return max(
+        picture.image.height
+        + (CAPTION if picture.ends is None else CAPTION + KEY)
+        + 16 * (len(_lines(picture.caption, SIDE, 12)) > 1)
+        for picture in line
+    )
+
+
+def _key(page: Image.Image, at: tuple[int, int], ends: Ends, span: Ends | None) -> None:
+    """The strip of all colours, its two values, and a line over the part between the map's own two values."""
+    pen, (x, y) = ImageDraw.Draw(page), at
+    strip = Image.fromarray(np.broadcast_to(scale()[None], (1, 256, 3)).copy())
+    page.paste(strip.resize((SIDE, KEY_HEIGHT)), (x, y + 4))
+    if span is not None:
+        low, high = ends
+        places = [(value - low) / (high - low) if high > low else 0.5 for value in span]
+        left, right = (x + min(max(place, 0.0), 1.0) * (SIDE - 1) for place in places)
+        pen.rectangle((left - 1, y, max(right, left) + 1, y + 2), fill=INK)
+    texts = [f"{end:.3g}" for end in ends]
+    if texts[0] == texts[1]:
+        return
+    pen.text((x, y + 14), texts[0], FAINT, ImageFont.load_default(11))
+    pen.text((x + SIDE, y + 14), texts[1], FAINT, ImageFont.load_default(11), anchor="ra")
+
+
+def _lines(text: str, width: int, size: int) -> list[str]:
+    """The text in as few lines as it needs, broken after a comma, space or slash where there is one."""
+    lines, rest = [], text
+    while _length(rest, size) > width:
+        breaks = [i + 1 for i, letter in enumerate(rest) if letter in ", /" and _length(rest[: i + 1], size) <= width]
+        at = breaks[-1] if breaks else max(1, math.floor(len(rest) * width / _length(rest, size)))
+        lines.append(rest[:at].rstrip())
+        rest = rest[at:].lstrip()
+    return [*lines, rest] if rest else lines
 
 
 def _fitted(text: str, width: int, size: int) -> str:
