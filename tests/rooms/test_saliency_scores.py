@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from safetensors import safe_open
 
 from regard.data.batches import Batch
 from regard.data.fixations import counted, density
-from regard.metrics import fixations, proposals, salient_objects
+from regard.metrics import classification, fixations, localisation, proposals, salient_objects
 from regard.metrics.metric import figures
 from regard.tasks.fixations import Fixations
 from regard.tasks.salient_objects import SalientObjects
@@ -178,6 +180,12 @@ def test_fixations_outside_the_picture_are_left_out() -> None:
         (lambda s, f: fixations.auc_judd(s, f, jitter=-1), "jitter=-1"),
         (lambda s, f: fixations.auc_shuffled(s, f, f * 0), "others has only zeros"),
         (lambda s, f: fixations.auc_shuffled(s, f, f, step=0), "step=0"),
+        (lambda s, f: fixations.auc_judd(s, f, jitter="1e-7"), "jitter='1e-7'"),
+        (lambda s, f: fixations.auc_judd(s, f, jitter=1e-7, seed=0.5), "seed=0.5"),
+        (lambda s, f: fixations.auc_shuffled(s, f, f, step=np.nan), "step=nan"),
+        (lambda s, f: fixations.auc_shuffled(s, f, f, splits=2.5), "splits=2.5"),
+        (lambda s, f: fixations.auc_shuffled(s, f, f, seed=-1), "seed=-1"),
+        (lambda s, f: fixations.kl(s, f, convention=["mit"]), "convention=.'mit'.: 'mit', 'pysaliency' or 'benchmark'"),
         (lambda s, f: density(f, 0), "sigma=0"),
         (lambda s, f: density(np.where(f, np.inf, 0), 1), "finite numbers with at least one fixation"),
         (lambda s, f: counted([[1, 2, 3]], 3, 5), "rows of x and y"),
@@ -251,6 +259,34 @@ def test_the_maximum_is_taken_of_the_mean_curve() -> None:
 def test_bad_maps_of_objects_are_named(prediction: np.ndarray, truth: np.ndarray, message: str) -> None:
     with pytest.raises(ValueError, match=message):
         salient_objects.measures(prediction, truth)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: salient_objects.measures(np.zeros((3, 5)), np.zeros((3, 5), bool), beta2="0.3"), "beta2='0.3'"),
+        (lambda: salient_objects.measures(np.zeros((3, 5)), np.zeros((3, 5), bool), beta2=0), "beta2=0"),
+        (lambda: salient_objects.measures(np.zeros((3, 5)), np.zeros((3, 5), bool), alpha=np.nan), "alpha=nan"),
+        (lambda: proposals.overlaps([], [], inclusive="no"), "inclusive='no'"),
+        (lambda: proposals.covered([], [], first=2.5), "first=2.5"),
+        (lambda: proposals.recall([0.5], "half"), "threshold='half'"),
+        (lambda: proposals.average_recall([0.5], convention="voc"), "convention='voc': 'hosang' or 'coco'"),
+        (lambda: proposals.ProposalScores(budgets=()), "budgets=()"),
+        (lambda: proposals.ProposalScores(budgets=(1, "ten")), "budgets='ten'"),
+        (lambda: proposals.ProposalScores(budgets=10), "budgets=10"),
+        (
+            lambda: localisation.pointing(torch.ones(1, 3, 5), torch.ones(1, 3, 5, dtype=torch.bool), 1.5),
+            "tolerance=1.5",
+        ),
+        (lambda: localisation.pointing(torch.ones(1, 3, 5), torch.ones(1, 3, 5, dtype=torch.bool), -1), "tolerance=-1"),
+        (lambda: classification.Classification(3, errors=1), "errors=1"),
+        (lambda: Fixations(correlation="1"), "correlation='1'"),
+        (lambda: SalientObjects(overlap=np.nan), "overlap=nan"),
+    ],
+)
+def test_wrong_arguments_of_scores_are_named(call: Callable[[], object], message: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(message)):
+        call()
 
 
 def test_overlaps_by_hand() -> None:

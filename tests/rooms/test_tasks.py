@@ -169,6 +169,10 @@ def test_confusions_give_accuracy_and_the_mean_of_f1():
         ({"classes": 2.0}, "classes=2.0"),
         ({"classes": 3, "label_smoothing": 1.0}, "label_smoothing=1.0"),
         ({"classes": 3, "label_smoothing": -0.1}, "label_smoothing=-0.1"),
+        ({"classes": 3, "label_smoothing": float("nan")}, "label_smoothing=nan"),
+        ({"classes": 3, "label_smoothing": "a little"}, "label_smoothing='a little'"),
+        ({"classes": 3, "errors": "false"}, "errors='false'"),
+        ({"classes": "3"}, "classes='3'"),
     ],
 )
 def test_bad_arguments_are_refused_by_name(arguments, message):

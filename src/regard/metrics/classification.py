@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from regard.checks import positive
+from regard.checks import flag, positive, whole
 from regard.ops.precision import widened
 
 BINS = 15
@@ -65,9 +65,7 @@ class Classification:
     """
 
     def __init__(self, classes: int, *, errors: bool = False) -> None:
-        if positive("classes", classes) < 2:
-            raise ValueError("classes=1: at least 2 are needed")
-        self.classes, self.errors = classes, errors
+        self.classes, self.errors = whole("classes", classes, 2), flag("errors", errors)
         self.reset()
 
     def reset(self) -> None:

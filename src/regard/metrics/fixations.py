@@ -36,11 +36,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regard.checks import choice, number, positive, whole
 from regard.ops.arrays import as_array
 
 CONVENTIONS = ("mit", "pysaliency")
 EPS = float(np.finfo(np.float64).eps)
 ROUNDED_EPS = 2.2204e-16
+LARGEST_SEED = 2**63 - 1
 
 Array = NDArray[np.float64]
 
@@ -52,7 +54,7 @@ def nss(saliency: ArrayLike, fixations: ArrayLike, *, convention: str = "mit") -
     Raises: ValueError for other shapes, values that are not finite, no fixation, counts that are not whole, an unknown
         convention.
     """
-    _known(convention)
+    choice("convention", convention, CONVENTIONS)
     s, counts = _pair(saliency, fixations)
     if _constant(s):
         return 0.0
@@ -79,7 +81,7 @@ def similarity(saliency: ArrayLike, human: ArrayLike, *, convention: str = "mit"
     Shapes: saliency, human `H W`.
     Raises: ValueError for other shapes, values that are not finite, an unknown convention.
     """
-    _known(convention)
+    choice("convention", convention, CONVENTIONS)
     s, d = _map("saliency", saliency), _map("human", human)
     _alike(s, d)
     return float(np.minimum(_shares(s, convention), _shares(d, convention)).sum())
@@ -95,7 +97,7 @@ def kl(saliency: ArrayLike, human: ArrayLike, *, convention: str = "mit") -> flo
     Shapes: saliency, human `H W`.
     Raises: ValueError for other shapes, values that are not finite, an unknown convention.
     """
-    _known(convention, (*CONVENTIONS, "benchmark"))
+    choice("convention", convention, (*CONVENTIONS, "benchmark"))
     s, d = _map("saliency", saliency), _map("human", human)
     _alike(s, d)
     if convention == "pysaliency":
@@ -114,7 +116,7 @@ def information_gain(
     Shapes: saliency, fixations, baseline `H W`.
     Raises: ValueError for other shapes, values that are not finite, no fixation, an unknown convention.
     """
-    _known(convention)
+    choice("convention", convention, CONVENTIONS)
     s, counts = _pair(saliency, fixations)
     b = _map("baseline", baseline)
     _alike(s, b)
@@ -151,10 +153,10 @@ def auc_judd(
     Raises: ValueError for other shapes, values that are not finite, no fixation, a fixation on every pixel, an unknown
         convention.
     """
-    _known(convention)
+    choice("convention", convention, CONVENTIONS)
     s, counts = _pair(saliency, fixations)
-    if not 0 <= jitter < np.inf:
-        raise ValueError(f"jitter={jitter!r}: a number of at least 0 is needed")
+    number("jitter", jitter, least=0)
+    whole("seed", seed, 0, LARGEST_SEED)
     if _constant(s):
         return 0.5
     if jitter:
@@ -206,12 +208,13 @@ def auc_shuffled(
     Shapes: saliency, fixations, others `H W`.
     Raises: ValueError for other shapes, values that are not finite, no fixation in one of them, an unknown convention.
     """
-    _known(convention)
+    choice("convention", convention, CONVENTIONS)
     s, counts = _pair(saliency, fixations)
     elsewhere = _fixations(others, "others")
     _alike(s, elsewhere)
-    if not 0 < step <= 1 or splits < 1:
-        raise ValueError(f"step={step!r}, splits={splits!r}: a step in (0, 1] and at least 1 split are needed")
+    number("step", step, above=0, most=1)
+    positive("splits", splits)
+    whole("seed", seed, 0, LARGEST_SEED)
     if _constant(s):
         return 0.5
     positives, negatives = _at(s, counts, convention), _at(s, elsewhere, convention)
@@ -273,11 +276,6 @@ def _pair(saliency: Any, fixations: Any) -> tuple[Array, Array]:
 def _alike(first: Array, second: Array) -> None:
     if first.shape != second.shape:
         raise ValueError(f"maps of {first.shape} and {second.shape}: maps of one shape are needed")
-
-
-def _known(convention: str, allowed: tuple[str, ...] = CONVENTIONS) -> None:
-    if convention not in allowed:
-        raise ValueError(f"convention={convention!r}: {' or '.join(map(repr, allowed))} is needed")
 
 
 def _constant(s: Array) -> bool:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.checks import whole
 from regard.ops.rounding import even
 
 
@@ -45,8 +46,7 @@ def pointing(heat: Tensor, region: Tensor, tolerance: int = 0) -> Tensor:
     Shapes: heat `B h w`; region `B H W`, bool -> `B`, float64 in [0, 1].
     Raises: ValueError as `energy`, and for a negative tolerance.
     """
-    if tolerance < 0:
-        raise ValueError(f"tolerance={tolerance}: a distance in pixels of at least 0 is needed")
+    whole("tolerance", tolerance, 0)
     heat, constant = _prepared(heat, region)
     inside = _grown(region.cpu().double(), tolerance)
     top, bottom = heat.amax((1, 2), keepdim=True), heat.amin((1, 2), keepdim=True)

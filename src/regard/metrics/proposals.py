@@ -23,6 +23,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regard.checks import choice, flag, number, positive, whole_numbers
 from regard.ops.boxes import as_boxes
 
 COCO_THRESHOLDS = tuple(round(0.5 + 0.05 * i, 2) for i in range(10))
@@ -41,7 +42,7 @@ def overlaps(first: ArrayLike, second: ArrayLike, *, inclusive: bool = False) ->
     Raises: ValueError for other shapes, values that are not finite, or a right end before the left.
     """
     a, b = as_boxes(first), as_boxes(second)
-    if inclusive:
+    if flag("inclusive", inclusive):
         a, b = np.rint(a), np.rint(b)
         a[:, 2:] += 1
         b[:, 2:] += 1
@@ -85,11 +86,9 @@ def average_recall(best: ArrayLike, *, convention: str = "hosang") -> float:
     Shapes: best `m`.
     Raises: ValueError without true boxes, or for an unknown convention.
     """
-    if convention == "hosang":
-        return float(2 * (_overlaps(best) - 0.5).clip(0).mean())
-    if convention == "coco":
+    if choice("convention", convention, ("hosang", "coco")) == "coco":
         return float(np.mean([recall(best, t) for t in COCO_THRESHOLDS]))
-    raise ValueError(f"convention={convention!r}: 'hosang' or 'coco' is needed")
+    return float(2 * (_overlaps(best) - 0.5).clip(0).mean())
 
 
 def average_best_overlap(best: ArrayLike) -> float:
@@ -124,15 +123,11 @@ def matched(proposals: ArrayLike, truths: ArrayLike, threshold: float = 0.5, *, 
 
 
 def _foremost(proposals: ArrayLike, first: int | None) -> Array:
-    if first is not None and (isinstance(first, bool) or first < 1):
-        raise ValueError(f"first={first!r}: a whole number of at least 1 is needed")
-    return as_boxes(proposals)[:first]
+    return as_boxes(proposals)[: None if first is None else positive("first", first)]
 
 
 def _known(threshold: float) -> float:
-    if not 0 < threshold <= 1:
-        raise ValueError(f"threshold={threshold!r}: an overlap above 0 and at most 1 is needed")
-    return threshold
+    return number("threshold", threshold, above=0, most=1)
 
 
 def _overlaps(best: ArrayLike) -> Array:
@@ -157,9 +152,7 @@ class ProposalScores:
     """
 
     def __init__(self, budgets: Sequence[int] = (1, 10, 100)) -> None:
-        if not budgets or min(budgets) < 1:
-            raise ValueError(f"budgets={budgets!r}: whole numbers of at least 1 are needed")
-        self.budgets = tuple(budgets)
+        self.budgets = whole_numbers("budgets", budgets)
         self.reset()
 
     def reset(self) -> None:

@@ -28,6 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import convolve, distance_transform_edt
 
+from regard.checks import number
 from regard.ops.arrays import as_array
 
 EPS = float(np.spacing(1))
@@ -104,8 +105,8 @@ def measures(prediction: Any, truth: Any, *, beta2: float = 0.3, alpha: float = 
     Shapes: prediction, truth `H W`.
     Raises: ValueError for other shapes, types or values.
     """
-    if not 0 < beta2 < np.inf or not 0 <= alpha <= 1:
-        raise ValueError(f"beta2={beta2!r}, alpha={alpha!r}: a number above 0 and a share in 0..1 are needed")
+    number("beta2", beta2, above=0)
+    number("alpha", alpha, least=0, most=1)
     p, g = prepared(prediction, truth)
     levels = (p * 255).astype(np.uint8)
     # Pixels at or above each threshold, inside and outside the object; the highest threshold first.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regard.checks import number
 from regard.data.batches import Batch
 from regard.metrics.classification import Classification
 from regard.metrics.metric import Measure
@@ -49,8 +50,8 @@ class Classify:
     errors: bool = False
 
     def __post_init__(self) -> None:
-        Classification(self.classes)
-        if not 0 <= self.label_smoothing < 1:
+        Classification(self.classes, errors=self.errors)
+        if number("label_smoothing", self.label_smoothing, least=0) >= 1:
             raise ValueError(f"label_smoothing={self.label_smoothing!r}: a number of at least 0 and below 1 is needed")
 
     @property

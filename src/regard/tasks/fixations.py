@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from regard.checks import number
 from regard.data.batches import Batch
 from regard.metrics.fixations import FixationScores
 from regard.metrics.metric import Measure
@@ -30,8 +31,7 @@ class Fixations:
     correlation: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.correlation < float("inf"):
-            raise ValueError(f"correlation={self.correlation!r}: a finite number of at least 0 is needed")
+        number("correlation", self.correlation, least=0)
 
     @property
     def measure(self) -> Measure:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional
 
+from regard.checks import number
 from regard.data.batches import Batch
 from regard.metrics.metric import Measure
 from regard.metrics.salient_objects import ObjectScores
@@ -30,8 +31,7 @@ class SalientObjects:
     overlap: float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.overlap < float("inf"):
-            raise ValueError(f"overlap={self.overlap!r}: a finite number of at least 0 is needed")
+        number("overlap", self.overlap, least=0)
 
     @property
     def measure(self) -> Measure:
