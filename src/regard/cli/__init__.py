@@ -101,7 +101,7 @@ def _told(error: Exception) -> str:
     if "torch" in sys.modules:
         from regard.training import memory
 
-        if memory.exhausted(error) and not isinstance(error, memory.Advised):
+        if memory.exhausted(error):
             return f"out of memory: a smaller --image-size needs less ({line})"
     return line
 

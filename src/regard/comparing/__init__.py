@@ -301,8 +301,10 @@ def compare(
     Raises:
         LookupError: an unknown backbone or mechanism, with the nearest names; no site matches `after` or a place.
         TypeError: an item of a dataset is no sample.
-        ValueError: arguments or data that do not fit; `out` belongs to a comparison with other settings.
-        OSError: `out` cannot be written or has too little space.
+        ValueError: arguments or data that do not fit; `out` is in the folder of the images, belongs to a comparison
+            with other settings or images, or holds a damaged file, which is named.
+        OSError: `out` cannot be written or has too little space, or another comparison is at work in it.
+        MemoryError: with what needs less.
         RuntimeError: a trial failed; the others are kept and the same call tries again.
         ImportError: `ray` was given and Ray is not installed.
     """

@@ -9,7 +9,8 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -131,7 +132,8 @@ def in_processes(missing: Sequence[Trial], work: Work, lanes: int, tell: Tell) -
         for lane in range(min(lanes, len(missing))):
             ours, theirs = context.Pipe()
             process = context.Process(target=_serve, args=(theirs, work, lane), daemon=True)
-            process.start()
+            with _uninterrupted():
+                process.start()
             theirs.close()  # so that the end of the process is the end of the pipe
             processes.append(process)
             running[ours] = process, queue.pop()
@@ -164,6 +166,19 @@ def in_processes(missing: Sequence[Trial], work: Work, lanes: int, tell: Tell) -
             process.join()
         for connection in running:
             connection.close()
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Keeps Ctrl-C from the processes that start in the block, which would print a traceback; here it comes later."""
+    if not hasattr(signal, "pthread_sigmask"):  # as on Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _serve(connection: Connection, work: Work, lane: int) -> None:

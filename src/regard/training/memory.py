@@ -8,10 +8,13 @@ from contextlib import contextmanager
 import torch
 
 _WORDS = ("DefaultCPUAllocator", "out of memory", "not enough memory", "CUBLAS_STATUS_ALLOC_FAILED")
+_ADVICE = "needs less"
 
 
 def exhausted(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, on a processor or a GPU."""
+    """Whether an error says that memory ran out, on a processor or a GPU, and has no advice yet."""
+    if _ADVICE in str(error):
+        return False
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error) for word in _WORDS)
@@ -29,10 +32,10 @@ def advised(advice: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not exhausted(error) or isinstance(error, Advised):
+        if not exhausted(error):
             raise
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise Advised(f"out of memory: {advice} needs less ({reason})") from error
+        raise Advised(f"out of memory: {advice} {_ADVICE} ({reason})") from error
 
 
 class Advised(MemoryError):
