@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import flag, positive
 
 
 class Pointwise(nn.Module):
@@ -75,15 +75,18 @@ class Heads(nn.Module):
         positive("channels", channels)
         self.heads = positive("heads", heads)
         if head_channels is None and channels % heads:
-            fit = next(divisor for divisor in range(heads, 0, -1) if channels % divisor == 0)
+            fit = next(divisor for divisor in range(min(heads, channels), 0, -1) if channels % divisor == 0)
             raise ValueError(
                 f"heads={heads}: a divisor of channels={channels} is needed, such as {fit}, or give head_channels="
             )
         width = channels // heads if head_channels is None else positive("head_channels", head_channels)
         wide = width if value_head_channels is None else positive("value_head_channels", value_head_channels)
+        keys = channels if key_channels is None else positive("key_channels", key_channels)
+        values = channels if value_channels is None else positive("value_channels", value_channels)
+        flag("bias", bias)
         self.query = nn.Linear(channels, heads * width, bias=bias)
-        self.key = nn.Linear(positive("key_channels", key_channels or channels), heads * width, bias=bias)
-        self.value = nn.Linear(positive("value_channels", value_channels or channels), heads * wide, bias=bias)
+        self.key = nn.Linear(keys, heads * width, bias=bias)
+        self.value = nn.Linear(values, heads * wide, bias=bias)
         self.out = nn.Linear(heads * wide, channels, bias=bias)
         for layer in (self.query, self.key, self.value, self.out):
             nn.init.xavier_uniform_(layer.weight)

@@ -31,7 +31,7 @@ from collections.abc import Callable, Sequence
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_input, choice, flag, positive, whole_numbers
+from regard.checks import check_input, choice, each_axis, flag, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import affinity as pairs
@@ -84,8 +84,7 @@ class NonLocal(Attention):
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
         choice("affinity", affinity, _AFFINITIES)
         choice("dims", dims, _MAX_POOL)
-        sizes = ((1, pool, pool) if dims == 3 else (pool,) * dims) if isinstance(pool, int) else pool
-        self.pool = whole_numbers("pool", sizes, count=dims)
+        self.pool = each_axis("pool", (1, pool, pool) if dims == 3 and isinstance(pool, int) else pool, dims)
         self.pool_first = flag("pool_first", pool_first)
         flag("norm", norm)
         self.affinity = affinity

@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from regard import catalog
-from regard.checks import check_input, positive, text, whole_numbers
+from regard.checks import check_input, each_axis, positive, text, whole_numbers
 from regard.networks import design
 from regard.networks.sites import Fitting
 from regard.ops import pooling
@@ -70,8 +70,7 @@ class PaperNetwork(nn.Module):
         network = design.find(text("name", name))
         backbone = network.backbone
         self.axes = backbone.axes
-        sides = (image_size, image_size) if isinstance(image_size, int) else image_size
-        height, across = whole_numbers("image_size", sides, count=2)
+        height, across = each_axis("image_size", image_size, 2)
         counts = backbone.blocks if blocks is None else whole_numbers("blocks", blocks)
         if len(counts) > len(backbone.widths):
             raise ValueError(f"blocks={blocks!r}: a number for each of at most {len(backbone.widths)} stages is needed")

@@ -33,7 +33,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_input, check_norm_batch, choice, flag, positive, whole_numbers
+from regard.checks import check_input, check_norm_batch, choice, each_axis, flag, positive, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -113,8 +113,7 @@ class SononetGate(Attention):
         choice("dims", dims, _CONV)
         choice("normalization", normalization, NORMALIZATIONS)
         choice("activation", activation, ("relu", None))
-        factors = (subsample,) * dims if isinstance(subsample, int) else subsample
-        self.factors = whole_numbers("subsample", factors, count=dims)
+        self.factors = each_axis("subsample", subsample, dims)
         for name, value in (("theta", theta), ("phi", phi), ("psi", psi), ("transform", transform), ("norm", norm)):
             flag(name, value)
         for given, name, wide, width in (

@@ -37,7 +37,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_input, choice, flag, positive, whole, whole_numbers
+from regard.checks import check_input, choice, each_axis, flag, positive, whole
 from regard.core import Attention
 from regard.ops import pooling, sampling
 from regard.ops.precision import uncast, widened
@@ -200,5 +200,5 @@ class SpatialTransformer(Attention):
 def _pair(name: str, value: int | Sequence[int] | None) -> tuple[int, int] | None:
     if value is None:
         return None
-    height, width = whole_numbers(name, (value, value) if isinstance(value, int) else value, count=2)
+    height, width = each_axis(name, value, 2)
     return height, width
