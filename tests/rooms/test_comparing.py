@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import ClassVar
@@ -48,7 +48,7 @@ from regard.core import Attention
 from regard.data import Split, load
 from regard.data.batches import permutation
 from regard.report import Record
-from regard.tasks.classify import ACCURACY, Classify
+from regard.tasks.classify import Classify
 
 TINY = {
     "backbone": "test_resnet",
@@ -849,130 +849,6 @@ def test_a_ray_cluster_gives_what_this_process_gives(finished, tmp_path, ray_add
 def test_a_cluster_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConnectionError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
         run(tmp_path, ray="127.0.0.1:1")
-
-
-# -------------------------------------------------------------------------------------------------------------- summary
-
-
-def written(out: Path, correct: dict[str, np.ndarray], energy: dict[str, np.ndarray] | None = None) -> Path:
-    """A finished run with these answers, [S, N] a row."""
-    seeds = len(next(iter(correct.values())))
-    folder = Folder(out)
-    facts = {
-        "data": "digits",
-        "backbone": "b",
-        "attention": list(correct),
-        "seeds": seeds,
-        "epochs": 1,
-        "train_size": 10,
-        "test_size": correct[NONE].shape[1],
-        "classes": ["a", "b"],
-        "skipped": [],
-        "pretrained": False,
-        "chance": 0.5,
-        "plain": {"parameters": 90, "largest": "se", "largest_parameters": 100},
-        "measure": asdict(ACCURACY),
-        "data_facts": {},
-    }
-    settings = Comparison(attention=tuple(correct)[2:], seeds=seeds)
-    with folder.claimed():
-        folder.begin(settings, facts)
-    for trial in settings.trials:
-        own = {"score": correct[trial.row][trial.seed]}
-        if energy is not None:
-            scores = energy[trial.row][trial.seed]
-            own |= dict.fromkeys(("energy", "pointing", "energy_gradcam", "pointing_gradcam"), scores)
-        record = Record(
-            row=trial.row, seed=trial.seed, measure=ACCURACY, score=float(own["score"].mean()), scores={"ece": 0.1},
-            through="Grad-CAM", history=(), parameters=5, seconds=1.0, chance_energy=None if energy is None else 0.3,
-        )  # fmt: skip
-        folder.finish(trial, record, own)
-    same = {"ratio": 1.0, "low": 1.0, "high": 1.0}
-    folder.keep_costs(
-        {name: {"parameters": 5, "flops": 7, "latency": {"1": same}, "peak_memory": 9} for name in correct}
-    )
-    return out
-
-
-def answers(share: float, seeds: int = 3, count: int = 400) -> np.ndarray:
-    return np.stack([np.roll(np.arange(count) < round(share * count), 0) for _ in range(seeds)])
-
-
-def verdict(found, name):
-    return next(row.verdict for row in found.rows if row.name == name)
-
-
-def test_a_clear_gain_over_both_references_is_said(tmp_path):
-    found = result(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.6025), "se": answers(0.8)}))
-    assert "+20.0 points" in verdict(found, "se") and verdict(found, "se").count("better, beyond noise") == 2
-    assert "within noise" in verdict(found, PLAIN)
-    assert any("se above none, se above plain" in sentence for sentence in found.sentences)
-
-
-def test_a_gain_that_plain_reaches_too_may_be_capacity(tmp_path):
-    found = result(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.79), "se": answers(0.8)}))
-    assert "better, beyond noise" in verdict(found, "se")
-    assert "no more than added parameters" in verdict(found, "se")
-
-
-def test_a_loss_is_said(tmp_path):
-    found = result(written(tmp_path, {NONE: answers(0.8), PLAIN: answers(0.8), "se": answers(0.6)}))
-    assert "worse, beyond noise" in verdict(found, "se") and "better" not in verdict(found, "se")
-
-
-@pytest.mark.parametrize("seeds", [1, 3])
-def test_no_win_is_claimed_whose_interval_holds_zero(tmp_path, seeds):
-    rng = np.random.default_rng(0)
-    for number in range(12):
-        difficulty = rng.random(80)
-        rows = {
-            name: rng.random((seeds, 80)) < difficulty + shift
-            for name, shift in ((NONE, 0), (PLAIN, 0), ("se", number / 40))
-        }
-        found = result(written(tmp_path / str(number), rows))
-        row = found.rows[2]
-        for claim, interval in (("se against none", row.gain), ("Against plain", row.gain_over_plain)):
-            told = row.verdict[row.verdict.index(claim) :].split("; ")[1]
-            assert told.startswith("within noise") == (interval.low <= 0 <= interval.high)
-
-
-def test_noise_one_seed_and_many_comparisons_are_named(tmp_path):
-    found = result(written(tmp_path, {NONE: answers(0.7, 1), PLAIN: answers(0.7, 1), "se": answers(0.71, 1)}))
-    text = " ".join(found.sentences)
-    assert "within noise" in text and "One seed" in text and "3 comparisons at once" in text
-    assert "no difference in accuracy remains" in text
-    assert "plain adds 90 parameters" in text and "se, adds 100" in text
-    assert "No region is known" in text and found.rows[0].energy is None
-
-
-def test_of_many_rows_only_what_stands_out_is_told(tmp_path):
-    names = [entry.name for entry in catalog.entries() if entry.drop_in][:10]
-    correct = {NONE: answers(0.6), PLAIN: answers(0.6), **{name: answers(0.6) for name in names}}
-    correct[names[3]] = answers(0.9)
-    energy = {name: np.full((3, 400), 0.3 + 0.01 * i) for i, name in enumerate(correct)}
-    found = result(written(tmp_path, correct, energy))
-    assert verdict(found, names[3]) in found.sentences and verdict(found, names[4]) not in found.sentences
-    quiet = next(sentence for sentence in found.sentences if sentence.startswith("Within noise of none and of plain"))
-    assert all(name in quiet for name in names if name != names[3]) and names[3] not in quiet.split(": ")[1].split(", ")
-    share = next(sentence for sentence in found.sentences if sentence.startswith("Share of Grad-CAM"))
-    assert f"none 0.30, {names[-1]} 0.41, the other 10 between" in share
-
-
-def test_a_run_at_chance_or_at_the_ceiling_says_so(tmp_path):
-    low = result(written(tmp_path / "low", {name: answers(0.5) for name in (NONE, PLAIN, "se")}))
-    assert any("No row is above chance" in sentence for sentence in low.sentences)
-    high = result(written(tmp_path / "high", {name: answers(0.99) for name in (NONE, PLAIN, "se")}))
-    assert any("little room" in sentence for sentence in high.sentences)
-
-
-def test_where_they_look_is_compared_on_the_same_footing(tmp_path):
-    rng = np.random.default_rng(0)
-    base = rng.uniform(0.2, 0.5, (2, 60))
-    energy = {NONE: base, PLAIN: base + rng.normal(0, 0.01, (2, 60)), "se": base + 0.2}
-    found = result(written(tmp_path, {name: answers(0.7, 2) for name in energy}, energy))
-    text = " ".join(found.sentences)
-    assert "an even map would score 0.30" in text
-    assert "Against none, beyond noise: se (+0.20)." in text
 
 
 def test_an_empty_folder_holds_no_comparison(tmp_path):

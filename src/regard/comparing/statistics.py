@@ -20,13 +20,20 @@ from regard.report import Interval
 LEVEL = 0.95
 
 
-def over_seeds(values: Sequence[float], *, level: float = LEVEL, floor: float = -math.inf) -> Interval:
-    """Student's t interval of the mean, at least `floor`; for a single value, which has no spread, the value itself."""
+def over_seeds(
+    values: Sequence[float], *, level: float = LEVEL, floor: float = -math.inf, ceiling: float = math.inf
+) -> Interval:
+    """Student's t interval of the mean; for a single value, which has no spread, the value itself.
+
+    Args:
+        values: one for each seed.
+        floor, ceiling: what the figure can be at least and at most; the interval is clipped to it.
+    """
     mean = fmean(values)
     if len(values) < 2:
         return Interval(mean, mean, mean, tuple(values))
     half = float(stdtrit(len(values) - 1, (1 + level) / 2)) * stdev(values) / math.sqrt(len(values))
-    return Interval(mean, max(floor, mean - half), mean + half, tuple(values))
+    return Interval(mean, max(floor, mean - half), min(ceiling, mean + half), tuple(values))
 
 
 def accuracy(correct: NDArray[np.bool_], *, level: float = LEVEL) -> Interval:
@@ -43,7 +50,11 @@ def accuracy(correct: NDArray[np.bool_], *, level: float = LEVEL) -> Interval:
 
 
 def gain(
-    ours: NDArray[np.bool_ | np.floating], theirs: NDArray[np.bool_ | np.floating], *, level: float = LEVEL
+    ours: NDArray[np.bool_ | np.floating],
+    theirs: NDArray[np.bool_ | np.floating],
+    *,
+    level: float = LEVEL,
+    reach: float = math.inf,
 ) -> Interval:
     """Difference of two scores, paired by seed and by image.
 
@@ -51,15 +62,20 @@ def gain(
     in the manner of Agresti and Caffo (The American Statistician 54, 2000), which keeps it honest where the two hardly
     ever disagree.
 
+    Args:
+        reach: what the difference can be at most in either direction, if the score is bounded; for yes or no it is 1.
+
     Shapes: ours, theirs [S, N], the same seeds and images in the same order.
     """
     differences = ours.astype(float) - theirs.astype(float)
     images = differences.mean(0)
     if ours.dtype == np.bool_:
+        reach = 1.0
         images = np.append(images, (1.0, -1.0))
     half = _quantile(level) * float(images.std()) / math.sqrt(len(images))
     centre = float(images.mean())
-    return _wider(over_seeds(_per_seed(differences), level=level), centre - half, centre + half)
+    found = over_seeds(_per_seed(differences), level=level)
+    return _wider(found, centre - half, centre + half, floor=-reach, ceiling=reach)
 
 
 def score(

@@ -264,9 +264,9 @@ def _scored(
             if each is not None:
                 parts.setdefault("score", []).append(each(*given).cpu())
             if isinstance(task, Classify):
-                logits, labels = given
-                parts.setdefault("label", []).append(labels.cpu().int())
-                parts.setdefault("prediction", []).append(logits.argmax(1).cpu().int())
+                logits, labels = (torch.as_tensor(one).cpu() for one in given)
+                parts.setdefault("label", []).append(labels.int())
+                parts.setdefault("prediction", []).append(logits.argmax(1).int())
     found = figures(metric)
     if task.measure.name not in found:
         raise ValueError(

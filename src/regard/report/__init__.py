@@ -77,6 +77,8 @@ class Row:
         gain: score minus that of `none`, paired by seed; None for `none` itself. Where a lower score is better, below
             zero is better.
         gain_over_plain: the same against `plain`; None for the two reference rows.
+        corrected: reference -> the same gain with an interval widened for all comparisons of the run, so that all of
+            them hold together with 95 % (Bonferroni). What is called beyond noise is judged by these.
         ece: expected calibration error; None where the task has none.
         energy: share of the heat map's energy inside the object; None where no region is known.
         pointing: how often the heat map's peak lies inside the object.
@@ -89,7 +91,10 @@ class Row:
         latency: batch size -> time of a forward pass as a multiple of that of `none`, paired.
         peak_memory: bytes, of one forward and backward pass.
         history: one tuple per seed of what `Record.history` holds.
-        verdict: one sentence about the gain in plain words.
+        verdict: the gains in plain words.
+        answers: (class, answer) -> number of test images of the class with that answer, over all seeds; None where the
+            task has no classes.
+        look: the command that draws the attention of the first seed's trained model; empty if it cannot be opened so.
     """
 
     name: str
@@ -97,6 +102,7 @@ class Row:
     score: Interval
     gain: Interval | None
     gain_over_plain: Interval | None
+    corrected: Mapping[str, Interval]
     ece: Interval | None
     energy: Interval | None
     pointing: Interval | None
@@ -111,14 +117,16 @@ class Row:
     peak_memory: int | None
     history: tuple[tuple[Mapping[str, float], ...], ...]
     verdict: str
+    answers: Mapping[tuple[int, int], int] | None = None
+    look: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Result:
-    """A finished comparison; its `str` is a table with sentences.
+    """A finished comparison; its `str` is the verdict, a table and sentences.
 
     Args:
-        rows: `none` and `plain` first, then the others in the order they were named.
+        rows: `none` and `plain` first, then the others from the best score down.
         sentences: what the numbers say, in plain words, what they do not say included.
         measure: what the rows' scores are.
         records: every trial, seed by seed.
@@ -138,7 +146,15 @@ class Result:
     def __str__(self) -> str:
         from regard.report import text
 
-        return "\n".join([text.written(self), "", *(f"• {sentence}" for sentence in self.sentences)])
+        told = [self.verdict, ""] if self.verdict else []
+        return "\n".join([*told, text.written(self), "", *(f"• {sentence}" for sentence in self.sentences)])
+
+    @property
+    def verdict(self) -> str:
+        """One sentence: whether attention helps here, and what it costs; empty without `none` and a row to compare."""
+        from regard.report import verdict
+
+        return verdict.sentence(self)
 
     def report(self, path: str | Path | None = None) -> Path:
         """Writes the report with all results and maps: one self-contained HTML file.

@@ -1,26 +1,40 @@
-"""The gallery of the report: test images with the heat map and the prediction of each row."""
+"""The gallery of the report: test images with the heat maps and the prediction of each row."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from regard.report import Row
+from regard.report import SPATIAL_MAP, Row
+from regard.report.looks import Look
 from regard.report.numbers import percent
-from regard.report.plots import Look
 from regard.viewing.colours import scale
 from regard.viewing.painting import png
 from regard.viewing.scaling import span
 
 MAP_SIDE = 80  # pixels; the browser interpolates a smooth map further
+BUDGET = 3 << 20  # bytes of all maps, about; of many maps each is smaller
 SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
+PHOTO_SIDE = 384  # pixels; larger images are reduced
+
+Arrays = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Heat:
+    """A heat map as the address of an image, and its range in words."""
+
+    address: str
+    range: str
 
 
 @dataclass(frozen=True)
@@ -29,26 +43,27 @@ class Tile:
 
     Args:
         look: of the row.
-        map: the heat map as the address of an image.
+        gradcam: its Grad-CAM map; None if the file has none.
+        own: the mechanism's own spatial map; None without one.
         answer: the class that the row's model says; empty where the task has no classes, as `confidence`.
         confidence: in percent.
         right: whether the answer is the image's class; None without an answer.
-        through: where the heat map comes from.
     """
 
     look: Look
-    map: str
+    gradcam: Heat | None
+    own: Heat | None
     answer: str
     confidence: str
     right: bool | None
-    through: str
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One test image; its label is empty where the task has no classes."""
+    """One test image; its label is empty where the task has no classes, its name where the file has none."""
 
     number: int
+    name: str
     width: int
     height: int
     photograph: str
@@ -75,6 +90,7 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
         images, regions, known, labels = (arrays[name] for name in ("images", "regions", "has_region", "labels"))
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is no gallery of a comparison: {error}") from error
+    side = _side(len(images) * sum(name.startswith(("map.", "gradcam.")) for name in arrays))
     found = []
     for index, image in enumerate(images):
         tiles = []
@@ -84,42 +100,53 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
                 continue
             known_answer = f"prediction.{name}" in arrays
             answer = int(arrays[f"prediction.{name}"][index]) if known_answer else -1
+            first, second = (_heat(arrays, kind, name, index, side) for kind in ("map", "gradcam"))
             tiles.append(
                 Tile(
                     looks[name],
-                    _uri(_map_png(arrays[f"map.{name}"][index]), "png"),
+                    second if row.through == SPATIAL_MAP else first,
+                    first if row.through == SPATIAL_MAP else None,
                     _named(classes, answer) if known_answer else "",
                     percent(float(arrays[f"confidence.{name}"][index]), 0) if known_answer else "",
                     answer == int(labels[index]) if known_answer else None,
-                    _through(row.through, arrays[f"map.{name}"][index], arrays.get(f"map_range.{name}"), index),
                 )
             )
         height, width = image.shape[:2]
         edge = outline(regions[index]) if known[index] and regions[index].any() else ""
         label = _named(classes, int(labels[index])) if labels[index] >= 0 else ""
-        found.append(Shot(index + 1, width, height, _photograph(image), edge, label, tuple(tiles)))
+        name = str(arrays["names"][index]) if "names" in arrays else ""
+        found.append(Shot(index + 1, name, width, height, _photograph(image), edge, label, tuple(tiles)))
     return found
 
 
-def _through(kind: str, map: NDArray[np.float32], ranges: NDArray[np.float32] | None, index: int) -> str:
-    """The kind of a map and its range, in multiples of the map's mean: every map is stretched to all colours."""
+def _side(maps: int) -> int:
+    """The longest side of a map, so that all of them stay within the budget; a value takes about a byte."""
+    return max(16, min(MAP_SIDE, math.isqrt(BUDGET // max(1, maps))))
+
+
+def _heat(arrays: Arrays, kind: str, row: str, index: int, side: int) -> Heat | None:
+    """A map with its range in multiples of its mean, since every map is stretched to all colours."""
+    if f"{kind}.{row}" not in arrays:
+        return None
+    map, ranges = arrays[f"{kind}.{row}"][index], arrays.get(f"{kind}_range.{row}")
+    words = ""
     if np.ptp(map) == 0:
-        return f"{kind}, even"
-    if ranges is None:
-        return kind
-    low, high = (float(end) for end in ranges[index])
-    return f"{kind}, {span(low, high)} × its mean"
+        words = "even"
+    elif ranges is not None:
+        low, high = (float(end) for end in ranges[index])
+        words = f"{span(low, high)} × its mean"
+    return Heat(_uri(_map_png(map, side), "png"), words)
 
 
 def _named(classes: Sequence[str], index: int) -> str:
     return str(classes[index]) if 0 <= index < len(classes) else f"class {index}"
 
 
-def _map_png(map: NDArray[np.float32]) -> bytes:
-    """The map as a PNG with the colours of the scale as its palette, reduced to `MAP_SIDE`."""
+def _map_png(map: NDArray[np.float32], side: int) -> bytes:
+    """The map as a PNG with the colours of the scale as its palette, its longer side at most `side` pixels."""
     level = Image.fromarray(np.nan_to_num(map.astype(np.float32), nan=0.0, posinf=1.0, neginf=0.0))
-    if max(level.size) > MAP_SIDE:
-        level.thumbnail((MAP_SIDE, MAP_SIDE), Image.Resampling.BOX)
+    if max(level.size) > side:
+        level.thumbnail((side, side), Image.Resampling.BOX)
     values = np.asarray(level)
     low, high = float(values.min()), float(values.max())
     share = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
@@ -132,6 +159,7 @@ def _photograph(image: NDArray[np.uint8]) -> str:
     picture = Image.fromarray(np.ascontiguousarray(image))
     if max(picture.size) <= SMALL:
         return _uri(png(picture), "png")
+    picture.thumbnail((PHOTO_SIDE, PHOTO_SIDE))
     file = io.BytesIO()
     picture.save(file, "JPEG", quality=86)
     return _uri(file.getvalue(), "jpeg")

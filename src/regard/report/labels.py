@@ -20,7 +20,8 @@ def place(
     """Top left corners for the labels of points, so that labels cover neither each other nor a point.
 
     Greedy, from the most crowded point on: of places around the point, near ones first, the one that covers least;
-    covering a label or a point is far worse than crossing an error bar, and that worse than being far away.
+    covering a label or a point is far worse than being nearer to another point than to its own, that worse than
+    crossing an error bar, and that worse than being far away.
 
     Args:
         names: the labels.
@@ -49,12 +50,20 @@ def place(
                 outside = box[0] < room[0] or box[1] < room[1] or box[2] > room[2] or box[3] > room[3]
                 cost = radius + 1e6 * outside
                 cost += 1e4 * sum(_overlap(box, other) > 0 for other in (*taken, *dots))
+                own = _away(box, (cx, cy))
+                cost += 300 * any(_away(box, other) < own for other in (*centres, *others) if other != (cx, cy))
                 cost += 12 * sum(_overlap(box, line, 1.0) > 0 for line in lines)
                 if cost < least:
                     best, least = (left, top), cost
         spots[index] = best
         taken.append((best[0], best[1], best[0] + width, best[1] + LINE))
     return [spots[index] for index in range(len(names))]
+
+
+def _away(box: Box, point: tuple[float, float]) -> float:
+    """The distance of a point from a box."""
+    x, y = point
+    return math.dist((min(max(x, box[0]), box[2]), min(max(y, box[1]), box[3])), (x, y))
 
 
 def _overlap(one: Box, other: Box, margin: float = 0.0) -> float:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from regard.metrics.metric import Measure
 
 MINUS = "\N{MINUS SIGN}"
 DASH = "\N{EN DASH}"
+_PREFIXES = ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
 
 
 def fixed(value: float, digits: int = 1, *, signed: bool = False) -> str:
@@ -80,7 +82,7 @@ def _digits(number: float) -> int:
 
 def short(value: float, *, signed: bool = False) -> str:
     """Three digits and a unit prefix: `11.7 M`."""
-    for size, prefix in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, prefix in _PREFIXES:
         if abs(value) >= 0.9995 * size:
             scaled = value / size
             return f"{fixed(scaled, max(0, 3 - len(f'{abs(scaled):.0f}')), signed=signed)} {prefix}"
@@ -98,8 +100,22 @@ def ticks(low: float, high: float, about: int = 5) -> list[float]:
     return [round(index * step, 12) for index in range(first, last + 1)]
 
 
-def decimals(values: list[float]) -> int:
+def decimals(values: Sequence[float]) -> int:
     """The number of decimals that distinguishes the ticks."""
     if len(values) < 2:
         return 1
     return max(0, -math.floor(math.log10(values[1] - values[0]) + 1e-9))
+
+
+def written(values: Sequence[float]) -> list[str]:
+    """Ticks with as many decimals as tell them apart."""
+    return [fixed(value, decimals(values)) for value in values]
+
+
+def prefixed(values: Sequence[float]) -> list[str]:
+    """Ticks with one unit prefix for all, and as many decimals as tell them apart: `11.18 M`, `11.20 M`."""
+    largest = max(map(abs, values), default=0.0)
+    size, prefix = next(((size, f" {prefix}") for size, prefix in _PREFIXES if largest >= size), (1.0, ""))
+    scaled = [value / size for value in values]
+    digits = 0 if len(values) < 2 and not prefix else decimals(scaled)
+    return [f"{fixed(value, digits)}{prefix if value else ''}" for value in scaled]

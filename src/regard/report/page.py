@@ -4,25 +4,30 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jinja2
 from markupsafe import Markup
 
-from regard.report import Result, Row, plots, table
-from regard.report.gallery import shots
-from regard.report.numbers import Scale, fixed, percent, short
+from regard.catalog.rows import NONE, REFERENCES
+from regard.report import Result, Row, exporting, figures, strips, table
+from regard.report.classes import classes
+from regard.report.gallery import Shot, shots
+from regard.report.judging import SIGNS, Judge, difference, pairs
+from regard.report.looks import Look, looks, marker
+from regard.report.numbers import percent, written
 from regard.saved.files import write_whole
 
 NAME = "report.html"
+FIRST = 8  # images of the gallery that are shown at once
 _SIGN = '<meta name="generator" content="regard compare">'  # by which a page is known again
 _HERE = Path(__file__).parent
 _FACTS = (  # of run.json; a page can do without any of them
     "command", "data", "backbone", "pretrained", "classes", "chance", "train_size", "test_size", "image_size", "sites",
-    "seeds", "epochs", "versions", "skipped", "places",
+    "seeds", "epochs", "versions", "skipped", "places", "left_out",
 )  # fmt: skip
 
 
@@ -52,14 +57,16 @@ def page(result: Result) -> str:
 
     Raises: ValueError if there is no row, or the gallery is damaged.
     """
-    rows, run = list(result.rows), {**dict.fromkeys(_FACTS), **result.run}
-    if not rows:
+    if not result.rows:
         raise ValueError("a report needs at least one row of results")
-    scale = Scale(result.measure)
-    looks = plots.looks([row.name for row in rows], table.REFERENCES)
+    rows, run = table.ordered(result.rows, result.measure), {**dict.fromkeys(_FACTS), **result.run}
+    judge = Judge.of(result)
+    scale = judge.scale
+    look = looks([row.name for row in rows])
     shown = table.columns(rows, result.measure)
-    lines = table.lines(rows, shown, looks, result.measure)
-    ordered = sorted(rows, key=lambda row: [line.look.name for line in lines].index(row.name))
+    lines = table.lines(rows, shown, look, judge)
+    gallery = shots(result.gallery, rows, look, run["classes"] or ())
+    heading = _heading(run)
     script = (_HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     environment = jinja2.Environment(
@@ -69,31 +76,39 @@ def page(result: Result) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["marker"] = plots.marker
+    environment.globals |= {"marker": marker, "percent": percent}
+    environment.filters["tight"] = _tight
     return environment.get_template("template.html").render(
         style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_hash=digest,
         run=run,
-        heading=_heading(run),
-        facts=_facts(rows, run),
+        heading=heading,
+        verdict=result.verdict,
+        files=_files(result, heading),
         scale=scale,
+        seeds=judge.seeds,
         sign=Markup(_SIGN),
-        **_told(rows, result.sentences, looks, scale),
+        lead=result.sentences[0] if result.sentences else "",
+        remarks=result.sentences[1:],
+        differences=_differences(rows, look, judge),
         columns=shown,
         groups=_groups(shown),
         lines=lines,
         notes=_notes(shown),
-        located=any("gradcam" in column.key or column.key == "energy" for column in shown),
-        chance_energy=_chance_energy(rows),
-        scatters=_scatters(rows, looks, scale),
-        training=_training(ordered, looks, scale),
+        chance_energy=next((row.chance_energy for row in rows if row.chance_energy is not None), None),
+        scatters=figures.against_costs(rows, look, scale),
+        classes=classes(rows, look, run["classes"] or ()),
+        training=figures.while_training(rows, look, scale),
         spans_seeds=max((len(row.history) for row in rows), default=0) > 1,
-        gallery=shots(result.gallery, ordered, looks, run["classes"] or ()),
-        signs={"better": "▲", "worse": "▼", "noise": "≈"},
-        words={"better": "better beyond noise", "worse": "worse beyond noise", "noise": "within noise"},
-        looks=[line.look for line in lines],
-        percent=percent,
+        gallery=gallery,
+        kinds=_kinds(gallery),
+        labels=list(dict.fromkeys(shot.label for shot in gallery if shot.label)),
+        first=FIRST,
+        commands=[(look[row.name], row.look) for row in rows if row.look],
+        signs=SIGNS,
+        words=judge.words,
+        looks=list(look.values()),
     )
 
 
@@ -102,40 +117,64 @@ def _heading(run: Mapping[str, Any]) -> str:
     return f"{run['backbone'] or 'One backbone'} on {Path(data).name or data}"
 
 
-def _facts(rows: Sequence[Row], run: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The numbers under the title, with their words."""
-    found = [(str(sum(row.name not in table.REFERENCES for row in rows)), "rows with attention")]
-    for key, word in (
-        ("seeds", "seeds"),
-        ("epochs", "epochs"),
-        ("train_size", "training images"),
-        ("test_size", "test images"),
-    ):
-        if run[key] is not None:
-            count = int(run[key])
-            found.append((f"{count:,}", word if count != 1 else word[:-1]))
-    if run["classes"]:
-        found.append((str(len(run["classes"])), "classes"))
-    return found
+def _differences(rows: Sequence[Row], look: Mapping[str, Look], judge: Judge) -> dict[str, Any] | None:
+    """Every row's difference from `none` as a strip, with words; None if there is nothing to compare with."""
+    named = {row.name: row for row in rows}
+    compared = [row for row in rows if row.gain is not None and row.corrected]
+    if NONE not in named or not compared:
+        return None
+    scale = judge.scale
+    ruler = strips.ruler([row.gain for row in compared if row.gain is not None])
+    drawn = []
+    for row in compared:
+        assert row.gain is not None
+        told = []
+        for reference in REFERENCES:
+            gain = difference(row, reference)
+            if gain is not None and reference in named:
+                sign = judge.sign(row, named[reference])
+                value = f"{scale.difference(gain.mean)} {scale.difference_unit}".rstrip()
+                told.append({"reference": reference, "sign": sign, "value": value, "words": judge.words(sign)})
+        strict = row.corrected.get(NONE, row.gain)
+        drawn.append((look[row.name], strips.contrast(row.gain, strict, ruler, look[row.name]), told))
+    marks = strips.axis(ruler, scale.factor)
+    digits = written([value for value, _ in marks])
+    return {
+        "lines": drawn,
+        "axis": [
+            (f"+{text}" if value > 0 else text, f"{place:.2f}")
+            for (value, place), text in zip(marks, digits, strict=True)
+        ],
+        "pairs": len(pairs(list(named))),
+    }
 
 
-def _told(
-    rows: Sequence[Row], sentences: Sequence[str], looks: dict[str, plots.Look], scale: Scale
-) -> dict[str, object]:
-    """The result's sentences: what was done, one verdict a row, and the rest."""
-    gains = {row.verdict: (row.name, row.gain) for row in rows if row.gain is not None}
-    verdicts = [
+def _files(result: Result, heading: str) -> list[dict[str, str]]:
+    """The results to download: the name, the kind, and the content as an address."""
+    stem = re.sub(r"[^A-Za-z0-9._-]+", "-", f"regard {heading}").strip("-.")[:80]
+    return [
         {
-            "look": looks[gains[sentence][0]],
-            "gain": f"{scale.difference(gains[sentence][1].mean)} {scale.difference_unit}".rstrip(),
-            "sign": scale.better(gains[sentence][1].low, gains[sentence][1].high),
-            "sentence": sentence,
+            "kind": kind,
+            "name": f"{stem}.{kind.lower()}",
+            "address": f"data:{mime};charset=utf-8;base64,{base64.b64encode(text.encode('utf-8')).decode('ascii')}",
         }
-        for sentence in sentences
-        if sentence in gains
+        for kind, mime, text in (
+            ("CSV", "text/csv", exporting.table(result)),
+            ("JSON", "application/json", exporting.everything(result)),
+        )
     ]
-    rest = [sentence for sentence in sentences if sentence not in gains]
-    return {"lead": rest[0] if rest else "", "verdicts": verdicts, "remarks": rest[1:]}
+
+
+def _kinds(gallery: Sequence[Shot]) -> list[tuple[str, str]]:
+    """The kinds of maps in the gallery, with their names; the page shows the first."""
+    tiles = [tile for shot in gallery for tile in shot.tiles]
+    found = [("gradcam", "Grad-CAM")] if any(tile.gradcam for tile in tiles) else []
+    return [*found, ("own", "Own maps")] if any(tile.own for tile in tiles) else found
+
+
+def _tight(text: str) -> str:
+    """Text whose numbers stay together with their units."""
+    return re.sub(r"(?<=\d) (?=%|×|points?\b)|(?<=×) (?=\d)", "\N{NO-BREAK SPACE}", text)
 
 
 def _groups(shown: Sequence[table.Column]) -> list[tuple[str, int]]:
@@ -157,86 +196,3 @@ def _notes(shown: Sequence[table.Column]) -> list[tuple[str, str]]:
         (title if titles.count(title) == 1 else f"{title}, {column.group.partition(' on ')[0]}", column.note)
         for title, column in zip(titles, named, strict=True)
     ]
-
-
-def _chance_energy(rows: Sequence[Row]) -> float | None:
-    return next((row.chance_energy for row in rows if row.chance_energy is not None), None)
-
-
-def _scatters(rows: Sequence[Row], looks: dict[str, plots.Look], scale: Scale) -> list[tuple[str, Markup]]:
-    """The plots of the score against each cost."""
-    found = []
-    for batch in sorted({batch for row in rows for batch in row.latency}, key=int):
-        costs = [(row, row.latency[batch]) for row in rows if batch in row.latency]
-        drawn = [
-            _point(
-                row, looks, scale, (cost.mean, cost.low, cost.high),
-                f"{fixed(cost.mean, 2)} times the time of none ({fixed(cost.low, 2)} to {fixed(cost.high, 2)})",
-            )
-            for row, cost in costs
-        ]  # fmt: skip
-        caption = f"{scale.title} against time, batch {batch}"
-        found.append((caption, _scatter(drawn, scale, caption, "time of a forward pass, × none")))
-    drawn = [_point(row, looks, scale, (row.parameters,) * 3, f"{row.parameters:,} parameters") for row in rows]
-    caption = f"{scale.title} against parameters"
-    found.append(
-        (caption, _scatter(drawn, scale, caption, "parameters of the whole model", lambda value, _: short(value)))
-    )
-    return found
-
-
-def _point(
-    row: Row, looks: dict[str, plots.Look], scale: Scale, x: tuple[float, float, float], cost: str
-) -> plots.Point:
-    interval = row.score
-    score = (
-        f"{scale.measure.title} {scale.phrase(interval.mean)} ({scale.value(interval.low)} to "
-        f"{scale.value(interval.high)})"
-    )
-    y = (scale.factor * interval.mean, scale.factor * interval.low, scale.factor * interval.high)
-    return plots.Point(looks[row.name], x, y, f"{row.name}: {score}, {cost}")
-
-
-def _scatter(
-    drawn: Sequence[plots.Point],
-    scale: Scale,
-    caption: str,
-    x_label: str,
-    x_text: Callable[[float, int], str] = fixed,
-) -> Markup:
-    return plots.scatter(
-        drawn,
-        label=f"{caption}. " + "; ".join(point.title for point in drawn),
-        x_label=x_label,
-        y_label=scale.axis,
-        x_text=x_text,
-        y_floor=_floor(end for point in drawn for end in point.y),
-        y_ceiling=100.0 if scale.share else math.inf,
-        higher_is_better=scale.measure.higher_is_better,
-    )
-
-
-def _floor(values: Iterable[float]) -> float:
-    """The lower bound of an axis: 0, or no bound if there are negative values."""
-    return 0.0 if min(values, default=0.0) >= 0 else -math.inf
-
-
-def _training(rows: Sequence[Row], looks: dict[str, plots.Look], scale: Scale) -> list[tuple[str, Markup]]:
-    series = [(looks[row.name], row.history) for row in rows]
-    found = []
-    for key, caption, y_label, factor in (
-        ("score", f"Test {scale.measure.title} while training", scale.axis, scale.factor),
-        ("loss", "Training loss", "loss", 1.0),
-    ):
-        values = [epoch[key] for row in rows for seed in row.history for epoch in seed if epoch.get(key) is not None]
-        drawn = plots.curves(
-            series,
-            key,
-            label=f"{caption}, one line a row, by epoch",
-            y_label=y_label,
-            factor=factor,
-            floor=_floor(values),
-        )
-        if drawn is not None:
-            found.append((caption, drawn))
-    return found

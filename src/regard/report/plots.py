@@ -1,6 +1,6 @@
 """Plots as inline SVG. Colours are classes of the style sheet, so that one drawing serves light and dark.
 
-Every row keeps one colour and one shape through the whole report; nothing is told by colour alone.
+Nothing is told by colour alone: each row has a shape of its own colour, and its lines have dashes.
 """
 
 from __future__ import annotations
@@ -13,80 +13,25 @@ from statistics import fmean
 from markupsafe import Markup
 
 from regard.report.labels import LETTER, LINE, place
-from regard.report.numbers import decimals, fixed, ticks
+from regard.report.looks import Look
+from regard.report.numbers import fixed, ticks, written
 
 WIDTH, HEIGHT = 380, 300
 MOST_LABELLED = 12
 LONGEST_LABEL = 26  # letters
-LEFT, RIGHT, TOP, BOTTOM = 40, 16, 26, 40
-HUES = 8
-
-_SHAPES = (
-    "M-4.2,0a4.2,4.2 0 1,0 8.4,0a4.2,4.2 0 1,0 -8.4,0z",  # disc
-    "M0,-5L4.8,3.6H-4.8z",  # triangle
-    "M0,-5.4L5.4,0L0,5.4L-5.4,0z",  # diamond
-    "M-3.9,-3.9H3.9V3.9H-3.9z",  # square
-    "M0,5L4.8,-3.6H-4.8z",  # triangle, point down
-    "M-1.7,-5H1.7V-1.7H5V1.7H1.7V5H-1.7V1.7H-5V-1.7H-1.7z",  # plus
-    "M0,-5.2L4.5,-2.6V2.6L0,5.2L-4.5,2.6V-2.6z",  # hexagon
-)
-
-
-@dataclass(frozen=True)
-class Look:
-    """The style sheet class and the shape of one row in all drawings."""
-
-    name: str
-    hue: str
-    shape: str
-    reference: bool
+LEFT, RIGHT, TOP, BOTTOM = 44, 16, 26, 40
+MARKER = 10.0  # between the middles of two markers that stand side by side
 
 
 @dataclass(frozen=True)
 class Point:
-    """A row in a plot; each of x and y is (middle, low, high)."""
+    """A row in a plot; each of x and y is (middle, low, high), `seeds` the y of each seed."""
 
     look: Look
     x: tuple[float, float, float]
     y: tuple[float, float, float]
     title: str
-
-
-def looks(names: Sequence[str], references: Sequence[str]) -> dict[str, Look]:
-    """A look for each row: grey for references, then as many hues as there are, each time with other shapes."""
-    found, index = {}, 0
-    for name in names:
-        if name in references:
-            shape = _SHAPES[0] if name == references[0] else _SHAPES[3]
-            found[name] = Look(name, "ref" if name == references[0] else "ref2", shape, True)
-        else:
-            found[name] = Look(name, f"hue{index % HUES}", _SHAPES[index % len(_SHAPES)], False)
-            index += 1
-    return found
-
-
-def marker(look: Look) -> Markup:
-    """The row's sign, for tables and legends."""
-    return Markup('<svg class="mark {}" viewBox="-7 -7 14 14" aria-hidden="true"><path d="{}"/></svg>').format(
-        look.hue, look.shape
-    )
-
-
-def strip(value: tuple[float, float, float], ends: tuple[float, float], reference: float, look: Look) -> Markup:
-    """An interval on a scale that a whole column shares, with a line where the reference row is."""
-    width, height = 96.0, 16.0
-    low, high = ends
-    span = (high - low) or 1.0
-
-    def at(number: float) -> str:
-        return f"{5 + (width - 10) * (number - low) / span:.1f}"
-
-    middle, lower, upper = value
-    return Markup(
-        '<svg class="strip {hue}" viewBox="0 0 {w:g} {h:g}" aria-hidden="true">'
-        '<line class="base" x1="{r}" x2="{r}" y1="0" y2="{h:g}"/><line class="bar" x1="{a}" x2="{b}" y1="8" y2="8"/>'
-        '<path d="{d}" transform="translate({m},8) scale(.8)"/></svg>'
-    ).format(hue=look.hue, w=width, h=height, r=at(reference), a=at(lower), b=at(upper), m=at(middle), d=look.shape)
+    seeds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -110,32 +55,32 @@ def _axis(values: Sequence[float], start: float, end: float, floor: float, ceili
 
 
 def _frame(
-    x: _Axis, y: _Axis, x_label: str, y_label: str, x_text: Callable[[float, int], str], whole: bool = False
+    x: _Axis, y: _Axis, x_label: str, y_label: str, x_text: Callable[[Sequence[float]], list[str]], last: int = 0
 ) -> list[Markup]:
+    """The axes; with `last` the x axis counts in whole numbers up to that."""
     parts = [Markup('<text class="axis" x="0" y="11">{}</text>').format(y_label)]
     marks = ticks(y.low, y.high)
-    for mark in marks:
+    for mark, text in zip(marks, written(marks), strict=True):
         parts.append(
             Markup(
                 '<line class="grid" x1="{a:g}" x2="{b:g}" y1="{y:.1f}" y2="{y:.1f}"/>'
                 '<text class="tick" x="{t:g}" y="{ty:.1f}" text-anchor="end">{text}</text>'
-            ).format(
-                a=LEFT, b=WIDTH - RIGHT, y=y.at(mark), t=LEFT - 7, ty=y.at(mark) + 4, text=fixed(mark, decimals(marks))
-            )
+            ).format(a=LEFT, b=WIDTH - RIGHT, y=y.at(mark), t=LEFT - 7, ty=y.at(mark) + 4, text=text)
         )
     marks = ticks(x.low, x.high, 4)
-    if whole:
-        marks = [mark for mark in marks if mark == int(mark)]
+    if last:
+        marks = [mark for mark in marks if mark == int(mark) <= last]
+    texts = [f"{mark:.0f}" for mark in marks] if last else x_text(marks)
     base = HEIGHT - BOTTOM
     parts.append(
         Markup('<line class="base" x1="{:g}" x2="{:g}" y1="{:g}" y2="{:g}"/>').format(LEFT, WIDTH - RIGHT, base, base)
     )
-    for mark in marks:
+    for mark, text in zip(marks, texts, strict=True):
         parts.append(
             Markup(
                 '<line class="base" x1="{x:.1f}" x2="{x:.1f}" y1="{a:g}" y2="{b:g}"/>'
                 '<text class="tick" x="{x:.1f}" y="{t:g}" text-anchor="middle">{text}</text>'
-            ).format(x=x.at(mark), a=base, b=base + 4, t=base + 17, text=x_text(mark, 0 if whole else decimals(marks)))
+            ).format(x=x.at(mark), a=base, b=base + 4, t=base + 17, text=text)
         )
     parts.append(
         Markup('<text class="axis" x="{:g}" y="{:g}" text-anchor="end">{}</text>').format(
@@ -157,7 +102,7 @@ def scatter(
     label: str,
     x_label: str,
     y_label: str,
-    x_text: Callable[[float, int], str] = fixed,
+    x_text: Callable[[Sequence[float]], list[str]] = written,
     y_floor: float = 0.0,
     y_ceiling: float = 100.0,
     higher_is_better: bool = True,
@@ -165,23 +110,28 @@ def scatter(
     """Labelled points with error bars in both directions.
 
     Of more than `MOST_LABELLED` points only the references have a label, and those that nothing beats at their cost;
-    the others have their bars in the background, and their names where one points at them.
+    the others have their bars in the background, and their names where one points at them. Points that would cover
+    each other stand side by side.
 
     Args:
         points: one a row.
         label: the whole plot in words, for those who do not see it.
         x_label, y_label: what the axes show.
-        x_text: how a tick of the x axis is written, from its value and the digits it needs.
+        x_text: how the ticks of the x axis are written.
         y_floor, y_ceiling: the least and the largest y that can be.
         higher_is_better: whether a larger y is the better one.
     """
     x = _axis([end for point in points for end in point.x], LEFT + 4, WIDTH - RIGHT - 4, 0, math.inf)
-    y = _axis([end for point in points for end in point.y], HEIGHT - BOTTOM - 6, TOP + 4, y_floor, y_ceiling)
+    y = _axis(
+        [end for point in points for end in (*point.y, *point.seeds)], HEIGHT - BOTTOM - 6, TOP + 4, y_floor, y_ceiling
+    )
     parts = _frame(x, y, x_label, y_label, x_text)
-    centres = [(x.at(point.x[0]), y.at(point.y[0])) for point in points]
-    bars = [
-        (x.at(point.x[1]), y.at(point.y[2]), x.at(point.x[2]), y.at(point.y[1])) for point in points
-    ]  # left, top, right, bottom
+    true = [(x.at(point.x[0]), y.at(point.y[0])) for point in points]
+    centres = beside(true, LEFT + 4, WIDTH - RIGHT + 8)
+    bars = [  # left, top, right, bottom; they move with their point
+        (x.at(point.x[1]) + aside, y.at(point.y[2]), x.at(point.x[2]) + aside, y.at(point.y[1]))
+        for point, aside in zip(points, (now[0] - was[0] for now, was in zip(centres, true, strict=True)), strict=True)
+    ]
     room = (LEFT, TOP - 8, WIDTH - 2, HEIGHT - BOTTOM)
     named = _labelled(points, 1 if higher_is_better else -1)
     placed = place(
@@ -193,19 +143,53 @@ def scatter(
     )
     spots = dict(zip(named, placed, strict=True))
     for index, (point, (cx, cy), (left, top, right, bottom)) in enumerate(zip(points, centres, bars, strict=True)):
+        seeds = Markup("").join(
+            Markup('<circle class="seed" cx="{:.1f}" cy="{:.1f}" r="1.6"/>').format(cx, y.at(seed))
+            for seed in point.seeds
+            if len(point.seeds) > 1
+        )
         text = _label(brief(point.look.name), (cx, cy), spots[index]) if index in spots else Markup("")
         parts.append(
             Markup(
                 '<g class="{hue}{crowd}" data-m="{name}"><title>{title}</title>{text}'
                 '<line class="bar" x1="{left:.1f}" x2="{right:.1f}" y1="{cy:.1f}" y2="{cy:.1f}"/>'
-                '<line class="bar" x1="{cx:.1f}" x2="{cx:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>'
+                '<line class="bar" x1="{cx:.1f}" x2="{cx:.1f}" y1="{top:.1f}" y2="{bottom:.1f}"/>{seeds}'
                 '<path class="dot" d="{shape}" transform="translate({cx:.1f},{cy:.1f})"/></g>'
             ).format(
                 hue=point.look.hue, crowd="" if index in spots else " crowd", name=point.look.name, title=point.title,
-                text=text, left=left, right=right, top=top, bottom=bottom, cx=cx, cy=cy, shape=point.look.shape,
+                text=text, seeds=seeds, left=left, right=right, top=top, bottom=bottom, cx=cx, cy=cy,
+                shape=point.look.shape,
             )
         )  # fmt: skip
     return _svg(label, parts)
+
+
+def beside(centres: Sequence[tuple[float, float]], low: float, high: float) -> list[tuple[float, float]]:
+    """Moves points that would cover each other apart, along x and as little as that takes.
+
+    Args:
+        centres: the points.
+        low, high: where they may be along x, as far as there is room.
+    """
+    groups: list[list[int]] = []
+    for index in sorted(range(len(centres)), key=lambda index: centres[index]):
+        near = [
+            group
+            for group in groups
+            if any(math.dist(centres[index], centres[other]) < 0.75 * MARKER for other in group)
+        ]
+        groups = [group for group in groups if group not in near]
+        groups.append([*(other for group in near for other in group), index])
+    found = list(centres)
+    for group in groups:
+        if len(group) == 1:
+            continue
+        reach = MARKER * (len(group) - 1) / 2
+        middle = sum(centres[index][0] for index in group) / len(group)
+        middle = max(low + reach, min(high - reach, middle))
+        for step, index in enumerate(sorted(group, key=lambda index: (centres[index][0], index))):
+            found[index] = (middle - reach + MARKER * step, centres[index][1])
+    return found
 
 
 def brief(name: str) -> str:
@@ -280,8 +264,10 @@ def curves(
         floor,
         math.inf,
     )
-    parts = _frame(x, y, "epoch", y_label, fixed, whole=True)
-    for look, line in sorted(lines, key=lambda item: not item[0].reference):
+    parts = _frame(x, y, "epoch", y_label, written, last=max(epochs))
+    lines.sort(key=lambda item: not item[0].reference)
+    ends = [(x.at(line[-1][0]), y.at(fmean(line[-1][1]))) for _, line in lines]
+    for (look, line), end in zip(lines, beside(ends, LEFT + 6, WIDTH), strict=True):
         upper = [(x.at(epoch), y.at(max(values))) for epoch, values in line]
         lower = [(x.at(epoch), y.at(min(values))) for epoch, values in reversed(line)]
         middle = [(x.at(epoch), y.at(fmean(values))) for epoch, values in line]
@@ -289,12 +275,12 @@ def curves(
         title = f"{look.name}: {fixed(fmean(last[1]), 2)} after epoch {last[0]}, mean of {len(last[1])}"
         parts.append(
             Markup(
-                '<g class="{hue}" data-m="{name}"><title>{title}</title><polygon class="band" points="{band}"/>'
+                '<g class="{hue} {dash}" data-m="{name}"><title>{title}</title><polygon class="band" points="{band}"/>'
                 '<polyline class="curve" points="{line}"/>'
                 '<path class="dot" d="{shape}" transform="translate({ex:.1f},{ey:.1f}) scale(.85)"/></g>'
             ).format(
-                hue=look.hue, name=look.name, title=title, band=_coordinates([*upper, *lower]),
-                line=_coordinates(middle), shape=look.shape, ex=middle[-1][0], ey=middle[-1][1],
+                hue=look.hue, dash=look.dash, name=look.name, title=title, band=_coordinates([*upper, *lower]),
+                line=_coordinates(middle), shape=look.shape, ex=end[0], ey=end[1],
             )
         )  # fmt: skip
     return _svg(label, parts)

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from regard.catalog.rows import NONE, PLAIN, REFERENCES
 from regard.metrics.metric import Measure
 from regard.report import GRADCAM, Interval, Row
+from regard.report.judging import Judge
+from regard.report.looks import Look
 from regard.report.numbers import DASH, MINUS, Scale, fixed, percent, short
-from regard.report.plots import Look, strip
-
-REFERENCES = ("none", "plain")
+from regard.report.strips import strip
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,9 @@ class Column:
         interval: (low, high) of the number, or None.
         note: what the column says, for the notes below.
         references: whether the reference rows can be best; for costs they trivially would.
-        difference: whether the number is a difference from another row, whose interval is judged.
+        against: the reference row that the number is a difference from; it is judged and never best.
+        aside: a second figure of a row, written where the interval stands; for numbers without one.
+        exact: whether the number is counted, not measured.
     """
 
     key: str
@@ -42,7 +45,9 @@ class Column:
     interval: Callable[[Row], tuple[float, float] | None]
     note: str
     references: bool = True
-    difference: bool = False
+    against: str = ""
+    aside: Callable[[Row], str] | None = None
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,7 @@ class Cell:
     text: str
     interval: str
     best: bool
-    sign: str = ""  # "better", "worse" or "noise" for a difference
+    sign: str = ""  # of a difference, as `judging.SIGNS` has them
     strip: Markup | None = None
 
 
@@ -78,11 +83,11 @@ def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
         *(
             _measured(
                 key, "Quality", title, scale.difference_unit, best, scale.difference, of, note.format(scale.title),
-                difference=True,
+                against=against,
             )
-            for key, title, of, note in (
-                ("gain", "Against none", lambda row: row.gain, _GAIN),
-                ("over-plain", "Against plain", lambda row: row.gain_over_plain, _OVER_PLAIN),
+            for key, title, of, note, against in (
+                ("gain", "Against none", lambda row: row.gain, _GAIN, NONE),
+                ("over-plain", "Against plain", lambda row: row.gain_over_plain, _OVER_PLAIN, PLAIN),
             )
         ),
         _measured("ece", "Quality", "Calibration error", "%", -1, percent, lambda row: row.ece, _ECE),
@@ -95,7 +100,7 @@ def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
                 ("pointing-gradcam", _CAM, "Pointing", lambda row: row.pointing_gradcam, _POINTING_CAM),
             )
         ),
-        _counted("parameters", "Parameters", "", lambda row: row.parameters, short, _PARAMETERS),
+        _counted("parameters", "Parameters", "", lambda row: row.parameters, short, _PARAMETERS, _extra),
         _counted("flops", "FLOPs", "per image", lambda row: row.flops, short, _FLOPS),
     ]  # fmt: skip
     for batch in sorted({batch for row in rows for batch in row.latency}, key=int):
@@ -109,54 +114,74 @@ def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
     return [column for column in found if any(column.value(row) is not None for row in rows)]
 
 
-def lines(rows: Sequence[Row], shown: Sequence[Column], looks: dict[str, Look], measure: Measure) -> list[Line]:
-    """The table's rows, references first, then from the best score down."""
-    scale, sign = Scale(measure), -1 if measure.higher_is_better else 1
-    ordered = sorted(
+def ordered(rows: Sequence[Row], measure: Measure) -> list[Row]:
+    """The order of rows everywhere: the references, then from the best score down; equal scores by name."""
+    sign = -1 if measure.higher_is_better else 1
+    return sorted(
         rows,
         key=lambda row: (
-            (REFERENCES.index(row.name), 0.0) if row.name in REFERENCES else (len(REFERENCES), sign * row.score.mean)
+            (REFERENCES.index(row.name), 0.0, "")
+            if row.name in REFERENCES
+            else (len(REFERENCES), sign * row.score.mean, row.name)
         ),
     )
-    best = {column.key: _best(column, rows) for column in shown}
+
+
+def lines(rows: Sequence[Row], shown: Sequence[Column], looks: dict[str, Look], judge: Judge) -> list[Line]:
+    """The table's rows in their order."""
+    named = {row.name: row for row in rows}
+    best = {column.key: _best(column, rows, judge) for column in shown}
     ends = (min(row.score.low for row in rows), max(row.score.high for row in rows))
-    base = next((row.score.mean for row in rows if row.name == REFERENCES[0]), ends[0])
+    base = named[NONE].score.mean if NONE in named else ends[0]
     found = []
-    for row in ordered:
+    for row in ordered(rows, judge.scale.measure):
         look = looks[row.name]
         cells = []
         for column in shown:
-            drawn = None
-            if column.key == "score":
-                drawn = strip((row.score.mean, row.score.low, row.score.high), ends, base, look)
-            cells.append(_cell(column, row, best[column.key], drawn, scale))
+            drawn = strip(row.score, ends, base, look) if column.key == "score" else None
+            sign = judge.sign(row, named[column.against]) if column.against in named else ""
+            cells.append(_cell(column, row, row.name in best[column.key], drawn, sign))
         domains = ", ".join(row.domains).replace("_", " ")
         found.append(Line(look, domains, tuple(cells), row.through))
     return found
 
 
-def _cell(column: Column, row: Row, best: str | None, drawn: Markup | None, scale: Scale) -> Cell:
+def _cell(column: Column, row: Row, best: bool, drawn: Markup | None, sign: str) -> Cell:
     value = column.value(row)
     if value is None:
         return Cell(column, None, DASH, "", False)
     text, ends = column.text(value), column.interval(row)
-    interval = ""
+    beside = column.aside(row) if column.aside is not None else ""
     if ends is not None and ends[1] > ends[0]:
         low, high = column.text(ends[0]), column.text(ends[1])
         worded = any(sign in low + high for sign in ("+", MINUS))
-        interval = f"{low} to {high}" if worded else f"{low}{DASH}{high}"
-    sign = scale.better(*ends) if column.difference and ends is not None else ""
-    eligible = column.references or row.name not in REFERENCES
-    return Cell(column, value, text, interval, eligible and text == best, sign, drawn)
+        beside = f"{low} to {high}" if worded else f"{low}{DASH}{high}"
+    return Cell(column, value, text, beside, best, sign, drawn)
 
 
-def _best(column: Column, rows: Sequence[Row]) -> str | None:
-    """How the column's best number is written: rows that read the same share the mark."""
-    values = [column.value(row) for row in rows if column.references or row.name not in REFERENCES]
-    known = [value for value in values if value is not None]
-    if len({column.text(value) for value in known}) < 2:
-        return None
-    return column.text(max(known, key=lambda value: column.best * value))
+def _best(column: Column, rows: Sequence[Row], judge: Judge) -> set[str]:
+    """The names of the best rows of a column: of exact numbers those that read as the best, and none if all do; of
+    measured ones the row whose interval lies apart from all others, if there is one and it is no score at chance.
+    """
+    if column.against:
+        return set()
+    values = {
+        row.name: value
+        for row in rows
+        if (column.references or row.name not in REFERENCES) and (value := column.value(row)) is not None
+    }
+    if len({column.text(value) for value in values.values()}) < 2:
+        return set()
+    first = max(values, key=lambda name: column.best * values[name])
+    if column.exact:
+        return {name for name, value in values.items() if column.text(value) == column.text(values[first])}
+    ends = {row.name: found for row in rows if row.name in values and (found := column.interval(row)) is not None}
+    low, high = ends[first]
+    apart = low < high and all(
+        high < other[0] or other[1] < low for name, other in ends.items() if name != first and name in values
+    )
+    by_luck = column.key == "score" and any(row.name == first and judge.at_chance(row) for row in rows)
+    return {first} if apart and not by_luck else set()
 
 
 def _own(score: Callable[[Row], Interval | None]) -> Callable[[Row], Interval | None]:
@@ -178,7 +203,7 @@ def _measured(
     interval: Callable[[Row], Interval | None],
     note: str,
     references: bool = True,
-    difference: bool = False,
+    against: str = "",
 ) -> Column:
     def value(row: Row) -> float | None:
         found = interval(row)
@@ -188,13 +213,23 @@ def _measured(
         found = interval(row)
         return None if found is None else (found.low, found.high)
 
-    return Column(key, group, title, unit, best, value, text, ends, note, references, difference)
+    return Column(key, group, title, unit, best, value, text, ends, note, references, against)
 
 
 def _counted(
-    key: str, title: str, unit: str, value: Callable[[Row], float | None], text: Callable[[float], str], note: str
+    key: str,
+    title: str,
+    unit: str,
+    value: Callable[[Row], float | None],
+    text: Callable[[float], str],
+    note: str,
+    aside: Callable[[Row], str] | None = None,
 ) -> Column:
-    return Column(key, "Cost", title, unit, -1, value, text, lambda row: None, note, references=False)
+    return Column(key, "Cost", title, unit, -1, value, text, lambda row: None, note, False, "", aside, exact=True)
+
+
+def _extra(row: Row) -> str:
+    return "" if row.name == NONE else short(row.extra_parameters, signed=True)
 
 
 def _bytes(value: float) -> str:
@@ -204,11 +239,15 @@ def _bytes(value: float) -> str:
 _OWN = "Own map on the object"
 _CAM = "Grad-CAM on the object"
 
-_MEAN = ", mean over the seeds. The strip shows the interval on one scale for all rows; its upright line is none."
+_MEAN = (
+    ", mean over the seeds. The strip shows the interval on one scale for all rows, a dot for each seed, and none as "
+    "an upright line."
+)
 _ACCURACY = f"Share of the test images that got the right class{_MEAN}"
 _GAIN = (
-    "{} minus that of none, the same backbone without attention, paired by seed. An interval that holds zero "
-    "means that the difference is within noise."
+    "{} minus that of none, the same backbone without attention, paired by seed. It is called beyond noise if zero is "
+    "outside the interval even when that is widened for all comparisons of this run (Bonferroni); perhaps, if zero is "
+    "outside the interval shown, but not the widened one."
 )
 _OVER_PLAIN = (
     "The same against plain: no attention, but as many extra parameters as the largest mechanism of this run, spent on "
@@ -231,7 +270,7 @@ _ENERGY_CAM = (
 _POINTING_CAM = (
     "How often the highest point of the Grad-CAM map lies inside the object (the pointing game, Zhang et al. 2016)."
 )
-_PARAMETERS = "Learned numbers of the whole model."
+_PARAMETERS = "Learned numbers of the whole model; below, how many more than none has."
 _FLOPS = "Floating point operations for one image, counted, not timed."
 _LATENCY = (
     "Time of a forward pass as a multiple of none, measured in pairs in one run, median. Lower is better; it belongs "

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from regard.report import Result, plots, table
+from regard.report import Result, table
+from regard.report.judging import Judge
+from regard.report.looks import looks
 from regard.report.table import Column, Line
 
 # The page has every column and interval; a terminal of 80 characters has room for these.
@@ -23,7 +25,7 @@ def content(result: Result) -> tuple[list[str], list[Line], list[list[str]]]:
     """Titles of the columns, the rows in the page's order, and the text of each row's cells."""
     names = [row.name for row in result.rows]
     shown = [column for column in table.columns(result.rows, result.measure) if column.key in ("score", *TITLES)]
-    lines = table.lines(result.rows, shown, plots.looks(names, table.REFERENCES), result.measure)
+    lines = table.lines(result.rows, shown, looks(names), Judge.of(result))
     return [_title(column) for column in shown], lines, [[_text(cell) for cell in line.cells] for line in lines]
 
 
@@ -44,7 +46,7 @@ def table_of(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 def written(result: Result) -> str:
-    """The table; the best of each column has a star."""
+    """The table; the best of each column has a star, if its interval lies apart from the others'."""
     titles, lines, cells = content(result)
     starred = [
         [f"*{text}" if cell.best else text for cell, text in zip(line.cells, own, strict=True)]
