@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from regard.checks import number, positive
 from regard.ops.arrays import as_array
 
 Array = NDArray[np.float64]
@@ -42,10 +43,8 @@ def suppressed(boxes: ArrayLike, scores: ArrayLike, *, overlap: float = 0.7, fir
     b, s = as_boxes(boxes), np.asarray(as_array(scores), np.float64)
     if s.shape != b.shape[:1] or np.isnan(s).any():
         raise ValueError(f"boxes of shape {b.shape}, scores of shape {s.shape}: n 4 and n numbers are needed")
-    if not 0 <= overlap <= 1:
-        raise ValueError(f"overlap={overlap!r}: a number from 0 to 1 is needed")
-    if first < 1:
-        raise ValueError(f"first={first!r}: at least 1 is needed")
+    number("overlap", overlap, least=0, most=1)
+    positive("first", first)
     order = np.argsort(-s, kind="stable")
     area = (b[:, 2:] - b[:, :2]).prod(1)
     kept: list[int] = []

@@ -10,17 +10,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.checks import LARGEST, number
+
 
 def glimpse_sides(size: int, patches: int, scale: float) -> list[int]:
     """The sides of the patches in pixels: each the whole part of `scale` times the one before.
 
     Raises: ValueError if an argument is out of range, or a patch cannot be pooled to `size`.
     """
-    if not 1 <= scale < float("inf"):
-        raise ValueError(f"scale={scale!r}: a number of at least 1 is needed")
+    number("scale", scale, least=1)
     sides = [size]
     for _ in range(patches - 1):
         sides.append(int(scale * sides[-1]))
+        if sides[-1] > LARGEST:
+            raise ValueError(f"patches={patches}, scale={scale!r}: patches of at most {LARGEST} pixels are needed")
     for side in sides:
         if side // (side // size) != size:
             raise ValueError(

@@ -87,7 +87,7 @@ def test_it_draws_in_training_and_not_in_evaluation():
         ({"targets": 0}, "targets=0"),
         ({"glimpse_size": 2}, "leave nothing"),
         ({"context_kernels": (2, 2)}, "as many of both"),
-        ({"hidden": (5,)}, "two widths"),
+        ({"hidden": (5,)}, r"hidden=\(5,\): 2 values"),
         ({"border": "wrap"}, "border='wrap'"),
         ({"std": -1.0}, "std=-1.0"),
         ({"glimpse_widths": (0,)}, "glimpse_widths"),
@@ -100,7 +100,7 @@ def test_what_cannot_be_built_says_why(arguments, said):
 
 def test_inputs_that_do_not_fit_say_what_would():
     model = DeepRecurrentAttention(**SMALL)
-    with pytest.raises(ValueError, match="B 1 H W"):
+    with pytest.raises(ValueError, match="B C H W, C=1"):
         model(torch.zeros(2, 3, 9, 9))
     with pytest.raises(ValueError, match="noise of shape"):
         model(torch.zeros(2, 1, 9, 9), noise=torch.zeros(3, 2, 2))

@@ -57,9 +57,9 @@ def test_many_rows_are_mixed_alike_watched_or_not() -> None:
 
 
 def test_says_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match="parts=1: at least 2"):
+    with pytest.raises(ValueError, match="parts=1: a whole number of at least 2"):
         regard.create("siau", channels=6, parts=1)
     with pytest.raises(ValueError, match="dims=1: 2 or 3"):
         regard.create("iau", channels=6, dims=1)
-    with pytest.raises(ValueError, match="5 axes are needed for dims=3"):
+    with pytest.raises(ValueError, match="B C T H W, C=6 is needed"):
         regard.create("iau", channels=6, dims=3)(torch.randn(2, 6, 7, 5))

@@ -18,6 +18,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+from regard.checks import check_input, number
 from regard.core import Attention
 from regard.ops.precision import widened
 
@@ -37,15 +38,15 @@ class Distillation(Attention):
 
     def __init__(self, *, temperature: float = 4.0, alpha: float = 0.9) -> None:
         super().__init__()
-        if not temperature > 0:
-            raise ValueError(f"temperature={temperature!r}: a number above 0 is needed")
-        if not 0 <= alpha <= 1:
-            raise ValueError(f"alpha={alpha!r}: a number from 0 to 1 is needed")
-        self.temperature, self.alpha = temperature, alpha
+        self.temperature = number("temperature", temperature, above=0)
+        self.alpha = number("alpha", alpha, least=0, most=1)
 
     def forward(self, student: Tensor, teacher: Tensor, labels: Tensor | None = None) -> Tensor:
+        check_input(student, "B K")
         if student.shape != teacher.shape:
             raise ValueError(f"logits of shapes {tuple(student.shape)} and {tuple(teacher.shape)} must agree")
+        if labels is not None:
+            check_input(labels, "B K" if labels.is_floating_point() else "B", B=student.shape[0], K=student.shape[1])
         student, teacher = widened(student), widened(teacher)
         log_p = (student / self.temperature).log_softmax(1)  # [B, K]
         log_q = (teacher / self.temperature).log_softmax(1)

@@ -37,7 +37,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import choice, positive
+from regard.checks import check_input, choice, flag, number, positive, whole_numbers
 from regard.core import Attention
 from regard.ops.glimpses import edge_glimpse, glimpse, glimpse_sides
 from regard.ops.pooling import adaptive_average
@@ -159,14 +159,13 @@ class DeepRecurrentAttention(Attention):
         ):  # fmt: skip
             positive(name, value)
         glimpse_sides(glimpse_size, patches, scale)
-        if not 0 < std < float("inf"):
-            raise ValueError(f"std={std!r}: a number above 0 is needed")
+        number("std", std, above=0)
         choice("border", border, ("zeros", "edge"))
-        if len(hidden) != 2:
-            raise ValueError(f"hidden={tuple(hidden)}: two widths are needed, of the lower and the upper layer")
+        flag("context_cell", context_cell)
+        flag("bounded", bounded)
         self.size, self.patches, self.scale, self.border = glimpse_size, patches, scale, border
         self.context_size, self.context_cell, self.std, self.bounded = context_size, context_cell, std, bounded
-        lower, upper = (positive("hidden", width) for width in hidden)
+        lower, upper = whole_numbers("hidden", hidden, count=2)
         left = _left("glimpse", glimpse_size, glimpse_widths, glimpse_kernels)
         self.look = Layers(patches * channels, glimpse_widths, glimpse_kernels)
         self.what = nn.Linear(left, features)
@@ -236,8 +235,7 @@ class DeepRecurrentAttention(Attention):
         return output, cell
 
     def _noise(self, x: Tensor, noise: Tensor | None) -> Tensor:
-        if x.ndim != 4 or x.shape[1] != self.channels:
-            raise ValueError(f"images of shape {tuple(x.shape)}: B {self.channels} H W is needed")
+        check_input(x, "B C H W", C=self.channels)
         wanted = (self.targets * self.glimpses, x.shape[0], 2)
         wide = widened(x[:0])
         if noise is None:
@@ -253,13 +251,12 @@ def _left(name: str, side: int, widths: Sequence[int], kernels: Sequence[int]) -
 
     Raises: ValueError if they leave nothing, or there are not as many kernels as widths.
     """
-    if len(widths) != len(kernels) or not widths:
+    whole_numbers(f"{name}_widths", widths)
+    if len(whole_numbers(f"{name}_kernels", kernels)) != len(widths):
         raise ValueError(f"{name}_widths={tuple(widths)}, {name}_kernels={tuple(kernels)}: as many of both are needed")
-    for value in (*widths, *kernels):
-        positive(f"{name}_widths or {name}_kernels", value)
     left = side - sum(kernel - 1 for kernel in kernels)
     if left < 1:
         raise ValueError(
-            f"{name}_size={side}: more is needed, for kernels of {tuple(kernels)} pixels leave nothing of it"
+            f"{name}_size={side}: more is needed, since {name}_kernels={tuple(kernels)} leave nothing of it"
         )
     return int(widths[-1] * left**2)

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, positive
+from regard.checks import bottleneck_width, check_input, each_axis, sequence, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.precision import wide_linear, widened
@@ -93,19 +93,19 @@ class FrequencyChannel(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
-        pairs = frequency_set(frequencies) if isinstance(frequencies, str) else tuple(frequencies)
-        if not pairs or not all(len(pair) == 2 and all(n in range(GRID) for n in pair) for pair in pairs):
-            raise ValueError(
-                f"frequencies={frequencies!r}: pairs (u, v) of whole numbers from 0 to {GRID - 1} are needed"
-            )
+        if isinstance(frequencies, str):
+            pairs: tuple[tuple[int, ...], ...] = frequency_set(frequencies)
+        else:
+            listed = sequence("frequencies", frequencies)
+            pairs = tuple(whole_numbers("frequencies", pair, 0, GRID - 1, count=2) for pair in listed)
         if channels % len(pairs):
             fit = [count for count in range(1, min(channels, 32) + 1) if channels % count == 0]
             raise ValueError(
                 f"frequencies={frequencies!r}: {len(pairs)} frequencies do not divide channels={channels}; "
                 f"{', '.join(map(str, fit))} of them would"
             )
-        height, width = (size, size) if isinstance(size, int) else size
-        self.size = (positive("size", height), positive("size", width))
+        height, width = each_axis("size", size, 2)
+        self.channels, self.size = channels, (height, width)
         filters = [
             torch.outer(cosine(u * (height // GRID), height), cosine(v * (width // GRID), width)) for u, v in pairs
         ]
@@ -116,6 +116,7 @@ class FrequencyChannel(Attention):
         self.expand = nn.Linear(hidden, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         z = self.transform(x)  # [B, C]
         s = wide_linear(self.expand, wide_linear(self.reduce, z).relu()).sigmoid()
         return x * self.see("channel", s.to(x.dtype)[:, :, None, None])

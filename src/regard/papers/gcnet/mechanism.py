@@ -23,7 +23,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, choice
+from regard.checks import bottleneck_width, check_input, choice, sequence
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.convolution import convolved
@@ -66,8 +66,9 @@ class GlobalContext(Attention):
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
         choice("pool", pool, ("attention", "average"))
-        if not fusion or isinstance(fusion, str) or any(way not in ("add", "mul") for way in fusion):
-            raise ValueError(f"fusion={fusion!r}: a sequence of add, mul or both is needed")
+        for way in sequence("fusion", fusion):
+            choice("fusion", way, ("add", "mul"))
+        self.channels = channels
         self.mask = nn.Conv2d(channels, 1, 1) if pool == "attention" else None
         if self.mask is not None:
             nn.init.kaiming_normal_(self.mask.weight, mode="fan_in")
@@ -83,6 +84,7 @@ class GlobalContext(Attention):
         return pooling.weighted(x, m)[:, :, None, None]  # [B, C, 1, 1]
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         c = self.context(x)
         if self.mul is not None:
             x = x * self.see("channel", self.mul(c).sigmoid())

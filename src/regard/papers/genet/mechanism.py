@@ -29,7 +29,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_norm_batch, choice, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, positive, whole_numbers
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
@@ -70,7 +70,12 @@ class GatherExcite(Attention):
             raise ValueError(
                 f"extent={extent!r}: a power of 2, such as 2, 4 or 8, is needed, or None for the whole map"
             )
-        self.extent = extent
+        positive("reduction", reduction)
+        if hidden is not None:
+            positive("hidden", hidden)
+        if grid is not None:
+            whole_numbers("grid", grid, count=2)
+        self.channels, self.extent = channels, extent
         self.kernel: nn.Parameter | None = None
         self.grid: tuple[int, int] | None = None
         steps = 0
@@ -91,17 +96,19 @@ class GatherExcite(Attention):
             self.expand = nn.Conv2d(hidden, channels, 1)
 
     def _set_kernel(self, channels: int, variant: str, grid: tuple[int, int] | None) -> None:
-        if grid is None or len(grid) != 2:
+        if grid is None:
             raise ValueError(
-                f"grid={grid!r}: (H, W) is needed where variant={variant!r} gathers the whole map; an extent of 2, 4 "
-                f"or 8 accepts maps of any size"
+                f"grid=None, extent=None: (H, W) is needed where variant={variant!r} gathers the whole map; an extent "
+                f"of 2, 4 or 8 accepts maps of any size"
             )
-        self.grid = (positive("grid", grid[0]), positive("grid", grid[1]))
+        self.grid = (grid[0], grid[1])
         self.kernel = nn.Parameter(torch.empty(channels, *self.grid))
         bound = (grid[0] * grid[1]) ** -0.5
         nn.init.uniform_(self.kernel, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
+        fixed = {} if self.grid is None else {"H": self.grid[0], "W": self.grid[1]}
+        check_input(x, "B C H W", C=self.channels, **fixed)
         g = self.gather(x)  # [B, C, h, w]
         if self.reduce is not None and self.expand is not None:
             g = self.expand(self.reduce(g.relu()).relu())
@@ -114,10 +121,6 @@ class GatherExcite(Attention):
     def gather(self, x: Tensor) -> Tensor:
         """Content of every neighbourhood: `B C H W` -> `B C ⌈H/e⌉ ⌈W/e⌉`, of the whole map `B C 1 1`."""
         if self.kernel is not None:
-            if tuple(x.shape[2:]) != self.grid:
-                raise ValueError(
-                    f"input of size {tuple(x.shape[2:])}: grid={self.grid} is needed, as the module was built"
-                )
             g = pooling.filtered(x, self.kernel)[:, :, None, None]
             check_norm_batch(self.norms[0], g)
             gathered: Tensor = self.norms[0](g)

@@ -29,7 +29,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, choice, positive
+from regard.checks import check_input, check_norm_batch, choice, flag, positive
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import pooling, second_order
@@ -104,9 +104,10 @@ class SecondOrderPooling(Attention):
         positive("hidden", hidden)
         choice("fusion", fusion, _FUSIONS)
         self.stride = (2 if channels <= 256 else 1) if stride is None else positive("stride", stride)
-        self.fusion = fusion
+        flag("leaky", leaky)
+        self.channels, self.fusion = channels, fusion
         self.size = positive("size", size)
-        self.centred = centred
+        self.centred = flag("centred", centred)
         if fusion != "position":
             self.channel_reduce = Pointwise(channels, hidden)
             self.channel_norm = nn.BatchNorm1d(hidden)
@@ -157,6 +158,7 @@ class SecondOrderPooling(Attention):
             return (y.mT * y.shape[2]) @ y - total.mT @ total
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         if self.fusion == "channel":
             return x * self.by_channel(x)
         positive_part = x.relu()

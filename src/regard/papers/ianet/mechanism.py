@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from regard.checks import check_norm_batch, positive
+from regard.checks import check_input, check_norm_batch, flag, number, positive, sequence
 from regard.core import Attention
 from regard.ops import affinity
 from regard.ops.precision import uncast, wide_norm, widened
@@ -57,16 +57,16 @@ class InteractionAggregation(Attention):
         channel: bool = True,
     ) -> None:
         super().__init__()
-        positive("channels", channels)
-        if len(widths) != 2 or not min(widths) > 0:
-            raise ValueError(f"widths={widths!r}: two positive numbers are needed")
-        if not (spatial or channel):
+        self.channels = positive("channels", channels)
+        self.widths = tuple(number("widths", width, above=0) for width in sequence("widths", widths, 2))
+        flag("spatial", spatial)
+        if not flag("channel", channel) and not spatial:
             raise ValueError("spatial=False, channel=False: at least one unit is needed")
-        self.widths = tuple(widths)
         self.spatial_norm = _from_zero(nn.BatchNorm1d(channels)) if spatial else None
         self.channel_norm = _from_zero(nn.BatchNorm1d(channels)) if channel else None
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         with uncast(x):  # products of positions overflow half precision
             n = widened(x).flatten(2)  # [B, C, N]
             if self.spatial_norm is not None:

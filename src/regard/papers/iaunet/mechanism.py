@@ -31,13 +31,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor, nn
 
-from regard.checks import bottleneck_width, check_norm_batch, choice, positive
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, flag, positive, whole
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops.affinity import softmax_attend, softmax_weights
 from regard.ops.precision import uncast, wide_linear, wide_norm, widened
 from regard.ops.tracing import exporting
 
+_AXES = {2: "B C H W", 3: "B C T H W"}
 _Layer = TypeVar("_Layer", Pointwise, nn.Linear)
 
 
@@ -54,12 +55,13 @@ class ChannelInteraction(Attention):
 
     def __init__(self, channels: int, *, dims: int = 2) -> None:
         super().__init__()
-        self.dims = _checked(dims)
-        self.out = _initialised(Pointwise(positive("channels", channels), channels))
+        self.dims = choice("dims", dims, (2, 3))
+        self.channels = positive("channels", channels)
+        self.out = _initialised(Pointwise(channels, channels))
         self.norm = _from_zero(nn.BatchNorm1d(channels))
 
     def forward(self, x: Tensor) -> Tensor:
-        _check(x, self.dims)
+        check_input(x, _AXES[self.dims], C=self.channels)
         with uncast(x):  # products of positions overflow half precision
             n = widened(x).flatten(1, -3).flatten(2)  # [B, M, N]
             y = self.mix(n, x.shape[1])  # [B, C, N or TN]
@@ -109,11 +111,10 @@ class SpatialInteraction(Attention):
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, 2, hidden)
-        if positive("parts", parts) < 2:
-            raise ValueError(f"parts={parts}: at least 2 is needed")
-        self.dims = _checked(dims)
-        self.parts = parts
-        self.return_mask = return_mask
+        self.channels = channels
+        self.dims = choice("dims", dims, (2, 3))
+        self.parts = whole("parts", parts, 2)
+        self.return_mask = flag("return_mask", return_mask)
         self.mask = _initialised(Pointwise(channels, parts))
         self.mask_norm = nn.BatchNorm1d(parts)
         self.reduce = _initialised(nn.Linear(channels, hidden))
@@ -125,7 +126,7 @@ class SpatialInteraction(Attention):
         self.norm = _from_zero(nn.BatchNorm1d(channels))
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        _check(x, self.dims)
+        check_input(x, _AXES[self.dims], C=self.channels)
         with uncast(x):  # sums over positions overflow half precision
             n = widened(x if self.dims == 3 else x[:, :, None]).flatten(3)  # [B, C, T, N]
             m = _wide(self.mask, n.flatten(2))
@@ -194,16 +195,6 @@ class InteractionUpdate(Attention):
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         y: Tensor | tuple[Tensor, Tensor] = self.spatial(self.channel(x))
         return y
-
-
-def _checked(dims: int) -> int:
-    choice("dims", dims, (2, 3))
-    return dims
-
-
-def _check(x: Tensor, dims: int) -> None:
-    if x.ndim != 2 + dims:
-        raise ValueError(f"input of shape {tuple(x.shape)}: {2 + dims} axes are needed for dims={dims}")
 
 
 def _wide(layer: Pointwise, x: Tensor) -> Tensor:

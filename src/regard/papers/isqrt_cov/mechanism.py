@@ -23,7 +23,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_norm_batch, choice, positive
+from regard.checks import check_input, check_norm_batch, choice, positive, whole
 from regard.core import Attention
 from regard.layers import Pointwise
 from regard.ops import second_order
@@ -49,16 +49,14 @@ class CovariancePooling(Attention):
         self, channels: int, *, hidden: int | None = 256, iterations: int = 3, triangle: str | None = "upper"
     ) -> None:
         super().__init__()
-        positive("channels", channels)
-        if isinstance(iterations, bool) or not isinstance(iterations, int) or iterations < 0:
-            raise ValueError(f"iterations={iterations!r}: a whole number of at least 0 is needed")
-        choice("triangle", triangle, _TRIANGLES)
-        self.iterations = iterations
-        self.triangle = triangle
+        self.channels = positive("channels", channels)
+        self.iterations = whole("iterations", iterations, 0)
+        self.triangle = choice("triangle", triangle, _TRIANGLES)
         self.reduce = None if hidden is None else Pointwise(channels, positive("hidden", hidden), bias=False)
         self.norm = None if hidden is None else nn.BatchNorm1d(hidden)
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         y = x.flatten(2)  # [B, C, N]
         if self.reduce is not None and self.norm is not None:
             y = self.reduce(y)  # [B, D, N]
