@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import TypeVar
 
@@ -75,7 +76,7 @@ def number(
     if (
         isinstance(value, bool)
         or not isinstance(value, int | float)
-        or not math.isfinite(value)
+        or not abs(value) <= sys.float_info.max  # false for NaN
         or not (least <= value <= most and value > above)
     ):
         bounds = [f"above {above:g}"] * math.isfinite(above) + [f"of at least {least:g}"] * math.isfinite(least)
