@@ -73,9 +73,9 @@ def png(width: int, height: int) -> bytes:
 
 def test_a_wrong_name_says_what_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(LookupError, match=r"source='digit': 'digits', 'faces' or a folder .*did you mean 'digits'"):
+    with pytest.raises(LookupError, match=r"source='digit': 'digits', 'faces', 'frames' or a folder .*did you mean 'digits'"):
         load("digit")
-    with pytest.raises(LookupError, match=r"source='zebra': 'digits', 'faces' or a folder"):
+    with pytest.raises(LookupError, match=r"source='zebra': 'digits', 'faces', 'frames' or a folder"):
         load("zebra")
     with pytest.raises(FileNotFoundError, match="source='some/where': there is no such folder"):
         load("some/where")
@@ -90,7 +90,7 @@ def test_wrong_numbers_are_named(wrong: dict[str, object]) -> None:
         load("faces", **wrong)
 
 
-@pytest.mark.parametrize("source", ["digits", "faces"])
+@pytest.mark.parametrize("source", ["digits", "faces", "frames"])
 def test_embedded_images_take_no_regions(source: str, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="accepted only with a folder of images"):
         load(source, regions=tmp_path)
@@ -99,7 +99,7 @@ def test_embedded_images_take_no_regions(source: str, tmp_path: Path) -> None:
 # --- what every split does --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("source", ["digits", "faces", "zoo"])
+@pytest.mark.parametrize("source", ["digits", "faces", "frames", "zoo"])
 def test_a_split_is_a_sequence_of_images_and_labels(source: str, zoo: Path) -> None:
     found = load(zoo if source == "zoo" else source, image_size=50, train_size=15, test_size=10)
     for split in (found.train, found.test):
@@ -117,7 +117,7 @@ def test_a_split_is_a_sequence_of_images_and_labels(source: str, zoo: Path) -> N
         assert split[3][0].std() > 0.01
 
 
-@pytest.mark.parametrize("source", ["digits", "faces", "zoo"])
+@pytest.mark.parametrize("source", ["digits", "faces", "frames", "zoo"])
 def test_a_pickled_split_is_small_and_the_same(source: str, zoo: Path) -> None:
     split = load(zoo if source == "zoo" else source, train_size=18).train
     everything = range(len(split))

@@ -11,7 +11,7 @@ from typing import Any
 from regard import catalog
 from regard.catalog import vocabulary
 
-EMBEDDED = ("digits", "faces")  # as in `regard.data`, which imports torch
+EMBEDDED = ("digits", "faces", "frames")  # as in `regard.data`, which imports torch
 
 
 def json_object(option: str, text: str) -> dict[str, Any]:

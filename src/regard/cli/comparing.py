@@ -22,9 +22,9 @@ _USUAL = comparing.USUAL[comparing.OPTIMIZER]
 
 
 def compare(
-    data: Annotated[str, typer.Argument(help="digits, faces, or a folder of images in one subfolder a class.")] = (
-        comparing.SOURCE
-    ),
+    data: Annotated[
+        str, typer.Argument(help="digits, faces, frames, or a folder of images in one subfolder a class.")
+    ] = comparing.SOURCE,
     backbone: Annotated[str, typer.Option(help="A model name of timm.")] = comparing.BACKBONE,
     attention: Annotated[
         str,

@@ -75,7 +75,7 @@ class Comparison:
     """The settings that determine the results of a comparison; each run folder has one of these.
 
     Args:
-        source: `digits`, `faces` or a folder of images; what own datasets are called.
+        source: `digits`, `faces`, `frames` or a folder of images; what own datasets are called.
         backbone: a timm model's name, or a function that makes a new model of a number of classes.
         attention: rows as `rows.parse` reads them; `none` and `plain` are added in front. `all` stands for every
             mechanism that can be attached and fits the backbone at these sites.
@@ -93,7 +93,7 @@ class Comparison:
             of the backbone's family.
         identity: attach so that the first forward pass is the bare backbone's.
         regions: file or folder with boxes or masks of the objects in a folder of images.
-        train_size, test_size: at most that many images; None takes all (and as many digits as digits come with).
+        train_size, test_size: at most that many images; None takes all (of what is drawn, as many as it comes with).
         task: what is learned and scored; None classifies.
         device: kind of device the trials run on, `cpu` or `cuda`.
 
@@ -283,7 +283,7 @@ def compare(
     normalised already. A dataset has to give the same sample each time: what is drawn at random goes into `augment`.
 
     Args:
-        source: `digits`, `faces`, a folder of images, or a pair of datasets to train and to test on.
+        source: `digits`, `faces`, `frames`, a folder of images, or a pair of datasets to train and to test on.
         backbone, attention, seeds, epochs, image_size, batch_size, optimizer, lr, weight_decay, augment, freeze,
             pretrained, after, identity, regions, train_size, test_size, task: see `Comparison`.
         classes: names of the classes of own datasets; by default the dataset's `classes`, or the labels' numbers.
@@ -311,8 +311,8 @@ def compare(
     datasets = None if isinstance(source, str | Path) else tuple(source) if isinstance(source, tuple | list) else ()
     if datasets is not None and len(datasets) != 2:
         raise ValueError(
-            f"source is a {type(source).__name__}: digits, faces, a folder, or a pair of datasets (train, test) is "
-            "accepted"
+            f"source is a {type(source).__name__}: digits, faces, frames, a folder, or a pair of datasets (train, "
+            "test) is accepted"
         )
     settings = Comparison(
         source=str(source) if datasets is None else "own datasets",

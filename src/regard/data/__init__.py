@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-EMBEDDED = ("digits", "faces")
+EMBEDDED = ("digits", "faces", "frames")
 KEEP_BYTES = 2**30
 
 
@@ -102,7 +102,7 @@ class ImageSet:
     """A classification dataset: training images and test images.
 
     Args:
-        name: `digits`, `faces` or the folder's path.
+        name: `digits`, `faces`, `frames` or the folder's path.
         classes: the names of the classes, in the order of the labels.
         train, test: the training images and the test images; no image is in both.
         skipped: files that could not be read or belong to no class.
@@ -132,13 +132,14 @@ def load(
     """Loads an embedded dataset by name, or a folder of images.
 
     Args:
-        source: `"digits"`, `"faces"`, or a folder: `train/` and `val/` with a subfolder for each class, or only a
-            subfolder for each class, whose images are then split.
-        image_size: height and width of every image, in pixels; by default 48 (digits and faces), 128 (a folder).
-        seed: determines the split and the appearance of the digits.
+        source: `"digits"`, `"faces"`, `"frames"`, or a folder: `train/` and `val/` with a subfolder for each class, or
+            only a subfolder for each class, whose images are then split.
+        image_size: height and width of every image, in pixels; by default 48 (embedded), 128 (a folder).
+        seed: determines the split, and the appearance of the digits and the frames.
         regions: boxes (.csv), COCO annotations (.json) or a folder of masks for a folder of images; by default the
             files of the usual names beside the images.
-        train_size, test_size: the most images of each split; for digits, exactly that many (by default 2000 and 1000).
+        train_size, test_size: the most images of each split; for digits and frames, exactly that many (by default 2000
+            and 1000, 8000 and 1000).
         progress: called as `(checked images, all images)` while a folder is read.
 
     Raises:
@@ -162,6 +163,10 @@ def load(
         from regard.data import faces
 
         return faces.load(image_size=image_size, seed=seed, train_size=train_size, test_size=test_size)
+    if source == "frames":
+        from regard.data import frames
+
+        return frames.load(image_size=image_size, seed=seed, train_size=train_size, test_size=test_size)
     from regard.data import folder
 
     return folder.load(
@@ -184,7 +189,7 @@ def _folder(source: str | Path) -> Path:
     path = Path(source).expanduser()
     if path.is_dir():
         return path
-    accepted = "'digits', 'faces' or a folder of images"
+    accepted = "'digits', 'faces', 'frames' or a folder of images"
     if path.exists():
         raise NotADirectoryError(f"source={str(source)!r} is a file: {accepted} is needed")
     if isinstance(source, str) and path.name == source:
