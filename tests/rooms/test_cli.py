@@ -330,7 +330,7 @@ def test_look_with_wrong_input(photograph: Path, tmp_path: Path, capsys: pytest.
     assert "--with se: no argument 'redution'; did you mean reduction" in fails(
         capsys, *words, "--kwargs", '{"redution": 4}'
     )
-    assert "no network is named" in fails(capsys, "look", photograph)
+    assert "no network is named" in fails(capsys, "look", photograph, "--on", "test_resnet")
     assert "no entry 'see'" in fails(capsys, "look", photograph, "--with", "see", "--on", "test_resnet")
     (tmp_path / "text.png").write_text("not an image")
     assert "text.png" in fails(capsys, "look", tmp_path / "text.png", "--with", "se", "--on", "test_resnet")
@@ -455,7 +455,7 @@ MISTAKES = {
     "show cbamm": "did you mean cbam",
     "recipes ram-mnits": "did you mean ram-mnist",
     "look absent.png --with se": "no file or folder 'absent.png'",
-    "look photo.png": "no network is named",
+    "look photo.png --pretrained": "no network is named",
     "look photo.png --with see": "no entry 'see'",
     "look photo.png --with cbam --kwargs {channels:3}": "is not JSON",
     'look photo.png --with cbam --kwargs {"kernel":3}': "did you mean kernel_size",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from regard.cli import arguments, completion, tables
+
+if TYPE_CHECKING:
+    from regard.looking.photographs import Looks
 
 out = Console()
 err = Console(stderr=True)
@@ -25,7 +28,8 @@ Backbone = Annotated[
     str | None, typer.Option("--on", help="A model name of timm, resnet18 by default; a system needs none.")
 ]
 Weights = Annotated[
-    Path | None, typer.Option(help="Trained weights of the network, or a run folder of `regard train`.")
+    Path | None,
+    typer.Option(help="Trained weights: a file, a run folder of `regard train`, or a trial of `regard compare`."),
 ]
 Pretrained = Annotated[bool, typer.Option("--pretrained", help="Load the published weights of the backbone.")]
 After = Annotated[list[str] | None, typer.Option(help="Where to attach: glob patterns over module names.")]
@@ -33,7 +37,10 @@ Kwargs = Annotated[str, typer.Option(help="Arguments of the mechanism or system,
 
 
 def look(
-    images: Annotated[list[Path], typer.Argument(help="One photograph or several.")],
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="One photograph or several; without any, a trained network shows its own images."),
+    ] = None,
     mechanism: Mechanism = None,
     backbone: Backbone = None,
     weights: Weights = None,
@@ -43,26 +50,77 @@ def look(
     image_size: Annotated[
         int | None, typer.Option(help="Side in pixels, by default the network's own; for a system the longer side.")
     ] = None,
+    scale: Annotated[
+        str,
+        typer.Option(
+            help="Values of the darkest and lightest colour: common (0 and 1 for gates), own of each map, or LOW,HIGH."
+        ),
+    ] = "common",
     folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures.")] = Path("regard-look"),
 ) -> None:
-    """Draw every attention map of a network over photographs.
+    """Draw every attention map of a network over photographs, with its prediction.
 
-    Example: `regard look photo.jpg --weights run/`, where `regard train` wrote; `regard look photo.jpg --with cbam
-    --on resnet18 --weights trained.safetensors`; or, without training, `regard look photo.jpg --with itti`
+    `regard look` alone shows a small trained network that comes with the library, on images of its own. A photograph
+    alone gets Itti's saliency, which needs no training. `--with` without `--weights` has random weights: the maps then
+    say nothing about the photograph.
+
+    Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
+    or `--weights report/trials/cbam-0`, a trial of `regard compare`
     """
     given = arguments.json_object("--kwargs", kwargs)
-    for image in images:
+    for image in images or ():
         arguments.there(image)
-    arguments.network(mechanism, weights, given, image_size)
+    ends = _scale(scale)
+    named = mechanism is not None or weights is not None
+    if named or backbone is not None or pretrained or after or given:
+        arguments.network(mechanism, weights, given, image_size)
+    arguments.at_least("--image-size", image_size, 1)
+    if not images and (named or image_size is not None):
+        raise ValueError("no photograph is named: give one, or no option to see the network that comes with regard")
     from regard.looking.photographs import look as drawn
 
     looks = drawn(
-        images, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        image_size=image_size, out=folder, kwargs=given,
+        images or None, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
+        image_size=image_size, scale=ends, out=folder, kwargs=given,
     )  # fmt: skip
+    _say(looks, by_default=not named)
     for written in looks.pictures:
         out.print(f"{written}", highlight=False, soft_wrap=True)
-    tables.trained(out, looks.trained, looks.changed)
+    tables.trained(out, True, looks.changed)
+
+
+def _scale(text: str) -> str | tuple[float, float]:
+    """The scale of the colours. Raises: ValueError if it is neither a known word nor two increasing numbers."""
+    if text in ("common", "own"):
+        return text
+    try:
+        low, high = (float(part) for part in text.split(","))
+    except ValueError:
+        low = high = 0.0
+    if not low < high:
+        raise ValueError(f"--scale={text!r}: common, own or two increasing numbers LOW,HIGH are accepted")
+    return low, high
+
+
+def _say(looks: Looks, *, by_default: bool) -> None:
+    """What a picture cannot be read without, and what the network predicts."""
+    from regard.looking.photographs import listed
+
+    if looks.untrained:
+        out.print(
+            f"[red]Random weights[/]: {looks.untrained} is untrained, so the maps say nothing about the photograph. "
+            "`--weights` opens trained ones; `regard look` alone shows a trained network.",
+            soft_wrap=True,
+        )
+    elif by_default and looks.network == "itti":
+        out.print(
+            "No network is named, so this is Itti's saliency, which needs no training. `regard look` alone shows a "
+            "trained network; `--weights` opens yours.",
+            soft_wrap=True,
+        )
+    for name, prediction in looks.predictions:
+        if prediction:
+            out.print(f"{name}: {listed(prediction)}", markup=False, highlight=False, soft_wrap=True)
 
 
 def gaze(

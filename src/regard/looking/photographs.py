@@ -7,14 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+from PIL import Image
 from torch import Tensor
 
 from regard.data import images
+from regard.looking import examples
 from regard.saved.opening import Network, open_network
-from regard.viewing import draw
-from regard.viewing.sheet import sheet
+from regard.viewing import draw, scaling
+from regard.viewing.painting import picture_of
+from regard.viewing.scaling import Scale
+from regard.viewing.sheet import photograph, sheet
 
 LONGEST = 800  # pixels: larger photographs are reduced for a system
+BEST = 3  # classes named with a photograph
+EVERYWHERE = "itti"  # for a photograph where no network is named: it needs no training
+DRAWN = 4  # images that come with the library, on one sheet
+
+Prediction = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
@@ -25,15 +35,22 @@ class Looks:
         pictures: the files that were written.
         trained: whether the attention has trained weights, or no parameters to train.
         changed: the arguments that differ from those of the training, as text.
+        untrained: what has random weights: "the whole network", "the attention", or nothing.
+        network: the name of the network.
+        predictions: for each image its name, and the most likely classes with their probabilities; no classes where the
+            network is untrained, is no classifier, or does not know their names.
     """
 
     pictures: tuple[Path, ...]
     trained: bool
     changed: tuple[str, ...] = ()
+    untrained: str = ""
+    network: str = ""
+    predictions: tuple[tuple[str, Prediction], ...] = ()
 
 
 def look(
-    photographs: str | Path | Sequence[str | Path],
+    photographs: str | Path | Sequence[str | Path] | None = None,
     mechanism: str | None = None,
     *,
     backbone: str | None = None,
@@ -41,55 +58,149 @@ def look(
     pretrained: bool = False,
     after: str | Sequence[str] | None = None,
     image_size: int | None = None,
+    scale: Scale = "common",
     out: str | Path = "regard-look",
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
 ) -> Looks:
     """Draws all attention maps of a network over photographs, as one picture file for each photograph.
 
+        looks = regard.look()  # a small trained network that comes with the library, on images of its own
+        looks = regard.look("photo.jpg")  # Itti's saliency, which needs no training
         looks = regard.look("photo.jpg", "cbam", backbone="resnet18", weights="trained.safetensors")
-        print(looks.pictures, looks.trained)
+        print(looks.pictures, looks.predictions, looks.untrained)
+
+    A picture has the photograph first, with the classes that the network predicts, and each map with the range of its
+    values. Where weights are random it says so above everything else.
 
     Args:
-        photographs: one image file or several.
-        mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`.
+        photographs: one image file or several; None shows the network that comes with the library, and then no other
+            argument names one.
+        mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`; if none of them is
+            given, Itti's model of saliency looks at the photographs.
         image_size: side in pixels of the middle square, for a backbone; None uses the backbone's own size. For a
             system, the longer side of the whole photograph; None uses the size of its training, if the weights give it,
             or the photograph's own size, up to 800.
+        scale: which values get the darkest and the lightest colour, as for `regard.draw`.
         out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
         kwargs, more: arguments of the mechanism or system; `kwargs` can also hold those that have the name of an
             argument of this function.
 
     Raises:
-        LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read.
+        LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read; there is none.
     """
+    scale, out = scaling.checked(scale), Path(out)
+    arguments = {**(kwargs or {}), **more}
+    named = (mechanism, backbone, weights, pretrained, after, arguments)
+    if photographs is None:
+        if any(named) or image_size is not None:
+            raise ValueError(
+                "photographs=None: at least one photograph is needed for a network of your choice; without any "
+                "argument the network that comes with the library is shown"
+            )
+        return _examples(scale, out)
     paths = [Path(path) for path in ([photographs] if isinstance(photographs, str | Path) else photographs)]
-    out = Path(out)
+    if not paths:
+        raise ValueError("photographs=[]: at least one photograph is needed")
     network = open_network(
-        mechanism,
+        mechanism if any(named) else EVERYWHERE,
         backbone=backbone,
         weights=None if weights is None else Path(weights),
         pretrained=pretrained,
         after=[after] if isinstance(after, str) else after,
         image_size=image_size,
-        kwargs={**(kwargs or {}), **more},
+        kwargs=arguments,
     )
     with images.quiet():
         read = [_read(path, network, image_size) for path in paths]
-    untrained = "untrained" if network.entry.system else "untrained attention"
-    state = ", ".join([network.name, *([] if network.trained else [untrained]), *network.changed])
-    written = []
+    state = ", ".join([network.name, *network.changed])
+    written, answers = [], []
     for path, (shown, seen) in zip(paths, read, strict=True):
         try:
-            maps = network.look(seen)
+            maps, returned = network.answer(seen)
         except ValueError as error:  # too small for the network
             raise ValueError(f"{path}: {error}") from error
-        page = sheet(draw(maps, shown.float() / 255), f"{path.name}: {state}")
-        out.mkdir(parents=True, exist_ok=True)
-        target = _free(out / f"{path.stem}-{network.entry.name}.png")
-        page.save(target)
-        written.append(target)
-    return Looks(tuple(written), network.trained, network.changed)
+        answers.append((path.name, predicted(network, returned)))
+        facts = "; ".join(
+            part for part in (f"{shown.shape[2]} x {shown.shape[1]} pixels", said(network, answers[-1][1])) if part
+        )
+        picture = photograph(picture_of(shown.float() / 255), path.name, facts)
+        page = sheet(
+            [picture, *draw(maps, shown.float() / 255, scale=scale)], f"{path.name}: {state}", warning=warning(network)
+        )
+        written.append(_saved(page, out, f"{path.stem}-{network.entry.name}"))
+    return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, tuple(answers))
+
+
+def _examples(scale: Scale, out: Path) -> Looks:
+    """Shows the network that comes with the library on new images of its own, all on one sheet."""
+    network = open_network(weights=examples.weights())
+    drawn = examples.images(DRAWN)
+    answers, pictures, columns = [], [], 1
+    for i in range(len(drawn)):
+        seen = drawn.pixels(i)
+        maps, returned = network.answer(seen)
+        answers.append((drawn.name(i), predicted(network, returned)))
+        pictures.append(photograph(picture_of(seen.float() / 255), drawn.name(i), said(network, answers[-1][1])))
+        over = draw(maps, seen.float() / 255, scale=scale)
+        pictures += over
+        columns = 2 * (1 + len(over))
+    title = f"{network.name}, trained on cluttered digits: {examples.COMMAND}"
+    page = sheet(pictures, title, columns=columns)
+    written = _saved(page, out, f"digits-{network.entry.name}")
+    return Looks((written,), True, (), "", network.name, tuple(answers))
+
+
+def predicted(network: Network, returned: object) -> Prediction:
+    """The most likely classes and their probabilities, of one image; empty where they are not known.
+
+    Args:
+        network: the network.
+        returned: what it returned: the scores of the classes `1 K`, or those of several heads, whose mean prediction
+            counts.
+    """
+    count = len(network.class_names)
+    heads = returned if isinstance(returned, tuple | list) else [returned]
+    scores = [head for head in heads if isinstance(head, Tensor) and tuple(head.shape) == (1, count)]
+    if not count or not scores or network.untrained == "the whole network":
+        return ()
+    shares = torch.stack([head[0].double().softmax(0) for head in scores]).mean(0)
+    best = shares.topk(min(BEST, count))
+    return tuple((network.class_names[i], float(p)) for i, p in zip(best.indices, best.values, strict=True))
+
+
+def listed(prediction: Prediction) -> str:
+    """The classes of a prediction with their probabilities, those below one percent left out but for the first."""
+    shown = [(name, share) for i, (name, share) in enumerate(prediction) if i == 0 or share >= 0.01]
+    return ", ".join(f"{name} ({'>99' if share >= 0.995 else f'{100 * share:.0f}'} %)" for name, share in shown)
+
+
+def said(network: Network, prediction: Prediction) -> str:
+    """The prediction as text, or why a classifier gives none; empty for other networks."""
+    if prediction:
+        return f"predicted: {listed(prediction)}"
+    if network.untrained == "the whole network":
+        return "no prediction: the weights are random"
+    if network.entry.system and "classification" not in network.entry.tasks:
+        return ""
+    return "no prediction: the names of its classes are not known"
+
+
+def warning(network: Network) -> str:
+    """What has to be said before everything else; empty if nothing has."""
+    if not network.untrained:
+        return ""
+    return (
+        f"RANDOM WEIGHTS: {network.untrained} is untrained. These maps show what random numbers do; they say nothing "
+        "about the photograph."
+    )
+
+
+def _saved(page: Image.Image, out: Path, stem: str) -> Path:
+    out.mkdir(parents=True, exist_ok=True)
+    target = _free(out / f"{stem}.png")
+    page.save(target)
+    return target
 
 
 def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Tensor]:

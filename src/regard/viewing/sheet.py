@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -49,8 +50,8 @@ def sheet(pictures: Sequence[Picture], title: str, *, warning: str = "", columns
     if above:
         pen.rectangle((0, 0, width - 1, top - 1), fill=WARNING)
         for number, text in enumerate(above):
-            pen.text((MARGIN, 11 + 24 * number), text, WHITE, ImageFont.load_default(18))
-    pen.text((MARGIN, top + MARGIN - 6), _fitted(title, width - 2 * MARGIN, 20), INK, ImageFont.load_default(20))
+            pen.text((MARGIN, 11 + 24 * number), text, WHITE, _font(18))
+    pen.text((MARGIN, top + MARGIN - 6), _fitted(title, width - 2 * MARGIN, 20), INK, _font(20))
     y = top + MARGIN + 36
     for line, tall in zip(lines, heights, strict=True):
         for column, picture in enumerate(line):
@@ -64,7 +65,7 @@ def sheet(pictures: Sequence[Picture], title: str, *, warning: str = "", columns
                 *((part, INK) for part in _lines(picture.name, SIDE, 12)[:2]),
                 *((part, FAINT) for part in _lines(picture.caption, SIDE, 12)[:2]),
             ):
-                pen.text((x, below), _fitted(text, SIDE, 12), colour, ImageFont.load_default(12))
+                pen.text((x, below), _fitted(text, SIDE, 12), colour, _font(12))
                 below += 16
         y += tall + GAP
     return page
@@ -92,8 +93,8 @@ def _key(page: Image.Image, at: tuple[int, int], ends: Ends, span: Ends | None) 
     texts = [f"{end:.3g}" for end in ends]
     if texts[0] == texts[1]:
         return
-    pen.text((x, y + 14), texts[0], FAINT, ImageFont.load_default(11))
-    pen.text((x + SIDE, y + 14), texts[1], FAINT, ImageFont.load_default(11), anchor="ra")
+    pen.text((x, y + 14), texts[0], FAINT, _font(11))
+    pen.text((x + SIDE, y + 14), texts[1], FAINT, _font(11), anchor="ra")
 
 
 def _lines(text: str, width: int, size: int) -> list[str]:
@@ -118,4 +119,9 @@ def _fitted(text: str, width: int, size: int) -> str:
 
 
 def _length(text: str, size: int) -> float:
-    return ImageFont.load_default(size).getlength(text)
+    return _font(size).getlength(text)
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    return ImageFont.load_default(size)

@@ -1,0 +1,266 @@
+"""`regard look`: what comes with the library, what a photograph alone gets, what is said first, what is predicted."""
+
+from __future__ import annotations
+
+import importlib.resources
+import json
+import tomllib
+from fnmatch import fnmatch
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch.nn import functional
+
+import regard
+from regard import backbones, cli
+from regard.data.batches import normalised
+from regard.looking import examples
+from regard.metrics.localisation import energy, pointing
+from regard.saved.description import Attached, Trained, trials
+from regard.saved.opening import open_network
+
+ROOT = Path(__file__).parents[2]
+SITES = ["layer4.0.bn2"]
+
+
+def run(*words: object) -> None:
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    assert not end.value.code
+
+
+def fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
+    with pytest.raises(SystemExit) as end:
+        cli.main([str(word) for word in words])
+    assert end.value.code
+    return " ".join(capsys.readouterr().err.split())
+
+
+@pytest.fixture
+def photograph(tmp_path: Path) -> Path:
+    path = tmp_path / "photo.png"
+    Image.effect_noise((90, 70), 60).convert("RGB").save(path)
+    return path
+
+
+def saved(folder: Path, names: tuple[str, ...], entry: str = "se") -> Path:
+    """The folder of a trial with attention in a small backbone of three classes, as a comparison writes it."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = backbones.build("test_resnet", classes=3)
+        regard.attach(model, entry, after=SITES, example=torch.zeros(1, 3, 64, 64))
+        for parameter in model.parameters():
+            parameter.data += 0.05 * torch.randn(parameter.shape)
+    what = Trained(
+        entry=entry,
+        normalise=((0.5,), (0.25,)),
+        image=(3, 64, 64),
+        class_names=names,
+        attached=Attached(backbone="test_resnet", classes=3, after=SITES),
+    )
+    folder.mkdir(parents=True)
+    save_file(model.state_dict(), folder / "model.safetensors", what.metadata())
+    return folder
+
+
+def red(path: Path) -> np.ndarray:
+    """Which rows of a picture begin with the colour of a warning."""
+    return (np.asarray(Image.open(path).convert("RGB"))[:, 0] == (164, 30, 34)).all(-1)
+
+
+# ---- the network that comes with the library
+
+
+def test_the_file_is_part_of_the_package_and_says_how_it_was_trained() -> None:
+    resource = importlib.resources.files("regard").joinpath(examples.FILE)
+    assert resource.is_file() and examples.weights().samefile(str(resource))
+    assert 100_000 < examples.weights().stat().st_size < 600_000
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["regard"]
+    assert any(fnmatch(examples.FILE, pattern) for pattern in patterns), "the wheel would lack it"
+    with safe_open(examples.weights(), framework="pt") as file:
+        facts = json.loads(file.metadata()["regard"])
+    assert facts["recipe"] == examples.COMMAND.split()[-1] and not facts["tiny"]
+    assert facts["class_names"] == list("0123456789")
+
+
+def test_without_arguments_a_trained_network_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run("look", "--out", tmp_path / "o")
+    *predictions, written = capsys.readouterr().out.splitlines()
+    assert written == str(tmp_path / "o" / "digits-gated_sononet.png")
+    assert [line.partition(":")[0] for line in predictions] == [f"digit {i}, image {i}" for i in range(4)]
+    assert not red(tmp_path / "o" / "digits-gated_sononet.png").any()
+    looks = regard.look(out=tmp_path / "o")
+    assert looks.trained and not looks.untrained and looks.network == "gated_sononet"
+    assert sum(name.split()[1][0] == best[0][0] for name, best in looks.predictions) >= 3
+    for _, best in looks.predictions:
+        assert len(best) == 3 and 1 >= best[0][1] >= best[1][1] >= best[2][1] >= 0
+    assert looks.pictures == (tmp_path / "o" / "digits-gated_sononet-2.png",), "nothing is overwritten"
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_its_map_lies_on_the_digit_and_its_answer_rests_on_it(seed: int) -> None:
+    """On images that are drawn anew: against the area, a spot in the centre, and the gates of another image."""
+    network, new = open_network(weights=examples.weights()), examples.images(150, seed=seed)
+    x = normalised(new.images(range(150)), network.normalise)
+    regions = torch.stack([new.region(i) for i in range(150)])
+    with torch.no_grad(), regard.watch(network.model) as maps:
+        right = network.model(x).argmax(1) == torch.tensor(new.labels)
+    assert right.double().mean() > 0.7
+    along = torch.linspace(-1, 1, 48)
+    centre = torch.exp(-2 * (along[:, None] ** 2 + along**2)).expand(150, -1, -1)
+    area = regions.double().mean().item()
+    fine, coarse = (gate[:, 0] for (gate,) in maps.values())
+    assert fine.shape[1:] == (12, 12) and coarse.shape[1:] == (6, 6)
+    assert energy(fine, regions).mean() > 1.5 * area
+    assert energy(coarse, regions).mean() > 4 * area
+    assert energy(coarse, regions).mean() > 2 * energy(centre, regions).mean()
+    for own in (fine, coarse):
+        other = own.roll(10, 0)  # the same digit, elsewhere
+        assert energy(own, regions).mean() > 1.2 * energy(other, regions).mean()
+        assert pointing(own, regions).mean() > pointing(other, regions).mean() + 0.25
+    assert pointing(coarse, regions).mean() > pointing(centre, regions).mean() + 0.1
+
+
+def test_its_images_are_none_of_the_training() -> None:
+    from regard.data import digits
+
+    new = examples.images(20, seed=0)
+    training = digits.load(image_size=None, seed=0, train_size=20, test_size=20)
+    assert {s.tobytes() for s in new.sources} == {s.tobytes() for s in training.test.sources}
+    assert not {s.tobytes() for s in new.sources} & {s.tobytes() for s in training.train.sources}
+    assert not torch.equal(new.images([0]), training.test.images([0]))
+    assert not torch.equal(new.images([0]), examples.images(20, seed=1).images([0]))
+
+
+# ---- a photograph alone
+
+
+def test_a_photograph_alone_gets_saliency_that_needs_no_training(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("look", photograph, "--out", tmp_path / "o")
+    said = capsys.readouterr().out
+    assert said.startswith("No network is named, so this is Itti's saliency, which needs no training.")
+    assert "andom" not in said and (tmp_path / "o" / "photo-itti.png").is_file()
+    looks = regard.look(photograph, out=tmp_path / "o", image_size=80)
+    assert looks.network == "itti" and looks.trained and looks.predictions == (("photo.png", ()),)
+
+
+@pytest.mark.parametrize("given", [{"backbone": "test_resnet"}, {"pretrained": True}, {"after": "*"}, {"heads": 3}])
+def test_options_of_a_network_need_its_name(photograph: Path, given: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="no network is named"):
+        regard.look(photograph, **given)
+
+
+def test_a_network_needs_a_photograph(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["--with", "cbam"], ["--weights", saved(tmp_path / "run", ())], ["--image-size", 64]):
+        assert "no photograph is named" in fails(capsys, "look", *words)
+    with pytest.raises(ValueError, match="photographs=None: at least one photograph"):
+        regard.look(None, "cbam")
+    with pytest.raises(ValueError, match=r"photographs=\[\]: at least one photograph"):
+        regard.look([])
+
+
+# ---- what is said first, and what is predicted
+
+
+def test_random_weights_are_said_before_everything_else(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["look", photograph, "--with", "cbam", "--on", "test_resnet", "--image-size", 64, "--out", tmp_path / "o"]
+    run(*words)
+    said = capsys.readouterr().out
+    assert said.startswith(
+        "Random weights: the whole network is untrained, so the maps say nothing about the photograph."
+    )
+    rows = red(tmp_path / "o" / "photo-cbam.png")
+    assert rows[:40].all() and not rows[60:].any(), "a red band above the title"
+    looks = regard.look(photograph, "cbam", backbone="test_resnet", image_size=64, out=tmp_path / "o")
+    assert looks.untrained == "the whole network" and looks.predictions == (("photo.png", ()),)
+
+
+def test_attention_without_weights_on_trained_ones_is_said_too(photograph: Path, tmp_path: Path) -> None:
+    model = backbones.build("test_resnet", classes=1000)
+    save_file(model.state_dict(), tmp_path / "backbone.safetensors")
+    looks = regard.look(
+        photograph, "se", backbone="test_resnet", image_size=64, weights=tmp_path / "backbone.safetensors",
+        out=tmp_path / "o",
+    )  # fmt: skip
+    assert looks.untrained == "the attention" and red(looks.pictures[0])[:40].all()
+
+
+def test_the_prediction_names_the_classes(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = saved(tmp_path / "run", ("cat", "dog", "elk"))
+    looks = regard.look(photograph, weights=folder, out=tmp_path / "o")
+    (name, best), network = looks.predictions[0], open_network(weights=folder)
+    with Image.open(photograph) as picture:
+        square = picture.crop((10, 0, 80, 70)).resize((64, 64), Image.Resampling.BICUBIC)
+    x = torch.from_numpy(np.asarray(square).copy()).permute(2, 0, 1)[None].float() / 255
+    with torch.no_grad():
+        shares = network.model((x - 0.5) / 0.25).softmax(1)[0]
+    assert name == "photo.png" and [one for one, _ in best] == [
+        ("cat", "dog", "elk")[i] for i in shares.argsort(descending=True)
+    ]
+    assert [share for _, share in best] == pytest.approx(sorted(shares.tolist(), reverse=True), abs=0.03)
+    run("look", photograph, "--weights", folder, "--out", tmp_path / "o")
+    assert capsys.readouterr().out.startswith(f"photo.png: {best[0][0]} ({100 * best[0][1]:.0f} %), ")
+    assert regard.look(photograph, weights=saved(tmp_path / "nameless", ()), out=tmp_path / "o").predictions[0][1] == ()
+
+
+def test_a_prediction_is_written_with_what_counts() -> None:
+    from regard.looking.photographs import listed
+
+    assert listed((("cat", 0.62), ("dog", 0.374), ("elk", 0.006))) == "cat (62 %), dog (37 %)"
+    assert listed((("cat", 0.9951), ("dog", 0.0049))) == "cat (>99 %)"
+    assert listed((("a", 0.004), ("b", 0.003))) == "a (0 %)"
+
+
+def test_several_heads_predict_together() -> None:
+    from regard.looking.photographs import predicted
+
+    network = open_network(weights=examples.weights())
+    heads = tuple(torch.randn(1, 10, generator=torch.Generator().manual_seed(i)) for i in range(3))
+    mean = torch.stack([functional.softmax(head[0].double(), 0) for head in heads]).mean(0)
+    best = predicted(network, heads)
+    assert [int(name) for name, _ in best] == mean.argsort(descending=True)[:3].tolist()
+    assert best[0][1] == pytest.approx(mean.max().item())
+    assert predicted(network, torch.zeros(1, 7)) == predicted(network, None) == ()
+
+
+# ---- the colours
+
+
+def test_the_scale_is_an_option(photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, pictures = saved(tmp_path / "run", (), "sse"), []
+    for scale in ("common", "own", "0,0.8"):
+        run("look", photograph, "--weights", folder, "--scale", scale, "--out", tmp_path / "o")
+        pictures.append(np.asarray(Image.open(capsys.readouterr().out.splitlines()[-1])))
+    assert not any((pictures[a] == pictures[b]).all() for a, b in ((0, 1), (0, 2), (1, 2)))
+    for wrong in ("wide", "1,0", "0,1,2", "nan,1", "0,nan", "0.5"):
+        message = fails(capsys, "look", photograph, "--scale", wrong)
+        assert f"--scale='{wrong}': common, own or two increasing numbers LOW,HIGH are accepted" in message
+
+
+# ---- the folder of a comparison
+
+
+def test_the_folder_of_a_comparison_names_its_trials(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("se-0", "se-1"):
+        saved(tmp_path / "report" / "trials" / name, ())
+    none = tmp_path / "report" / "trials" / "none-0"
+    none.mkdir()
+    save_file({"weight": torch.zeros(3)}, none / "model.safetensors")
+    (tmp_path / "report" / "trials" / "se-2").mkdir()  # not finished
+    found = trials(tmp_path / "report")
+    assert [trial.name for trial in found] == ["se-0", "se-1"]
+    message = fails(capsys, "look", photograph, "--weights", tmp_path / "report")
+    assert f"is the folder of a comparison: name one of its trials, {found[0]}, {found[1]}" in message
+    for trial in found:
+        run("look", photograph, "--weights", trial, "--out", tmp_path / "o")
