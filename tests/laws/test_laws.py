@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from regard import catalog, check
 from regard.catalog import Entry, Option, Paper
+from regard.checks import check_input, flag, number, positive
 from regard.core import Attention
 from regard.laws import LAWS, Broken, Subject, subjects
 
@@ -75,14 +76,14 @@ class Gate(Attention):
 
     def __init__(self, channels: int = 6) -> None:
         super().__init__()
-        if not isinstance(channels, int) or channels < 1:
-            raise ValueError(f"channels={channels!r}: a positive whole number is needed")
+        self.channels = positive("channels", channels)
         self.mix = nn.Linear(channels, channels)
 
     def gate(self, x: Tensor) -> Tensor:
         return self.mix(x.mean((2, 3))).sigmoid()[:, :, None, None]
 
     def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W", C=self.channels)
         return x * self.see("channel", self.gate(x))
 
 
@@ -217,6 +218,67 @@ class AnyChannels(Gate):
         super().__init__(channels if isinstance(channels, int) and channels > 0 else 6)
 
 
+class AnyFlag(Gate):
+    def __init__(self, channels: int = 6, *, doubled: bool = False) -> None:
+        super().__init__(channels)
+        self.factor = 2 if doubled else 1
+
+
+class OtherMessage(Gate):
+    def __init__(self, channels: int = 6, *, doubled: bool = False) -> None:
+        super().__init__(channels)
+        self.factor = 2 if flag("twice", doubled) else 1
+
+
+class AnyNumber(Gate):
+    def __init__(self, channels: int = 6, *, slope: float = 1.0) -> None:
+        super().__init__(channels)
+        self.slope = number("slope", slope)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) / self.slope
+
+
+class SearchesForEver(Gate):
+    def __init__(self, channels: int = 6, *, heads: int = 2) -> None:
+        super().__init__(channels)
+        if isinstance(heads, bool) or not isinstance(heads, int) or heads < 1:
+            raise ValueError(f"heads={heads!r}: a positive number is needed")
+        for fit in range(heads, 0, -1):
+            if channels % fit == 0 and fit == heads:
+                return
+        raise ValueError(f"heads={heads!r}: a divisor of channels={channels} is needed")
+
+
+class AnyElement(Gate):
+    def __init__(self, channels: int = 6, *, widths: Sequence[int] = (3, 5)) -> None:
+        super().__init__(channels)
+        if isinstance(widths, str) or not isinstance(widths, Sequence):
+            raise ValueError(f"widths={widths!r}: whole numbers are needed")
+        self.widths = widths
+
+
+class AnyRank(Gate):
+    def gate(self, x: Tensor) -> Tensor:
+        return self.mix(x.flatten(2).mean(2)).sigmoid().view(*x.shape[:2], *[1] * (x.ndim - 2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return (x * self.see("channel", self.gate(x))).reshape(*x.shape[:3], -1)
+
+
+class AnyWidth(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        check_input(x, "B C H W")
+        return x * self.see("channel", self.gate(x[:, : self.channels]).mean(1, keepdim=True))
+
+
+class TakesNothing(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.ndim != 4 or x.shape[1] != self.channels:
+            raise ValueError(f"input of shape {tuple(x.shape)}: C={self.channels} is needed")
+        return x * self.see("channel", self.gate(x))
+
+
 class NormOfOne(Gate):
     def __init__(self, channels: int = 6) -> None:
         super().__init__(channels)
@@ -265,6 +327,14 @@ FAULTS = [
     (FixedSize, "exports_to_onnx"),
     (SwallowsOptions, "rejects"),
     (AnyChannels, "rejects"),
+    (AnyFlag, "names_wrong_arguments"),
+    (OtherMessage, "names_wrong_arguments"),
+    (AnyNumber, "names_wrong_arguments"),
+    (SearchesForEver, "names_wrong_arguments"),
+    (AnyElement, "names_wrong_arguments"),
+    (AnyRank, "names_wrong_inputs"),
+    (AnyWidth, "names_wrong_inputs"),
+    (TakesNothing, "names_wrong_inputs"),
     (NormOfOne, "trains_on_one"),
     (OneWidth, "takes_widths"),
     (NotTheIdentity, "attaches"),

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from regard import check
 from regard.catalog import Entry, Option, Paper
-from regard.checks import positive
+from regard.checks import check_input, positive
 from regard.core import Attention
 from regard.laws import LAWS, Subject, costs, subjects
 from regard.laws.subject import Axes
@@ -35,6 +35,7 @@ class Reader(Attention):
         return self.score(self.hidden(x).tanh()).squeeze(2).softmax(1)
 
     def forward(self, words: Tensor) -> Tensor:
+        check_input(words, "B T")
         x = self.embed(words)
         alpha = self.see("temporal", self.attend(x))
         return (alpha.unsqueeze(1) @ x).squeeze(1)
@@ -48,6 +49,9 @@ class Asker(Reader):
         self.state = nn.Linear(positive("state_channels", state_channels), 5)
 
     def forward(self, words: Tensor, visible: Tensor, state: Tensor) -> Tensor:
+        check_input(words, "B T")
+        check_input(visible, "B T", B=words.shape[0], T=words.shape[1])
+        check_input(state, "B D", B=words.shape[0], D=self.state.in_features)
         x = self.embed(words)
         e = self.score((self.hidden(x) + self.state(state).unsqueeze(1)).tanh()).squeeze(2)
         hidden = ~visible
