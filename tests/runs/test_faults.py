@@ -146,6 +146,11 @@ def places(count: int, stride: int) -> range:
     return range((count - 1) % stride, count, stride)
 
 
+def names(folder: Path) -> set[str]:
+    """Everything in a folder and below."""
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*")}
+
+
 # ---- comparing
 
 
@@ -175,11 +180,7 @@ def held(comparison: SimpleNamespace, tiny: SimpleNamespace, tmp_path: Path, fai
     disturbed(comparison.run, out, fails, kind)
     tiny.assert_same_run(out, comparison.out)
     assert len(result(out).rows) == 3
-    names = [
-        {str(path.relative_to(folder)) for folder in (place,) for path in place.rglob("*")}
-        for place in (out, comparison.out)
-    ]
-    assert names[0] == names[1], comparison.told[fails]
+    assert names(out) == names(comparison.out), comparison.told[fails]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -227,3 +228,4 @@ def test_a_training_outlives_failures_of_the_disk(kind, part, training, tiny, tm
         assert [epoch["loss"] for epoch in ours["history"]["classify"]] == [
             epoch["loss"] for epoch in theirs["history"]["classify"]
         ]
+        assert names(out) == names(training.out), training.told[fails]

@@ -35,7 +35,7 @@ from regard.saved.files import claimed, write_whole
 _OURS = ("run.json", "results.jsonl", "costs.json", "gallery.npz", "trials")
 _GALLERY = "gallery."
 _FORMAT = 3
-_LEFT_OVER = ("checkpoint.pt", "history.json")  # of a trial, once it is finished
+_LEFT_OVER = ("checkpoint.pt", "history.json", "checkpoint.pt.part", "history.json.part")  # of a finished trial
 
 Arrays = Mapping[str, NDArray[Any]]
 

@@ -7,8 +7,9 @@ import pickle
 import platform
 import shlex
 import sys
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields, replace
 from importlib.metadata import version
 from itertools import cycle, islice
@@ -35,6 +36,7 @@ from regard.training.evaluate import batches
 from regard.training.memory import advised
 
 LATENCY_BATCHES = (1, 32)
+TELL_EVERY = 20.0  # seconds between two reports while the images of a folder are read
 
 
 def run(
@@ -60,7 +62,7 @@ def run(
     folder = Folder(out)
     with folder.claimed(), advised(workers.less(settings)):
         progress.phase(f"loading {settings.source}")
-        images = _images(settings, datasets, classes)
+        images = _images(settings, datasets, classes, progress)
         progress.phase(f"fitting {', '.join(settings.rows)} to {settings.backbone_name}")
         settings, left_out = building.fitting(settings, images)
         for row, reason in left_out.items():
@@ -84,7 +86,9 @@ def run(
             folder.keep_gallery({**trials.gallery_images(images.test), **folder.gallery_parts(settings.attention)})
 
 
-def _images(settings: Comparison, datasets: tuple[Data, Data] | None, classes: Sequence[str] | None) -> Images:
+def _images(
+    settings: Comparison, datasets: tuple[Data, Data] | None, classes: Sequence[str] | None, progress: Progress
+) -> Images:
     """Loads the images of the comparison.
 
     Raises: ValueError for an argument that own datasets, or only they, take; what reading raises.
@@ -98,6 +102,7 @@ def _images(settings: Comparison, datasets: tuple[Data, Data] | None, classes: S
             regions=settings.regions,
             train_size=settings.train_size,
             test_size=settings.test_size,
+            progress=_reading(progress),
         )
     for name in ("image_size", "regions", "train_size", "test_size"):
         if getattr(settings, name) is not None:
@@ -105,6 +110,19 @@ def _images(settings: Comparison, datasets: tuple[Data, Data] | None, classes: S
     train, test = datasets
     classify = settings.task is None or isinstance(settings.task, Classify)
     return OwnImages(train, test, name=settings.source, classes=classes, classify=classify)
+
+
+def _reading(progress: Progress) -> Callable[[int, int], None]:
+    """Tells at times how many images of a folder are read."""
+    told = time.monotonic()
+
+    def on_image(done: int, total: int) -> None:
+        nonlocal told
+        if time.monotonic() - told >= TELL_EVERY:
+            told = time.monotonic()
+            progress.phase(f"read {done:,} of {total:,} images")
+
+    return on_image
 
 
 def _run_all(

@@ -33,6 +33,8 @@ class Photos(Split):
         size: output height and width, in pixels.
         regions: index -> the region in the file, and the crop and resize that make the image from the file.
         digests: of the pixels of each image.
+
+    `digest` covers all images in their order: names, labels, pixels and regions.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class Photos(Split):
         self.size = size
         self.regions = regions
         self.digests = list(digests)
+        self.digest = self._content()
 
     def pixels(self, i: int) -> Tensor:
         """Makes image `i`: uint8 `3 S S`. Raises: UnreadableImage if its file cannot be read or has changed."""
@@ -57,9 +60,7 @@ class Photos(Split):
             raise UnreadableImage(self.photos[i].path, "it has other pixels than when the folder was loaded")
         return found
 
-    @property
-    def digest(self) -> str:
-        """A digest of all images in their order: names, labels, pixels and regions."""
+    def _content(self) -> str:
         content = hashlib.blake2b(digest_size=16)
         for i, (photo, own) in enumerate(zip(self.photos, self.digests, strict=True)):
             content.update(f"{shown(photo.name)}\0{photo.label}\0".encode("utf-8", "replace") + own)

@@ -116,6 +116,11 @@ def fit(
                 states = {name: part.state_dict() for name, part in parts.items()}
                 checkpoints.save(path, states, {"settings": settings, **facts})
 
+        def copy_history() -> None:
+            if path is not None:
+                readable = json.dumps({"settings": settings, "history": history}, indent=1)
+                write_whole(path.with_name("history.json"), readable.encode())
+
         found = world.first(checkpoints.read(path, settings) if path is not None else None)
         if found is None:
             save()
@@ -124,6 +129,8 @@ def fit(
             for name, part in parts.items():
                 part.load_state_dict(states[name])
             step, sums, seen, seconds, history = (facts[k] for k in ("step", "sums", "seen", "seconds", "history"))
+            if history:
+                copy_history()  # which a process that died after its checkpoint did not write
 
         steps = per_epoch * plan.epochs
         parallel = model if world.size == 1 else DistributedDataParallel(model)
@@ -168,9 +175,7 @@ def fit(
                 history = [*history, json.loads(json.dumps(record, default=float))]  # as a resumed run reads it
                 sums, seen, seconds = {}, 0, 0.0
                 save()
-                if path is not None:
-                    readable = json.dumps({"settings": settings, "history": history}, indent=1)
-                    write_whole(path.with_name("history.json"), readable.encode())
+                copy_history()
                 if on_epoch is not None and world.rank == 0:
                     on_epoch(step // per_epoch, history[-1])
             elif checkpoint_every is not None and step % checkpoint_every == 0:
