@@ -17,47 +17,58 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from regard import catalog, published
     from regard.attaching import attach, detach, fold, sites
+    from regard.attaching.optimizing import add_attention_parameters
+    from regard.backbones import create_model
     from regard.catalog import create, find, get
     from regard.comparing import compare
     from regard.core import Attention, watch
     from regard.laws import check
     from regard.looking.photographs import look
+    from regard.saved.models import load, save
     from regard.viewing import draw
 
 __version__ = "0.1.0"
 __all__ = [
     "Attention",
     "__version__",
+    "add_attention_parameters",
     "attach",
     "catalog",
     "check",
     "compare",
     "create",
+    "create_model",
     "detach",
     "draw",
     "find",
     "fold",
     "get",
+    "load",
     "look",
     "published",
+    "save",
     "sites",
     "watch",
 ]
 
 _HOMES = {
     "Attention": "regard.core:Attention",
+    "add_attention_parameters": "regard.attaching.optimizing:add_attention_parameters",
     "attach": "regard.attaching:attach",
     "catalog": "regard.catalog:",
     "check": "regard.laws:check",
     "compare": "regard.comparing:compare",
     "create": "regard.catalog:create",
+    "create_model": "regard.backbones:create_model",
     "detach": "regard.attaching:detach",
     "draw": "regard.viewing:draw",
     "find": "regard.catalog:find",
     "fold": "regard.attaching:fold",
     "get": "regard.catalog:get",
+    "load": "regard.saved.models:load",
     "look": "regard.looking.photographs:look",
     "published": "regard.published:",
+    "save": "regard.saved.models:save",
     "sites": "regard.attaching:sites",
     "watch": "regard.core:watch",
 }

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
 import timm
 import torch
 from torch import Tensor, nn
 
-from regard.attaching.siting import Site, stages, survey
+from regard.attaching import attach
+from regard.attaching.siting import Site, at_places, stages, survey
 from regard.attaching.tracing import evaluating
-from regard.checks import positive
+from regard.catalog import rows
+from regard.checks import positive, whole
 
+BUILT = "_regard_built"  # the attribute of a model with how `build` built it
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -25,10 +29,68 @@ class FeatureInfo(Protocol):
     def reduction(self) -> list[int]: ...
 
 
+@dataclass(frozen=True)
+class Built:
+    """How timm builds a network: its name, and the arguments other than the number of classes."""
+
+    name: str
+    arguments: Mapping[str, Any]
+
+
+def create_model(
+    name: str,
+    *,
+    attention: str | Callable[..., nn.Module] | None = None,
+    after: str | Sequence[str] | None = None,
+    identity: bool = False,
+    pretrained: bool = False,
+    num_classes: int | None = None,
+    image_size: int | None = None,
+    **kwargs: Any,
+) -> nn.Module:
+    """Builds a network of timm's with attention in it.
+
+        model = regard.create_model("resnet18", attention="cbam(reduction=8)@layer4", num_classes=10)
+        regard.save(model, "model.safetensors")
+        model = regard.load("model.safetensors")
+
+    Args:
+        name: as timm lists it, with or without the tag of its weights: `"resnet18"`, `"resnet18.a1_in1k"`.
+        attention: a mechanism, or rows as `regard.compare` takes them: `"se"`, `"cbam(reduction=8)@layer4"`,
+            `"se@layer1, eca@layer2"`; or a function or class as for `attach`. None attaches nothing.
+        after, identity: as for `attach`; a place in a row goes before `after`.
+        pretrained: with published weights, from timm's cache or the network; the classifier is new where the number of
+            classes differs.
+        num_classes: number of outputs; None for as many as timm's network has.
+        image_size: pixels of the square images it will get; it is built for them where it takes one size only.
+        kwargs: further arguments of the network, such as `in_chans` and `drop_rate`.
+
+    Returns:
+        The network, in training mode as timm returns it.
+
+    Raises:
+        LookupError: there is no such network, mechanism or site.
+        OSError: the published weights cannot be loaded.
+        ValueError: the network or the attention cannot be built with these arguments.
+    """
+    asked = rows.rows(attention) if isinstance(attention, str) else ()
+    for row in asked:
+        if row.mechanism in (rows.PLAIN, rows.ALL):
+            raise ValueError(f"attention={attention!r}: names of mechanisms are needed; {row} is a row of comparisons")
+    model = build(name, classes=num_classes, pretrained=pretrained, image_size=image_size, **kwargs)
+    for row in asked:
+        if row.mechanism != rows.NONE:
+            places = [site.name for site in at_places(model, row.places)] if row.places else after
+            attach(model, row.mechanism, after=places, identity=identity, **row.options)
+    if attention is not None and not isinstance(attention, str):
+        attach(model, attention, after=after, identity=identity)
+    return model
+
+
 def build(
     name: str,
     *,
-    classes: int,
+    classes: int | None,
     pretrained: bool = False,
     image_size: int | None = None,
     in_chans: int = 3,
@@ -38,7 +100,7 @@ def build(
 
     Args:
         name: as timm lists it, with or without the tag of its weights: `"resnet18"`, `"resnet18.a1_in1k"`.
-        classes: number of outputs K.
+        classes: number of outputs K; 0 for none but the features; None for timm's own number.
         pretrained: with published weights, from timm's cache or the network; the classifier is new where K differs.
         image_size: pixels of the square images it will get; it is built for them where it takes one size only.
         in_chans: channels of the images.
@@ -49,17 +111,18 @@ def build(
         OSError: the published weights cannot be loaded; the message says why.
         ValueError: the network does not take images of `image_size`, or other arguments do not fit.
     """
-    positive("classes", classes)
+    if classes is not None:
+        whole("classes", classes, 0)
     positive("in_chans", in_chans)
     if image_size is not None:
         positive("image_size", image_size)
     _check_name(name)
     config = timm.get_pretrained_cfg(name)
     sized = {"img_size": image_size} if image_size and config is not None and config.fixed_input_size else {}
+    counted = {} if classes is None else {"num_classes": classes}
+    arguments = {"in_chans": in_chans, **sized, **kwargs}
     try:
-        model = timm.create_model(
-            name, pretrained=pretrained, num_classes=classes, in_chans=in_chans, **sized, **kwargs
-        )
+        model = timm.create_model(name, pretrained=pretrained, **counted, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         pixels = f" for {image_size} x {image_size} pixels" if image_size else ""
         raise ValueError(f"{name!r} cannot be built{pixels}: {_first_line(error)}") from error
@@ -70,8 +133,9 @@ def build(
             f"the published weights of {name!r} cannot be loaded; pretrained=False starts from random ones: "
             f"{_first_line(error)}"
         ) from error
+    setattr(model, BUILT, Built(name, arguments))
     size = (image_size, image_size) if image_size else tuple(model.pretrained_cfg["input_size"])[1:]
-    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": (in_chans, *size)}
+    declare_size(model, (in_chans, *size))
     if image_size:
         try:
             with evaluating(model):
@@ -82,6 +146,23 @@ def build(
             ) from error
     network: nn.Module = model
     return network
+
+
+def declare_size(model: Any, size: tuple[int, ...]) -> None:
+    """Makes a network of timm's declare the channels, height and width of its images."""
+    model.pretrained_cfg = {**model.pretrained_cfg, "input_size": size}
+
+
+def declared_size(model: nn.Module) -> tuple[int, ...] | None:
+    """The channels, height and width of the images that a network of timm's declares; None for others."""
+    size = (getattr(model, "pretrained_cfg", None) or {}).get("input_size")
+    return None if size is None else tuple(size)
+
+
+def built(model: nn.Module) -> Built | None:
+    """How `build` built the model; None if it did not."""
+    found = getattr(model, BUILT, None)
+    return found if isinstance(found, Built) else None
 
 
 def feature_info(model: nn.Module) -> FeatureInfo:

@@ -36,7 +36,7 @@ def test_the_size_it_was_built_for_is_the_size_of_its_example():
         ("zzz", {}, LookupError, "timm.list_models() lists them"),
         ("hf-hub:someone/thing", {}, LookupError, "no backbone"),
         ("resnet10t", {"image_size": 0}, ValueError, "image_size=0"),
-        ("resnet10t", {"classes": 0}, ValueError, "classes=0"),
+        ("resnet10t", {"classes": -1}, ValueError, "classes=-1"),
         ("resnet10t", {"speed": 3}, ValueError, "'resnet10t' cannot be built: "),
         ("inception_v3", {"image_size": 32}, ValueError, "'inception_v3' does not accept images of 32 x 32 pixels: "),
         ("vit_tiny_patch16_224", {"image_size": 8}, ValueError, "8 x 8"),

@@ -240,8 +240,8 @@ def test_the_command_line_answers_help_without_torch() -> None:
 
 
 PUBLIC = [
-    "Attention", "__version__", "attach", "catalog", "check", "compare", "create", "detach", "draw", "find", "fold",
-    "get", "look", "published", "sites", "watch",
+    "Attention", "__version__", "add_attention_parameters", "attach", "catalog", "check", "compare", "create",
+    "create_model", "detach", "draw", "find", "fold", "get", "load", "look", "published", "save", "sites", "watch",
 ]  # fmt: skip
 
 

@@ -106,7 +106,7 @@ def attach(
     """
     mechanism = by_name(mechanism)
     check_mechanism(mechanism)
-    _check_unwrapped(model)
+    check_unwrapped(model)
     chosen, inputs = survey(model, after, example, full_size=built_for_a_grid(mechanism))
     for site in chosen:
         check_free(site.name, site.module)
@@ -130,7 +130,7 @@ def attach(
         hook.mechanism = mechanism if isinstance(mechanism, str) else None
         hook.arguments, hook.channels = arguments, site.channels
         install(site.module, hook, like_of(site.module, model))
-    _forget_compiled()
+    forget_compiled()
     changed = [
         (site.name, site.channels, narrowed(kwargs, arguments))
         for site, (_, arguments) in zip(chosen, built, strict=True)
@@ -165,7 +165,7 @@ def detach(model: nn.Module) -> nn.Module:
 
     A model without attached attention stays as it is.
     """
-    _check_unwrapped(model)
+    check_unwrapped(model)
     for _, site, hook in list(attached(model)):
         for key in [key for key, value in site._forward_hooks.items() if value is hook]:
             del site._forward_hooks[key]
@@ -173,7 +173,7 @@ def detach(model: nn.Module) -> nn.Module:
         delattr(site, CHILD)
         if hook.gated:
             delattr(site, ALPHA)
-    _forget_compiled()
+    forget_compiled()
     return model
 
 
@@ -188,13 +188,13 @@ def fold(model: nn.Module) -> nn.Module:
     the same function bit for bit. The state dict keeps its names, so that it loads into a model with gates, folded or
     not, and into no other without a word.
     """
-    _check_unwrapped(model)
+    check_unwrapped(model)
     for _, site, _ in list(attached(model)):
         if ALPHA in site._parameters:
             alpha = getattr(site, ALPHA).detach()
             delattr(site, ALPHA)
             site.register_buffer(ALPHA, alpha)
-    _forget_compiled()
+    forget_compiled()
     return model
 
 
@@ -303,7 +303,8 @@ def _needs_output(module: nn.Module, maps: Tensor) -> bool:
     return False
 
 
-def _check_unwrapped(model: nn.Module) -> None:
+def check_unwrapped(model: nn.Module) -> None:
+    """Raises: ValueError if a module of the model is compiled, or wrapped for several processes."""
     for module in model.modules():
         kind = type(module).__name__
         if kind in ("OptimizedModule", "DistributedDataParallel", "FullyShardedDataParallel") or kind.startswith(
@@ -340,7 +341,7 @@ def attached(model: nn.Module) -> Iterator[tuple[str, nn.Module, AttentionHook]]
                 yield name, module, hook
 
 
-def _forget_compiled() -> None:
+def forget_compiled() -> None:
     """Makes code that was compiled before compile again: it would go on without the hooks and gates of now."""
     if "torch._dynamo" in sys.modules:
         torch.compiler.reset()

@@ -37,7 +37,7 @@ def add_attention_parameters(optimizer: Optimizer, model: nn.Module, **group: An
         raise ValueError(f"{type(model).__name__} has no attached attention; regard.attach(model, name) adds it")
     known = {id(parameter) for each in optimizer.param_groups for parameter in each["params"]}
     own = [parameter for site in sites for parameter in site.get_submodule(CHILD).parameters()]
-    own += [site._parameters[ALPHA] for site in sites if ALPHA in site._parameters]
+    own += [getattr(site, ALPHA) for site in sites if ALPHA in site._parameters]
     new = [parameter for parameter in dict.fromkeys(own) if parameter.requires_grad and id(parameter) not in known]
     if not new:
         return 0

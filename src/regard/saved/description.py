@@ -1,9 +1,9 @@
 """The description of a trained network, saved with its weights, from which the network can be built again.
 
-`regard train` and `regard compare` write it as JSON under one key of the metadata of model.safetensors:
+`regard train`, `regard compare` and `regard.save` write it as JSON under one key of the metadata of a safetensors file:
 
     entry, arguments    the name in the catalogue, and all arguments of the constructor
-    attached            for attention in a backbone: backbone, number of classes, sites, options of the mechanism
+    attached            for attention in a backbone: backbone, number of classes, and what is attached to each site
     normalise, image    mean and standard deviation of each channel; channels, height and width
     prefix              the prefix of the network's weights, if the file has weights of another network too
     class_names         the names of the classes, in the order of the outputs, if it is a classifier of named classes
@@ -24,10 +24,14 @@ from typing import Any
 from safetensors import safe_open
 
 from regard import __version__, catalog
+from regard.attaching.restoring import AXES, GATES, Attachment
+from regard.checks import LARGEST
 from regard.saved import digests
 
 KEY = "regard"
-FORMAT = 1
+FORMAT = 2
+READABLE = (1, 2)  # in format 1 attached attention is one call of `attach`, without what it found at each site
+PARTS = ("all", "attention")
 NAME = "model.safetensors"
 TRIALS = "trials"  # the folder of a comparison with a folder for each trial, ROW-SEED
 
@@ -37,16 +41,23 @@ class Attached:
     """Attention in a backbone, as `regard.attach` attached it.
 
     Args:
-        backbone: the name of a timm model.
-        classes: the number of its outputs.
-        after: names of the modules that the attention follows.
-        identity: whether it was attached with `identity=True`.
-        arguments: the arguments of the mechanism that are not defaults; JSON values.
+        backbone: the name of a timm model; None for any other, which has to be given when the file is opened.
+        classes: the number of its outputs; None where the backbone does not tell.
+        options: the other arguments of the timm model; JSON values.
+        sites: what is attached, site by site.
+        part: `all` weights, or those of the `attention` alone.
+        unknown: why there is no name of the backbone.
+        after, identity, arguments: one call of `attach` in place of `sites`: names of the modules that the attention
+            follows, and the arguments that are not defaults.
     """
 
-    backbone: str
-    classes: int
-    after: Sequence[str]
+    backbone: str | None
+    classes: int | None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    sites: Sequence[Attachment] = ()
+    part: str = PARTS[0]
+    unknown: str = ""
+    after: Sequence[str] = ()
     identity: bool = False
     arguments: Mapping[str, Any] = field(default_factory=dict)
 
@@ -56,10 +67,12 @@ class Trained:
     """The description of a trained network.
 
     Args:
-        entry: the name in the catalogue of the system, or of the attention in a backbone.
+        entry: the name in the catalogue of the system, or of the attention in a backbone, there of the last site with
+            one; None where all attention is of a user's own.
         arguments: all arguments of a system, JSON values; for attached attention, see `Attached`.
         normalise: mean and standard deviation, one for each channel or for all; None for images in 0..1.
-        image: channels, height and width of the training images.
+        image: channels, height and width of the training images; None where they are not known, which only a backbone
+            without a name may have.
         prefix: the prefix of the names of its weights in the file, for example `student.` beside a teacher.
         attached: the backbone with its attention; None for a system.
         class_names: the names of the classes, in the order of the outputs; empty where they are not known.
@@ -67,16 +80,24 @@ class Trained:
         version: the version of regard that trained it.
     """
 
-    entry: str
+    entry: str | None
     arguments: Mapping[str, Any] = field(default_factory=dict)
     normalise: tuple[Sequence[float], Sequence[float]] | None
-    image: Sequence[int]
+    image: Sequence[int] | None
     prefix: str = ""
     attached: Attached | None = None
     class_names: Sequence[str] = ()
     recipe: str | None = None
     tiny: bool = False
     version: str = __version__
+
+    @property
+    def name(self) -> str:
+        """A readable name: `ram`, or `se and cbam on resnet18`."""
+        if self.attached is None:
+            return str(self.entry)
+        names = dict.fromkeys(site.mechanism or site.kind for site in self.attached.sites)
+        return f"{' and '.join(names or [str(self.entry)])} on {self.attached.backbone or 'a backbone'}"
 
     def facts(self) -> dict[str, Any]:
         """The description as a JSON object."""
@@ -147,7 +168,7 @@ def _text(path: Path) -> str | None:
         with safe_open(path, framework="pt") as file:
             return (file.metadata() or {}).get(KEY)
     except Exception as error:  # the reader's own type of error does not name the file
-        raise ValueError(f"{path} cannot be read as safetensors: {error}") from error
+        raise ValueError(f"{path} cannot be read as safetensors: {str(error)[:200]}") from error
 
 
 def read(path: Path) -> Trained | None:
@@ -163,14 +184,16 @@ def read(path: Path) -> Trained | None:
     if text is None:
         return None
     try:
-        found = json.loads(text)
+        found = json.loads(text, parse_constant=_no_number)
         version = found["version"]
-        if found["format"] != FORMAT:
+        if found["format"] not in READABLE:
             raise LookupError(f"{path} was written by regard {version}, in a format that {__version__} cannot read")
         known = _checked({name: found[name] for name in (one.name for one in fields(Trained)) if name in found})
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else error
         raise ValueError(f"{path}: the description of its network is damaged: {reason}") from error
+    if known.entry is None:
+        return known
     entry = next((entry for entry in catalog.entries() if entry.name == known.entry), None)
     if entry is None or not (entry.system if known.attached is None else entry.drop_in):
         what = "entry" if entry is None else "system" if known.attached is None else "attention for a backbone"
@@ -178,36 +201,90 @@ def read(path: Path) -> Trained | None:
     return known
 
 
+def check(what: Trained) -> None:
+    """Checks that a description can be read again. Raises: ValueError that names what cannot."""
+    facts = what.facts()
+    _checked({name: facts[name] for name in (one.name for one in fields(Trained))})
+
+
 def _checked(found: Mapping[str, Any]) -> Trained:
     """Checks the fields of a description. Raises: TypeError if one is missing; ValueError that names an invalid one."""
-    attached, normalise = found.get("attached"), found["normalise"]
-    known = Trained(**{**found, "attached": None if attached is None else Attached(**attached)})
-    host, image = known.attached, known.image
-    channels = image[0] if _all(int, image) and len(image) == 3 else 0
+    normalise = found["normalise"]
+    known = Trained(**{**found, "attached": _attached(found.get("attached"))})
+    image, own = known.image, known.attached is not None and known.attached.backbone is None
+    channels = image[0] if image is not None and _all(int, image) and len(image) == 3 else 0
     for name, right in (
-        ("entry", isinstance(known.entry, str)),
-        ("arguments", isinstance(known.arguments, dict)),
-        ("image", channels > 0 and min(image) > 0),
-        ("normalise", normalise is None or _normalisation(normalise, channels)),
+        ("entry", isinstance(known.entry, str) or (known.entry is None and known.attached is not None)),
+        ("arguments", isinstance(known.arguments, dict) and largest(known.arguments) <= LARGEST),
+        ("image", (image is None and own) or (channels > 0 and image is not None and 0 < min(image) <= max(image))),
+        ("image", image is None or max(image) <= LARGEST),
+        ("normalise", normalise is None or _normalisation(normalise, channels if image else None)),
         ("prefix", isinstance(known.prefix, str)),
-        ("attached", host is None or (isinstance(host.backbone, str) and _all(str, host.after))),
-        ("attached", host is None or (_all(int, [host.classes]) and isinstance(host.identity, bool))),
-        ("attached", host is None or isinstance(host.arguments, dict)),
         ("class_names", _all(str, list(known.class_names))),
         ("recipe", known.recipe is None or isinstance(known.recipe, str)),
         ("tiny", isinstance(known.tiny, bool)),
     ):
         if not right:
-            raise ValueError(f"{name} is {found.get(name)!r}")
+            raise ValueError(f"{name} is {_short(found.get(name))}")
     return known if normalise is None else replace(known, normalise=tuple(normalise))
 
 
-def _normalisation(value: Any, channels: int) -> bool:
+def _attached(found: Any) -> Attached | None:
+    """Checks what is said about attention in a backbone. Raises: as `_checked`."""
+    if found is None:
+        return None
+    sites = tuple(Attachment(**{**site, "mechanism": site["mechanism"]}) for site in found.get("sites", ()))
+    known = Attached(**{**found, "sites": sites})
+    for right in (
+        known.backbone is None or isinstance(known.backbone, str),
+        known.classes is None or (_all(int, [known.classes]) and 0 <= known.classes <= LARGEST),
+        isinstance(known.options, dict) and largest(known.options) <= LARGEST,
+        known.part in PARTS,
+        isinstance(known.unknown, str),
+        _all(str, list(known.after)) and bool(sites or known.after),
+        isinstance(known.identity, bool),
+        isinstance(known.arguments, dict) and largest(known.arguments) <= LARGEST,
+    ):
+        if not right:
+            raise ValueError(f"attached is {_short(found)}")
+    for site in sites:
+        numbers = [site.channels, site.prefix, *site.grid]
+        for right in (
+            isinstance(site.site, str) and isinstance(site.kind, str) and site.axes in AXES and site.gate in GATES,
+            site.mechanism is None or isinstance(site.mechanism, str),
+            _all(int, numbers) and len(numbers) == 4 and min(numbers) >= 0 and min(site.grid) > 0,
+            isinstance(site.arguments, dict) and largest([site.arguments, numbers]) <= LARGEST,
+            isinstance(site.copy, bool),
+        ):
+            if not right:
+                raise ValueError(f"attached has {_short(asdict(site))}")
+    return known
+
+
+def largest(value: Any) -> int:
+    """The size of the largest whole number in a JSON value, 0 if there is none."""
+    if isinstance(value, dict):
+        return largest(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return max(map(largest, value), default=0)
+    return abs(value) if isinstance(value, int) else 0
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}…"
+
+
+def _no_number(text: str) -> float:
+    raise ValueError(f"{text} is no number")
+
+
+def _normalisation(value: Any, channels: int | None) -> bool:
     return (
         isinstance(value, list)
         and len(value) == 2
-        and all(_all((int, float), part) and len(part) in (1, channels) for part in value)
-        and min(value[1]) > 0
+        and all(_all((int, float), part) and len(part) in (1, channels or len(part)) for part in value)
+        and all(deviation > 0 for deviation in value[1])
     )
 
 

@@ -18,7 +18,8 @@ from regard.catalog import Entry
 from regard.core import Maps, watch
 from regard.data.batches import Normalisation, normalised
 from regard.saved import description as trained
-from regard.saved.description import Attached, Trained
+from regard.saved.building import built
+from regard.saved.description import Trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +102,12 @@ def open_network(
             raise ValueError(
                 f"{weights} is of {found.entry}, not {entry.name}: leave out --with, or give other weights"
             )
+        host = found.attached
+        if found.entry is None or (host is not None and (host.backbone is None or host.part != "all")):
+            raise ValueError(
+                f"{weights} has attention for a backbone that it does not have: open it by "
+                f"regard.load(path, backbone=model)"
+            )
         entry = catalog.get(found.entry)
     if entry is None:
         what = "no network is named" if weights is None else f"{weights} does not describe its network"
@@ -121,7 +128,7 @@ def open_network(
             raise ValueError(
                 f"{weights} already describes {entry.name} on {host.backbone} with its options: leave out {given}"
             )
-        return _attached(entry, weights, found, host, image_size)
+        return _attached(entry, weights, found, image_size)
     backbone = backbone or "resnet18"
     model = build(backbone, classes=1000, pretrained=pretrained)
     size = image_size or own_size(model)
@@ -144,32 +151,32 @@ def _system(
 ) -> Network:
     """Opens a system. Raises: ValueError if it cannot be built with these arguments, or the weights do not fit."""
     arguments = {**({} if found is None else found.arguments), **kwargs}
-    try:
-        model = entry.load()(**arguments).eval()
-    except (TypeError, ValueError, LookupError) as error:
-        if found is not None:
-            raise ValueError(f"{weights} of regard {found.version}: {entry.name} cannot be built: {error}") from error
-        if not isinstance(error, TypeError):
-            raise
-        raise ValueError(
-            f"{entry.name} cannot be built: {error}; give its arguments, for example {dict(entry.kwargs)}"
-        ) from error
+    if found is not None and weights is not None:
+        model = built(weights, found, arguments=kwargs)
+    else:
+        try:
+            model = entry.load()(**arguments).eval()
+        except TypeError as error:
+            raise ValueError(
+                f"{entry.name} cannot be built: {error}; give its arguments, for example {dict(entry.kwargs)}"
+            ) from error
     recorded = {} if found is None else found.arguments
     changed = tuple(
         f"{name}={value!r} (trained with {recorded[name]!r})"
         for name, value in kwargs.items()
         if name in recorded and trained.plain(value) != recorded[name]
     )
-    if weights is not None:
-        _fill(model, weights, "" if found is None else found.prefix, ", ".join([entry.name, *changed]))
-    channels = arguments.get("channels", getattr(model, "channels", 3) if found is None else found.image[0])
+    if weights is not None and found is None:
+        _fill(model, weights, entry.name)
+    image = None if found is None else found.image
+    channels = arguments.get("channels", getattr(model, "channels", 3) if image is None else image[0])
     if channels not in (1, 3):
         raise ValueError(
             f"{entry.name} with channels={channels}: 3 channels, or 1 for grey, are needed for photographs"
         )
     grid = arguments.get("grid", getattr(model, "grid", None))
-    if grid is None and found is not None and image_size is None:
-        grid = found.image[1:]
+    if grid is None and image is not None and image_size is None:
+        grid = image[1:]
     learned = weights is not None or not any(True for _ in model.parameters())
     return Network(
         entry=entry,
@@ -185,26 +192,19 @@ def _system(
     )
 
 
-def _attached(entry: Entry, weights: Path, found: Trained, host: Attached, image_size: int | None) -> Network:
+def _attached(entry: Entry, weights: Path, found: Trained, image_size: int | None) -> Network:
     """Opens attention in a backbone. Raises: ValueError if attaching it fails, or the weights do not fit."""
-    channels, _, own = found.image
+    assert found.image is not None
+    channels, height, width = found.image
     if channels not in (1, 3):
         raise ValueError(f"{weights} with {channels} channels: 3 channels, or 1 for grey, are needed for photographs")
-    size = image_size or own
-    try:
-        model = build(host.backbone, classes=host.classes, image_size=own, in_chans=channels)
-        example = torch.zeros(1, channels, size, size)
-        attach(model, entry.name, after=host.after, identity=host.identity, example=example, **host.arguments)
-    except (LookupError, TypeError, ValueError) as error:
-        raise ValueError(f"{weights} of regard {found.version}: {error}") from error
-    name = f"{entry.name} on {host.backbone}"
-    _fill(model, weights, found.prefix, name)
+    model = built(weights, found, size=image_size)
     return Network(
         entry=entry,
-        model=model.eval(),
+        model=model,
         trained=True,
-        name=name,
-        size=(size, size),
+        name=found.name,
+        size=(image_size, image_size) if image_size else (height, width),
         channels=channels,
         normalise=found.normalise,
         class_names=tuple(found.class_names),
@@ -220,9 +220,9 @@ def published_classes(model: nn.Module) -> tuple[str, ...]:
     return tuple(names.index_to_description(index).partition(",")[0] for index in range(names.num_classes()))
 
 
-def _fill(model: nn.Module, weights: Path, prefix: str, name: str) -> None:
+def _fill(model: nn.Module, weights: Path, name: str) -> None:
     try:
-        model.load_state_dict(published.load(weights, prefix=prefix))
+        model.load_state_dict(published.load(weights))
     except RuntimeError as error:
         raise ValueError(f"{weights} does not fit {name}: {' '.join(str(error).split())[:200]}") from error
 
