@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch.nn import functional as F
 
 import regard
-from regard.papers.ocrnet.mechanism import ObjectContextHead
+from regard.papers.ocrnet.mechanism.head import ObjectContextHead
 
 RECORDED = sorted(Path(__file__).parent.joinpath("golden").glob("head-a_in*.safetensors"))
 

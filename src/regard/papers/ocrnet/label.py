@@ -13,7 +13,7 @@ _OCR = Paper(
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="ocr_gather",
-        target="papers.ocrnet.mechanism:SpatialGather",
+        target="papers.ocrnet.mechanism.context:SpatialGather",
         paper=_OCR,
         domains=("category", "spatial"),
         soft=True,
@@ -31,7 +31,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="object_attention",
-        target="papers.ocrnet.mechanism:ObjectAttention",
+        target="papers.ocrnet.mechanism.context:ObjectAttention",
         paper=_OCR,
         domains=("category", "cross"),
         soft=True,
@@ -47,7 +47,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="ocr",
-        target="papers.ocrnet.mechanism:ObjectContext",
+        target="papers.ocrnet.mechanism.context:ObjectContext",
         paper=_OCR,
         domains=("category", "cross"),
         soft=True,
@@ -68,7 +68,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="ocrnet",
-        target="papers.ocrnet.mechanism:ObjectContextHead",
+        target="papers.ocrnet.mechanism.head:ObjectContextHead",
         paper=_OCR,
         domains=("category", "spatial", "cross"),
         soft=True,

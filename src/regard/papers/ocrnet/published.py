@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.papers.ocrnet.mechanism import ObjectAttention
+from regard.papers.ocrnet.mechanism.context import ObjectAttention
 from regard.published.reference import Reference, unsupported
 
 _ATTENTION = {

@@ -63,11 +63,10 @@ class _FeedForward(nn.Module):
         super().__init__()
         choice("activation", activation, _ACTIVATIONS)
         hidden = 4 * channels if hidden is None else positive("hidden", hidden)
-        number("hidden_dropout", dropout, least=0, most=1)
         self.widen = nn.Linear(channels, hidden)
         self.narrow = nn.Linear(hidden, channels)
         self.activation = activation
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = nn.Dropout(number("hidden_dropout", dropout, least=0, most=1))
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.narrow(self.dropout(_ACTIVATIONS[self.activation](self.widen(x))))
@@ -79,14 +78,11 @@ class _Sublayer(nn.Module):
 
     def __init__(self, channels: int, dropout: float, norm_first: bool, unbiased: bool, eps: float) -> None:
         super().__init__()
-        flag("norm_first", norm_first)
-        number("dropout", dropout, least=0, most=1)
-        number("eps", eps, above=0)
         if flag("unbiased", unbiased) and channels < 2:
             raise ValueError(f"channels={channels}: at least 2 is needed for the unbiased deviation")
-        self.norm = _UnbiasedNorm(channels, eps) if unbiased else nn.LayerNorm(channels, eps)
-        self.dropout = nn.Dropout(dropout)
-        self.norm_first = norm_first
+        self.norm = (_UnbiasedNorm if unbiased else nn.LayerNorm)(channels, number("eps", eps, above=0))
+        self.dropout = nn.Dropout(number("dropout", dropout, least=0, most=1))
+        self.norm_first = flag("norm_first", norm_first)
 
     def before(self, x: Tensor) -> Tensor:
         return self.norm(x) if self.norm_first else x
@@ -159,18 +155,15 @@ class EncoderLayer(Attention):
         return_weights: bool = False,
     ) -> None:
         super().__init__()
-        self.channels = positive("channels", channels)
-        number("attention_dropout", attention_dropout, least=0, most=1)
         widths = {"head_channels": head_channels, "value_head_channels": value_head_channels}
         self.heads = Heads(channels, heads=heads, bias=bias, **widths)
         self.feed = _FeedForward(channels, hidden, activation, hidden_dropout)
         self.first, self.last = (_Sublayer(channels, dropout, norm_first, unbiased, eps) for _ in range(2))
-        self.causal = flag("causal", causal)
-        self.attention_dropout = nn.Dropout(attention_dropout)
-        self.return_weights = flag("return_weights", return_weights)
+        self.causal, self.return_weights = flag("causal", causal), flag("return_weights", return_weights)
+        self.attention_dropout = nn.Dropout(number("attention_dropout", attention_dropout, least=0, most=1))
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor | tuple[Tensor, Tensor]:
-        check_input(x, "B T C", C=self.channels)
+        check_input(x, "B T C", C=self.heads.query.in_features)
         dot.check(visible, x, x, self.heads.heads)
         see = partial(self.see, "affinity") if self.watched or self.return_weights else None
         n = self.first.before(x)
@@ -229,24 +222,19 @@ class DecoderLayer(Attention):
         return_weights: bool = False,
     ) -> None:
         super().__init__()
-        self.channels = positive("channels", channels)
-        number("attention_dropout", attention_dropout, least=0, most=1)
         widths = {"head_channels": head_channels, "value_head_channels": value_head_channels}
-        if memory_channels is not None:
-            positive("memory_channels", memory_channels)
-        outside = {"key_channels": memory_channels, "value_channels": memory_channels}
+        memory = channels if memory_channels is None else positive("memory_channels", memory_channels)
         self.heads = Heads(channels, heads=heads, bias=bias, **widths)
-        self.cross = Heads(channels, heads=heads, bias=bias, **widths, **outside)
+        self.cross = Heads(channels, heads=heads, bias=bias, **widths, key_channels=memory, value_channels=memory)
         self.feed = _FeedForward(channels, hidden, activation, hidden_dropout)
         self.first, self.middle, self.last = (_Sublayer(channels, dropout, norm_first, unbiased, eps) for _ in range(3))
-        self.causal = flag("causal", causal)
-        self.attention_dropout = nn.Dropout(attention_dropout)
-        self.return_weights = flag("return_weights", return_weights)
+        self.causal, self.return_weights = flag("causal", causal), flag("return_weights", return_weights)
+        self.attention_dropout = nn.Dropout(number("attention_dropout", attention_dropout, least=0, most=1))
 
     def forward(
         self, x: Tensor, memory: Tensor, visible: Tensor | None = None, memory_visible: Tensor | None = None
     ) -> Tensor | tuple[Tensor, Tensor, Tensor]:
-        check_input(x, "B T C", C=self.channels)
+        check_input(x, "B T C", C=self.heads.query.in_features)
         check_input(memory, "B K C", B=x.shape[0], C=self.cross.key.in_features)
         dot.check(visible, x, x, self.heads.heads)
         dot.check(memory_visible, x, memory, self.heads.heads)

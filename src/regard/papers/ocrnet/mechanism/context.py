@@ -7,25 +7,20 @@ Official code: openseg-group/openseg.pytorch; HRNet/HRNet-Semantic-Segmentation,
     w_ik = softmax_k(φ(x_i) · ψ(f_k) / √D)              pixel i attends to regions                    (2)
     y_i = ρ(Σ_k w_ik δ(f_k))                            object-contextual representation              (3)
     z_i = g([y_i ; x_i])                                augmented representation                      (4)
-    loss = CE(classify(z)) + 0.4 CE(p)                  head; both logits brought to the labels' size (5)
 
     φ, ψ: two 1×1 convolutions to D channels, δ, ρ, g: one; each with batch norm and ReLU. Since w sums to 1 over k, the
     convolution of ρ may act on the K regions instead of on the N pixels, which costs less unless K is large.
 
-Place: as the head on the last map of a dilated backbone, or on the concatenated maps of an HRNet.
+Place: within a segmentation head (`ocrnet`), behind the last map of a dilated backbone or the concatenated maps of an
+    HRNet.
 Cost: 2NKC for (1) and (3), NKD for (2), NC(D + O) + ND² for φ and g with O outputs; memory O(NK). No N × N matrix.
 Deviations: paper, κ of the relation, does not divide by √D | both releases do | as released. The 1×1 convolutions
-    have no biases in HRNet's release | biases in openseg's | `bias`, off by default. The coarse logits come from
-    stage 3 through a 3×3 convolution in openseg's | from the map itself through a 1×1 convolution in HRNet's |
-    `aux_channels`. Openseg's brings both logits to the size of the image | HRNet's leaves that to the loss, as here.
-    A loss of labels that are all ignored is NaN in the releases | 0 here.
-Errata: ports that take the softmax of (1) over the classes, or that drop the loss on p, are not this mechanism.
-    mmsegmentation's attention fails for scales above 1, as it resizes without a size.
+    have no biases in HRNet's release | biases in openseg's | `bias`, off by default.
+Errata: ports that take the softmax of (1) over the classes are not this mechanism. mmsegmentation's attention fails for
+    scales above 1, as it resizes without a size.
 """
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -85,15 +80,15 @@ class ObjectAttention(Attention):
         self.hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
         self.scale = positive("scale", scale)
         flag("bias", bias)
-        self.pixel = nn.Sequential(_embed(channels, self.hidden, bias), _embed(self.hidden, self.hidden, bias))
-        self.object = nn.Sequential(_embed(channels, self.hidden, bias), _embed(self.hidden, self.hidden, bias))
-        self.down = _embed(channels, self.hidden, bias)
-        self.up = _embed(self.hidden, channels, bias)
+        self.pixel = nn.Sequential(embed(channels, self.hidden, bias), embed(self.hidden, self.hidden, bias))
+        self.object = nn.Sequential(embed(channels, self.hidden, bias), embed(self.hidden, self.hidden, bias))
+        self.down = embed(channels, self.hidden, bias)
+        self.up = embed(self.hidden, channels, bias)
 
     def forward(self, x: Tensor, regions: Tensor) -> Tensor:
         check_input(x, "B C H W", C=self.channels)
         check_input(regions, "B C K 1", B=x.shape[0], C=self.channels)
-        _check_sides(x, self.scale)
+        check_sides(x, self.scale)
         pooled = F.max_pool2d(x, self.scale) if self.scale > 1 else x
         f = regions.flatten(2)  # [B, C, K]
         q, k, v = self.pixel(pooled.flatten(2)), self.object(f), self.down(f)  # [B, D, N], [B, D, K], [B, D, K]
@@ -142,7 +137,7 @@ class ObjectContext(Attention):
         out = channels if out is None else positive("out", out)
         number("dropout", dropout, least=0, most=1)
         self.attention = ObjectAttention(channels, hidden=hidden, scale=scale, bias=bias)
-        self.merge = _embed(2 * channels, out, bias)
+        self.merge = embed(2 * channels, out, bias)
         self.dropout = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor, regions: Tensor) -> Tensor:
@@ -155,97 +150,7 @@ class ObjectContext(Attention):
         return merged
 
 
-class ObjectContextHead(Attention):
-    """Segmentation head: coarse logits, object regions from them, object context, and the final logits.
-
-    Args:
-        channels: C of the map.
-        classes: K, the number of classes.
-        hidden: width of the representations.
-        key: D of the attention; None takes `hidden` // 2.
-        aux_channels: width of the earlier map that the coarse logits come from; None takes them from the map itself.
-        scale: by which the map is max-pooled before it attends.
-        dropout: probability that a whole channel is dropped.
-        bias: biases in the 1×1 convolutions of the attention.
-
-    Shapes: x `B C H W`, with `aux_channels` also the earlier map `B A H W` -> coarse logits and logits, each
-        `B K H W`. Maps: region `B K H W` and affinity `B Q K`, as the parts show them.
-    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
-    """
-
-    def __init__(
-        self,
-        channels: int,
-        *,
-        classes: int,
-        hidden: int = 512,
-        key: int | None = None,
-        aux_channels: int | None = None,
-        scale: int = 1,
-        dropout: float = 0.05,
-        bias: bool = False,
-    ) -> None:
-        super().__init__()
-        self.channels = positive("channels", channels)
-        positive("classes", classes)
-        positive("hidden", hidden)
-        if key is not None:
-            positive("key", key)
-        self.aux_channels = None if aux_channels is None else positive("aux_channels", aux_channels)
-        positive("scale", scale)
-        number("dropout", dropout, least=0, most=1)
-        flag("bias", bias)
-        self.reduce = _Normed(nn.Conv2d(channels, hidden, 3, padding=1))
-        self.coarse: nn.Module
-        if aux_channels is None:
-            self.coarse = nn.Sequential(_embed(channels, channels, True), Pointwise(channels, classes))
-        else:
-            conv = nn.Conv2d(aux_channels, hidden, 3, padding=1)
-            self.coarse = nn.Sequential(_Normed(conv), nn.Dropout2d(dropout), nn.Conv2d(hidden, classes, 1))
-        self.gather = SpatialGather()
-        self.context = ObjectContext(hidden, hidden=key, scale=scale, dropout=dropout, bias=bias)
-        self.classify = Pointwise(hidden, classes)
-
-    def forward(self, x: Tensor, earlier: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        check_input(x, "B C H W", C=self.channels)
-        _check_sides(x, self.context.attention.scale)
-        grid = x.shape[2:]
-        if (earlier is None) != (self.aux_channels is None):
-            wanted = "an earlier map is needed" if earlier is None else "no earlier map is accepted"
-            raise ValueError(f"aux_channels={self.aux_channels}: {wanted}")
-        if earlier is None:
-            p = self.coarse(x.flatten(2)).unflatten(2, grid)  # [B, K, H, W]
-        else:
-            check_input(earlier, "B A H W", B=x.shape[0], A=self.aux_channels or 0, H=grid[0], W=grid[1])
-            p = self.coarse(earlier)
-        x = self.reduce(x)
-        z = self.context(x, self.gather(x, p))
-        return p, self.classify(z.flatten(2)).unflatten(2, grid)
-
-    @staticmethod
-    def loss(
-        outputs: Sequence[Tensor], labels: Tensor, *, aux: float = 0.4, ignore: int = -1, weight: Tensor | None = None
-    ) -> Tensor:
-        """Equation (5): both cross entropies, on logits that are resized to the labels.
-
-        Args:
-            outputs: coarse logits and logits, each `B K H W`.
-            labels: `B H' W'`, any size.
-            aux: weight of the coarse logits' part.
-            ignore: label of the pixels that do not count.
-            weight: of each class, `K`.
-        """
-        counted = labels != ignore
-        count = (counted if weight is None else weight[labels.where(counted, 0)] * counted).sum()
-        total, size = torch.zeros_like(count, dtype=torch.float32), labels.shape[1:]
-        for share, logits in zip((aux, 1.0), outputs, strict=True):
-            resized = F.interpolate(widened(logits), size, mode="bilinear", align_corners=True)
-            entropy = F.cross_entropy(resized, labels, weight, ignore_index=ignore, reduction="sum")
-            total = total + share * entropy / (count + (count == 0))
-        return total
-
-
-class _Normed(nn.Module):
+class Normed(nn.Module):
     """A convolution, batch norm and ReLU."""
 
     def __init__(self, conv: Pointwise | nn.Conv2d) -> None:
@@ -264,7 +169,7 @@ class _Normed(nn.Module):
         return normed.relu_()
 
 
-def _check_sides(x: Tensor, scale: int) -> None:
+def check_sides(x: Tensor, scale: int) -> None:
     """Checks that a map can be pooled by `scale`.
 
     Raises: ValueError otherwise.
@@ -273,6 +178,6 @@ def _check_sides(x: Tensor, scale: int) -> None:
         raise ValueError(f"input of shape {tuple(x.shape)}: sides of at least scale={scale} are needed")
 
 
-def _embed(channels: int, out: int, bias: bool) -> _Normed:
+def embed(channels: int, out: int, bias: bool) -> Normed:
     """A 1×1 convolution of a flattened map, batch norm and ReLU."""
-    return _Normed(Pointwise(channels, out, bias=bias))
+    return Normed(Pointwise(channels, out, bias=bias))
