@@ -50,7 +50,14 @@ def test_the_best_of_overlapping_windows_stays() -> None:
     assert whole_boxes.suppressed(given, [1, 3, 2, 0], overlap=0.5).tolist() == [1, 2]
     assert whole_boxes.suppressed(given, [1, 3, 2, 0], overlap=0.95).tolist() == [1, 2, 0]
     assert whole_boxes.suppressed(given, [1, 3, 2, 0], first=1).tolist() == [1]
-    for wrong in ({"overlap": 2}, {"first": 0}):
+    for wrong in (
+        {"overlap": 2},
+        {"overlap": "half"},
+        {"overlap": np.nan},
+        {"first": 0},
+        {"first": 2.5},
+        {"first": "all"},
+    ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
             whole_boxes.suppressed(given, [1, 3, 2, 0], **wrong)
     with pytest.raises(ValueError, match="n 4 and n numbers"):
@@ -177,7 +184,9 @@ def test_the_loss_prefers_windows_on_the_object() -> None:
     assert scored(bad)["recall_1"] == 0
     with pytest.raises(ValueError, match="a box and a logit"):
         task.loss(torch.nn.Identity(), Batch(image=images, boxes=truths))
-    for wrong in ({"low": 0.8}, {"overlap": 0.0}, {"budgets": ()}):
+    for wrong in (
+        {"low": 0.8}, {"low": "0"}, {"high": np.nan}, {"overlap": 0.0}, {"budgets": ()}, {"budgets": 1}, {"beside": 1}
+    ):  # fmt: skip
         with pytest.raises(ValueError, match=next(iter(wrong))):
             Proposals(**wrong)
 
