@@ -74,7 +74,7 @@ class AttentionVGG(Attention):
 
     Shapes: `B C H W` -> `B classes`, with `return_compatibility` also c_s `B 1 h w`.
     Maps: attention a_s `B 1 h w`, one for each of the three.
-    Raises: ValueError for an unknown setting, sizes that are not positive, and images of another grid.
+    Raises: ValueError for an argument out of range, and images of another shape.
     """
 
     def __init__(

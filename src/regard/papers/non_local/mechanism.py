@@ -64,7 +64,7 @@ class NonLocal(Attention):
 
     Shapes: x `B C T`, `B C H W` or `B C T H W`, returned alike. Maps: affinity `B Q K`, Q positions by K pooled ones;
         its rows sum to 1 for the two gaussians.
-    Raises: ValueError for an unknown affinity, other dims, or a pool that does not fit them.
+    Raises: ValueError for an argument out of range, a pool that does not fit `dims`, or an input of another shape.
     """
 
     def __init__(

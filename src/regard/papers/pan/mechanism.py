@@ -98,8 +98,7 @@ class FeaturePyramidAttention(Attention):
             resizing up, as segmentation-models-pytorch.
 
     Shapes: x `B C H W` -> `B out H W`. Maps: pyramid `B out H W`, P of Eq. 3; `B 1 H W` where it is resized.
-    Raises: ValueError for an unknown way to upsample, a pyramid of no channel or of one that cannot gate, and training
-        on a batch of 1.
+    Raises: ValueError for an argument out of range, a pyramid that cannot gate, other shapes, or training on one image.
     """
 
     def __init__(
@@ -172,7 +171,7 @@ class GlobalAttentionUpsample(Attention):
 
     Shapes: x `B C H W` and g `B G ⌈H/2⌉ ⌈W/2⌉`, as large as x for projection and of any size where it is resized ->
         `B out H W`. Maps: channel `B out 1 1`, in (0, 1) for sigmoid, not negative for relu.
-    Raises: ValueError for an unknown option, a g that does not fit, and training on a batch of 1.
+    Raises: ValueError for an argument out of range, inputs that do not fit, and training on a batch of 1.
     """
 
     def __init__(

@@ -139,8 +139,8 @@ class ResidualAttention(Attention):
 
     Shapes: x `B C H W` -> `B C H W`. Maps: spatial `B C H W`, the mask M: in (0, 1) for mixed and spatial, of unit
         length over channels for channel.
-    Raises: ValueError for an unknown unit, mask or learning, groups that do not divide the width, a bottleneck of no
-        channel, and a training batch that leaves a single value for each channel.
+    Raises: ValueError for an argument out of range, groups that do not divide the width, a bottleneck of no channel,
+        another shape, and a training batch that leaves a single value for each channel.
     """
 
     def __init__(

@@ -162,7 +162,7 @@ class ResidualAttentionNetwork(nn.Module):
         learning: residual, (1 + M) T, or naive, M T.
 
     Shapes: x `B C H W` -> logits `B K`. Maps: spatial `B D H W` of every module, as in `residual_attention`.
-    Raises: ValueError for an unknown depth, unit, stem, mask or learning, fewer or more than three stages, and a
+    Raises: ValueError for an argument out of range, fewer or more than three stages, images of another shape, and a
         training batch that leaves a single value for each channel.
     """
 

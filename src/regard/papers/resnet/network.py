@@ -50,8 +50,8 @@ class PaperNetwork(nn.Module):
 
     Shapes: x `B C H W`, for a network with c2d or i3d in its name `B C T H W` -> logits `B K`.
     Maps: those of the mechanism, by the name of each block.
-    Raises: LookupError for an unknown name; it names the nearest. ValueError for blocks that do not fit, and for an
-        image where a clip is needed.
+    Raises: LookupError for an unknown name; it names the nearest. ValueError for an argument out of
+        range, and for images or clips of another shape.
     """
 
     def __init__(

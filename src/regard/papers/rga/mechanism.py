@@ -99,7 +99,7 @@ class RelationAware(Attention):
 
     Shapes: x `B C H W` -> `B C H W`, with HW = N.
     Maps: spatial `B 1 H W` and channel `B C 1 1`, in (0, 1); spatial_affinity `B Q K` and channel_affinity `B C C`, G.
-    Raises: ValueError for an input of another size, no gate at all, or a reduction that leaves nothing.
+    Raises: ValueError for an argument out of range, no gate at all, a reduction that leaves nothing, or another shape.
     """
 
     def __init__(

@@ -76,7 +76,7 @@ class SpatialChannel(Attention):
 
     Shapes: x `B C H W`, and h `B state_channels` where there is one -> `B C H W`.
     Maps: channel `B C 1 1`, spatial `B 1 H W`; each sums to 1.
-    Raises: ValueError for an unknown order, and for a missing, unasked or differently wide state.
+    Raises: ValueError for an argument out of range, another shape, and a missing, unasked or differently wide state.
     """
 
     def __init__(

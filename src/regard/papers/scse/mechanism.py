@@ -78,7 +78,7 @@ class ChannelSqueezeExcite(Attention):
         hidden: width of the bottleneck itself, in place of `reduction`.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: channel `B C 1 1`, in (0, 1).
-    Raises: ValueError if `reduction` leaves no hidden channel.
+    Raises: ValueError for an argument out of range, a `reduction` that leaves no hidden channel, or another shape.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, hidden: int | None = None) -> None:
@@ -99,7 +99,7 @@ class SpatialSqueezeExcite(Attention):
 
     Shapes: x `B C H W` -> `B C H W`; weights `B' C`, optional, whose mean over B' stands in for the learned projection
         without its bias (the released code's few-shot use). Maps: spatial `B 1 H W`, in (0, 1).
-    Raises: ValueError if `channels` is not positive.
+    Raises: ValueError for an argument out of range, or inputs of other shapes.
     """
 
     def __init__(self, channels: int) -> None:
@@ -124,7 +124,7 @@ class ConcurrentSqueezeExcite(Attention):
         merge: "max" as released, or "add" as in the paper.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: channel `B C 1 1` and spatial `B 1 H W`, both in (0, 1).
-    Raises: ValueError for an unknown merge, or if `reduction` leaves no hidden channel.
+    Raises: ValueError for an argument out of range, a `reduction` that leaves no hidden channel, or another shape.
     """
 
     def __init__(self, channels: int, *, reduction: int = 2, hidden: int | None = None, merge: str = "max") -> None:

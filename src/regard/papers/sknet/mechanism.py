@@ -54,7 +54,8 @@ class SelectiveKernel(Attention):
         select_bias: of A.
 
     Shapes: x `B C H W` -> `B D ⌈H/stride⌉ ⌈W/stride⌉`. Maps: branch `B M D 1 1`, sums to 1 over the M branches.
-    Raises: ValueError if a kernel size is even, or groups or branches do not divide the channels.
+    Raises: ValueError for an argument out of range, an even kernel size, groups or branches that do not divide C,
+        or another shape.
     """
 
     def __init__(

@@ -87,7 +87,7 @@ class SononetGate(Attention):
     Shapes: x `B C H W` and g `B G h w` of any size, or `B C T H W` and `B G t h w` -> as x; with `return_mask`, (y, α).
     Maps: spatial α `B 1 H W` or `B 1 T H W`; `B C H W` for sigmoid without ψ. Before resizing it sums to 1 for softmax,
         mean and mean_flow, and reaches from 0 to 1 for range.
-    Raises: ValueError for an unknown option, widths that do not fit without a projection, or a map smaller than s.
+    Raises: ValueError for an argument out of range, widths that do not fit without a projection, or other shapes.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class SononetAggregation(Attention):
     Shapes: x1 `B C₁ H W`, x2 `B C₂ h w` and g `B C h' w'`, of any sizes -> `B classes`; three of them for separate, of
         x1, x2 and g, and four for deep_supervision, of which the first is (6).
     Maps: spatial, one of each gate, at the size of x1 and of x2.
-    Raises: ValueError for an unknown option, or another number of finer maps than two.
+    Raises: ValueError for an argument out of range, another number of finer maps than two, or maps of other shapes.
     """
 
     def __init__(

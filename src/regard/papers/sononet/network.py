@@ -75,7 +75,7 @@ class GatedSononet(Attention):
 
     Shapes: `B C H W` -> `B classes`; three for separate, four for deep_supervision.
     Maps: spatial `B 1 h w`, one for x_3 and one for x_4.
-    Raises: ValueError for an unknown option, or a feature scale that leaves no channel.
+    Raises: ValueError for an argument out of range, or images of another shape.
     """
 
     def __init__(

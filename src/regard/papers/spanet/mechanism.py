@@ -58,7 +58,7 @@ class SpatialPyramid(Attention):
         hidden: width of the bottleneck itself, in place of `reduction`.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: channel `B C 1 1`, in (0, 1).
-    Raises: ValueError if there is no level or `reduction` leaves no hidden channel.
+    Raises: ValueError for an argument out of range, a `reduction` that leaves no hidden channel, or another shape.
     """
 
     def __init__(
@@ -86,7 +86,7 @@ class PreSpatialPyramid(Attention):
 
     Shapes: x `B C H W` -> the gate `B D 1 1`; with the branch, x `B C H W`, `B D h w` -> `B D h w`.
     Maps: channel `B D 1 1`, in (0, 1).
-    Raises: ValueError if there is no level, `reduction` leaves no hidden channel, or the branch has other channels.
+    Raises: ValueError for an argument out of range, a `reduction` that leaves no hidden channel, or other shapes.
     """
 
     def __init__(

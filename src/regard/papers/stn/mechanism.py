@@ -93,7 +93,7 @@ class SpatialTransformer(Attention):
     Shapes: x `B C H W` -> `B C H W`, or of `size`; with localisation="given" also θ: `B 2 3`, `B 3` or `B K 2`.
     Maps: theta `B 2 3`, or points `B K 2` of a spline; grid `B H W 2`, the point that each output pixel shows; x is
         before y.
-    Raises: ValueError for unknown names, a missing or other `grid`, and θ or features of another width.
+    Raises: ValueError for an argument out of range, a missing `grid`, and inputs or features of other shapes.
     """
 
     def __init__(

@@ -42,7 +42,7 @@ class TransformerClassifier(Attention):
 
     Shapes: `B C H W` -> `B classes`.
     Maps: theta `B 2 3`, or points `B K 2` of a spline; grid `B H W 2`, the point that each pixel shows, x before y.
-    Raises: ValueError for an unknown transform, sizes that are not positive, and images of another grid.
+    Raises: ValueError for an argument out of range, and images of another shape.
     """
 
     def __init__(

@@ -71,7 +71,7 @@ class ObjectAttention(Attention):
         bias: biases in the 1×1 convolutions.
 
     Shapes: x `B C H W`, regions `B C K 1` -> `B C H W`. Maps: affinity `B Q K`, Q positions pooled; sums to 1 over K.
-    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
+    Raises: ValueError for an argument out of range, other shapes, or training where a batch norm sees a single value.
     """
 
     def __init__(self, channels: int, *, hidden: int | None = None, scale: int = 1, bias: bool = False) -> None:
@@ -119,7 +119,7 @@ class ObjectContext(Attention):
         bias: biases in the 1×1 convolutions.
 
     Shapes: x `B C H W`, regions `B C K 1` -> `B out H W`. Maps: affinity `B Q K`, as `ObjectAttention` shows it.
-    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
+    Raises: ValueError for an argument out of range, other shapes, or training where a batch norm sees a single value.
     """
 
     def __init__(

@@ -45,7 +45,7 @@ class ObjectContextHead(Attention):
 
     Shapes: x `B C H W`, with `aux_channels` also the earlier map `B A H W` -> coarse logits and logits, each
         `B K H W`. Maps: region `B K H W` and affinity `B Q K`, as the parts show them.
-    Raises: ValueError for a width or scale below 1, or in training where a batch norm sees a single value.
+    Raises: ValueError for an argument out of range, other shapes, or training where a batch norm sees a single value.
     """
 
     def __init__(

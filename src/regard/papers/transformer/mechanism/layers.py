@@ -131,8 +131,7 @@ class EncoderLayer(Attention):
 
     Shapes: x `B T C`, and visible `B T`, `B T T` or `B h T T` of booleans, True where seen, optional -> `B T C`.
     Maps: affinity `B h T T`, rows sum to 1, or to 0 where nothing is seen.
-    Raises: ValueError for widths that do not fit, an unknown activation, an input that is no sequence, or a mask of
-        another type.
+    Raises: ValueError for an argument out of range, inputs of other shapes, or a mask that is none or does not fit.
     """
 
     def __init__(
@@ -197,8 +196,7 @@ class DecoderLayer(Attention):
     Shapes: x `B T C`, memory `B K memory_channels`, and masks of booleans, True where seen, both of them optional:
         visible `B T`, `B T T` or `B h T T`, and memory_visible `B K`, `B T K` or `B h T K` -> `B T C`.
     Maps: self `B h T T` and cross `B h T K`; rows sum to 1, or to 0 where nothing is seen.
-    Raises: ValueError for widths that do not fit, an unknown activation, an input that is no sequence, or a mask of
-        another type.
+    Raises: ValueError for an argument out of range, inputs of other shapes, or a mask that is none or does not fit.
     """
 
     def __init__(

@@ -60,7 +60,7 @@ class MultiHead(Attention):
     Shapes: x `B T C` -> `B T C`; q `B Q C`, k `B K key_channels`, v `B K value_channels` -> `B Q C`. visible: booleans,
         True where a key is seen, `B K`, `B Q K` or `B h Q K`; numbers of three or four axes are added to the logits.
     Maps: affinity `B h Q K`, rows sum to 1, or to 0 where a query sees nothing; extra keys come last.
-    Raises: ValueError for widths that do not fit, an input that is no sequence, or a mask of another type.
+    Raises: ValueError for an argument out of range, inputs of other shapes, or a mask that is none or does not fit.
     """
 
     def __init__(
@@ -178,7 +178,7 @@ class GridMultiHead(Attention):
         attention_dropout: of the weights.
 
     Shapes: x `B C H W` -> `B C H W`. Maps: affinity `B h Q K`, Q and K the HW positions; rows sum to 1.
-    Raises: ValueError for widths that do not fit, or an input that is no map.
+    Raises: ValueError for an argument out of range, or an input of another shape.
     """
 
     def __init__(

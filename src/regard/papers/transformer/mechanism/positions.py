@@ -39,7 +39,7 @@ class Sinusoidal(Attention):
 
     Shapes: x `B T C` (dims 1) or `B C H W` (dims 2), returned alike.
     Maps: none; it serves the attention that follows.
-    Raises: ValueError for other dims, or an input that does not fit them.
+    Raises: ValueError for an argument out of range, or an input of another shape.
     """
 
     def __init__(self, channels: int, *, dims: int = 1, halves: bool = False, dropout: float = 0.0) -> None:
