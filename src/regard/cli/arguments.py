@@ -22,7 +22,7 @@ def json_object(option: str, text: str) -> dict[str, Any]:
     example = "for example '{\"channels\": 64}'"
     try:
         value = json.loads(text)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # a number of too many digits, or lists nested too deep, too
         raise ValueError(f"{option} {text!r} is not JSON ({error}); a JSON object is accepted, {example}") from None
     if not isinstance(value, dict):
         raise ValueError(f"{option} {text!r}: a JSON object is accepted, {example}")

@@ -154,7 +154,7 @@ def load(path: str | Path, *, prefix: str = "") -> dict[str, Tensor]:
             else torch.load(path, map_location="cpu", weights_only=True)
         )
     except Exception as error:  # the readers raise many types, none of which names the file
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0][:200]
         raise ValueError(f"{path} cannot be read as weights without running code: {reason}") from error
     for wrapper in ("state_dict", "model_state", "model"):
         if isinstance(loaded, dict) and isinstance(loaded.get(wrapper), dict):
