@@ -781,7 +781,7 @@ def test_what_cannot_work_fails_before_any_training(tmp_path, changed, kind, sai
     assert recorder.events == []
 
 
-NARROW = {"backbone": "test_nfnet", "after": ("stages.0.0.conv2b",)}  # 8 channels, where a reduction of 16 leaves none
+NARROW = {"backbone": "test_nfnet", "after": ("stages.0.0.conv2b",)}  # 8 channels, which 16 groups do not divide
 
 
 @pytest.mark.slow
@@ -793,21 +793,22 @@ def test_all_takes_what_fits_and_says_why_the_rest_does_not(images):
     assert len(settings.rows) >= 9
     narrow = Comparison(attention=("all",), **NARROW)
     settings, left_out = building.fitting(narrow, images)
-    assert "se" not in settings.rows and "reduction" in left_out["se"]
+    assert "se" in settings.rows and "fca" not in settings.rows and "16" in left_out["fca"]
+    assert "reduction=8 after 'stages.0.0.conv2b' (8 channels)" in building.survey(settings, images).notes["se"]
     same = Comparison(attention=("se",), backbone="test_resnet")
     assert building.fitting(same, images) == (same, {})
-    with pytest.raises(ValueError, match=r"attention='se'.*reduction"):
-        building.survey(building.fitting(Comparison(attention=("all", "se"), **NARROW), images)[0], images)
+    with pytest.raises(ValueError, match=r"attention='fca'.*16"):
+        building.survey(building.fitting(Comparison(attention=("all", "fca"), **NARROW), images)[0], images)
 
 
 @pytest.mark.slow
 def test_a_run_of_all_names_what_it_left_out(tmp_path, monkeypatch):
-    few = catalog.get("se"), catalog.get("eca")
+    few = catalog.get("fca"), catalog.get("eca")
     monkeypatch.setattr(catalog, "entries", lambda: few)
     run(tmp_path, attention=("all",), seeds=1, epochs=1, **NARROW)
     found = result(tmp_path)
     assert [row.name for row in found.rows] == [NONE, PLAIN, "eca"]
-    assert any(sentence.startswith("Left out, se: ") and "reduction" in sentence for sentence in found.sentences)
+    assert any(sentence.startswith("Left out, fca: ") and "16" in sentence for sentence in found.sentences)
     assert "--attention eca" in found.run["command"]
 
 

@@ -6,14 +6,16 @@ is attached draws from another.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import nn
 
 from regard import attaching, backbones, catalog
 from regard.attaching import siting
+from regard.attaching.building import NarrowSite, narrowed
 from regard.attaching.layouts import Layout
 from regard.attaching.siting import Site
 from regard.catalog import rows
@@ -59,6 +61,7 @@ class Blueprint:
         parameters: of the bare backbone.
         added: row -> parameters beyond the bare backbone's.
         largest: the row that adds the most parameters.
+        notes: row -> what was taken in place of a default that is too large for its narrow sites.
     """
 
     places: Mapping[str, Place]
@@ -66,6 +69,7 @@ class Blueprint:
     parameters: int
     added: Mapping[str, int]
     largest: str
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 def survey(settings: Comparison, images: Images) -> Blueprint:
@@ -85,14 +89,22 @@ def survey(settings: Comparison, images: Images) -> Blueprint:
         places[row] = replace(_place(found[names], stages), explained=common.explained, layout=common.layout)
     parameters = _parameters(bare)
     blueprint = Blueprint(places, (), parameters, {}, "")
-    added, by_site = {NONE: 0}, {}
+    added, by_site, notes = {NONE: 0}, {}, {}
     for row in settings.rows:
         model = build(settings, row, 0, images, blueprint)
         added[row] = _parameters(model) - parameters
         by_site[row] = [_attached_parameters(model.get_submodule(site)) for site in places[row].sites]
+        given = rows.parse(row).options
+        narrow = [
+            (name, hook.channels, changed)
+            for name, _, hook in attaching.attached(model)
+            if (changed := narrowed(given, hook.arguments))
+        ]
+        if narrow:
+            notes[row] = NarrowSite.words(row, narrow)
     largest = max(settings.rows, key=lambda row: added[row])
     chosen = widths([site.channels for site in found[named[largest]]], by_site[largest])
-    blueprint = Blueprint({**places, PLAIN: places[largest]}, tuple(chosen), parameters, added, largest)
+    blueprint = Blueprint({**places, PLAIN: places[largest]}, tuple(chosen), parameters, added, largest, notes)
     plain = _parameters(build(settings, PLAIN, 0, images, blueprint)) - parameters
     return replace(blueprint, added={NONE: 0, PLAIN: plain, **added})
 
@@ -123,7 +135,8 @@ def fitting(settings: Comparison, images: Images) -> tuple[Comparison, dict[str,
             if not entry.drop_in or row in settings.rows or row in kept:
                 continue
             try:
-                attaching.attach(backbone(settings, images, seed=0), entry.name, after=list(names), example=example)
+                with warnings.catch_warnings(action="ignore", category=NarrowSite):  # `survey` notes it
+                    attaching.attach(backbone(settings, images, seed=0), entry.name, after=list(names), example=example)
                 kept.append(row)
             except ValueError as error:
                 left_out[row] = str(error)
@@ -144,7 +157,7 @@ def build(settings: Comparison, row: str, seed: int, images: Images, blueprint: 
     else:
         variant = rows.parse(row)
         mechanism, options = variant.mechanism, dict(variant.options)
-    with seeded(mixed("attention", row, seed)):
+    with seeded(mixed("attention", row, seed)), warnings.catch_warnings(action="ignore", category=NarrowSite):
         try:
             return attaching.attach(
                 model,

@@ -55,7 +55,7 @@ def run(
     if ray is not None:
         cluster.check_installed()
     trials.plan_of(settings, 0, None)  # what it refuses is refused before anything is read or written
-    if datasets is None:
+    if datasets is None and settings.source not in images_of.EMBEDDED:
         apart(out, Path(settings.source).expanduser())
     if settings.regions is not None:
         apart(out, Path(settings.regions), "regions")
@@ -69,6 +69,8 @@ def run(
             progress.phase(f"left out: {row}, {reason}")
         lanes = _lanes(settings, images, lanes, progress)
         blueprint = building.survey(settings, images)
+        for note in blueprint.notes.values():
+            progress.phase(note)
         _check_freezing(settings, images)
         found = _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
         facts = folder.begin(settings, {**found, "left_out": left_out})

@@ -16,6 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from regard import backbones
+from regard.attaching.restoring import attachments
 from regard.catalog import rows
 from regard.comparing import Comparison, Trial, building, looking, measuring
 from regard.comparing.building import Blueprint
@@ -153,17 +154,18 @@ def run(
         **{f"gallery.{name}": maps for name, maps in looking.heat_maps(model, shown_images, *view).items()},
         **_answers(model, task, images.test, shown, device, normalise),
     }
-    return Outcome(record, arrays, _weights(model, description(settings, trial, images, blueprint, normalise)))
+    return Outcome(record, arrays, _weights(model, description(settings, trial, images, model, normalise)))
 
 
 def description(
-    settings: Comparison, trial: Trial, images: Images, blueprint: Blueprint, normalise: Normalisation | None
+    settings: Comparison, trial: Trial, images: Images, model: nn.Module, normalise: Normalisation | None
 ) -> trained.Trained | None:
     """The description in the weights file, from which `regard look` opens it; None if it cannot be opened that way.
 
     That is a row without attention, and a backbone that is not known by name.
     """
-    if trial.row not in settings.rows or not isinstance(settings.backbone, str):
+    network = backbones.built(model)
+    if trial.row not in settings.rows or network is None:
         return None
     variant = rows.parse(trial.row)
     return trained.Trained(
@@ -172,11 +174,10 @@ def description(
         image=tuple(images.test.images([0]).shape[1:]),
         class_names=tuple(images.classes) if settings.task is None else (),
         attached=trained.Attached(
-            backbone=settings.backbone,
+            backbone=network.name,
             classes=building.outputs(settings, images),
-            after=blueprint.places[trial.row].sites,
-            identity=settings.identity,
-            arguments=variant.options,
+            options=trained.plain(network.arguments),
+            sites=attachments(model),
         ),
     )
 
