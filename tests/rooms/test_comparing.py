@@ -10,6 +10,7 @@ import json
 import math
 import multiprocessing
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
@@ -565,7 +567,23 @@ def test_the_summary_of_a_run(finished):
     assert se.latency["32"].low <= se.latency["32"].mean <= se.latency["32"].high
     assert found.gallery == finished / "gallery.npz"
     assert found.run["backbone"] == "test_resnet"
-    assert any("comparisons at once" in sentence for sentence in found.sentences)
+    assert found.verdict.startswith("No row is above chance (10.0 %") and "3 rows × 2 seeds" in found.sentences[0]
+    assert sum(se.answers.values()) == 2 * 20
+
+
+def test_the_command_that_looks_with_trained_weights_works(finished, tmp_path, capsys):
+    from regard import cli
+
+    found = result(finished)
+    assert [bool(row.look) for row in found.rows] == [False, False, True], "none and plain have no attention to draw"
+    command = shlex.split(found.rows[2].look)
+    assert command[:2] == ["regard", "look"] and command[3:] == ["--weights", str(finished / "trials" / "se-0")]
+    Image.new("RGB", (60, 50), (200, 90, 10)).save(tmp_path / "photo.png")
+    command[command.index("IMAGE")] = str(tmp_path / "photo.png")
+    with pytest.raises(SystemExit) as end:
+        cli.main([*command[1:], "--out", str(tmp_path / "out")])
+    assert not end.value.code and capsys.readouterr().out
+    assert [path.suffix for path in (tmp_path / "out").iterdir()] == [".png"]
 
 
 def test_the_same_command_again_changes_nothing(copied, finished):

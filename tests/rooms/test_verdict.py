@@ -180,13 +180,25 @@ def test_only_one_row(tmp_path):
 def test_at_chance_nothing_is_claimed(tmp_path):
     found = result(written(tmp_path, {NONE: answers(0.45), PLAIN: answers(0.45), "se": answers(0.5)}))
     assert found.verdict == (
-        "No row is above chance (50.0 %, by always giving the commonest answer), so this run says nothing about "
-        "attention: train longer, or on more images."
+        "No row is above chance (50.0 %, by always giving the commonest answer) beyond noise, so this run says nothing "
+        "about attention: train longer, or on more images."
     )
     gain = of(found, "se").corrected[NONE]
     assert gain.low > 0, "the interval alone would claim a gain"
     assert "both at chance" in of(found, "se").verdict and "beyond noise." not in of(found, "se").verdict
     assert not any("beyond noise" in sentence for sentence in found.sentences)
+    shares = {NONE: 0.45, PLAIN: 0.45, "se": 0.56}  # se alone is above chance, by 2.4 of its standard deviations
+    found = result(written(tmp_path / "above", {name: answers(share) for name, share in shares.items()}))
+    assert "better beyond noise" in of(found, "se").verdict and found.verdict.startswith("se helps")
+
+
+def test_two_seeds_that_differ_are_not_at_chance(tmp_path):
+    """Their interval by Student's t holds chance, but both networks are far above it."""
+    right = {name: np.concatenate([answers(0.7, 1), answers(0.9, 1)]) for name in (NONE, PLAIN, "se")}
+    found = result(written(tmp_path, right))
+    assert found.rows[0].score.low < 0.5 and "chance" not in found.verdict
+    assert [Judge.of(found).at_chance(row) for row in found.rows] == [False] * 3
+    assert "both at chance" not in of(found, "se").verdict
 
 
 def test_one_seed_claims_nothing_beyond_its_images(tmp_path):
@@ -225,6 +237,15 @@ def test_a_solved_task_leaves_no_room(tmp_path):
     text = told(tmp_path, none=0.99, plain=0.99, se=0.99)
     assert text.endswith(
         ": the bare backbone already reaches 99.0 %, which leaves little room; keep it, or choose harder images."
+    )
+
+
+def test_a_run_that_is_too_coarse_to_choose_by_says_so(tmp_path):
+    right = {name: np.concatenate([answers(0.7, 1), answers(0.9, 1)]) for name in (NONE, PLAIN)}
+    found = result(written(tmp_path, {**right, "se": np.concatenate([answers(0.75, 1), answers(0.84, 1)])}))
+    assert found.verdict == (
+        "On these images se does not help beyond noise (corrected for 3 comparisons; a difference below about 100 "
+        "points would not show), and this run is too coarse to tell more: repeat with more seeds before choosing."
     )
 
 
@@ -365,7 +386,7 @@ def test_the_answers_are_counted_by_class(tmp_path):
 
 def test_csv_and_json_hold_every_number(tmp_path):
     found = result(written(tmp_path, {NONE: answers(0.6, 2), PLAIN: answers(0.61, 2), "se": answers(0.8, 2)}))
-    lines = list(csv.DictReader(io.StringIO(exporting.table(found))))
+    lines = list(csv.DictReader(io.StringIO(exporting.spreadsheet(found))))
     assert [line["row"] for line in lines] == [NONE, PLAIN, "se"] and [line["reference"] for line in lines] == [
         "True",
         "True",

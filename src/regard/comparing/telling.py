@@ -29,7 +29,7 @@ def told(rows: Sequence[Row], run: Mapping[str, Any], measure: Measure, images: 
         measure: what the rows' scores are.
         images: row -> scores per test image by name, each [S, N].
     """
-    judge = Judge.among(rows, measure, run.get("chance"))
+    judge = Judge.among(rows, measure, run)
     named = {row.name: row for row in rows}
     judged = [replace(row, verdict=_verdict(row, named, judge)) for row in rows]
     return judged, [

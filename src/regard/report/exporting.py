@@ -13,16 +13,17 @@ from typing import Any
 from regard.catalog.rows import PLAIN, REFERENCES
 from regard.report import Interval, Result, Row
 from regard.report.judging import Judge
+from regard.report.table import ordered
 
 MOST_ANSWERS = 1000  # pairs of class and answer of one row, the commonest ones
 
 
-def table(result: Result) -> str:
-    """CSV with one line for each row, in the result's order: every number with the ends of its interval."""
+def spreadsheet(result: Result) -> str:
+    """CSV with one line for each row, in the usual order: every number with the ends of its interval."""
     judge, rows = Judge.of(result), {row.name: row for row in result.rows}
     measure = result.measure.name
     lines = []
-    for row in result.rows:
+    for row in ordered(result.rows, result.measure):
         line: dict[str, object] = {"row": row.name, "reference": row.name in REFERENCES}
         line |= _ends(measure, row.score)
         for key, gain, reference in (
@@ -58,7 +59,7 @@ def everything(result: Result) -> str:
         "verdict": result.verdict,
         "sentences": list(result.sentences),
         "measure": asdict(result.measure),
-        "rows": [_row(row, judge, rows) for row in result.rows],
+        "rows": [_row(row, judge, rows) for row in ordered(result.rows, result.measure)],
         "trials": [asdict(record) for record in result.records],
         "run": dict(result.run),
     }

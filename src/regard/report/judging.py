@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from regard.catalog.rows import NONE, PLAIN
 from regard.metrics.metric import Measure
 from regard.report import Interval, Result, Row
 from regard.report.numbers import Scale
 
+_Z = 1.96  # of a 95 % interval
 SIGNS = {
     "better": "▲",
     "worse": "▼",
@@ -33,23 +36,25 @@ class Judge:
         scale: of the measure.
         seeds: how many each row has.
         chance: the score of always giving the commonest answer; None where there is no such number.
+        images: the number of test images; None if it is not known.
     """
 
     scale: Scale
     seeds: int
     chance: float | None
+    images: int | None
 
     @classmethod
     def of(cls, result: Result) -> Judge:
         """The judge of a result."""
-        return cls.among(result.rows, result.measure, result.run.get("chance"))
+        return cls.among(result.rows, result.measure, result.run)
 
     @classmethod
-    def among(cls, rows: Sequence[Row], measure: Measure, chance: float | None) -> Judge:
-        """The judge of these rows; a chance is that of a share."""
+    def among(cls, rows: Sequence[Row], measure: Measure, run: Mapping[str, Any]) -> Judge:
+        """The judge of these rows; `run` holds the facts of run.json."""
         scale = Scale(measure)
         seeds = max((len(row.score.values) for row in rows), default=1)
-        return cls(scale, seeds, chance if scale.share else None)
+        return cls(scale, seeds, run.get("chance") if scale.share else None, run.get("test_size"))
 
     def sign(self, row: Row, other: Row) -> str:
         """A key of `SIGNS` for the difference of a row to a reference row."""
@@ -78,8 +83,15 @@ class Judge:
         }[sign]
 
     def at_chance(self, row: Row) -> bool:
-        """Whether the row's score may be that of always giving the commonest answer."""
-        return self.chance is not None and row.score.low <= self.chance
+        """Whether the row's score may be that of always giving the commonest answer.
+
+        This is asked of the networks as they are, so the luck of the test images counts and that of the seeds does not.
+        """
+        if self.chance is None:
+            return False
+        if self.images is None:
+            return row.score.low <= self.chance
+        return row.score.mean <= self.chance + _Z * math.sqrt(self.chance * (1 - self.chance) / self.images)
 
 
 def difference(row: Row, reference: str) -> Interval | None:

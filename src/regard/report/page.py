@@ -159,7 +159,7 @@ def _files(result: Result, heading: str) -> list[dict[str, str]]:
             "address": f"data:{mime};charset=utf-8;base64,{base64.b64encode(text.encode('utf-8')).decode('ascii')}",
         }
         for kind, mime, text in (
-            ("CSV", "text/csv", exporting.table(result)),
+            ("CSV", "text/csv", exporting.spreadsheet(result)),
             ("JSON", "application/json", exporting.everything(result)),
         )
     ]

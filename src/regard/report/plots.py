@@ -54,6 +54,13 @@ def _axis(values: Sequence[float], start: float, end: float, floor: float, ceili
     return _Axis(low, high if high > low else low + 1, start, end)
 
 
+def _near(triples: Sequence[tuple[float, float, float]]) -> list[float]:
+    """The middles and the ends of intervals, without ends that lie so far out that they would crowd the middles."""
+    middles = [middle for middle, _, _ in triples]
+    reach = (max(middles) - min(middles)) or 0.1 * abs(max(middles)) or 1.0
+    return [min(max(end, min(middles) - reach), max(middles) + reach) for triple in triples for end in triple]
+
+
 def _frame(
     x: _Axis, y: _Axis, x_label: str, y_label: str, x_text: Callable[[Sequence[float]], list[str]], last: int = 0
 ) -> list[Markup]:
@@ -121,16 +128,17 @@ def scatter(
         y_floor, y_ceiling: the least and the largest y that can be.
         higher_is_better: whether a larger y is the better one.
     """
-    x = _axis([end for point in points for end in point.x], LEFT + 4, WIDTH - RIGHT - 4, 0, math.inf)
+    x = _axis(_near([point.x for point in points]), LEFT + 4, WIDTH - RIGHT - 4, 0, math.inf)
     y = _axis(
         [end for point in points for end in (*point.y, *point.seeds)], HEIGHT - BOTTOM - 6, TOP + 4, y_floor, y_ceiling
     )
     parts = _frame(x, y, x_label, y_label, x_text)
     true = [(x.at(point.x[0]), y.at(point.y[0])) for point in points]
+    inside = [(max(point.x[1], x.low), min(point.x[2], x.high)) for point in points]
     centres = beside(true, LEFT + 4, WIDTH - RIGHT + 8)
     bars = [  # left, top, right, bottom; they move with their point
-        (x.at(point.x[1]) + aside, y.at(point.y[2]), x.at(point.x[2]) + aside, y.at(point.y[1]))
-        for point, aside in zip(points, (now[0] - was[0] for now, was in zip(centres, true, strict=True)), strict=True)
+        (x.at(low) + now[0] - was[0], y.at(point.y[2]), x.at(high) + now[0] - was[0], y.at(point.y[1]))
+        for point, (low, high), now, was in zip(points, inside, centres, true, strict=True)
     ]
     room = (LEFT, TOP - 8, WIDTH - 2, HEIGHT - BOTTOM)
     named = _labelled(points, 1 if higher_is_better else -1)

@@ -12,6 +12,7 @@ from regard.report.judging import Judge, difference, pairs
 from regard.report.numbers import DASH, Scale, fixed, percent
 
 SOLVED = 0.98  # a share of right answers that leaves little room for a gain
+COARSE = 0.1  # a run that shows no smaller difference, of a share or as a part of the score, is no ground for a choice
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 _CONVOLUTIONS = "ordinary convolutions with as many parameters"
 
@@ -43,8 +44,8 @@ class _Run:
         if all(self.judge.at_chance(row) for row in self.rows.values()):
             assert self.judge.chance is not None
             return (
-                f"No row is above chance ({percent(self.judge.chance)} %, by always giving the commonest answer), so "
-                "this run says nothing about attention: train longer, or on more images."
+                f"No row is above chance ({percent(self.judge.chance)} %, by always giving the commonest answer) "
+                "beyond noise, so this run says nothing about attention: train longer, or on more images."
             )
         signs = {row.name: self.judge.sign(row, self.rows[NONE]) for row in self.attended}
         if set(signs.values()) == {"unknown"}:
@@ -103,7 +104,9 @@ class _Run:
     def _of_none(self, worse: Sequence[Row], perhaps: Sequence[Row]) -> str:
         many, plain, bare = len(self.attended) > 1, self.rows.get(PLAIN), self.rows[NONE]
         cost = self._cost(self.attended)
-        aside = f"{self._corrected()}{self._resolution()}"
+        fine = self._resolution()
+        small = "" if fine is None else f"; a difference below about {coarse(fine, self.judge.scale)} would not show"
+        aside = f"{self._corrected()}{small}"
         if len(worse) == len(self.attended):
             subject = f"each of the {counted(len(worse))} does" if many else f"{worse[0].name} does"
             return (
@@ -124,6 +127,8 @@ class _Run:
                 f"{subject}: the bare backbone already reaches {scale.phrase(bare.score.mean)}, which leaves little "
                 "room; keep it, or choose harder images."
             )
+        if fine is not None and fine > COARSE * (1 if scale.share else abs(bare.score.mean)):
+            return f"{subject}, and this run is too coarse to tell more: repeat with more seeds before choosing."
         advice = "keep the bare backbone"
         if perhaps:
             advice += f", or settle {listed(perhaps)} ({self._gains(perhaps, NONE)}) with more seeds"
@@ -147,12 +152,10 @@ class _Run:
         ends = list(dict.fromkeys(scale.difference(value) for value in (found[0], found[-1])))
         return f"{' to '.join(ends)} {scale.difference_unit}".rstrip()
 
-    def _resolution(self) -> str:
+    def _resolution(self) -> float | None:
         """The size of a difference that this run would not show: the middle half width of the widened intervals."""
         halves = [(strict.high - strict.low) / 2 for row in self.attended if (strict := row.corrected.get(NONE))]
-        if not halves:
-            return ""
-        return f"; a difference below about {coarse(median(halves), self.judge.scale)} would not show"
+        return median(halves) if halves else None
 
     def _cost(self, rows: Sequence[Row]) -> str:
         """The time of the rows beside that of none, at the largest batch: `costs 10–20 % more time`."""
