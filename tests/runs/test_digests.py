@@ -127,7 +127,7 @@ def test_a_damaged_line_of_a_comparison_is_named_with_its_cure(copied, tiny):
     out, source = copied
     path = out / "results.jsonl"
     lines = path.read_bytes().splitlines(keepends=True)
-    for wrong in flipped(lines[1][:-1]):
+    for wrong in flipped(lines[1][:-1])[::3]:
         path.write_bytes(lines[0] + wrong + b"\n" + lines[2])
         with pytest.raises(
             ValueError, match=r"results.jsonl, line [23], is no record of a trial.*delete the line, and the"

@@ -185,7 +185,7 @@ def held(comparison: SimpleNamespace, tiny: SimpleNamespace, tmp_path: Path, fai
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_comparison_outlives_some_failures_of_the_disk(kind, comparison, tiny, tmp_path):
-    for fails in places(len(comparison.told), 31):
+    for fails in places(len(comparison.told), 47):
         held(comparison, tiny, tmp_path, fails, kind)
 
 

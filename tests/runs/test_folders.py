@@ -133,7 +133,7 @@ def test_out_of_memory_says_what_needs_less(tmp_path, tiny):
     source = tiny.paint(tmp_path / "images")
     with pytest.raises(MemoryError, match=r"^out of memory: a smaller batch size, .* needs less \(.*allocate"):
         tiny.trained(tmp_path / "run", tiny.recipe(source, Hungry))
-    less = "out of memory: a batch size below 5, a smaller image size or fewer workers needs less"
+    less = "out of memory: fewer workers, a batch size below 5 or a smaller image size needs less"
     with pytest.raises(RuntimeError, match=rf"^3 of 3 trials failed.* none-0: {less} \(.*allocate"):
         tiny.compared(tmp_path / "out", source, backbone=Hungry)
 
@@ -200,7 +200,7 @@ def test_without_a_terminal_there_are_lines(monkeypatch):
         "se, seed 1: started, trial 1 of 2",
         "se, seed 1: step 3 of 11",
         "se, seed 1: step 11 of 11",
-        "se, seed 1: accuracy 75.0%, 7 s",
+        "se, seed 1: accuracy 75.0 %, 7 s",
         "eca, seed 1: started, trial 2 of 2",
         "classify: started",
         "classify: step 5 of 13, loss 0.2500",

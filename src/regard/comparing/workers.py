@@ -77,7 +77,7 @@ class Failed:
 
 def less(settings: Comparison) -> str:
     """What needs less memory than these settings."""
-    return f"a batch size below {settings.batch_size}, a smaller image size or fewer workers"
+    return f"fewer workers, a batch size below {settings.batch_size} or a smaller image size"
 
 
 Event = Started | Stepped | Finished | Failed

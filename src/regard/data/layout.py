@@ -58,32 +58,36 @@ def listing(root: Path, half: Path, regions: Path | None, skipped: list[Skipped]
 
     Raises: ValueError if a class folder is a link to another one, or to a folder that holds another one.
     """
-    found: dict[str, list[Photo]] = {}
+    folders = []
     for child in _visible(half):
         if child.is_dir():
             if regions is None or not regions.exists() or not child.samefile(regions):
-                paths = _files(child, root, skipped)
-                found[child.name] = [Photo(path, path.relative_to(root).as_posix(), child.name) for path in paths]
+                folders.append(child)
         elif child.suffix.lower() in SUFFIXES:
             name = shown(child.relative_to(root).as_posix())
             skipped.append(Skipped(name, "is outside the class folders, so its class is unknown"))
+    _check_apart(folders)
+    found: dict[str, list[Photo]] = {}
+    for child in folders:
+        paths = _files(child, root, skipped)
+        found[child.name] = [Photo(path, path.relative_to(root).as_posix(), child.name) for path in paths]
     if "masks" in found and _are_masks(half / "masks", found):
         del found["masks"]
-    real = {(half / label).resolve(): half / label for label in found}
+    return found
+
+
+def _check_apart(folders: Sequence[Path]) -> None:
+    """Raises: ValueError if one of the folders is a link to another one, or to a folder that holds another one."""
+    real: dict[Path, Path] = {}
+    for folder in folders:
+        other = real.setdefault(folder.resolve(), folder)
+        if other != folder:
+            raise ValueError(f"{shown(other)} and {shown(folder)} are links to one folder: an image has one class")
     for place, folder in real.items():
         if inside := next((real[parent] for parent in place.parents if parent in real), None):
             raise ValueError(
                 f"{shown(inside)} is a link to a folder that holds {shown(folder)}: an image has one class"
             )
-    if len(real) < len(found):
-        first, second = _twins([half / label for label in found])
-        raise ValueError(f"{shown(first)} and {shown(second)} are links to one folder: an image has one class")
-    return found
-
-
-def _twins(folders: Sequence[Path]) -> tuple[Path, Path]:
-    """The first two paths of one folder."""
-    return next((one, two) for i, two in enumerate(folders) for one in folders[:i] if one.samefile(two))
 
 
 def contradictory(listed: Sequence[dict[str, list[Photo]]]) -> dict[Photo, str]:
