@@ -375,6 +375,18 @@ def test_numbers_are_typeset(tmp_path):
     assert "3 rows × 2 seeds" in text and "plain 1.50 × and" in text
 
 
+def test_the_terminal_prints_the_verdict_before_the_table(tmp_path, monkeypatch, capsys):
+    from regard import cli
+    from regard.cli import comparing as command
+
+    found = result(written(tmp_path, {NONE: answers(0.6), PLAIN: answers(0.61), "se": answers(0.8)}))
+    monkeypatch.setattr(command.comparing, "compare", lambda *_, **__: found)
+    with pytest.raises(SystemExit) as end:
+        cli.main(["compare", "digits"])
+    told = " ".join(capsys.readouterr().out.split())
+    assert not end.value.code and told.startswith(found.verdict) and told.index("against none") > len(found.verdict)
+
+
 # ---- the results as data
 
 

@@ -104,6 +104,7 @@ def compare(
             progress=progress,
         )
     made, names = table(result)
+    out.print(result.verdict, style="bold", highlight=False, markup=False)
     out.print(made)
     for number, name in enumerate(names, 1):
         out.print(f"[{number}] {name}", highlight=False, markup=False, soft_wrap=True)

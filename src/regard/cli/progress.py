@@ -12,6 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 
 from regard.comparing import Trial
 from regard.report import Record
+from regard.report.numbers import Scale, percent
 
 EVERY = 20.0  # seconds between two lines about steps, where there are no bars
 
@@ -94,9 +95,11 @@ class Bars(_Shown):
 
     def trial_finished(self, trial: Trial, record: Record) -> None:
         self._close(trial)
-        score = f"{record.score:.1%}" if record.measure.unit == "%" else f"{record.score:.4g} {record.measure.unit}"
-        looks = "" if record.energy is None else f", {record.energy:.0%} of its attention on the object"
-        text = f"{trial.row}, seed {trial.seed}: {record.measure.title} {score.strip()}{looks}, {record.seconds:.0f} s"
+        score = Scale(record.measure).phrase(record.score)
+        looks = (
+            "" if record.energy is None else f", {percent(record.energy, 0)} % of its {record.through} on the object"
+        )
+        text = f"{trial.row}, seed {trial.seed}: {record.measure.title} {score}{looks}, {record.seconds:.0f} s"
         self._console.print(text, highlight=False, markup=False)
 
     def failed(self, trial: Trial, error: str) -> None:

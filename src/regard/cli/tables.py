@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from regard.catalog.recipes import Listing
+from regard.report.numbers import fixed
 
 if TYPE_CHECKING:
     from regard.looking.gaze import Gaze
@@ -47,9 +48,9 @@ def gazed(found: Gaze) -> Table:
         cells = []
         for measure in MEASURES:
             mean, (low, high) = row.mean(measure), row.interval(measure)
-            text = "–" if math.isnan(mean) else f"{mean:.2f}"
+            text = "–" if math.isnan(mean) else fixed(mean, 2)
             if measure in _GAZE_WITH_INTERVAL and not math.isnan(low):
-                text += f" ({low:.2f} to {high:.2f})"
+                text += f" ({fixed(low, 2)} to {fixed(high, 2)})"
             cells.append(text)
         table.add_row(escape(row.name), *cells)
     return table
