@@ -115,6 +115,8 @@ def test_teaching_trains_the_teacher_alone():
         ({"layers": GROUPS}, "beta"),
         ({"beta": -1.0, "layers": GROUPS}, "beta=-1"),
         ({"gamma": -2.0}, "gamma=-2"),
+        ({"gamma": float("nan")}, "gamma=nan"),
+        ({"beta": 1.0, "layers": "stem"}, "layers='stem': a tuple of names"),
         ({"alpha": 2.0}, "alpha=2"),
         ({"distance": "long"}, "long"),
     ],

@@ -90,6 +90,9 @@ def test_it_draws_in_training_and_not_in_evaluation():
         ({"hidden": (5,)}, r"hidden=\(5,\): 2 values"),
         ({"border": "wrap"}, "border='wrap'"),
         ({"std": -1.0}, "std=-1.0"),
+        ({"scale": float("nan")}, "scale=nan"),
+        ({"patches": 10_000}, "patches=10000, scale=2: patches of at most 16777216 pixels"),
+        ({"bounded": "false"}, "bounded='false'"),
         ({"glimpse_widths": (0,)}, "glimpse_widths"),
     ],
 )
@@ -102,6 +105,8 @@ def test_inputs_that_do_not_fit_say_what_would():
     model = DeepRecurrentAttention(**SMALL)
     with pytest.raises(ValueError, match="B C H W, C=1"):
         model(torch.zeros(2, 3, 9, 9))
+    with pytest.raises(ValueError, match="spread=nan"):
+        model(torch.zeros(2, 1, 9, 9), spread=float("nan"))
     with pytest.raises(ValueError, match="noise of shape"):
         model(torch.zeros(2, 1, 9, 9), noise=torch.zeros(3, 2, 2))
 
@@ -163,6 +168,8 @@ def test_the_task_scatters_without_teaching_the_policy():
         Read(4, 2, spread=2.0)
     with pytest.raises(ValueError, match="spread=0"):
         Read(4, 2, weight=0.0, spread=0)
+    with pytest.raises(ValueError, match="weight=nan"):
+        Read(4, 2, weight=float("nan"))
 
 
 @pytest.mark.parametrize(("bounded", "wanted"), [(False, (1.0, -0.5)), (True, (math.tanh(3), math.tanh(-0.5)))])

@@ -40,6 +40,8 @@ def test_low_frequencies_are_slow() -> None:
 def test_other_choices_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"frequencies='{name}'"):
         FrequencyChannel(32, frequencies=name)
+    with pytest.raises(ValueError, match="frequencies=5"):
+        frequency_set(5)  # type: ignore[arg-type]
 
 
 def test_frequencies_have_to_divide_the_channels() -> None:
@@ -117,6 +119,10 @@ def test_a_ranking_prints_as_a_table() -> None:
 def test_what_cannot_be_ranked_is_refused() -> None:
     with pytest.raises(ValueError, match=r"frequencies=\[\(7, 0\)\]"):
         rank_frequencies(Waves, wave_batches(), frequencies=[(7, 0)])
+    with pytest.raises(ValueError, match="frequencies=5: pairs"):
+        rank_frequencies(Waves, wave_batches(), frequencies=5)
+    with pytest.raises(ValueError, match=r"counts=1\.5"):
+        rank_frequencies(Waves, wave_batches(), counts=(1.5,))
     with pytest.raises(ValueError, match=r"counts=\(3,\).*2"):
         rank_frequencies(Waves, wave_batches(), frequencies=FREQUENCIES[:2], counts=(3,))
     with pytest.raises(ValueError, match=r"test has no images.*iterator"):

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regard import catalog
+from regard.checks import number
 from regard.data.batches import Batch
 from regard.metrics.classification import Errors
 from regard.metrics.metric import Measure
@@ -85,9 +86,10 @@ class Transfer:
         Classify(self.classes)
         catalog.create("distillation", temperature=self.temperature, alpha=self.alpha)
         AttentionTransfer(distance=self.distance)
-        for name in ("beta", "gamma"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"{name}={getattr(self, name)!r}: a number of at least 0 is needed")
+        number("beta", self.beta, least=0)
+        number("gamma", self.gamma, least=0)
+        if not isinstance(self.layers, tuple):  # the letters of a text would be taken for names
+            raise ValueError(f"layers={self.layers!r}: a tuple of names is needed")
         if bool(self.beta) != bool(self.layers):
             raise ValueError(f"beta={self.beta!r}, layers={self.layers!r}: both or neither are needed")
 

@@ -184,6 +184,7 @@ class DeepRecurrentAttention(Attention):
         self, x: Tensor, *, noise: Tensor | None = None, spread: float = 1.0, episode: bool = False
     ) -> Tensor | Reading:
         noise = self._noise(x, noise)
+        number("spread", spread, above=0)
         if spread != 1:
             noise = noise * spread
         upper = self.upper(x.new_zeros(x.shape[0], self.lower.state.in_features), self._start(x))

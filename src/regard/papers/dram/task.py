@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import positive
+from regard.checks import number, positive
 from regard.data.batches import Batch
 from regard.metrics.classification import Classification
 from regard.metrics.metric import Measure
@@ -82,10 +82,8 @@ class Read:
     def __post_init__(self) -> None:
         Classification(self.classes)
         positive("targets", self.targets)
-        if not 0 <= self.weight < float("inf"):
-            raise ValueError(f"weight={self.weight!r}: a finite number of at least 0 is needed")
-        if not 0 < self.spread < float("inf"):
-            raise ValueError(f"spread={self.spread!r}: a finite number above 0 is needed")
+        number("weight", self.weight, least=0)
+        number("spread", self.spread, above=0)
         if self.spread != 1 and self.weight:
             found = f"spread={self.spread!r}, weight={self.weight!r}"
             raise ValueError(f"{found}: weight=0 is needed, since the policy is trained with its own samples only")

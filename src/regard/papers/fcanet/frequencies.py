@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.checks import positive
+from regard.checks import positive, whole_numbers
 from regard.papers.fcanet.mechanism import GRID
 
 Frequency = tuple[int, int]
@@ -106,12 +106,14 @@ def rank_frequencies(
     Returns: the ranking, best first; of equal ones the slower frequency first.
     Raises: ValueError for a frequency off the grid, a number of them that was not ranked, or no images to test on.
     """
-    wanted = sorted(frequencies, key=lambda pair: (sum(pair), pair))
-    off = [pair for pair in wanted if pair not in FREQUENCIES]
-    if off or not wanted:
-        raise ValueError(f"frequencies={off or wanted}: pairs (u, v) of whole numbers from 0 to {GRID - 1} are needed")
-    for k in counts:
-        if positive("counts", k) > len(wanted):
+    given = list(frequencies) if isinstance(frequencies, Collection) else []
+    off = [pair for pair in given if pair not in FREQUENCIES]
+    if off or not given:
+        found = off or frequencies
+        raise ValueError(f"frequencies={found!r}: pairs (u, v) of whole numbers from 0 to {GRID - 1} are needed")
+    wanted = sorted(given, key=lambda pair: (sum(pair), pair))
+    for k in () if counts in ((), []) else whole_numbers("counts", counts):
+        if k > len(wanted):
             raise ValueError(f"counts={tuple(counts)!r}: at most the {len(wanted)} ranked frequencies can be joined")
     measured = {pair: score for pair, score in (known or {}).items() if pair in wanted}
     total, done = len(wanted) - len(measured) + len(counts), 0

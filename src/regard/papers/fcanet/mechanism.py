@@ -50,7 +50,7 @@ def frequency_set(name: str) -> tuple[tuple[int, int], ...]:
 
     Raises: ValueError if there is no such choice.
     """
-    match = re.fullmatch(r"(top|low|bot)([1-9]\d?)", name)
+    match = re.fullmatch(r"(top|low|bot)([1-9]\d?)", name) if isinstance(name, str) else None
     if not match or int(match[2]) > 32:
         raise ValueError(
             f"frequencies={name!r}: top, low or bot with a number from 1 to 32, such as 'top16', is needed"
