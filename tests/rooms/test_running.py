@@ -16,6 +16,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+import regard
 from regard import catalog, cli, comparing
 from regard import data as embedded
 from regard.catalog import recipes
@@ -288,7 +289,7 @@ def test_weights_that_say_nothing_are_as_they_were(
         ({"entry": "ran"}, "has 'ran' of regard 0.1.0; .* has no such entry"),
         ({"entry": "cbam"}, "has 'cbam' of regard .* has no such system"),
         ({"attached": {"backbone": "x", "classes": 2, "after": ["a"], "identity": False}}, "no such attention for a"),
-        ({"format": 2, "version": "3.0"}, r"was written by regard 3\.0, in a format that 0\.1\.0 cannot read"),
+        ({"format": 3, "version": "3.0"}, r"was written by regard 3\.0, in a format that 0\.1\.0 cannot read"),
         ({"version": ...}, "is damaged: 'version' is missing"),
         ({"normalise": ...}, "is damaged: 'normalise' is missing"),
         ({"image": ...}, "is damaged: .*image"),
@@ -416,6 +417,7 @@ def test_a_trial_of_a_comparison_opens_alike(
 ) -> None:
     words = ["look", photograph, "--weights", compared / "cbam", "--out", tmp_path / "o"]
     opened = open_network(weights=compared / "cbam")
+    assert regard.load(compared / "cbam").state_dict().keys() == opened.model.state_dict().keys()
     state, saved = opened.model.state_dict(), load_file(compared / "cbam" / "model.safetensors")
     assert set(state) == set(saved) and all(torch.equal(state[key], saved[key]) for key in saved)
     assert any(key.endswith("attention_alpha") for key in state) and opened.size == (53, 53)

@@ -25,7 +25,7 @@ from torch.nn.modules.module import (
 from regard import backbones, catalog
 from regard.attaching import ALPHA, CHILD, attach, attached
 from regard.attaching.restoring import restore
-from regard.saved.description import Attached, Trained, largest
+from regard.saved.description import Attached, Trained, largest, plain
 from regard.saved.recognising import OUTSIDE
 
 LARGEST = 2**16  # of a whole number in a description that is longer than every axis of the file
@@ -58,9 +58,19 @@ def built(
             what = f"{found.entry} cannot be built: " if found.attached is None else ""
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ValueError(f"{path} of regard {found.version}: {what}{reason}") from error
-    check_fit(path, found.name, shapes, model)
+    check_fit(path, ", ".join([found.name, *changes(found, arguments or {})]), shapes, model)
     fill(model, path, found.prefix, own_type=True)
     return model.eval()
+
+
+def changes(found: Trained, arguments: Mapping[str, Any]) -> tuple[str, ...]:
+    """The arguments of a system that differ from those of its training, as text."""
+    recorded = found.arguments
+    return tuple(
+        f"{name}={value!r} (trained with {recorded[name]!r})"
+        for name, value in arguments.items()
+        if name in recorded and plain(value) != recorded[name]
+    )
 
 
 def _untrained(found: Trained, arguments: Mapping[str, Any], size: int | None) -> nn.Module:
@@ -108,9 +118,14 @@ def check_numbers(found: Trained, shapes: Shapes) -> None:
 
 
 def shapes_of(path: Path, prefix: str = "") -> dict[str, tuple[int, ...]]:
-    """Name -> shape of the tensors in a safetensors file whose names begin with the prefix, without it."""
+    """Name -> shape of the tensors in a safetensors file whose names begin with the prefix, without it.
+
+    Raises: ValueError if none does.
+    """
     with safe_open(path, framework="pt") as file:
         names = [name for name in list(file.keys()) if name.startswith(prefix)]
+        if prefix and not names:
+            raise ValueError(f"{path} has no key that starts with {prefix!r}")
         return {name.removeprefix(prefix): tuple(file.get_slice(name).get_shape()) for name in names}
 
 

@@ -217,7 +217,7 @@ def _checked(found: Mapping[str, Any]) -> Trained:
         ("entry", isinstance(known.entry, str) or (known.entry is None and known.attached is not None)),
         ("arguments", isinstance(known.arguments, dict) and largest(known.arguments) <= LARGEST),
         ("image", (image is None and own) or (channels > 0 and image is not None and 0 < min(image) <= max(image))),
-        ("image", image is None or max(image) <= LARGEST),
+        ("image", largest(image) <= LARGEST),
         ("normalise", normalise is None or _normalisation(normalise, channels if image else None)),
         ("prefix", isinstance(known.prefix, str)),
         ("class_names", _all(str, list(known.class_names))),
@@ -233,7 +233,9 @@ def _attached(found: Any) -> Attached | None:
     """Checks what is said about attention in a backbone. Raises: as `_checked`."""
     if found is None:
         return None
-    sites = tuple(Attachment(**{**site, "mechanism": site["mechanism"]}) for site in found.get("sites", ()))
+    if not isinstance(found, dict):
+        raise ValueError(f"attached is {_short(found)}")
+    sites = tuple(Attachment(**site) for site in found.get("sites", ()))
     known = Attached(**{**found, "sites": sites})
     for right in (
         known.backbone is None or isinstance(known.backbone, str),

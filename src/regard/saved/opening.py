@@ -18,7 +18,7 @@ from regard.catalog import Entry
 from regard.core import Maps, watch
 from regard.data.batches import Normalisation, normalised
 from regard.saved import description as trained
-from regard.saved.building import built
+from regard.saved.building import built, changes
 from regard.saved.description import Trained
 
 
@@ -160,12 +160,6 @@ def _system(
             raise ValueError(
                 f"{entry.name} cannot be built: {error}; give its arguments, for example {dict(entry.kwargs)}"
             ) from error
-    recorded = {} if found is None else found.arguments
-    changed = tuple(
-        f"{name}={value!r} (trained with {recorded[name]!r})"
-        for name, value in kwargs.items()
-        if name in recorded and trained.plain(value) != recorded[name]
-    )
     if weights is not None and found is None:
         _fill(model, weights, entry.name)
     image = None if found is None else found.image
@@ -186,7 +180,7 @@ def _system(
         size=None if grid is None else (int(grid[0]), int(grid[1])),
         channels=channels,
         normalise=None if found is None else found.normalise,
-        changed=changed,
+        changed=() if found is None else changes(found, kwargs),
         untrained="" if learned else "the whole network",
         class_names=() if found is None else tuple(found.class_names),
     )
