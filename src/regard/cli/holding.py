@@ -7,11 +7,13 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from regard import catalog
 from regard.cli import arguments, completion, listing
 
 out = Console()
+err = Console(stderr=True)
 
 published_app = typer.Typer(help="List and convert authors' checkpoints.", no_args_is_help=True)
 
@@ -34,7 +36,9 @@ def check(
         list[str] | None, typer.Option(help="Ask only this law; may be repeated.", autocompletion=completion.laws)
     ] = None,
 ) -> None:
-    """Hold a module, yours or the library's, to the laws of the library.
+    """Hold a module, yours or the library's, to the laws of the library. PATH.py is run, as `python PATH.py` runs it.
+
+    What only the library's own entries promise is advice for other modules: the exit code is 0 unless a law is broken.
 
     Example: `regard check my_module.py:MyAttention --kwargs '{"channels": 64}'`
     """
@@ -50,14 +54,20 @@ def check(
         subject = class_at(target)
     from regard import laws
 
-    report = laws.check(
-        subject,
-        kwargs=given,
-        channels=channels,
-        inputs=tuple(inputs or ("B C H W",)),
-        outputs=tuple(outputs or ("B C H W",)),
-        laws=law,
-    )
+    with err.status("") as line:  # on a terminal only
+
+        def tell(setting: str, asked: str, done: int, total: int) -> None:
+            line.update(f"{escape(setting)}: {asked} ({done + 1} of {total})")
+
+        report = laws.check(
+            subject,
+            kwargs=given,
+            channels=channels,
+            inputs=tuple(inputs or ("B C H W",)),
+            outputs=tuple(outputs or ("B C H W",)),
+            laws=law,
+            on_law=tell,
+        )
     out.print(str(report), highlight=False, markup=False, soft_wrap=True)
     if not report.ok:
         raise typer.Exit(1)

@@ -4,13 +4,18 @@
     print(report)
     report.raise_if_broken()
 
-A law takes a `Subject` and raises `Broken`, which says the law, the input, the result and the expected result.
+A law takes a `Subject` and raises `Broken`, which says the law, the input, the result and the expected result. What
+only the library's own entries promise, `ADVICE`, breaks no other module: there it is advice.
 """
 
 from __future__ import annotations
 
 import copy
+import logging
+import pickle
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -51,6 +56,22 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
     )
 }
 
+# A module that computes and learns as it should is sound without these: errors that name what is wrong, any number of
+# channels, the meta device, whole graphs, exported programs, and the range of half precision.
+ADVICE = frozenset(
+    (
+        "builds_on_meta",
+        "compiles",
+        "exports",
+        "exports_to_onnx",
+        "low_precision",
+        "names_wrong_arguments",
+        "names_wrong_inputs",
+        "rejects",
+        "takes_widths",
+    )
+)
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -59,7 +80,8 @@ class Outcome:
     Attributes:
         law: its name in `LAWS`.
         setting: the subject and its options.
-        status: "kept", "broken", "exempt" (broken, as the label declares) or "not asked" (a package is missing).
+        status: "kept", "broken", "advice" (not kept by a module of which it is not asked), "exempt" (broken, as the
+            label declares) or "not asked" (a package is missing).
         message: the reason, for a law that is not kept.
     """
 
@@ -90,8 +112,9 @@ class Report:
 
     def __str__(self) -> str:
         lines = [f"{o.status}: {o.setting}: {o.law}: {o.message}" for o in self.outcomes if o.status != "kept"]
-        kept = sum(outcome.status == "kept" for outcome in self.outcomes)
-        return "\n".join([*lines, f"{kept} of {len(self.outcomes)} laws kept, {len(self.broken)} broken"])
+        kept, advised = (sum(o.status == status for o in self.outcomes) for status in ("kept", "advice"))
+        count = f"{kept} of {len(self.outcomes)} laws kept, {len(self.broken)} broken"
+        return "\n".join([*lines, f"{count}, {advised} advised" if advised else count])
 
 
 def check(
@@ -106,8 +129,11 @@ def check(
     sizes: Mapping[str, int] | None = None,
     soft: bool = True,
     laws: Sequence[str] | None = None,
+    on_law: Callable[[str, str, int, int], None] | None = None,
 ) -> Report:
     """Holds a module to the laws of the library, and reports each law that it breaks.
+
+    The laws of `ADVICE` are promises of the library's own entries; another module that does not keep one gets advice.
 
         report = regard.check(MyAttention, kwargs={"channels": 64})
         print(report)
@@ -126,6 +152,7 @@ def check(
         sizes: letter -> size, where the arguments of the class fix it.
         soft: differentiable weights; discrete attention is not held to gradients.
         laws: names from `LAWS`; None asks all.
+        on_law: called before each law, with the setting, the law, how many were asked before it, and of how many.
 
     Raises:
         LookupError: unknown entry or law; the message names the nearest.
@@ -135,14 +162,16 @@ def check(
     if isinstance(target, str):
         target = catalog.get(target)
     if isinstance(target, catalog.Entry):
-        entry = target
-        return Report(tuple(_ask(law, subject, entry.exempt.get(law)) for subject in subjects(entry) for law in asked))
+        return _report(
+            [(subject, law, target.exempt.get(law)) for subject in subjects(target) for law in asked], on_law
+        )
     if isinstance(target, nn.Module):
         module = target
         name, build, factory = type(module).__name__, partial(copy.deepcopy, module), None
     else:
         factory = target
-        name, build = getattr(target, "__name__", str(target)), partial(target, **(kwargs or {}))
+        named = target.func if isinstance(target, partial) else target
+        name, build = getattr(named, "__name__", str(named)), partial(target, **(kwargs or {}))
         module = build()
     if maps is None and isinstance(module, Attention):
         maps = declared_maps(module) or None
@@ -159,7 +188,32 @@ def check(
         kwargs=kwargs or {},
     )
     subject = replace(subject, least=(1,) * len(subject.plane) if least is None else tuple(least))
-    return Report(tuple(_ask(law, subject, None) for law in asked))
+    return _report([(subject, law, None) for law in asked], on_law, foreign=True)
+
+
+def _report(
+    questions: Sequence[tuple[Subject, str, str | None]],
+    on_law: Callable[[str, str, int, int], None] | None,
+    *,
+    foreign: bool = False,
+) -> Report:
+    """Asks each subject its law, with the reason of its exemption if there is one."""
+    found = []
+    for done, (subject, law, exemption) in enumerate(questions):
+        if on_law is not None:
+            on_law(subject.name, law, done, len(questions))
+        outcome = _ask(law, subject, exemption)
+        found.append(_advised(outcome) if foreign else outcome)
+    return Report(tuple(found))
+
+
+def _advised(outcome: Outcome) -> Outcome:
+    """The outcome of a module from elsewhere: advice if the law is a promise of the library's own entries."""
+    asked = outcome.law not in ADVICE and not outcome.message.startswith(_NO_PICKLE)
+    if outcome.status != "broken" or asked:
+        return outcome
+    message = outcome.message.replace(f"breaks {outcome.law}", f"does not keep {outcome.law}", 1)
+    return replace(outcome, status="advice", message=message.removeprefix(_NO_PICKLE))
 
 
 def subjects(entry: catalog.Entry) -> Iterator[Subject]:
@@ -205,9 +259,26 @@ def _first_width(module: nn.Module) -> int:
     raise ValueError(f"channels=None: no layer of {type(module).__name__} says how many it takes; pass channels=")
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps warnings and logs of compilers, exporters and runtimes from the terminal: the outcome says what matters."""
+    disabled = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+_NO_PICKLE = "without pickle: "  # a class of a function or of a notebook is sound, though it cannot be pickled
+
+
 def _ask(name: str, subject: Subject, exemption: str | None) -> Outcome:
     try:
-        LAWS[name](subject)
+        with _quiet():
+            LAWS[name](subject)
     except ImportError as error:
         return Outcome(name, subject.name, "not asked", f"{error}; install regard[export]")
     except Broken as broken:
@@ -215,6 +286,8 @@ def _ask(name: str, subject: Subject, exemption: str | None) -> Outcome:
     except Exception as error:  # any module may fail in any way, and all of them are failures of the law
         first = str(error).strip().partition("\n")[0]
         message = f"{subject.name} breaks {name}: {type(error).__name__}: {first}"
+        if isinstance(error, pickle.PicklingError) or (isinstance(error, AttributeError) and "pickle" in first):
+            message = f"{_NO_PICKLE}{message}"
     else:
         if exemption is None:
             return Outcome(name, subject.name, "kept")
