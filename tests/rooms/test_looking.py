@@ -103,7 +103,7 @@ def test_without_arguments_a_trained_network_is_shown(tmp_path: Path, capsys: py
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_its_map_lies_on_the_digit_and_its_answer_rests_on_it(seed: int) -> None:
+def test_its_map_lies_on_the_digit(seed: int) -> None:
     """On images that are drawn anew: against the area, a spot in the centre, and the gates of another image."""
     network, new = open_network(weights=examples.weights()), examples.images(150, seed=seed)
     x = normalised(new.images(range(150)), network.normalise)
@@ -264,3 +264,17 @@ def test_the_folder_of_a_comparison_names_its_trials(
     assert f"is the folder of a comparison: name one of its trials, {found[0]}, {found[1]}" in message
     for trial in found:
         run("look", photograph, "--weights", trial, "--out", tmp_path / "o")
+
+
+@pytest.mark.slow
+def test_every_trial_with_attention_can_be_looked_at(photograph: Path, tmp_path: Path) -> None:
+    regard.compare(
+        "digits", attention="se, cbam(order=parallel)", backbone="test_resnet", epochs=1, seeds=1, train_size=20,
+        test_size=20, workers=1, out=tmp_path / "report",
+    )  # fmt: skip
+    found = trials(tmp_path / "report")
+    assert len(found) == 2 and all("none" not in trial.name and "plain" not in trial.name for trial in found)
+    for trial in found:
+        looks = regard.look(photograph, weights=trial, out=tmp_path / "o")
+        assert looks.trained and not looks.untrained and not red(looks.pictures[0]).any()
+        assert len(looks.predictions[0][1]) == 3 and {name for name, _ in looks.predictions[0][1]} < set("0123456789")
