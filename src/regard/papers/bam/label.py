@@ -32,7 +32,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="ResNet-50 with BAM on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=23.14, where="README, ResNet50+BAM"),
+        claim=Claim(measure="error", value=23.14, data="ImageNet", where="README, ResNet50+BAM"),
     ),
 )
 

@@ -39,7 +39,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="ResNet-50 with CBAM on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=22.378, where="README, ResNet50+CBAM"),
+        claim=Claim(measure="error", value=22.378, data="ImageNet", where="README, ResNet50+CBAM"),
     ),
 )
 

@@ -33,7 +33,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="FcaNet-50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=21.48, where="README, FcaNet50"),
+        claim=Claim(measure="error", value=21.48, data="ImageNet", where="README, FcaNet50"),
     ),
 )
 

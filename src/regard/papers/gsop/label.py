@@ -46,7 +46,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="GSoP-Net2, a ResNet-50, on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=21.19, where="README, GSoP-Net2"),
+        claim=Claim(measure="error", value=21.19, data="ImageNet", where="README, GSoP-Net2"),
     ),
 )
 

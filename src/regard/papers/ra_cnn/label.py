@@ -77,7 +77,7 @@ RECIPES: tuple[Listing, ...] = (
         system="ra_cnn",
         summary="fine-grained classes, with two closer looks",
         data="CUB-200-2011, or train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=14.7, where="Table 1, CUB-200-2011, scales 1+2+3"),
+        claim=Claim(measure="error", value=14.7, data="CUB-200-2011", where="Table 1, CUB-200-2011, scales 1+2+3"),
     ),
     Listing(
         name="ra-cnn-birds",

@@ -78,7 +78,7 @@ RECIPES: tuple[Listing, ...] = (
         system="residual_attention_network",
         summary="Attention-452 on CIFAR-10",
         data="CIFAR-10's or CIFAR-100's files",
-        claim=Claim(measure="error", value=3.9, where="abstract, CIFAR-10, Attention-452"),
+        claim=Claim(measure="error", value=3.9, data="CIFAR-10", where="abstract, CIFAR-10, Attention-452"),
     ),
     Listing(
         name="residual-attention-imagenet",
@@ -86,6 +86,8 @@ RECIPES: tuple[Listing, ...] = (
         system="residual_attention_network",
         summary="Attention-56 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=21.76, where="README of the released definitions, Attention-56"),
+        claim=Claim(
+            measure="error", value=21.76, data="ImageNet", where="README of the released definitions, Attention-56"
+        ),
     ),
 )

@@ -28,7 +28,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="SE-ResNet-50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=22.37, where="README, SE-ResNet-50"),
+        claim=Claim(measure="error", value=22.37, data="ImageNet", where="README, SE-ResNet-50"),
     ),
 )
 

@@ -38,7 +38,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="SKNet-50 on ImageNet",
         data="ImageNet's train/ and val/, a folder for each class",
-        claim=Claim(measure="error", value=20.79, where="README, SKNet-50, 224"),
+        claim=Claim(measure="error", value=20.79, data="ImageNet", where="README, SKNet-50, 224"),
     ),
 )
 

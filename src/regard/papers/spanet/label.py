@@ -61,7 +61,7 @@ RECIPES: tuple[Listing, ...] = (
         system="paper_network",
         summary="SPA-Net's CPSPPSE-ResNet-50 on CIFAR-100",
         data="CIFAR-10's or CIFAR-100's files",
-        claim=Claim(measure="error", value=22.05, where="README, CPSPPSE-ResNet50, CIFAR-100"),
+        claim=Claim(measure="error", value=22.05, data="CIFAR-100", where="README, CPSPPSE-ResNet50, CIFAR-100"),
     ),
 )
 
