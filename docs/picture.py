@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
+from regard.report.numbers import percent
 from regard.viewing.painting import overlay
 
 SIDE, GAP, LEFT, TOP, BELOW = 150, 10, 20, 44, 24
@@ -42,7 +43,7 @@ def picture(gallery: Path, images: int = 4) -> Image.Image:
             answer = int(shown[f"prediction.{name}"][row])
             sure = float(shown[f"confidence.{name}"][row])
             verdict, colour = ("right", RIGHT) if answer == label else ("wrong", WRONG)
-            pen.text((x, y + SIDE + 4), f"{verdict}: {answer}, {sure:.0%}", colour, small)
+            pen.text((x, y + SIDE + 4), f"{verdict}: {answer}, {percent(sure, 0)} %", colour, small)
     return page
 
 

@@ -585,7 +585,21 @@ def test_an_even_map_is_called_so(tmp_path):
     with np.load(file) as arrays:
         np.savez(file, **{**arrays, "map.none": np.zeros((3, 24, 30), np.float32)})
     shots = gallery.shots(file, rows()[:1], looks(["none"]), CLASSES)
-    assert shots[0].tiles[0].gradcam.range == "even"
+    assert shots[0].tiles[0].gradcam.range == "even" and shots[0].tiles[0].gradcam.faint
+
+
+def test_a_map_that_is_nearly_even_does_not_look_dramatic(browser, tmp_path):
+    made = result(tmp_path)
+    with np.load(made.gallery) as arrays:
+        np.savez(made.gallery, **{**arrays, "map_range.none": np.tile(np.float32([0.999, 1.001]), (3, 1))})
+    tiles = gallery.shots(made.gallery, rows(), looks([each.name for each in rows()]), CLASSES)[0].tiles
+    assert [tile.gradcam.faint for tile in tiles] == [True, False, False, False, False]
+    assert tiles[0].gradcam.range == "nearly even: 0.999 to 1 × its mean"
+    browser.open(made.report())
+    found = browser(
+        "[...document.querySelectorAll('.shot:first-child .map.gradcam')].map(e => getComputedStyle(e).opacity)"
+    )
+    assert [round(float(each), 3) for each in found] == [0.195, 0.65, 0.65, 0.65, 0.65]
 
 
 def test_large_images_are_kept_small(tmp_path):

@@ -25,16 +25,24 @@ MAP_SIDE = 80  # pixels; the browser interpolates a smooth map further
 BUDGET = 3 << 20  # bytes of all maps, about; of many maps each is smaller
 SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
 PHOTO_SIDE = 384  # pixels; larger images are reduced
+FAINT = 0.1  # a map whose range is a smaller part of its mean is nearly even: stretched to all colours it would mislead
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Heat:
-    """A heat map as the address of an image, and its range in words."""
+    """A heat map.
+
+    Args:
+        address: of the image.
+        range: of its values, in words.
+        faint: whether it is nearly even, so that it is drawn faintly.
+    """
 
     address: str
     range: str
+    faint: bool = False
 
 
 @dataclass(frozen=True)
@@ -129,13 +137,14 @@ def _heat(arrays: Arrays, kind: str, row: str, index: int, side: int) -> Heat | 
     if f"{kind}.{row}" not in arrays:
         return None
     map, ranges = arrays[f"{kind}.{row}"][index], arrays.get(f"{kind}_range.{row}")
-    words = ""
+    address = _uri(_map_png(map, side), "png")
     if np.ptp(map) == 0:
-        words = "even"
-    elif ranges is not None:
-        low, high = (float(end) for end in ranges[index])
-        words = f"{span(low, high)} × its mean"
-    return Heat(_uri(_map_png(map, side), "png"), words)
+        return Heat(address, "even", faint=True)
+    if ranges is None:
+        return Heat(address, "")
+    low, high = (float(end) for end in ranges[index])
+    faint = high - low < FAINT
+    return Heat(address, f"{'nearly even: ' if faint else ''}{span(low, high)} × its mean", faint)
 
 
 def _named(classes: Sequence[str], index: int) -> str:
