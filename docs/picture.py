@@ -20,7 +20,7 @@ INK, FAINT, PAPER, RIGHT, WRONG = (28, 28, 30), (120, 120, 124), (255, 255, 255)
 
 
 def picture(gallery: Path, images: int = 4) -> Image.Image:
-    """One row per image, one column per mechanism; the object is framed, the prediction is below the image."""
+    """One row per image, one column per mechanism with its Grad-CAM map, which all have; the object is framed."""
     shown = np.load(gallery)
     names = [key.removeprefix("map.") for key in shown.files if key.startswith("map.")]
     width = 2 * LEFT + (len(names) + 1) * (SIDE + GAP) - GAP
@@ -36,7 +36,7 @@ def picture(gallery: Path, images: int = 4) -> Image.Image:
         pen.text((LEFT, y + SIDE + 4), f"this is a {label}", FAINT, small)
         for column, name in enumerate(names, 1):
             x = LEFT + column * (SIDE + GAP)
-            heat = torch.from_numpy(shown[f"map.{name}"][row])
+            heat = torch.from_numpy(shown[f"gradcam.{name}" if f"gradcam.{name}" in shown else f"map.{name}"][row])
             page.paste(overlay(stage, heat), (x, y))
             if shown["has_region"][row]:
                 pen.rectangle(frame(shown["regions"][row], x, y), outline=(255, 255, 255), width=2)
