@@ -55,7 +55,7 @@ def test_a_softmax_gate_resized_keeps_its_mean() -> None:
         ("sononet_gate", {"psi": False, "hidden": 5}, "hidden=5: 1, .*psi=False"),
         ("sononet_gate", {"activation": "tanh"}, "activation='tanh'"),
         ("attention_gate", {"dims": 1}, "dims=1"),
-        ("attention_gate", {"subsample": (2, 2, 2)}, "subsample=.*2 factors"),
+        ("attention_gate", {"subsample": (2, 2, 2)}, "subsample=.*2 values"),
         ("attention_gate", {"activation": "tanh"}, "activation='tanh'"),
         ("attention_gate", {"normalization": "mean"}, "normalization='mean'"),
         ("multi_attention_gate", {"gates": 0}, "gates=0"),
@@ -70,7 +70,7 @@ def test_maps_that_do_not_fit_are_refused() -> None:
     gate = create("attention_gate", channels=4, gate_channels=3)
     with pytest.raises(ValueError, match="smaller than subsample"):
         gate(torch.randn(1, 4, 1, 5), torch.randn(1, 3, 1, 3))
-    with pytest.raises(ValueError, match="4 axes are needed"):
+    with pytest.raises(ValueError, match=r"\(1, 3\): B G H W, B=1, G=3 is needed"):
         gate(torch.randn(1, 4, 6, 5), torch.randn(1, 3))
     with pytest.raises(ValueError, match=r"level_channels=\(3, 4, 5\): 2 values"):
         create("sononet_aggregation", channels=6, level_channels=(3, 4, 5), classes=2)
