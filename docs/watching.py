@@ -1,6 +1,6 @@
 """Prints the table of docs/watching.md and draws its picture: the network that comes with the library, and opponents.
 
-    python docs/watching.py 1 docs/images/look.png build/watching
+    python docs/watching.py 1 docs/images/look.jpg build/watching
 
 The arguments are the number of trainings with other seeds, the file of the picture and a folder, in which the trainings
 go on where they stopped. Seed 0 with attention is the file that comes with the library; every other training takes
@@ -10,7 +10,6 @@ three minutes on one core. Every network is scored on three sets of new images.
 from __future__ import annotations
 
 import math
-import shutil
 import sys
 import tempfile
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from pathlib import Path
 from statistics import fmean
 
 import torch
+from PIL import Image
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -93,8 +93,8 @@ def main(seeds: int, picture: Path, folder: Path) -> None:
     print("|---|---|---|---|")
     for name, row in found.items():
         print(f"| {name} | {' | '.join(written(values) for values in row.values())} |")
-    with tempfile.TemporaryDirectory() as place:
-        shutil.copy(regard.look(out=place).pictures[0], picture)
+    with tempfile.TemporaryDirectory() as place, Image.open(regard.look(out=place).pictures[0]) as page:
+        page.convert("RGB").save(picture, quality=85, optimize=True)
 
 
 def compared(gated: nn.Module, plain: Averaged, new: Digits, plan: Plan) -> dict[str, dict[str, float]]:

@@ -14,6 +14,7 @@ from safetensors.torch import save_file
 
 import regard
 from regard import backbones, cli
+from regard.core import Maps
 from regard.data import fixations
 from regard.looking import gaze as gazing
 
@@ -114,7 +115,23 @@ def test_the_command_scores_attached_attention(folder: Path, tmp_path: Path, cap
     assert all(len(row["measures"]["nss"]["values"]) == 3 for row in found["rows"])
     run(*words)
     shown = capsys.readouterr().out
-    assert "centre bias" in shown and "untrained" in shown and "because they have no place" in shown
+    assert "centre bias" in shown and "because they have no place" in shown
+    assert shown.startswith("The attention is untrained"), "before any score"
+
+
+def test_rounding_errors_are_no_prediction(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A map that is even but for its last bits scores as a uniform map: no ranking of them is scored."""
+
+    def seen(network: object, pixels: torch.Tensor) -> Maps:
+        maps = Maps()
+        bands = (torch.arange(77) % 5 - 2).reshape(1, 1, 7, 11).double()
+        maps["noise"], maps.axes["noise"] = [(1 / 77 * (1 + bands * 1e-7)).float()], "B 1 H W"
+        assert maps["noise"][0].unique().numel() > 1
+        return maps
+
+    monkeypatch.setattr("regard.saved.opening.Network.look", seen)
+    noise = gazing.gaze(folder, "itti").rows[2]
+    assert noise.name == "noise" and noise.mean("nss") == 0 and noise.mean("auc_shuffled") == 0.5
 
 
 def test_a_system_is_scored_without_a_backbone(folder: Path) -> None:

@@ -44,8 +44,8 @@ def start(
 ) -> None:
     """Visual attention: list it, attach it, watch it, compare it on your own images.
 
-    Example: `regard compare digits --attention se,eca,cbam,gc --out regard-report`; `regard --install-completion`
-    makes the shell complete commands, options and names.
+    Example: `regard look` shows a trained network at work; `regard compare digits --attention se,eca,cbam,gc --out
+    regard-report`; `regard --install-completion` makes the shell complete commands, options and names.
     """
 
 

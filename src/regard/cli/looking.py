@@ -164,7 +164,7 @@ def gaze(
     if as_json:
         print(found.json())
         return
+    tables.trained(out, found.trained, found.changed)
     out.print(tables.gazed(found))
     if found.skipped:
         out.print(f"not scored, because they have no place: {', '.join(found.skipped)}", highlight=False)
-    tables.trained(out, found.trained, found.changed)
