@@ -475,6 +475,15 @@ def test_without_a_spatial_map_it_goes_through_gradcam(halves, mechanism):
     assert set(heat) == {"map", "map_range"} and heat["map"].shape == (2, 48, 48)
 
 
+def test_maps_of_large_images_are_kept_small():
+    heat = torch.linspace(0, 1, 6 * 8).reshape(1, 6, 8)
+    model, place = nn.Identity(), SimpleNamespace(explained="", layout=None, grid=(6, 8))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(looking, "_both", lambda *_: (heat, heat))
+        found = looking.heat_maps(model, torch.zeros(1, 3, 300, 400), place, None, torch.device("cpu"))
+    assert found["map"].shape == (1, 84, looking.LONGEST) and (found["map"].min(), found["map"].max()) == (0, 1)
+
+
 def test_all_rows_are_looked_at_where_the_map_still_has_positions(halves):
     blueprint = halves[2]
     place = blueprint.places["se"]

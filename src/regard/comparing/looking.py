@@ -33,6 +33,7 @@ from regard.report import GRADCAM, SPATIAL_MAP
 from regard.viewing import spatial
 
 BATCH = 32
+LONGEST = 112  # pixels of a heat map in the gallery: the maps behind it are coarser
 
 
 class Overall(nn.Module):
@@ -87,14 +88,15 @@ def through(
 def heat_maps(
     model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
 ) -> dict[str, NDArray[np.float32]]:
-    """Heat maps of the images at the images' size, stretched to 0..1; all 0 if a map is even but for rounding.
+    """Heat maps of the images, stretched to 0..1; all 0 if a map is even but for rounding.
 
-    Shapes: images `B C H W` -> each map [B, H, W], each range [B, 2].
+    Shapes: images `B C H W` -> each map [B, H, W], of large images with `LONGEST` as its longer side; ranges [B, 2].
     Returns: `map`, of the row's own kind, and `gradcam` beside it for a row with spatial maps of its own; with each its
         `map_range` and `gradcam_range`, the smallest and the largest value as multiples of the map's mean.
     """
     own, explained = _both(model, images, place, normalise, device)
-    size = images.shape[-2:]
+    factor = min(1.0, LONGEST / max(images.shape[-2:]))
+    size = (round(factor * images.shape[-2]), round(factor * images.shape[-1]))
     found = {"map": _stretched(own, size), "map_range": _range(own)}
     if own is explained:
         return found
@@ -107,7 +109,7 @@ def _range(heat: Tensor) -> NDArray[np.float32]:
     return torch.where(even(heat)[:, None], 1, ends).float().cpu().numpy()
 
 
-def _stretched(heat: Tensor, size: torch.Size) -> NDArray[np.float32]:
+def _stretched(heat: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
     heat = torch.where(even(heat)[:, None, None], 0, heat)
     heat = F.interpolate(heat.cpu()[:, None], size, mode="bilinear", align_corners=False)[:, 0]
     low, high = heat.amin((1, 2), keepdim=True), heat.amax((1, 2), keepdim=True)
