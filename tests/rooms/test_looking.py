@@ -220,6 +220,16 @@ def test_a_prediction_is_written_with_what_counts() -> None:
     assert listed((("a", 0.004), ("b", 0.003))) == "a (0 %)"
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_weights_of_a_narrow_type_are_looked_at_in_float32(
+    photograph: Path, tmp_path: Path, dtype: torch.dtype
+) -> None:
+    model = regard.create_model("test_resnet", attention="cbam", num_classes=5).to(dtype)
+    regard.save(model, tmp_path / "narrow.safetensors")
+    looks = regard.look(photograph, weights=tmp_path / "narrow.safetensors", out=tmp_path / "o")
+    assert looks.pictures[0].is_file() and not looks.untrained
+
+
 def test_several_heads_predict_together() -> None:
     from regard.looking.photographs import predicted
 

@@ -152,7 +152,7 @@ def _system(
     """Opens a system. Raises: ValueError if it cannot be built with these arguments, or the weights do not fit."""
     arguments = {**({} if found is None else found.arguments), **kwargs}
     if found is not None and weights is not None:
-        model = built(weights, found, arguments=kwargs)
+        model = built(weights, found, arguments=kwargs).float()  # images are float32, whatever type was saved
     else:
         try:
             model = entry.load()(**arguments).eval()
@@ -192,7 +192,7 @@ def _attached(entry: Entry, weights: Path, found: Trained, image_size: int | Non
     channels, height, width = found.image
     if channels not in (1, 3):
         raise ValueError(f"{weights} with {channels} channels: 3 channels, or 1 for grey, are needed for photographs")
-    model = built(weights, found, size=image_size)
+    model = built(weights, found, size=image_size).float()
     return Network(
         entry=entry,
         model=model,
