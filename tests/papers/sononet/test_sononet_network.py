@@ -74,3 +74,12 @@ def test_the_tiny_recipe_learns_and_a_finished_run_is_not_trained_again(tmp_path
 def test_without_a_folder_a_recipe_says_what_it_should_hold():
     with pytest.raises(ValueError, match="each class"):
         built(recipes.get("gated-sononet"))
+
+
+def test_the_recipe_on_embedded_digits_takes_no_folder(tmp_path):
+    listing = recipes.get("gated-sononet-digits")
+    with pytest.raises(ValueError, match=r"data=.*none is needed"):
+        built(listing, tmp_path)
+    recipe = built(listing, tiny=True)
+    assert recipe.class_names == tuple("0123456789") and (len(recipe.train), len(recipe.test)) == (400, 100)
+    assert running.describe(recipe).class_names == recipe.class_names
