@@ -122,7 +122,9 @@ def test_own_datasets_and_an_own_network_are_compared(finished):
 def test_a_result_prints_itself_and_writes_its_page(finished, tmp_path):
     out, found = finished
     text = str(found)
-    assert text.splitlines()[2].startswith("none") and "accuracy, %" in text and "• 3 rows x 1 seed" in text
+    lines = text.splitlines()
+    assert lines[0] == found.verdict and lines[4].startswith("none")
+    assert "accuracy" in text and "• 3 rows × 1 seed" in text
     assert found.report() == out / "report.html"
     elsewhere = found.report(tmp_path / "page.html")
     assert elsewhere.read_text(encoding="utf-8") == (out / "report.html").read_text(encoding="utf-8")
