@@ -1,4 +1,4 @@
-"""The coloured frames: what an image is, that its answer can be read from it, and who finds it."""
+"""The coloured frames: what an image is, that its answer can be read from it, and which networks find it."""
 
 from __future__ import annotations
 
@@ -9,35 +9,34 @@ import torch
 from regard.data import frames, load
 
 
-def near(pixel: torch.Tensor, colours: tuple[tuple[float, float, float], ...]) -> tuple[int, float]:
-    """The nearest of some colours to a pixel, and how far it is."""
+def near(pixel: torch.Tensor, colours: tuple[tuple[float, float, float], ...]) -> tuple[float, int]:
+    """How far the nearest of some colours is from a pixel, and which it is."""
     distances = (torch.tensor(colours) - pixel).abs().amax(1)
-    return int(distances.argmin()), float(distances.min())
+    return float(distances.min()), int(distances.argmin())
 
 
 def read(image: torch.Tensor) -> tuple[int, list[tuple[int, int]]]:
-    """Reads an image as a person does: the colour of the empty frame, and (colour, fill) of the three others.
+    """Reads an image as a person does: the colour of the block, and (colour, fill) of the three frames.
 
-    A frame is what is brighter than the canvas in a quarter; its colour is that of its corner, its fill that of its
-    middle.
+    In each quarter, what is brighter than the canvas is looked at: at its corner and in its middle.
     """
     size = image.shape[1]
     half = size // 2
-    empty, full = [], []
+    blocks, framed = [], []
     for rows in (slice(0, half), slice(size - half, size)):
         for columns in (slice(0, half), slice(size - half, size)):
             quarter = image[:, rows, columns]
             bright = quarter.amax(0) > 0.5
             ys, xs = bright.any(1).nonzero()[:, 0], bright.any(0).nonzero()[:, 0]
-            frame, far = near(quarter[:, ys[0], xs[0]], frames.FRAMES)
+            far, colour = near(quarter[:, ys[0], xs[0]], frames.COLOURS)
             assert far < 0.2
             middle = quarter[:, (ys[0] + ys[-1] + 1) // 2, (xs[0] + xs[-1] + 1) // 2]
-            if middle.max() < 0.4:
-                empty.append(frame)
+            if near(middle, frames.COLOURS) < near(middle, frames.FILLS):
+                blocks.append(colour)
             else:
-                full.append((frame, near(middle, frames.FILLS)[0]))
-    (asked,) = empty
-    return asked, full
+                framed.append((colour, near(middle, frames.FILLS)[1]))
+    (asked,) = blocks
+    return asked, framed
 
 
 @pytest.mark.parametrize("size", [24, 37, 48, 96])
@@ -45,10 +44,10 @@ def test_the_answer_can_be_read_from_the_pixels(size: int) -> None:
     found = load("frames", image_size=size, seed=5, train_size=97, test_size=53)
     for split in (found.train, found.test):
         for image, label in split:
-            asked, full = read(image)
-            assert sorted(frame for frame, _ in full) == [0, 1, 2]
-            assert len({fill for _, fill in full}) == 3
-            assert dict(full)[asked] == label
+            asked, framed = read(image)
+            assert sorted(colour for colour, _ in framed) == [0, 1, 2]
+            assert len({fill for _, fill in framed}) == 3
+            assert dict(framed)[asked] == label
 
 
 def test_an_image_depends_on_seed_part_and_index_only() -> None:
@@ -59,9 +58,9 @@ def test_an_image_depends_on_seed_part_and_index_only() -> None:
     assert torch.equal(load("frames", train_size=11).train.images([10, 3]), long.train.images([10, 3]))
     for other in (long.test, load("frames", seed=1, train_size=11).train):
         assert not (long.train.images(range(11)) == other.images(range(11))).flatten(1).all(1).any()
-    assert long.train[-1][1] == long.train.labels[10] and long.train.frames(-1) == long.train.frames(10)
+    assert long.train[-1][1] == long.train.labels[10] and long.train.squares(-1) == long.train.squares(10)
     with pytest.raises(IndexError, match="index 11 is out of range"):
-        long.train.frames(11)
+        long.train.squares(11)
 
 
 def test_no_test_image_is_a_training_image() -> None:
@@ -75,17 +74,19 @@ def test_neither_the_fills_nor_the_places_tell_the_class() -> None:
     count = 2400
     split = load("frames", train_size=count).train
     assert np.bincount(split.labels).tolist() == [count // 4] * 4
-    drawn = [split.frames(i) for i in range(count)]
-    assert [frame[0].fill for frame in drawn] == split.labels
-    assert all(frame[3].fill is None and frame[3].colour == frame[0].colour for frame in drawn)
-    fills = np.array([[part.fill for part in frame[:3]] for frame in drawn])
+    drawn = [split.squares(i) for i in range(count)]
+    assert [squares[0].fill for squares in drawn] == split.labels
+    assert all(squares[3].fill is None and squares[3].colour == squares[0].colour for squares in drawn)
+    fills = np.array([[square.fill for square in squares[:3]] for squares in drawn])
     for absent in range(4):  # among images with the same three fills each is the answer once in three times
         answers = fills[(fills != absent).all(1), 0]
         shares = np.bincount(answers, minlength=4) / len(answers)
         assert np.abs(shares - (np.arange(4) != absent) / 3).max() < 0.06
-    quarters = np.array([[(part.box[0] >= 24) + 2 * (part.box[1] >= 24) for part in frame] for frame in drawn])
+    quarters = np.array(
+        [[(square.box[0] >= 24) + 2 * (square.box[1] >= 24) for square in squares] for squares in drawn]
+    )
     assert (np.sort(quarters, 1) == np.arange(4)).all()
-    for values in (*quarters.T, [frame[0].colour for frame in drawn]):  # no place and no colour is preferred
+    for values in (*quarters.T, [squares[0].colour for squares in drawn]):  # no place and no colour is preferred
         shares = np.bincount(values) / count
         assert np.abs(shares - 1 / len(shares)).max() < 0.03
     same = [np.bincount(quarters[fills[:, 0] == fill, 0], minlength=4) / (count // 4) for fill in range(4)]
@@ -93,16 +94,16 @@ def test_neither_the_fills_nor_the_places_tell_the_class() -> None:
 
 
 @pytest.mark.parametrize("size", [24, 37, 48])
-def test_frames_stay_apart_and_the_region_is_the_one_that_is_asked_for(size: int) -> None:
+def test_squares_stay_apart_and_the_region_is_the_one_that_is_asked_for(size: int) -> None:
     split = load("frames", image_size=size, train_size=53).train
     for i in range(53):
         covered = torch.zeros(size, size, dtype=torch.int)
-        for frame in split.frames(i):
-            left, top, right, bottom = frame.box
+        for square in split.squares(i):
+            left, top, right, bottom = square.box
             assert 0 <= left < right <= size and 0 <= top < bottom <= size and right - left == bottom - top
             covered[top:bottom, left:right] += 1
         assert covered.max() == 1
-        left, top, right, bottom = split.frames(i)[0].box
+        left, top, right, bottom = split.squares(i)[0].box
         region = split.region(i)
         assert region.sum() == (right - left) * (bottom - top) and region[top:bottom, left:right].all()
 

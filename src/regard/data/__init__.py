@@ -139,7 +139,7 @@ def load(
         regions: boxes (.csv), COCO annotations (.json) or a folder of masks for a folder of images; by default the
             files of the usual names beside the images.
         train_size, test_size: the most images of each split; for digits and frames, exactly that many (by default 2000
-            and 1000, 8000 and 1000).
+            and 1000, 5000 and 500).
         progress: called as `(checked images, all images)` while a folder is read.
 
     Raises:

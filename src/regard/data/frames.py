@@ -1,15 +1,14 @@
 """Coloured frames: a question whose answer needs two distant places of an image, and nothing but colours.
 
-Each quarter of the canvas has a coloured frame. Three frames, of three colours, are filled, with three of four further
-colours; the fourth frame is empty and has the colour of one of them. The class is the colour that fills its partner:
+Three quarters of the canvas have a frame each, in three colours, filled with three of four further colours. The fourth
+quarter has a block in the colour of one of the frames. The class is the colour inside that frame:
 
-    red frame, white inside       empty blue frame                   blue goes with cyan: the class is `cyan`
-    green frame, yellow inside    blue frame, cyan inside
+    blue frame, cyan inside       red frame, white inside       the block is blue, so the class is `cyan`
+    green frame, yellow inside    blue block
 
-Whoever sees the filled frames but not which one the empty frame names is right once in three times, and whoever does
-not look at all once in four times. What each place shows is easy to tell; only the relation between the two places is
-not. How hard that is depends on their distance in cells of the network's maps, so the same images at a smaller size are
-the control.
+Without the block, three answers are equally likely; without looking at all, four. What each place shows is easy to
+tell, and only the relation between two places is not. How hard that is depends on their distance in cells of the
+network's maps, so the same images at a smaller size are the control.
 
 An image is a function of (seed, part, index) only, whichever other images are made. Nothing is shared between training
 and test images but the colours.
@@ -29,24 +28,24 @@ from regard.data.regions import filled
 CLASSES = ("white", "yellow", "magenta", "cyan")
 SIZE = 48
 LEAST_SIZE = 24  # below, a frame has no inside
-TRAIN_SIZE, TEST_SIZE = 8000, 1000
+TRAIN_SIZE, TEST_SIZE = 5000, 500
 
-FRAMES = ((0.95, 0.2, 0.15), (0.15, 0.75, 0.25), (0.25, 0.4, 1.0))  # red, green, blue
+COLOURS = ((0.95, 0.2, 0.15), (0.15, 0.75, 0.25), (0.25, 0.4, 1.0))  # red, green, blue
 FILLS = ((0.97, 0.97, 0.97), (0.97, 0.85, 0.15), (0.95, 0.3, 0.85), (0.2, 0.85, 0.9))  # as `CLASSES`
-VARIATION = 0.06  # of each colour channel of a frame or a fill, to either side
+VARIATION = 0.06  # of each channel of a colour, to either side
 GROUND = (0.12, 0.18)  # brightness of the canvas: from, below
 NOISE = 0.02
-SIDE = (5 / 16, 2 / 5)  # of a frame, as a share of the canvas
-SHIFT = 1 / 12  # the most by which a frame is away from the corner of the canvas, as a share of it
+SIDE = (5 / 16, 2 / 5)  # of a frame or the block, as a share of the canvas
+SHIFT = 1 / 12  # the most by which it is away from the corner of the canvas, as a share of it
 
 
 @dataclass(frozen=True)
-class Frame:
-    """A frame as it is drawn.
+class Square:
+    """A frame or the block, as it is drawn.
 
     Args:
-        colour: of the frame, as an index into `FRAMES`.
-        fill: of its inside, as an index into `CLASSES`; None if it is empty.
+        colour: as an index into `COLOURS`.
+        fill: what is inside the frame, as an index into `CLASSES`; None for the block.
         box: left, top, right, bottom in pixels, the last two exclusive.
     """
 
@@ -56,7 +55,7 @@ class Frame:
 
 
 class Frames(Split):
-    """A dataset of images of four coloured frames.
+    """A dataset of images of three coloured frames and a block.
 
     Args:
         count: the number of images; image i has the class i mod 4.
@@ -71,18 +70,18 @@ class Frames(Split):
 
     def pixels(self, i: int) -> Tensor:
         random = self._random(i)
-        frames = self._placed(i, random)
+        squares = self._placed(i, random)
         canvas = np.full((self.size, self.size, 3), random.uniform(*GROUND), np.float32)
         border, gap = max(2, round(self.size / 16)), max(1, round(self.size / 48))
-        for frame in frames:
-            left, top, right, bottom = frame.box
+        for square in squares:
+            left, top, right, bottom = square.box
             place = canvas[top:bottom, left:right]
-            inside = place[border:-border, border:-border]
             ground = float(place[0, 0, 0])
-            place[:] = self._varied(FRAMES[frame.colour], random)
-            inside[:] = ground
-            if frame.fill is not None:
-                inside[gap:-gap, gap:-gap] = self._varied(FILLS[frame.fill], random)
+            place[:] = self._varied(COLOURS[square.colour], random)
+            if square.fill is not None:
+                inside = place[border:-border, border:-border]
+                inside[:] = ground
+                inside[gap:-gap, gap:-gap] = self._varied(FILLS[square.fill], random)
         canvas += NOISE * random.standard_normal(canvas.shape, dtype=np.float32)
         pixels = (canvas.clip(0, 1) * 255 + 0.5).astype(np.uint8)
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
@@ -91,22 +90,22 @@ class Frames(Split):
         return f"{CLASSES[self.labels[i]]}, image {i}"
 
     def region(self, i: int) -> Tensor:
-        """The filled frame that the empty one names, as a box: bool `H W`."""
-        return filled(self.frames(i)[0].box, self.size)
+        """The frame that has the block's colour, with its inside: bool `H W`."""
+        return filled(self.squares(i)[0].box, self.size)
 
-    def frames(self, i: int) -> tuple[Frame, ...]:
-        """The frames of image `i`: the one that is asked for, two others, and the empty one."""
+    def squares(self, i: int) -> tuple[Square, ...]:
+        """What image `i` shows: the frame that is asked for, the two others, and the block."""
         i = self._index(i)
         return self._placed(i, self._random(i))
 
     def _random(self, i: int) -> np.random.Generator:
         return np.random.default_rng([*self.key, i])
 
-    def _placed(self, i: int, random: np.random.Generator) -> tuple[Frame, ...]:
-        """Draws colours, fills and boxes: a frame in each quarter, near the corner of the canvas."""
-        colours = random.permutation(len(FRAMES)).tolist()
+    def _placed(self, i: int, random: np.random.Generator) -> tuple[Square, ...]:
+        """Draws colours, fills and boxes, one in each quarter, near the corner of the canvas."""
+        colours = random.permutation(len(COLOURS)).tolist()
         others = [fill for fill in range(len(CLASSES)) if fill != self.labels[i]]
-        fills = [self.labels[i], *random.permutation(others)[: len(FRAMES) - 1].tolist(), None]
+        fills = [self.labels[i], *random.permutation(others)[: len(COLOURS) - 1].tolist(), None]
         placed = []
         for quarter, colour, fill in zip(random.permutation(4), (*colours, colours[0]), fills, strict=True):
             side = min(round(self.size * random.uniform(*SIDE)), self.size // 2)
@@ -114,7 +113,7 @@ class Frames(Split):
             left, top = random.integers(free + 1, size=2).tolist()
             left = self.size - side - left if quarter % 2 else left
             top = self.size - side - top if quarter // 2 else top
-            placed.append(Frame(colour, fill, (left, top, left + side, top + side)))
+            placed.append(Square(colour, fill, (left, top, left + side, top + side)))
         return tuple(placed)
 
     def _varied(self, colour: tuple[float, float, float], random: np.random.Generator) -> np.ndarray:
@@ -123,7 +122,7 @@ class Frames(Split):
 
 
 def load(*, image_size: int | None, seed: int, train_size: int | None, test_size: int | None) -> ImageSet:
-    """Makes a dataset of coloured frames, by default 8000 training and 1000 test images of 48×48.
+    """Makes a dataset of coloured frames, by default 5000 training and 500 test images of 48×48.
 
     Raises: ValueError if `image_size` is below 24, or a split is too small to show all four classes.
     """
