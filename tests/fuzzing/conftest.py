@@ -12,6 +12,7 @@ import random
 import signal
 import struct
 import traceback
+import warnings
 import zipfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -194,7 +195,8 @@ def _zip(content: bytes, draw: random.Random) -> bytes:
     elif way == "bomb":
         members[place] = name, _bomb(inner)
     out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED if way == "bomb" else zipfile.ZIP_STORED) as archive:
+    kind = zipfile.ZIP_DEFLATED if way == "bomb" else zipfile.ZIP_STORED
+    with warnings.catch_warnings(action="ignore"), zipfile.ZipFile(out, "w", kind) as archive:  # two of one name
         for name, inner in members:
             archive.writestr(name, inner)
     return out.getvalue()

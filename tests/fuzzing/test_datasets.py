@@ -253,7 +253,7 @@ READERS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("count", [15, pytest.param(1000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [15, pytest.param(2000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", READERS)
 def test_a_mutated_file_of_a_dataset_is_read_or_refused_by_name(tmp_path, fuzzing, mutated, name, count):
     reader, root = READERS[name], tmp_path / "dataset"

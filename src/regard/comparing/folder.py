@@ -30,6 +30,7 @@ from regard.comparing import Comparison, Trial
 from regard.metrics.metric import Measure
 from regard.report import Record
 from regard.saved import digests
+from regard.saved.arrays import read as read_arrays
 from regard.saved.files import claimed, write_whole
 
 _OURS = ("run.json", "results.jsonl", "costs.json", "gallery.npz", "trials")
@@ -279,8 +280,7 @@ def _npz(arrays: Arrays) -> bytes:
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
     """What `_npz` made. Raises: ValueError if it is damaged; OSError if it cannot be read."""
-    with np.load(io.BytesIO(digests.opened(path.read_bytes())), allow_pickle=False) as file:
-        return {name: file[name] for name in file.files}
+    return read_arrays(digests.opened(path.read_bytes()))
 
 
 def _shown(value: object) -> str:

@@ -133,11 +133,11 @@ def check(
 ) -> Report:
     """Holds a module to the laws of the library, and reports each law that it breaks.
 
-    The laws of `ADVICE` are promises of the library's own entries; another module that does not keep one gets advice.
-
         report = regard.check(MyAttention, kwargs={"channels": 64})
         print(report)
         report.raise_if_broken()
+
+    The laws of `ADVICE` are promises of the library's own entries; another module that does not keep one gets advice.
 
     Args:
         target: a catalogue name or `Entry` (then every option is checked and the label says the rest), a module, or a

@@ -17,6 +17,7 @@ from PIL import Image
 from regard.report import SPATIAL_MAP, Row
 from regard.report.looks import Look
 from regard.report.numbers import percent
+from regard.saved.arrays import read as read_arrays
 from regard.viewing.colours import scale
 from regard.viewing.painting import png
 from regard.viewing.scaling import span
@@ -93,8 +94,7 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
     if path is None or not Path(path).exists():
         return []
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        arrays = read_arrays(Path(path).read_bytes())
         images, regions, known, labels = (arrays[name] for name in ("images", "regions", "has_region", "labels"))
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is no gallery of a comparison: {error}") from error
