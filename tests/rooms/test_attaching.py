@@ -527,14 +527,23 @@ def test_activations_in_place_after_the_site_do_not_harm_gradients(identity, end
 
 
 # -- what is done with models -----------------------------------------------------------------------------------------
+def folded_half():
+    model = attach(resnet(), "se", reduction=4, identity=True)
+    for name, parameter in model.named_parameters():
+        if name.endswith("alpha"):
+            nn.init.constant_(parameter, 0.7)
+    return fold(model)
+
+
 def both():
     return [
         (attach(resnet(), "se", reduction=4), image()),
         (attach(mobilenet(), "cbam", after="features.1[01]", identity=True), image()),
+        (folded_half(), image()),
     ]
 
 
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_copies_are_whole_and_independent(which):
     model, x = both()[which]
     before = logits(model, x)
@@ -552,7 +561,7 @@ def test_copies_are_whole_and_independent(which):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_compiles_whole(which):
     model, x = both()[which]
     before = logits(model, x)
@@ -571,7 +580,7 @@ def test_compiles_whole(which):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("which", [0, 1])
+@pytest.mark.parametrize("which", [0, 1, 2])
 def test_exports(which):
     model, x = both()[which]
     for name, parameter in model.named_parameters():

@@ -209,6 +209,9 @@ def test_several_mechanisms_at_their_sites_and_what_the_file_says(tmp_path):
     assert found.name == "se and cbam on test_resnet" and found.entry == "cbam" and list(found.image) == [1, 48, 48]
     assert found.attached.classes == 6 and found.attached.options == {"in_chans": 1, "drop_rate": 0.25}
     assert found.normalise == ([0.5], [0.5])
+    assert open_network("se", weights=path).name == found.name
+    with pytest.raises(ValueError, match="is of se and cbam, not eca: leave out --with"):
+        open_network("eca", weights=path)
     opened = open_network(weights=path)
     assert (opened.name, opened.size, opened.channels, opened.trained) == (found.name, (48, 48), 1, True)
     assert torch.equal(logits(opened.model, image(channels=1)), logits(model, image(channels=1)))

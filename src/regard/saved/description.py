@@ -92,12 +92,16 @@ class Trained:
     version: str = __version__
 
     @property
+    def entries(self) -> tuple[str, ...]:
+        """The names in the catalogue of the system or of all its attention, and the classes of a user's own."""
+        sites = () if self.attached is None else self.attached.sites
+        return tuple(dict.fromkeys(site.mechanism or site.kind for site in sites)) or (str(self.entry),)
+
+    @property
     def name(self) -> str:
         """A readable name: `ram`, or `se and cbam on resnet18`."""
-        if self.attached is None:
-            return str(self.entry)
-        names = dict.fromkeys(site.mechanism or site.kind for site in self.attached.sites)
-        return f"{' and '.join(names or [str(self.entry)])} on {self.attached.backbone or 'a backbone'}"
+        names = " and ".join(self.entries)
+        return names if self.attached is None else f"{names} on {self.attached.backbone or 'a backbone'}"
 
     def facts(self) -> dict[str, Any]:
         """The description as a JSON object."""

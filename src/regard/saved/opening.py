@@ -98,9 +98,10 @@ def open_network(
         weights = trained.located(Path(weights))
         found = trained.read(weights)
     if found is not None:
-        if entry is not None and entry.name != found.entry:
+        if entry is not None and entry.name not in found.entries:
             raise ValueError(
-                f"{weights} is of {found.entry}, not {entry.name}: leave out --with, or give other weights"
+                f"{weights} is of {' and '.join(found.entries)}, not {entry.name}: leave out --with, or give other "
+                f"weights"
             )
         host = found.attached
         if found.entry is None or (host is not None and (host.backbone is None or host.part != "all")):
