@@ -274,6 +274,7 @@ def test_ticks_of_large_numbers_differ():
     assert [numbers.short(count) for count in counts] == ["11.2 M"] * 4, "what the ticks once read"
     assert numbers.prefixed(counts) == ["11.180 M", "11.185 M", "11.190 M", "11.195 M"]
     assert numbers.prefixed([0, 20_000.0, 40_000.0]) == ["0", "20 k", "40 k"]
+    assert numbers.prefixed([0, 5e5, 1e6]) == ["0", "0.5 M", "1.0 M"]
     assert numbers.prefixed([0, 5.0, 10.0]) == ["0", "5", "10"] and numbers.prefixed([7.0]) == ["7"]
     assert numbers.prefixed([-2e6, -1e6, 0]) == ["−2 M", "−1 M", "0"]
 
@@ -344,7 +345,9 @@ def test_points_that_would_cover_each_other_stand_side_by_side():
     assert found[3] == (200.0, 50.0) and [y for _, y in found] == [50.0, 51.0, 50.0, 50.0]
     xs = sorted(x for x, _ in found[:3])
     assert np.diff(xs).tolist() == [plots.MARKER] * 2 and xs[1] == pytest.approx(100.33, abs=0.01)
-    assert min(x for x, _ in plots.beside([(41.0, 9.0)] * 4, 40, 360)) == 40, "inside the plot"
+    assert min(x for x, _ in plots.beside([(41.0, 9.0)] * 3, 40, 360)) == 40, "inside the plot"
+    crowd = [(100.0 + i, 50.0) for i in range(30)]
+    assert plots.beside(crowd, 40, 360) == crowd, "a crowd would end far from where it is"
 
 
 def test_one_unsteady_time_does_not_crowd_the_others():

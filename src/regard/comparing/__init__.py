@@ -296,7 +296,7 @@ def compare(
         patience: about how many seconds each latency is measured for.
         progress: receives callbacks while the comparison runs.
 
-    Returns: rows, records and sentences; `out` holds run.json, results.jsonl, costs.json and gallery.npz.
+    Returns: the verdict, rows, records and sentences; `out` holds run.json, results.jsonl, costs.json and gallery.npz.
 
     Raises:
         LookupError: an unknown backbone or mechanism, with the nearest names; no site matches `after` or a place.

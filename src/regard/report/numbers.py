@@ -118,4 +118,4 @@ def prefixed(values: Sequence[float]) -> list[str]:
     size, prefix = next(((size, f" {prefix}") for size, prefix in _PREFIXES if largest >= size), (1.0, ""))
     scaled = [value / size for value in values]
     digits = 0 if len(values) < 2 and not prefix else decimals(scaled)
-    return [f"{fixed(value, digits)}{prefix if value else ''}" for value in scaled]
+    return [f"{fixed(value, digits)}{prefix}" if value else "0" for value in scaled]

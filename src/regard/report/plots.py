@@ -21,6 +21,7 @@ MOST_LABELLED = 12
 LONGEST_LABEL = 26  # letters
 LEFT, RIGHT, TOP, BOTTOM = 44, 16, 26, 40
 MARKER = 10.0  # between the middles of two markers that stand side by side
+FARTHEST = 26.0  # that a marker may be moved
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,12 @@ def scatter(
     inside = [(max(point.x[1], x.low), min(point.x[2], x.high)) for point in points]
     centres = beside(true, LEFT + 4, WIDTH - RIGHT + 8)
     bars = [  # left, top, right, bottom; they move with their point
-        (x.at(low) + now[0] - was[0], y.at(point.y[2]), x.at(high) + now[0] - was[0], y.at(point.y[1]))
+        (
+            max(x.start, x.at(low) + now[0] - was[0]),
+            y.at(point.y[2]),
+            min(x.end, x.at(high) + now[0] - was[0]),
+            y.at(point.y[1]),
+        )
         for point, (low, high), now, was in zip(points, inside, centres, true, strict=True)
     ]
     room = (LEFT, TOP - 8, WIDTH - 2, HEIGHT - BOTTOM)
@@ -173,7 +179,7 @@ def scatter(
 
 
 def beside(centres: Sequence[tuple[float, float]], low: float, high: float) -> list[tuple[float, float]]:
-    """Moves points that would cover each other apart, along x and as little as that takes.
+    """Moves points that would cover each other apart, along x and as little as that takes; crowds stay where they are.
 
     Args:
         centres: the points.
@@ -195,8 +201,12 @@ def beside(centres: Sequence[tuple[float, float]], low: float, high: float) -> l
         reach = MARKER * (len(group) - 1) / 2
         middle = sum(centres[index][0] for index in group) / len(group)
         middle = max(low + reach, min(high - reach, middle))
-        for step, index in enumerate(sorted(group, key=lambda index: (centres[index][0], index))):
-            found[index] = (middle - reach + MARKER * step, centres[index][1])
+        order = sorted(group, key=lambda index: (centres[index][0], index))
+        places = [middle - reach + MARKER * step for step in range(len(order))]
+        if max(abs(x - centres[index][0]) for x, index in zip(places, order, strict=True)) > FARTHEST:
+            continue
+        for x, index in zip(places, order, strict=True):
+            found[index] = (x, centres[index][1])
     return found
 
 
