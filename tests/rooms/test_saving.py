@@ -122,8 +122,8 @@ MORE_WAYS = {
 }
 
 
-def comes_back(model, path, x, stance="force_eager"):
-    """Saves the model, and asks that what is loaded computes the same to the bit, with and without a backbone.
+def saved_and_loaded(model, path, x, stance="force_eager"):
+    """Saves the model, asks that what is loaded computes the same to the bit, and returns it and its logits.
 
     Where compiling is not the question a compiled model runs eagerly, since compiling 30 mechanisms takes minutes.
     """
@@ -132,6 +132,12 @@ def comes_back(model, path, x, stance="force_eager"):
     regard.save(model, path)
     loaded = regard.load(path)
     assert torch.equal(logits(loaded, x), wanted)
+    return loaded, wanted
+
+
+def comes_back(model, path, x, stance="force_eager"):
+    """As `saved_and_loaded`, and once more into a backbone without attention; returns what is loaded."""
+    loaded, wanted = saved_and_loaded(model, path, x, stance)
     assert not any(module.training for module in loaded.modules())
     bare = regard.detach(copy.deepcopy(loaded))
     for value in bare.state_dict().values():
@@ -158,7 +164,7 @@ def test_what_is_saved_comes_back(name, gate, dtype, way, tmp_path):
 def test_everything_comes_back_in_every_way(name, gate, dtype, tmp_path):
     model, x = attended(name, gate, dtype, after=FEW), image(dtype)
     for way, made in WAYS.items():
-        comes_back(made(copy.deepcopy(model)), tmp_path / f"{way}.safetensors", x)
+        saved_and_loaded(made(copy.deepcopy(model)), tmp_path / f"{way}.safetensors", x)
 
 
 @pytest.mark.parametrize(
