@@ -18,11 +18,14 @@ from torch.nn import functional
 
 import regard
 from regard import backbones, cli
+from regard.catalog import recipes
 from regard.data.batches import normalised
 from regard.looking import examples
 from regard.metrics.localisation import energy, pointing
 from regard.saved.description import Attached, Trained, trials
 from regard.saved.opening import open_network
+from regard.training import running
+from regard.training.recipe import built
 
 ROOT = Path(__file__).parents[2]
 SITES = ["layer4.0.bn2"]
@@ -228,6 +231,15 @@ def test_weights_of_a_narrow_type_are_looked_at_in_float32(
     regard.save(model, tmp_path / "narrow.safetensors")
     looks = regard.look(photograph, weights=tmp_path / "narrow.safetensors", out=tmp_path / "o")
     assert looks.pictures[0].is_file() and not looks.untrained
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["ram-mnist", "ltpa-before", "stn-rotated", "attention-transfer", "gated-sononet", "se-imagenet", "spa-cifar"],
+)
+def test_recipes_of_classifiers_save_the_names_of_their_classes(name: str) -> None:
+    what = running.describe(built(recipes.get(name), tiny=True))
+    assert what is not None and tuple(what.class_names) == tuple("0123456789")
 
 
 def test_several_heads_predict_together() -> None:

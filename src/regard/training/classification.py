@@ -54,6 +54,7 @@ def recipe(
         test=found.test,
         phases=(Phase(name="classify", task=Classify(classes, errors=True), plan=plan()),),
         facts={"data": found.name, "classes": classes},
+        class_names=found.classes,
     )
 
 

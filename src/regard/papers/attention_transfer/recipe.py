@@ -89,6 +89,7 @@ def _recipe(data: Path | None, tiny: bool, **ways: Any) -> Recipe:
             ),
         ),
         facts={"data": found.name, "student": shapes[0], "teacher": shapes[1], **ways},
+        class_names=found.classes,
     )
 
 

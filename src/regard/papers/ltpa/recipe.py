@@ -63,4 +63,5 @@ def _recipe(data: Path | None, tiny: bool, attend: str | None) -> Recipe:
         test=found.test,
         phases=(Phase(name="all", task=Classify(classes, errors=True), plan=plan),),
         facts={"data": found.name, "attend": attend},
+        class_names=found.classes,
     )

@@ -88,4 +88,5 @@ def _recipe(
         test=test,
         phases=(phase,),
         facts={"data": found.name, "episodes": EPISODES, "std": STD, **sizes},
+        class_names=found.classes,
     )

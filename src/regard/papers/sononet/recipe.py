@@ -59,6 +59,7 @@ def planes(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         test=found.test,
         phases=(Phase(name="all", task=SeveralHeads(classes), plan=plan),),
         facts={"data": found.name},
+        class_names=found.classes,
     )
 
 

@@ -63,4 +63,5 @@ def _recipe(data: Path | None, tiny: bool, transform: str | None) -> Recipe:
         test=digits.Placed(test, turn, seed=0),
         phases=(Phase(name="all", task=Classify(len(found.classes), errors=True), plan=plan),),
         facts={"data": found.name, "degrees": DEGREES, "transform": transform},
+        class_names=found.classes,
     )
