@@ -13,7 +13,7 @@ from regard import check
 from regard.catalog import Entry, Option, Paper
 from regard.checks import check_input, positive
 from regard.core import Attention
-from regard.laws import LAWS, Subject, costs, subjects
+from regard.laws import ADVICE, LAWS, Subject, costs, subjects
 from regard.laws.subject import Axes
 
 
@@ -181,7 +181,7 @@ def test_words_stand_beside_masks_and_numbers_in_a_label(monkeypatch: pytest.Mon
 @pytest.mark.parametrize(("fault", "law"), FAULTS, ids=[f"{fault.__name__}-{law}" for fault, law in FAULTS])
 def test_a_seeded_fault_breaks_its_law(fault: Callable[..., nn.Module], law: str) -> None:
     (outcome,) = holding(fault, law).outcomes
-    assert outcome.status == "broken"
+    assert outcome.status == ("advice" if law in ADVICE else "broken")  # a fault is a module from elsewhere
     assert law in outcome.message
     assert fault.__name__ in outcome.message
 

@@ -239,9 +239,7 @@ class AsymmetricNonLocalHead(Attention):
         return y if self.auxiliary is None else (self.resized(self.auxiliary(low)), y)
 
     def resized(self, logits: Tensor) -> Tensor:
-        if self.size is None:
-            return logits
-        return F.interpolate(logits, size=self.size, mode="bilinear", align_corners=True)
+        return logits if self.size is None else F.interpolate(logits, self.size, mode="bilinear", align_corners=True)
 
 
 def _convolved(channels: int, width: int) -> nn.Sequential:
