@@ -15,9 +15,10 @@ from regard.insight.gradcam import gradcam
 from regard.laws import subjects
 from regard.metrics.localisation import energy, pointing
 from regard.papers.senet.mechanism import SqueezeExcite
+from regard.report import gallery
 from regard.viewing import draw, spatial
 from regard.viewing.colours import scale
-from regard.viewing.painting import bars, heat, lattice, overlay, png
+from regard.viewing.painting import EVEN, bars, heat, lattice, overlay, png
 from regard.viewing.sheet import photograph as photographed
 from regard.viewing.sheet import sheet
 
@@ -198,6 +199,9 @@ def test_the_gallery_of_a_comparison_draws_rounding_errors_flat():
     assert (drawn[0] == 0).all() and drawn[1].min() == 0 and drawn[1].max() == 1
     ends = _range(heat_maps)
     assert ends[0].tolist() == [1, 1] and ends[1].tolist() == pytest.approx([0.5, 1.5])
+    flat, rising = (Image.open(io.BytesIO(gallery._map_png(map, 48))).convert("RGB") for map in drawn)
+    assert np.unique(pixels(flat).reshape(-1, 3), axis=0).tolist() == [list(EVEN)], "grey, as no value has"
+    assert (pixels(rising)[0, 0] == scale()[0]).all() and (pixels(rising)[-1, -1] == scale()[255]).all()
 
 
 # ---- axes

@@ -19,7 +19,7 @@ from regard.report.looks import Look
 from regard.report.numbers import percent
 from regard.saved.arrays import read as read_arrays
 from regard.viewing.colours import scale
-from regard.viewing.painting import png
+from regard.viewing.painting import EVEN, png
 from regard.viewing.scaling import span
 
 MAP_SIDE = 80  # pixels; the browser interpolates a smooth map further
@@ -160,7 +160,7 @@ def _map_png(map: NDArray[np.float32], side: int) -> bytes:
     low, high = float(values.min()), float(values.max())
     share = (values - low) / (high - low) if high > low else np.full_like(values, 0.5)
     picture = Image.fromarray((255 * share).round().astype(np.uint8))
-    picture.putpalette(scale().tobytes())
+    picture.putpalette(scale().tobytes() if high > low else bytes(EVEN) * 256)
     return png(picture)
 
 
