@@ -70,7 +70,6 @@ class Line:
     look: Look
     domains: str
     cells: tuple[Cell, ...]
-    through: str
 
 
 def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
@@ -142,7 +141,7 @@ def lines(rows: Sequence[Row], shown: Sequence[Column], looks: dict[str, Look], 
             sign = judge.sign(row, named[column.against]) if column.against in named else ""
             cells.append(_cell(column, row, row.name in best[column.key], drawn, sign))
         domains = ", ".join(row.domains).replace("_", " ")
-        found.append(Line(look, domains, tuple(cells), row.through))
+        found.append(Line(look, domains, tuple(cells)))
     return found
 
 
