@@ -11,6 +11,7 @@ import json
 import random
 import signal
 import struct
+import sys
 import traceback
 import warnings
 import zipfile
@@ -303,7 +304,7 @@ def _peak() -> int:
         import resource
     except ImportError:
         return 0
-    unit = 1 if hasattr(resource, "RLIMIT_MEMLOCK") and not Path("/proc").is_dir() else 1024  # macOS counts bytes
+    unit = 1 if sys.platform == "darwin" else 1024  # macOS counts bytes
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
