@@ -20,6 +20,7 @@ import regard
 from regard import catalog
 from regard.attaching.building import NarrowSite
 from regard.attaching.restoring import attachments
+from regard.backbones import BUILT, Built
 from regard.saved import description
 from regard.saved.description import Trained
 from regard.saved.digests import sealed_weights
@@ -327,6 +328,13 @@ def test_attention_of_ones_own_comes_back_where_it_is_attached(tmp_path):
         regard.load(path, backbone=other)
 
 
+def test_where_a_network_was_built_is_not_part_of_it(tmp_path):
+    model = regard.create_model("test_resnet", attention="se", num_classes=5)
+    setattr(model, BUILT, Built("test_resnet", {"in_chans": 3, "device": "cuda:7", "dtype": torch.bfloat16}))
+    assert recognised(model).arguments == {"in_chans": 3}  # as newer versions of timm are told
+    comes_back(alive(model), tmp_path / "m.safetensors", image())
+
+
 def test_a_class_of_the_catalogue_is_known_by_its_name(tmp_path):
     model = regard.attach(timm.create_model("test_resnet", num_classes=5), regard.get("se").load(), reduction=4)
     comes_back(alive(model), tmp_path / "m.safetensors", image())
@@ -440,6 +448,8 @@ ABSURD = {  # what it changes -> where, to what, and a part of the message
         "checkpoint_path= of the backbone is refused",
     ),
     "weights": (("attached", "options"), {"pretrained": True}, "pretrained= of the backbone is refused"),
+    "device": (("attached", "options"), {"device": "meta"}, "device= of the backbone is refused"),
+    "kinds": (("attached", "options"), {"depth": [3], "embed_dim": {"a": None}}, "'test_vit.*' cannot be built|vit"),
     "many classes": (("attached",), {"classes": 2**16}, "it has more values than fit|head.weight has shape"),
     "classes": (("attached",), {"classes": 7}, r"head\.weight has shape \(5, 64\); \(7, 64\) is needed"),
     "no classes": (("attached",), {"classes": "7"}, "description of its network is damaged: attached is"),

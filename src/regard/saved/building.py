@@ -26,7 +26,7 @@ from regard import backbones, catalog
 from regard.attaching import ALPHA, CHILD, attach, attached
 from regard.attaching.restoring import restore
 from regard.saved.description import Attached, Trained, largest, plain
-from regard.saved.recognising import OUTSIDE
+from regard.saved.recognising import OUTSIDE, PLACEMENT
 
 LARGEST = 2**16  # of a whole number in a description that is longer than every axis of the file
 SPARE = 1000  # tensors and modules that a network may have beyond what its file says
@@ -54,7 +54,7 @@ def built(
         try:
             check_numbers(found, shapes)
             model = _untrained(found, arguments or {}, size)
-        except (LookupError, TypeError, ValueError, RuntimeError, AssertionError, MemoryError) as error:
+        except Exception as error:  # networks raise many types for arguments that they do not take
             what = f"{found.entry} cannot be built: " if found.attached is None else ""
             reason = str(error).partition("\n")[0] or type(error).__name__
             raise ValueError(f"{path} of regard {found.version}: {what}{reason}") from error
@@ -80,8 +80,10 @@ def _untrained(found: Trained, arguments: Mapping[str, Any], size: int | None) -
         return system
     assert host.backbone is not None and found.image is not None
     channels, height, width = found.image
-    if outside := [name for name in host.options if name in OUTSIDE]:
-        raise ValueError(f"the argument {outside[0]}= of the backbone is refused, since it reads other files")
+    if outside := [name for name in host.options if name in (*OUTSIDE, *PLACEMENT)]:
+        raise ValueError(
+            f"the argument {outside[0]}= of the backbone is refused: it has to be said by who opens the file"
+        )
     if host.sites:
         options = {"in_chans": channels, **host.options}
         model = backbones.build(host.backbone, classes=host.classes, **options)

@@ -176,12 +176,13 @@ def _into(backbone: nn.Module, path: Path, found: Trained, host: Attached) -> nn
             else:
                 again(backbone, found, host, example_of(found))
         check_fit(path, found.name, shapes, backbone, only_attention=host.part == "attention")
-    except (LookupError, TypeError, ValueError) as error:
+    except Exception as error:  # mechanisms raise many types for arguments that they do not take
         if not present:
             detach(backbone)
         if str(path) in str(error):
             raise
-        raise type(error)(f"{path}: {error}") from error
+        kind = LookupError if isinstance(error, LookupError) else ValueError
+        raise kind(f"{path}: {error}") from error
     fill(backbone, path, found.prefix)
     return backbone
 

@@ -20,6 +20,7 @@ from regard.backbones import built
 
 WRAPPER = "_orig_mod"  # what `torch.compile` puts before the names of a module that it wraps
 OUTSIDE = ("pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "checkpoint_path", "cache_dir")
+PLACEMENT = ("device", "dtype")  # arguments that say where a network is, and not which
 TRANSIENT = ("training", "grad_checkpointing", "fused_attn")  # what changes no output
 
 
@@ -55,6 +56,7 @@ def recognised(model: nn.Module) -> Recognised:
         arguments.pop("num_classes", None)
     else:
         return Recognised(None, reason=f"{type(model).__name__} is not a network of timm's")
+    arguments = {key: value for key, value in arguments.items() if key not in PLACEMENT}
     try:
         plain = json.loads(json.dumps(arguments, allow_nan=False))
     except (TypeError, ValueError):
