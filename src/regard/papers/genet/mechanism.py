@@ -75,7 +75,8 @@ class GatherExcite(Attention):
             positive("hidden", hidden)
         if grid is not None:
             whole_numbers("grid", grid, count=2)
-        self.channels, self.extent = channels, extent
+        self.sizes = {} if variant == "theta_minus" else {"C": channels}  # without weights it takes any width
+        self.extent = extent
         self.kernel: nn.Parameter | None = None
         self.grid: tuple[int, int] | None = None
         steps = 0
@@ -102,13 +103,13 @@ class GatherExcite(Attention):
                 f"of 2, 4 or 8 accepts maps of any size"
             )
         self.grid = (grid[0], grid[1])
-        self.kernel = nn.Parameter(torch.empty(channels, *self.grid))
+        self.sizes |= {"H": grid[0], "W": grid[1]}
+        self.kernel = nn.Parameter(torch.empty(channels, *grid))
         bound = (grid[0] * grid[1]) ** -0.5
         nn.init.uniform_(self.kernel, -bound, bound)
 
     def forward(self, x: Tensor) -> Tensor:
-        fixed = {} if self.grid is None else {"H": self.grid[0], "W": self.grid[1]}
-        check_input(x, "B C H W", C=self.channels, **fixed)
+        check_input(x, "B C H W", **self.sizes)
         g = self.gather(x)  # [B, C, h, w]
         if self.reduce is not None and self.expand is not None:
             g = self.expand(self.reduce(g.relu()).relu())

@@ -49,14 +49,15 @@ class CovariancePooling(Attention):
         self, channels: int, *, hidden: int | None = 256, iterations: int = 3, triangle: str | None = "upper"
     ) -> None:
         super().__init__()
-        self.channels = positive("channels", channels)
+        positive("channels", channels)
+        self.sizes = {} if hidden is None else {"C": channels}  # without weights it takes any width
         self.iterations = whole("iterations", iterations, 0)
         self.triangle = choice("triangle", triangle, _TRIANGLES)
         self.reduce = None if hidden is None else Pointwise(channels, positive("hidden", hidden), bias=False)
         self.norm = None if hidden is None else nn.BatchNorm1d(hidden)
 
     def forward(self, x: Tensor) -> Tensor:
-        check_input(x, "B C H W", C=self.channels)
+        check_input(x, "B C H W", **self.sizes)
         y = x.flatten(2)  # [B, C, N]
         if self.reduce is not None and self.norm is not None:
             y = self.reduce(y)  # [B, D, N]
