@@ -269,7 +269,7 @@ def test_recipes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyP
         "ram-mnist", "ram-translated", "ram-cluttered",
     ]  # fmt: skip
     assert run("recipes", "ram-mnist") == 0
-    assert "paper   error 1.12 (Table 1a" in capsys.readouterr().out
+    assert "paper   error 1.12 on MNIST (Table 1a" in capsys.readouterr().out
     assert fails(capsys, "recipes", "ram-mnits").startswith("regard: no recipe 'ram-mnits'; did you mean ram-mnist")
     assert run("recipes", "nothing*") == 0
     assert "No recipe" in capsys.readouterr().out

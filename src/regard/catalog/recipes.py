@@ -12,23 +12,36 @@ from functools import cache
 
 from regard import catalog
 
+# Dataset -> its classes, training images and test images, by which a score is known to be on it.
+DATASETS = {
+    "MNIST": (10, 60_000, 10_000),
+    "CIFAR-10": (10, 50_000, 10_000),
+    "CIFAR-100": (100, 50_000, 10_000),
+    "CUB-200-2011": (200, 5_994, 5_794),
+    "ImageNet": (1_000, 1_281_167, 50_000),
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A number that the paper reports.
+    """A number that the paper reports for the network and the dataset of the recipe.
 
     Args:
         measure: the name under which the recipe scores it.
         value: the paper's number, in the same unit.
+        data: the dataset, a key of `DATASETS`; a score on another one does not compare.
         where: its place in the paper.
+        unlike: how the paper's network differs from the recipe's, if it does; then no score compares.
     """
 
     measure: str
     value: float
+    data: str
     where: str
+    unlike: str = ""
 
     def __str__(self) -> str:
-        return f"{self.measure} {self.value:g} ({self.where})"
+        return f"{self.measure} {self.value:g} on {self.data} ({self.where})"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from regard.catalog.recipes import Listing
 from regard.report.numbers import fixed
 
 if TYPE_CHECKING:
     from regard.looking.gaze import Gaze
 
 
-def scored(console: Console, listing: Listing, scores: Mapping[str, float]) -> None:
-    """The scores of a trained network, with the paper's number beside the one that it reports."""
+def scored(console: Console, scores: Mapping[str, float], claim: Mapping[str, Any] | None) -> None:
+    """The scores of a trained network; beside the one that the paper reports stands its number, if the two compare."""
     for measure, value in scores.items():
-        claim = listing.claim
-        beside = f"  paper: {claim.value:g} ({claim.where})" if claim is not None and claim.measure == measure else ""
-        console.print(f"{measure}: {value:.4g}{beside}", highlight=False, soft_wrap=True)
+        beside = f"  {_paper(claim)}" if claim is not None and claim["measure"] == measure else ""
+        console.print(f"{measure}: {value:.4g}{beside}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _paper(claim: Mapping[str, Any]) -> str:
+    """The claim of `regard.training.claims.judged` in words."""
+    if not claim["comparable"]:
+        return f"paper: not comparable ({claim['reason']})"
+    changes = f"; here {claim['reason']}" if claim["reason"] else ""
+    return f"paper: {claim['value']:g} ({claim['where']}){changes}"
 
 
 def trained(console: Console, learned: bool, changed: Iterable[str]) -> None:

@@ -84,7 +84,7 @@ def train(
             on_step=progress.step,
             on_epoch=progress.epoch,
         )
-    tables.scored(out, listing, result["scores"])
+    tables.scored(out, result["scores"], result["claim"])
     out.print(f"{place / 'model.safetensors'}", highlight=False, soft_wrap=True)
 
 
@@ -113,10 +113,12 @@ def evaluate(
     arguments.device(device)
     listing = None if name is None else recipes.get(name)
     from regard.training import running
+    from regard.training.claims import judged
     from regard.training.recipe import built
 
     if listing is None:
         known, tiny = running.recorded(weights)
         listing = recipes.get(known)
     recipe = built(listing, data, tiny=tiny)
-    tables.scored(out, listing, running.evaluate(recipe, running.load(recipe, weights), device=device))
+    scores = running.evaluate(recipe, running.load(recipe, weights), device=device)
+    tables.scored(out, scores, judged(listing, recipe, running.changes_of(weights)))

@@ -2,7 +2,8 @@
 
 phase-N-NAME/         checkpoint.pt and history.json of each phase
 model.safetensors     the trained weights and the description of the network: see `regard.saved.description`
-result.json           the scores, the paper's claim, the settings, the versions, the description of the network
+result.json           the scores, the paper's claim and whether they compare, the settings, the versions, the
+                      description of the network
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from regard.saved import description as trained
 from regard.saved.description import Trained
 from regard.saved.digests import sealed_weights
 from regard.saved.files import apart, claimed, write_whole
+from regard.training.claims import judged
 from regard.training.evaluate import evaluate as scored
 from regard.training.freezing import BATCH_NORMS, FREEZE, frozen, learning
 from regard.training.loop import fit
@@ -110,13 +112,14 @@ def train(
                     on_epoch=on_epoch,
                 )
         scores = evaluate(recipe, model, device=device)
+        settings = {**(changes or {}), **({} if freeze is None else {"freeze": freeze})}
         result = {
             "recipe": listing.name,
             "system": listing.system,
             "scores": scores,
-            "claim": None if listing.claim is None else vars(listing.claim),
+            "claim": judged(listing, recipe, settings),
             "seed": seed,
-            "changes": {**(changes or {}), **({} if freeze is None else {"freeze": freeze})},
+            "changes": settings,
             "parameters": sum(parameter.numel() for parameter in model.parameters()),
             "seconds": time.perf_counter() - began,
             "history": history,
@@ -219,6 +222,19 @@ def recorded(weights: Path) -> tuple[str, bool]:
     if found is None or found.recipe is None:
         raise ValueError(f"{path} does not name its recipe: give the name of the recipe")
     return found.recipe, found.tiny
+
+
+def changes_of(weights: Path) -> dict[str, Any]:
+    """The changes of `train`, from the result.json beside the weights; none if there is no such file, or it is damaged.
+
+    Args:
+        weights: the file, or the run folder.
+    """
+    try:
+        content = json.loads((trained.located(weights).parent / "result.json").read_text(encoding="utf-8"))
+        return dict(content["changes"])
+    except (OSError, ValueError, TypeError, KeyError, RecursionError):
+        return {}
 
 
 def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
