@@ -166,8 +166,8 @@ def _built(factory: Callable[..., nn.Module], kwargs: Mapping[str, Any]) -> nn.M
 def names_wrong_inputs(subject: Subject) -> None:
     """An input of a wrong rank or width, with an empty axis or below the smallest size is refused by its shape.
 
-    A mask may have several ranks, axes that two inputs share may differ, and a module may take any number of axes, which
-    its outputs then have: such inputs are taken or refused likewise.
+    A mask may have several ranks, axes that two inputs share may differ, a module may take any number of axes, which
+    its outputs then have, and one without weights any width: such inputs are taken or refused likewise.
     """
     module, sound = subject.module(), subject.tensors()
     fixed = _fixed(subject)
