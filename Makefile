@@ -10,8 +10,9 @@ MINUTES ?= 20
 
 .PHONY: report test test-slow test-all check bench gpu docs clean
 
-report: $(INSTALLED)  ## the main job on embedded data: table on the terminal, $(OUT)/report.html
-	$(BIN)/regard compare --out $(OUT)
+report: $(INSTALLED)  ## the main job on two embedded datasets: tables, $(OUT)/report.html, $(OUT)/frames/report.html
+	$(BIN)/regard compare --epochs 4 --out $(OUT)
+	$(BIN)/regard compare frames --attention "se, nonlocal(pool=1)" --epochs 3 --out $(OUT)/frames
 
 test: $(INSTALLED)  ## the quick tests: recorded cases, laws, each room; minutes
 	$(PYTEST) -m "not slow and not gpu" $(TESTS)

@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from regard.comparing import Comparison, building, statistics, trial
 from regard.data import frames, load
+from regard.tasks.classify import Classify
+from regard.training.loop import fit
 
 
 def near(pixel: torch.Tensor, colours: tuple[tuple[float, float, float], ...]) -> tuple[float, int]:
@@ -119,3 +122,23 @@ def test_squares_stay_apart_and_the_region_is_the_one_that_is_asked_for(size: in
 def test_what_cannot_be_drawn_is_refused(wrong: dict[str, int], told: str) -> None:
     with pytest.raises(ValueError, match=told):
         load("frames", **wrong)
+
+
+def accuracy(row: str, *, size: int, seed: int) -> float:
+    """The test accuracy of a row of `make report`'s second comparison, in percent."""
+    settings = Comparison(source="frames", attention=("nonlocal(pool=1)",), epochs=3, image_size=size, seeds=seed + 1)
+    found = load("frames", image_size=size)
+    model = building.build(settings, row, seed, found, building.survey(settings, found))
+    plan = trial.plan_of(settings, seed, trial.normalisation(model, found))
+    history = fit(model, Classify(len(found.classes)), found.train, plan, evaluate=found.test)
+    return 100 * float(history[-1]["accuracy"])
+
+
+@pytest.mark.slow
+def test_attention_finds_the_distant_answer_and_a_near_one_needs_none() -> None:
+    """Chance is 25, one of the three frames 33; at 32 pixels the same frames are one cell of the deepest maps apart."""
+    with_attention = np.array([accuracy("nonlocal(pool=1)", size=48, seed=seed) for seed in range(3)])
+    without = np.array([accuracy("none", size=48, seed=seed) for seed in range(3)])
+    assert statistics.over_seeds((with_attention - without).tolist()).low > 20
+    assert without.max() < 50
+    assert accuracy("none", size=32, seed=0) > 95
