@@ -73,7 +73,9 @@ def png(width: int, height: int) -> bytes:
 
 def test_a_wrong_name_says_what_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(LookupError, match=r"source='digit': 'digits', 'faces', 'frames' or a folder .*did you mean 'digits'"):
+    with pytest.raises(
+        LookupError, match=r"source='digit': 'digits', 'faces', 'frames' or a folder .*did you mean 'digits'"
+    ):
         load("digit")
     with pytest.raises(LookupError, match=r"source='zebra': 'digits', 'faces', 'frames' or a folder"):
         load("zebra")
