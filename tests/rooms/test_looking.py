@@ -300,3 +300,13 @@ def test_every_trial_with_attention_can_be_looked_at(photograph: Path, tmp_path:
         looks = regard.look(photograph, weights=trial, out=tmp_path / "o")
         assert looks.trained and not looks.untrained and not red(looks.pictures[0]).any()
         assert len(looks.predictions[0][1]) == 3 and {name for name, _ in looks.predictions[0][1]} < set("0123456789")
+
+
+@pytest.mark.filterwarnings("default::regard.attaching.building.NarrowSite")
+def test_a_warning_of_the_library_is_one_line(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run("look", photograph, "--with", "se", "--on", "ghostnet_050", "--image-size", 64, "--out", tmp_path / "maps")
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "reduction" in line]
+    assert line.startswith("regard: se: its default reduction is too large for")
+    assert ".py" not in line

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+import warnings
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -70,7 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
     debug = "--debug" in given
     command = typer.main.get_command(app)
     try:
-        code = command.main([word for word in given if word != "--debug"], prog_name="regard", standalone_mode=False)
+        with warnings.catch_warnings():
+            warnings.showwarning = _warned(warnings.showwarning)
+            words = [word for word in given if word != "--debug"]
+            code = command.main(words, prog_name="regard", standalone_mode=False)
     except (KeyboardInterrupt, typer.Abort):  # of an older typer
         _stopped(given)
     except BrokenPipeError:
@@ -87,6 +92,18 @@ def main(arguments: list[str] | None = None) -> None:
         if code == INTERRUPTED:
             _stopped(given)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _warned(otherwise: Callable[..., None]) -> Callable[..., None]:
+    """Shows the library's own warnings as one line, without the place in the code, and others as before."""
+
+    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if category.__module__.startswith("regard."):
+            err.print(f"[yellow]regard:[/] {_escaped(str(message))}", highlight=False, soft_wrap=True)
+        else:
+            otherwise(message, category, *place)
+
+    return show
 
 
 def _stopped(given: list[str]) -> None:
