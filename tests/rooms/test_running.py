@@ -49,6 +49,7 @@ def run(*words: object) -> int:
 
 def fails(capsys: pytest.CaptureFixture[str], *words: object) -> str:
     """The one line with which a command fails."""
+    capsys.readouterr()  # what came before, such as the progress of a training
     assert run(*words) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     return line

@@ -805,7 +805,8 @@ def same_batch_norm(rank: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("ordered", ORDERED)
 def test_torchrun_restarts_a_killed_process_and_the_result_is_the_same(ordered, tmp_path):
-    ran = child("restarted", tmp_path, ordered, processes=2, restarts=1)
+    # One restart is needed; gloo's threads sometimes abort a process that has finished, which costs another.
+    ran = child("restarted", tmp_path, ordered, processes=2, restarts=3)
     assert ran.returncode == 0, ran.stderr
     assert (tmp_path / "first step of attempt 1").read_text() == "5"
     model, expected = exact_run("small", ordered=ordered)
