@@ -11,7 +11,7 @@ MINUTES ?= 20
 .PHONY: report test test-slow test-all check bench gpu docs clean
 
 report: $(INSTALLED)  ## the main job on two embedded datasets: tables, $(OUT)/report.html, $(OUT)/frames/report.html
-	$(BIN)/regard compare --attention se,cbam --epochs 6 --out $(OUT)
+	$(BIN)/regard compare --attention se,cbam --epochs 5 --out $(OUT)
 	$(BIN)/regard compare frames --attention "se, nonlocal(pool=1)" --epochs 3 --out $(OUT)/frames
 
 test: $(INSTALLED)  ## the quick tests: recorded cases, laws, each room; minutes
