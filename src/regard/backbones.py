@@ -31,7 +31,7 @@ class FeatureInfo(Protocol):
 
 @dataclass(frozen=True)
 class Built:
-    """How timm builds a network: its name, and the arguments other than the number of classes."""
+    """The arguments of timm that build a network: its name, and all others but the number of classes."""
 
     name: str
     arguments: Mapping[str, Any]
@@ -160,7 +160,7 @@ def declared_size(model: nn.Module) -> tuple[int, ...] | None:
 
 
 def built(model: nn.Module) -> Built | None:
-    """How `build` built the model; None if it did not."""
+    """Returns the arguments with which `build` built the model; None if another function built it."""
     found = getattr(model, BUILT, None)
     return found if isinstance(found, Built) else None
 

@@ -116,7 +116,7 @@ def by_name(mechanism: str | Callable[..., nn.Module]) -> str | Callable[..., nn
 
 
 def built_for_a_grid(mechanism: object) -> bool:
-    """Whether the mechanism of this name takes one size of map only."""
+    """Returns whether `mechanism` names a class with the argument `grid`, the one size of map that it takes."""
     return isinstance(mechanism, str) and "grid" in inspect.signature(catalog.get(mechanism).load()).parameters
 
 

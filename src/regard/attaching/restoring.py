@@ -1,4 +1,4 @@
-"""What is attached to a model, in words that a file can hold, and attaching it again without a forward pass."""
+"""Descriptions of attached attention as JSON values, and attaching from them without a forward pass."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Attachment:
 
 
 def attachments(model: nn.Module) -> list[Attachment]:
-    """What is attached to the model, in the order of its modules."""
+    """Describes the attention at every site of the model, in the order of its modules."""
     found = []
     for name, site, hook in attached(model):
         arguments, mechanism = _json(hook.arguments), hook.mechanism

@@ -103,7 +103,7 @@ def _scale(text: str) -> str | tuple[float, float]:
 
 
 def _say(looks: Looks, *, by_default: bool) -> None:
-    """What a picture cannot be read without, and what the network predicts."""
+    """Prints the warnings that belong to the pictures, and the predicted classes."""
     from regard.looking.photographs import listed
 
     if looks.untrained:

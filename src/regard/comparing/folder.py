@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import math
 import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,6 +28,7 @@ from numpy.typing import NDArray
 from regard.comparing import Comparison, Trial
 from regard.metrics.metric import Measure
 from regard.report import Record
+from regard.report.exporting import finite
 from regard.saved import digests
 from regard.saved.arrays import read as read_arrays
 from regard.saved.files import claimed, write_whole
@@ -259,17 +259,8 @@ def _whole_lines(content: bytes) -> list[bytes]:
 
 
 def _json(content: Mapping[str, Any], indent: int | None = 2) -> bytes:
-    whole = digests.sealed_object(_finite(content))
+    whole = digests.sealed_object(finite(content))
     return (json.dumps(whole, indent=indent, ensure_ascii=False, allow_nan=False) + "\n").encode()
-
-
-def _finite(content: Any) -> Any:
-    """Replaces numbers that are not finite by null, since JSON has none."""
-    if isinstance(content, Mapping):
-        return {str(key): _finite(value) for key, value in content.items()}
-    if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def _npz(arrays: Arrays) -> bytes:
@@ -279,7 +270,7 @@ def _npz(arrays: Arrays) -> bytes:
 
 
 def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """What `_npz` made. Raises: ValueError if it is damaged; OSError if it cannot be read."""
+    """Reads the arrays that `_npz` wrote. Raises: ValueError if it is damaged; OSError if it cannot be read."""
     return read_arrays(digests.opened(path.read_bytes()))
 
 

@@ -1,4 +1,4 @@
-"""What a comparison found, in sentences."""
+"""Sentences about the results of a comparison."""
 
 from __future__ import annotations
 

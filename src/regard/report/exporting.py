@@ -63,7 +63,7 @@ def everything(result: Result) -> str:
         "trials": [asdict(record) for record in result.records],
         "run": dict(result.run),
     }
-    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False)
+    return json.dumps(finite(content), ensure_ascii=False, allow_nan=False)
 
 
 def _row(row: Row, judge: Judge, rows: Mapping[str, Row]) -> dict[str, Any]:
@@ -87,10 +87,10 @@ def _ends(name: str, interval: Interval | None) -> dict[str, object]:
     return dict(zip((name, f"{name}_low", f"{name}_high"), ends, strict=True))
 
 
-def _finite(content: Any) -> Any:
+def finite(content: Any) -> Any:
     """Replaces numbers that are not finite by null, since JSON has none."""
     if isinstance(content, Mapping):
-        return {str(key): _finite(value) for key, value in content.items()}
+        return {str(key): finite(value) for key, value in content.items()}
     if isinstance(content, list | tuple):
-        return [_finite(value) for value in content]
+        return [finite(value) for value in content]
     return None if isinstance(content, float) and not math.isfinite(content) else content
