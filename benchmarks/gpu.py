@@ -149,7 +149,7 @@ def named(device: str) -> str:
 def tested(device: str, seconds: float, only: Sequence[str]) -> dict[str, Any]:
     """Runs the tests marked `gpu` in processes of their own; none begins after `seconds`."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(8, cores)
+    workers = min(16, cores)
     environment = {
         **os.environ,
         **({"REGARD_TEST_ENTRIES": ",".join(only)} if only else {}),
