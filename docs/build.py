@@ -110,9 +110,16 @@ def page(entry: Entry, cost: Cost) -> str:
     if not entry.options:
         lines[-1] = "It has no options."
     known = published.references(entry.name)
+    classes = [reference for reference in known if reference.recording is None]
     if known:
-        lines += ["", "## Authors' weights", "", "`regard.published.rebuild` takes checkpoints of:", ""]
-        lines += [f"- `{reference.name}` {reference.signature}" for reference in known]
+        lines += ["", "## Authors' weights"]
+    if classes:
+        lines += ["", "`regard.published.rebuild` takes checkpoints of:", ""]
+        lines += [f"- `{one.name}` {one.signature}" for one in classes]
+    recorded = [reference for reference in known if reference.recording is not None]
+    if recorded:
+        lines += ["", "Further recorded cases, which have the form of no published class:", ""]
+        lines += [f"- `{case.name}` {case.signature}: {case.recording}" for case in recorded]
     return "\n".join(lines) + "\n"
 
 

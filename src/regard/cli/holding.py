@@ -89,6 +89,8 @@ def published_list(
     width = out.width if out.is_terminal and name is None else None
     for reference in published.references(name):
         line = f"{reference.name} {reference.signature} -> {reference.entry}"
+        if reference.recording is not None:
+            line += f" (recorded from {reference.recording})"
         out.print(line if width is None else listing.cut(line, width), markup=False, highlight=False, soft_wrap=True)
 
 
@@ -109,7 +111,7 @@ def published_convert(
     arguments.there(source)
     if target.exists():
         raise FileExistsError(f"{target} exists; choose another name")
-    if reference.count("/") < 2:
+    if "/" not in reference:
         raise LookupError(
             f"no published module {reference!r}; `regard published list` prints mechanism/repository/Class"
         )

@@ -32,6 +32,8 @@ class Reference:
         adapt: wraps our module so that it is called as the published one is. Like `state` and `host` it takes the
             published arguments as its second argument.
         maps: the published code's name of an attention map -> the name under which `watch` shows it.
+        recording: for a reference whose arguments are not those of a published class: what was recorded in its place,
+            such as a reading of the paper's equations. No checkpoint of the authors has this form.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Reference:
     host: Host | None = None
     adapt: Callable[[Any, Given], nn.Module] | None = None  # each takes the class of its own entry
     maps: Mapping[str, str] = field(default_factory=dict)
+    recording: str | None = None
 
     @property
     def signature(self) -> str:

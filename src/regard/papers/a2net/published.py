@@ -25,7 +25,7 @@ def _port_with_proj(in_channels, c_m, c_n):
 _MAPS = {"gather_maps": "gather", "distribute_vectors": "distribute"}
 
 REFERENCES = (
-    Reference("a2net/paper", "a2", _paper, maps=_MAPS),
+    Reference("a2net/paper", "a2", _paper, maps=_MAPS, recording="equations of the paper"),
     Reference("a2net/nguyenvo09.Double-Attention-Network/DoubleAttentionLayer", "a2", _port, maps=_MAPS),
     Reference("a2net/changzy00.pytorch-attention/DoubleAttention", "a2", _port_with_proj, maps=_MAPS),
 )

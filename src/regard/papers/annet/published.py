@@ -158,6 +158,12 @@ def _head_mmseg_state(state, args):
 REFERENCES = (
     Reference("annet_apnb/MendelXu.ANN/APNB", "apnb", _apnb, state=_without_second_listing, maps=_MAPS),
     Reference("annet_afnb/MendelXu.ANN/AFNB", "afnb", _afnb, maps=_MAPS),
-    Reference("annet_head/MendelXu.ANN/asymmetric_non_local_network", "annet", _head, state=_head_state),
+    Reference(
+        "annet_head/MendelXu.ANN/asymmetric_non_local_network",
+        "annet",
+        _head,
+        state=_head_state,
+        recording="the network without its trunk, on given maps",
+    ),
     Reference("annet_head/open-mmlab.mmsegmentation/ANNHead", "annet", _head_mmseg, state=_head_mmseg_state),
 )

@@ -12,6 +12,7 @@ from regard.papers.attention_transfer.mechanism import sensitivity
 from regard.published.reference import Given, Reference, State
 
 _AUTHORS = "attention_transfer/szagoruyko.attention-transfer"
+_EQUATIONS = "equations of the paper"
 
 
 def _at():
@@ -106,14 +107,17 @@ def _wide(depth, width, num_classes):
 REFERENCES = (
     Reference(f"{_AUTHORS}/at_loss", "attention_transfer", _at),
     Reference(f"{_AUTHORS}/at", "attention_transfer", _at, adapt=_Normalised, maps={"attention": "module/student"}),
-    Reference("attention_transfer/paper/section-3.1", "attention_transfer", _map, adapt=_Map),
-    Reference("attention_transfer/paper/eq.-2", "attention_transfer", _loss, adapt=_Distances),
+    Reference("attention_transfer/paper/section-3.1", "attention_transfer", _map, adapt=_Map, recording=_EQUATIONS),
+    Reference(
+        "attention_transfer/paper/eq.-2", "attention_transfer", _loss, adapt=_Distances, recording=_EQUATIONS
+    ),
     Reference(
         "attention_transfer/paper/section-3.2",
         "gradient_transfer",
         _gradient,
         state=_without_teacher,
         adapt=_Gradients,
+        recording=f"{_EQUATIONS}, with a student and a teacher of one convolution",
     ),
     Reference(f"{_AUTHORS}/resnet", "wide_resnet", _wide, maps={"group2": "activation"}),
 )

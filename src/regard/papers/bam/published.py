@@ -30,5 +30,11 @@ _MAPS = {"attention": "attention", "channel_logits": "channel", "spatial_logits"
 
 REFERENCES = (
     Reference("bam/Jongchan.attention-module/BAM", "bam", _bam, maps=_MAPS),
-    Reference("bam/Jongchan.attention-module/BAM-ChannelGate-SpatialGate", "bam", _bam_gates, maps=_MAPS),
+    Reference(
+        "bam/Jongchan.attention-module/BAM-ChannelGate-SpatialGate",
+        "bam",
+        _bam_gates,
+        maps=_MAPS,
+        recording="two classes, put together as BAM does with its defaults",
+    ),
 )

@@ -79,6 +79,6 @@ class _Edge(nn.Module):
 
 
 REFERENCES = (
-    Reference("dram/paper", "dram", _paper, adapt=_Trainer),
+    Reference("dram/paper", "dram", _paper, adapt=_Trainer, recording="equations of the paper, with the loss"),
     Reference("dram_glimpse_edge/google-research.google-research/extract_glimpse", "dram", _patch, host=_Edge),
 )

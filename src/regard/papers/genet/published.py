@@ -59,8 +59,11 @@ def _ge_timm(channels, feat_size=None, extra_params=False, extent=0, use_mlp=Tru
 
 
 REFERENCES = (
-    *(Reference(f"{_OFFICIAL}/RN50-{name}-gather-excite-layers", "ge", _ge, state=_ge_state) for name in _NETWORKS),
-    *(Reference(f"{_OFFICIAL}/{name}8", "ge", _ge, state=_ge_state, maps={"gate": "gate"}) for name in _NETWORKS),
+    *(
+        Reference(f"{_OFFICIAL}/{name}", "ge", _ge, state=_ge_state, maps=maps, recording="layers of a Caffe definition")
+        for end, maps in (("RN50-{}-gather-excite-layers", {}), ("{}8", {"gate": "gate"}))
+        for name in map(end.format, _NETWORKS)
+    ),
     Reference("ge/timm/GatherExcite", "ge", _ge_timm),
     *(
         Reference(

@@ -57,5 +57,6 @@ REFERENCES = (
         "gsop/ZilinGao.Global-Second-order-Pooling-Convolutional-Networks/Covpool-Sqrtm-Triuvec",
         "isqrt_covariance",
         _operations,
+        recording="three functions, called one after the other",
     ),
 )

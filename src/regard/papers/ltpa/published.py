@@ -65,8 +65,19 @@ def _vgg(place: str) -> Build:
 
 REFERENCES = (
     Reference(f"{_PORT}/LinearAttentionBlock", "ltpa", _linear),
-    Reference(f"{_PORT}/ProjectorBlock-LinearAttentionBlock", "ltpa", _projected),
+    Reference(
+        f"{_PORT}/ProjectorBlock-LinearAttentionBlock",
+        "ltpa",
+        _projected,
+        recording="two classes, called one after the other",
+    ),
     Reference(f"{_PORT}/GridAttentionBlock", "ltpa", _grid),
-    Reference("learn_to_pay_attention/paper", "ltpa", _paper, maps={"attention_softmax": "attention"}),
+    Reference(
+        "learn_to_pay_attention/paper",
+        "ltpa",
+        _paper,
+        maps={"attention_softmax": "attention"},
+        recording="equations of the paper",
+    ),
     *(Reference(f"{_PORT}/AttnVGG_{place}", "attention_vgg", _vgg(place), maps=_MAPS) for place in ("before", "after")),
 )

@@ -25,6 +25,7 @@ _ATTENTION = {
     "up.conv": "f_up.0",
     "up.norm": "f_up.1.0",
 }
+_WITHOUT_TRUNK = "the network without its trunk, on given maps"
 _CONTEXT = {
     **{f"attention.{ours}": f"object_context_block.{theirs}" for ours, theirs in _ATTENTION.items()},
     "merge.conv": "conv_bn_dropout.0",
@@ -165,6 +166,15 @@ REFERENCES = (
     ),
     Reference(f"ocrnet_spatial_ocr/{_HRNET}/SpatialOCR_Module", "ocr", _context_hrnet, maps=_OF_CONTEXT),
     Reference(f"ocrnet_spatial_ocr/{_OPENSEG}/SpatialOCR_Module", "ocr", _context, adapt=_fetching, maps=_OF_CONTEXT),
-    Reference(f"ocrnet_head/{_HRNET}/HighResolutionNet", "ocrnet", _head_hrnet, maps=_OF_HEAD),
-    Reference(f"ocrnet_head/{_OPENSEG}/SpatialOCRNet", "ocrnet", _head_openseg, adapt=_resized, maps=_OF_HEAD),
+    Reference(
+        f"ocrnet_head/{_HRNET}/HighResolutionNet", "ocrnet", _head_hrnet, maps=_OF_HEAD, recording=_WITHOUT_TRUNK
+    ),
+    Reference(
+        f"ocrnet_head/{_OPENSEG}/SpatialOCRNet",
+        "ocrnet",
+        _head_openseg,
+        adapt=_resized,
+        maps=_OF_HEAD,
+        recording=_WITHOUT_TRUNK,
+    ),
 )

@@ -118,8 +118,12 @@ REFERENCES = (
     Reference(
         "racnn_attention_crop/jeong-tae.RACNN-pytorch/AttentionCropFunction", "attention_crop", _port, adapt=_Rows
     ),
-    Reference("racnn_attention_mask/paper", "attention_crop", _mask, adapt=_Masked),
-    Reference("racnn_amplify/paper", "attention_crop", _amplify, adapt=_Amplified),
+    Reference(
+        "racnn_attention_mask/paper", "attention_crop", _mask, adapt=_Masked, recording="equations of the paper"
+    ),
+    Reference(
+        "racnn_amplify/paper", "attention_crop", _amplify, adapt=_Amplified, recording="equations of the paper"
+    ),
     Reference("racnn_net/jeong-tae.RACNN-pytorch/RACNN", "ra_cnn", _net, state=_across_first, adapt=_Views),
     Reference("racnn_rank_loss/klrc.RACNN-pytorch/RACNN.rank_loss", "ra_cnn", _loss, host=_Losses),
 )

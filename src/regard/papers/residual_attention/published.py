@@ -107,6 +107,7 @@ REFERENCES = (
             "residual_attention",
             _module,
             maps={"mask": "spatial"},
+            recording="layers of a Caffe definition",
         )
         for depth, counts in _COUNTS.items()
         for stage, count in zip("ABC", counts, strict=True)

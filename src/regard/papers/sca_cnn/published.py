@@ -111,6 +111,7 @@ REFERENCES = (
         "sca_cnn/zjuchenlong.sca-cnn.cvpr17/lstm_cond_layer._step",
         "sca",
         _step,
+        recording="the attention inside a function of Theano",
         state=_state,
         adapt=_adapt,
         maps={

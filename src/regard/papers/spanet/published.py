@@ -155,7 +155,7 @@ REFERENCES = (
         Reference(f"{_OFFICIAL}/{kind}Layer", "spa_pre" if pre else "spa", make, maps=_MAPS)
         for kind, make, pre in _KINDS
     ),
-    Reference("spanet/survey", "spa_pre", _survey, maps=_MAPS),
+    Reference("spanet/survey", "spa_pre", _survey, maps=_MAPS, recording="a survey's listing"),
     *(
         network(f"{_OFFICIAL}/{kind}ResNet{depth}", _resnet(kind, depth))
         for kind in ("SE", "PSE", "CPSE", "SPPSE", "PSPPSE", "CPSPPSE")

@@ -50,8 +50,8 @@ def _log_probabilities(module: nn.Module, args: Given) -> nn.Module:
 
 
 REFERENCES = (
-    Reference("stn/torch/affine_grid-grid_sample", "stn", _torch, maps=_MAPS),
-    Reference("stn/paper", "stn", _attention, maps=_MAPS),
+    Reference("stn/torch/affine_grid-grid_sample", "stn", _torch, maps=_MAPS, recording="two functions of torch"),
+    Reference("stn/paper", "stn", _attention, maps=_MAPS, recording="equations of the paper"),
     Reference("stn/pytorch.tutorials/Net.stn", "stn", _tutorial, maps=_MAPS),
     Reference(
         "stn/pytorch.tutorials/Net",
