@@ -42,9 +42,12 @@ ENTRIES: tuple[Entry, ...] = (
         kwargs={"channels": 3, "classes": 4, "grid": (33, 35), "widths": (2, 3, 4, 5, 6, 7)},
         outputs=("B 4",),
         options=(
-            Option({"attend": "after", "normalise": "sigmoid"}),
+            Option({"attend": "after", "normalise": "sigmoid", "compatibility": "dot", "project": "global"}),
             Option({"attend": None}, maps={}),
-            Option({"return_compatibility": True}, outputs=("B 4", "B 1 33 35", "B 1 16 17", "B 1 8 8")),
+            Option(
+                {"return_compatibility": True, "combine": "independent"},
+                outputs=("B 4", "B 1 33 35", "B 1 16 17", "B 1 8 8"),
+            ),
         ),
         sizes={"H": 33, "W": 35},
         code="SaoYan/LearnToPayAttention",
@@ -65,6 +68,27 @@ RECIPES: tuple[Listing, ...] = (
         target="papers.ltpa.recipe:after",
         system="attention_vgg",
         summary="VGG with attention at three layers, after their poolings",
+        data="CIFAR-100's or CIFAR-10's files",
+    ),
+    Listing(
+        name="ltpa-dot",
+        target="papers.ltpa.recipe:dot",
+        system="attention_vgg",
+        summary="ltpa-before with the dot product as compatibility",
+        data="CIFAR-100's or CIFAR-10's files",
+    ),
+    Listing(
+        name="ltpa-independent",
+        target="papers.ltpa.recipe:independent",
+        system="attention_vgg",
+        summary="ltpa-before with a classifier for each of the three layers",
+        data="CIFAR-100's or CIFAR-10's files",
+    ),
+    Listing(
+        name="ltpa-independent-dot",
+        target="papers.ltpa.recipe:independent_dot",
+        system="attention_vgg",
+        summary="ltpa-before with the dot product and a classifier for each of the three layers",
         data="CIFAR-100's or CIFAR-10's files",
     ),
     Listing(

@@ -5,20 +5,26 @@ Official code: none for PyTorch; the port in use is SaoYan/LearnToPayAttention.
 
     l_1, l_2, l_3 = outputs of stages 3, 4, 5                          before or after their pooling    (1)
     g = W * stage6(l_3)                                                * a convolution over all that is left (2)
-    c_s,i = u_s · (P_s l_s,i + g),  a_s = softmax over positions of c_s                                 (3)
-    g_s = Σ_i a_s,i P_s l_s,i                                                                           (4)
-    z = U [g_1; g_2; g_3] + b                                          (VGG-att3)-concat-pc             (5)
+    c_s,i = u_s · (P_s l_s,i + g)                                      parametrised, "pc"               (3)
+    c_s,i = (P_s l_s,i) · g                                            dot product, "dp"                (4)
+    g_s = Σ_i a_s,i P_s l_s,i,  a_s = softmax over positions of c_s                                     (5)
+    z = U [g_1; g_2; g_3] + b                                          "concat"                         (6)
+    p = 1/3 Σ_s softmax(U_s g_s + b_s)                                 "indep", independent             (7)
 
     Stages of 2, 2, 3, 3, 3 and 2 convolutions of 3 × 3, each with BN and ReLU, 64, 128, 256, 512, 512 and 512 wide;
-    pooled by 2 after stages 3, 4 and 5, and after either convolution of stage 6. P_1 brings 256 channels to 512.
+    pooled by 2 after stages 3, 4 and 5, and after either convolution of stage 6. P_1 brings 256 channels to 512. Of (7)
+    the network returns log p, which a softmax maps to p.
 
 Place: CIFAR-10 and -100, SVHN and others at 32 × 32; the maps a_s are the answer to where it looked.
 Cost: 20.0 million parameters with 100 classes; 3.8 thousand million multiplications at 32 × 32. Without early pooling
-    the first three stages take nearly half of them. (3) and (4) are those of `ltpa`.
+    the first three stages take nearly half of them. (3) to (5) are those of `ltpa`.
 Deviations: paper has biases and dropout of VGG and projects g to the widths of l | port: batch norms, no dropout,
-    projects l_1 to that of g | as the port. Paper attends before pooling | port, both | `attend="before"`, and "after".
-    The port's normalize_attn=False, which its command line turns on by default, is not the paper's (see there).
-    Weights start as the port's: Xavier uniform with gain √2, batch norms' weights uniform in 0..1.
+    projects l_1 to that of g | as the port, `project="global"` for the paper. Paper compares (3) with (4) and (6) with
+    (7) | port has (3) and (6) | all four. Under (3) and (5) g cancels (see `ltpa`), so that g and what makes it, stage
+    6 and *, get no gradient; (4), and the sigmoid, train them. Paper attends before pooling | port, both |
+    `attend="before"`, and "after". The port's normalize_attn=False, which its command line turns on by default, is not
+    the paper's (see there). Weights start as the port's: Xavier uniform with gain √2, batch norms' weights uniform in
+    0..1.
 Errata: the port returns scores and three maps of compatibilities even where attention is off; the maps are None then.
 """
 
@@ -33,11 +39,15 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, check_norm_batch, choice, flag, positive, whole_numbers
 from regard.core import Attention
+from regard.ops.precision import widened
 from regard.papers.ltpa.mechanism import NORMALISATIONS, LearnToPay
 
 WIDTHS = (64, 128, 256, 512, 512, 512)
 CONVOLUTIONS = (2, 2, 3, 3, 3, 2)
 PLACES = ("before", "after")
+COMPATIBILITIES = ("parametrised", "dot")
+SIDES = ("local", "global")
+COMBINATIONS = ("concat", "independent")
 
 
 class _Stage(nn.Module):
@@ -70,6 +80,10 @@ class AttentionVGG(Attention):
         widths: of the six stages.
         attend: to each stage "before" or "after" its pooling, or None: a VGG that reads g.
         normalise: "softmax" over positions, or "sigmoid" of each and the mean, the port's other way.
+        compatibility: "parametrised" or "dot".
+        project: where widths differ, "local" brings the local features to the width of g, "global" g to theirs.
+        combine: "concat", one linear classifier of all three descriptors, or "independent", one of each, whose
+            probabilities are averaged; then the scores are log-probabilities.
         return_compatibility: return c_1, c_2 and c_3 after the scores, as the port does.
 
     Shapes: `B C H W` -> `B classes`, with `return_compatibility` also c_s `B 1 h w`.
@@ -86,6 +100,9 @@ class AttentionVGG(Attention):
         widths: Sequence[int] = WIDTHS,
         attend: str | None = "before",
         normalise: str = "softmax",
+        compatibility: str = COMPATIBILITIES[0],
+        project: str = SIDES[0],
+        combine: str = COMBINATIONS[0],
         return_compatibility: bool = False,
     ) -> None:
         super().__init__()
@@ -93,6 +110,9 @@ class AttentionVGG(Attention):
         positive("classes", classes)
         choice("attend", attend, (*PLACES, None))
         choice("normalise", normalise, NORMALISATIONS)
+        choice("compatibility", compatibility, COMPATIBILITIES)
+        choice("project", project, SIDES)
+        choice("combine", combine, COMBINATIONS)
         widths = whole_numbers("widths", widths, count=len(CONVOLUTIONS))
         height, width = whole_numbers("grid", grid, 32, count=2)
         if flag("return_compatibility", return_compatibility) and attend is None:
@@ -114,11 +134,18 @@ class AttentionVGG(Attention):
                 size,
                 gate_channels=top,
                 normalise=normalise,
+                compatibility=compatibility,
+                project=project if size != top else None,
                 return_compatibility=True,
             )
             for size in looks
         )
-        self.classify = nn.Linear(top * (len(looks) or 1), classes)
+        ends = [top if project == "local" else size for size in looks] or [top]
+        self.classify: nn.Linear | nn.ModuleList
+        if combine == "concat" or attend is None:
+            self.classify = nn.Linear(sum(ends), classes)
+        else:
+            self.classify = nn.ModuleList(nn.Linear(end, classes) for end in ends)
         for part in self.modules():
             if isinstance(part, nn.Conv2d | nn.Linear):
                 nn.init.xavier_uniform_(part.weight, gain=math.sqrt(2))
@@ -139,5 +166,14 @@ class AttentionVGG(Attention):
             logits: Tensor | tuple[Tensor, ...] = self.classify(g)
             return logits
         looks = [attention(tap, g) for attention, tap in zip(self.attentions, taps, strict=True)]
-        scores = self.classify(torch.cat([attended for _, attended in looks], 1))
+        scores = self.scores([attended for _, attended in looks])
         return (scores, *(c for c, _ in looks)) if self.return_compatibility else scores
+
+    def scores(self, descriptors: Sequence[Tensor]) -> Tensor:
+        """z of Eq. 6, or log p of Eq. 7: g_s `B C` -> `B K`."""
+        if isinstance(self.classify, nn.Linear):
+            logits: Tensor = self.classify(torch.cat(list(descriptors), 1))
+            return logits
+        each = [classify(g) for classify, g in zip(self.classify, descriptors, strict=True)]
+        logs = torch.stack([widened(logits).log_softmax(1) for logits in each])  # [S, B, K]
+        return (logs.logsumexp(0) - math.log(len(each))).to(each[0].dtype)
