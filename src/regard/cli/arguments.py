@@ -29,6 +29,11 @@ def json_object(option: str, text: str) -> dict[str, Any]:
     return value
 
 
+def given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that were given: those that are not None."""
+    return {name: value for name, value in values.items() if value is not None}
+
+
 def at_least(option: str, value: int | None, least: int) -> None:
     """Raises: ValueError if the number is smaller."""
     if value is not None and value < least:

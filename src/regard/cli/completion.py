@@ -18,6 +18,11 @@ def named_recipes(incomplete: str) -> list[str]:
     return _starting(incomplete, (listing.name for listing in recipes.listings()))
 
 
+def networks(incomplete: str) -> list[str]:
+    """Names of networks."""
+    return _starting(incomplete, catalog.networks())
+
+
 def domains(incomplete: str) -> list[str]:
     """Domains; behind a `+`, another one."""
     before, plus, last = incomplete.rpartition("+")

@@ -22,6 +22,13 @@ def train(
     ],
     data: Annotated[Path | None, typer.Option(help="The folder of the dataset, where the recipe needs one.")] = None,
     tiny: Annotated[bool, typer.Option("--tiny", help="The tiny variant: seconds, on embedded data.")] = False,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="The network, for the recipe classify: a name that `regard list --networks` prints.",
+            autocompletion=completion.networks,
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, in place of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step, in place of the recipe's.")] = None,
     optimizer: Annotated[
@@ -33,6 +40,12 @@ def train(
         str | None, typer.Option(help="none, light or timm, in place of the recipe's augmentation.")
     ] = None,
     freeze: Annotated[str | None, typer.Option(help="backbone: only the attention and the classifier learn.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="A checkpoint of the trunk to start from, in place of the published weights.")
+    ] = None,
+    random: Annotated[
+        bool, typer.Option("--random", help="Start from random weights where the recipe has published ones.")
+    ] = False,
     precision: Annotated[str | None, typer.Option(help="float32, bfloat16 or float16.")] = None,
     seed: Annotated[int, typer.Option(help="Of the weights and of all that is drawn.")] = 0,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
@@ -50,6 +63,9 @@ def train(
     from regard.catalog import recipes
 
     arguments.there(data)
+    arguments.there(weights)
+    if weights is not None and random:
+        raise ValueError("--weights and --random: one of them is accepted")
     arguments.device(device)
     arguments.at_least("--epochs", epochs, 1)
     arguments.at_least("--batch-size", batch_size, 1)
@@ -65,7 +81,8 @@ def train(
 
     place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
     apart(place, data)  # before the dataset is read
-    recipe = built(listing, data, tiny=tiny)
+    options = {"network": network}
+    recipe = built(listing, data, tiny=tiny, options=arguments.given(options))
     given = {
         "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr, "weight_decay": weight_decay,
         "augment": augment, "precision": precision,
@@ -78,8 +95,10 @@ def train(
             device=device,
             seed=seed,
             workers=workers,
-            changes={field: value for field, value in given.items() if value is not None},
+            changes=arguments.given(given),
             freeze=freeze,
+            weights=weights,
+            random=random,
             on_phase=progress.phase,
             on_step=progress.step,
             on_epoch=progress.epoch,
@@ -100,6 +119,12 @@ def evaluate(
     tiny: Annotated[
         bool, typer.Option("--tiny", help="The tiny variant; without NAME the weights tell which it is.")
     ] = False,
+    network: Annotated[
+        str | None,
+        typer.Option(
+            help="The network, for NAME classify; without NAME the weights tell it.", autocompletion=completion.networks
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score trained weights of a recipe on its test data.
@@ -116,9 +141,11 @@ def evaluate(
     from regard.training.claims import judged
     from regard.training.recipe import built
 
+    options = arguments.given({"network": network})
     if listing is None:
-        known, tiny = running.recorded(weights)
+        known, tiny, recorded = running.recorded(weights)
+        options = recorded | options
         listing = recipes.get(known)
-    recipe = built(listing, data, tiny=tiny)
+    recipe = built(listing, data, tiny=tiny, options=options)
     scores = running.evaluate(recipe, running.load(recipe, weights), device=device)
     tables.scored(out, scores, judged(listing, recipe, running.changes_of(weights)))

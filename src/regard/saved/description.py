@@ -8,6 +8,7 @@
     prefix              the prefix of the network's weights, if the file has weights of another network too
     class_names         the names of the classes, in the order of the outputs, if it is a classifier of named classes
     recipe, tiny        the recipe that trained it, and whether it was the tiny variant
+    options             the options of the recipe, such as the name of the network that it was to train
     format, version     the versions of this description and of regard
 """
 
@@ -77,6 +78,7 @@ class Trained:
         attached: the backbone with its attention; None for a system.
         class_names: the names of the classes, in the order of the outputs; empty where they are not known.
         recipe, tiny: the recipe that trained it, if one did, and whether that was the tiny variant.
+        options: the options that the recipe was given, JSON values.
         version: the version of regard that trained it.
     """
 
@@ -89,6 +91,7 @@ class Trained:
     class_names: Sequence[str] = ()
     recipe: str | None = None
     tiny: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
     version: str = __version__
 
     @property
@@ -227,6 +230,7 @@ def _checked(found: Mapping[str, Any]) -> Trained:
         ("class_names", _all(str, list(known.class_names))),
         ("recipe", known.recipe is None or isinstance(known.recipe, str)),
         ("tiny", isinstance(known.tiny, bool)),
+        ("options", isinstance(known.options, dict) and largest(known.options) <= LARGEST),
     ):
         if not right:
             raise ValueError(f"{name} is {_short(found.get(name))}")

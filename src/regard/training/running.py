@@ -205,11 +205,12 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
         class_names=recipe.class_names,
         recipe=name,
         tiny=recipe.tiny,
+        options=recipe.options,
     )
 
 
-def recorded(weights: Path) -> tuple[str, bool]:
-    """The name of the recipe that trained the weights, and whether it was the tiny variant.
+def recorded(weights: Path) -> tuple[str, bool, dict[str, Any]]:
+    """The name of the recipe that trained the weights, whether it was the tiny variant, and its options.
 
     Args:
         weights: the file, or the run folder.
@@ -221,7 +222,7 @@ def recorded(weights: Path) -> tuple[str, bool]:
     found = trained.read(path)
     if found is None or found.recipe is None:
         raise ValueError(f"{path} does not name its recipe: give the name of the recipe")
-    return found.recipe, found.tiny
+    return found.recipe, found.tiny, dict(found.options)
 
 
 def changes_of(weights: Path) -> dict[str, Any]:
