@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 from typing import Any, Protocol, cast
 
 import timm
 import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from huggingface_hub.utils import get_session  # type: ignore[attr-defined]  # documented, though not in its __all__
 from torch import Tensor, nn
 
 from regard.attaching import attach
@@ -18,6 +21,7 @@ from regard.catalog import rows
 from regard.checks import positive, whole
 
 BUILT = "_regard_built"  # the attribute of a model with how `build` built it
+PATIENCE = 5.0  # seconds until the hub has to answer; its own client asks for each of two files, six times
 IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -92,6 +96,7 @@ def build(
     *,
     classes: int | None,
     pretrained: bool = False,
+    state: Mapping[str, Tensor] | None = None,
     image_size: int | None = None,
     in_chans: int = 3,
     **kwargs: Any,
@@ -102,6 +107,7 @@ def build(
         name: as timm lists it, with or without the tag of its weights: `"resnet18"`, `"resnet18.a1_in1k"`.
         classes: number of outputs K; 0 for none but the features; None for timm's own number.
         pretrained: with published weights, from timm's cache or the network; the classifier is new where K differs.
+        state: weights of the whole network by timm's names, in place of published ones; the classifier may be missing.
         image_size: pixels of the square images it will get; it is built for them where it takes one size only.
         in_chans: channels of the images.
         kwargs: further arguments of the network.
@@ -109,7 +115,7 @@ def build(
     Raises:
         LookupError: timm has no such network or no such weights; the message names the nearest.
         OSError: the published weights cannot be loaded; the message says why.
-        ValueError: the network does not take images of `image_size`, or other arguments do not fit.
+        ValueError: the network does not take images of `image_size`, or other arguments do not fit, as `state`.
     """
     if classes is not None:
         whole("classes", classes, 0)
@@ -121,18 +127,23 @@ def build(
     sized = {"img_size": image_size} if image_size and config is not None and config.fixed_input_size else {}
     counted = {} if classes is None else {"num_classes": classes}
     arguments = {"in_chans": in_chans, **sized, **kwargs}
+    given: dict[str, Any] = {}
+    if state is not None:
+        _check_complete(name, state)
+        given["pretrained_cfg_overlay"] = {"state_dict": dict(state)}
+    elif pretrained:
+        _check_hub(name, config, kwargs.get("cache_dir"))
     try:
-        model = timm.create_model(name, pretrained=pretrained, **counted, **arguments)
+        model = timm.create_model(name, pretrained=pretrained or state is not None, **given, **counted, **arguments)
     except (TypeError, ValueError, AssertionError) as error:
         pixels = f" for {image_size} x {image_size} pixels" if image_size else ""
         raise ValueError(f"{name!r} cannot be built{pixels}: {_first_line(error)}") from error
     except (OSError, RuntimeError) as error:
+        if state is not None:
+            raise ValueError(f"the weights do not fit {name!r}: {' '.join(str(error).split())[:200]}") from error
         if not pretrained:
             raise ValueError(f"{name!r} cannot be built: {_first_line(error)}") from error
-        raise OSError(
-            f"the published weights of {name!r} cannot be loaded; pretrained=False starts from random ones: "
-            f"{_first_line(error)}"
-        ) from error
+        raise _unobtainable(name, _first_line(error)) from error
     setattr(model, BUILT, Built(name, arguments))
     size = (image_size, image_size) if image_size else tuple(model.pretrained_cfg["input_size"])[1:]
     declare_size(model, (in_chans, *size))
@@ -219,6 +230,47 @@ def features(model: nn.Module, x: Tensor, at: str | Sequence[str] | Sequence[Sit
         for handle in handles:
             handle.remove()
     return [found[site] for site in chosen]
+
+
+def _check_hub(name: str, config: Any, cache_dir: str | None) -> None:
+    """Asks the hub once where the weights of a network come from it and are not in its cache.
+
+    Raises: OSError if it does not answer; its own client would repeat the question for most of a minute.
+    """
+    hub = getattr(config, "hf_hub_id", None)
+    if not hub or config.file or constants.HF_HUB_OFFLINE:  # offline, the client answers at once
+        return
+    repository, _, revision = hub.partition("@")
+    usual = config.hf_hub_filename or constants.PYTORCH_WEIGHTS_NAME
+    safe = usual.replace(constants.PYTORCH_WEIGHTS_NAME, "model.safetensors")
+    for file in (safe, usual):
+        if isinstance(try_to_load_from_cache(repository, file, cache_dir, revision or None), str):
+            return
+    if config.url and Path(torch.hub.get_dir(), "checkpoints", PurePosixPath(config.url).name).is_file():
+        return
+    try:
+        get_session().head(constants.ENDPOINT, timeout=PATIENCE)
+    except Exception as error:  # of `requests` or of `httpx`, as the version of the client has it
+        raise _unobtainable(name, f"{constants.ENDPOINT} does not answer: {_first_line(error)}") from error
+
+
+def _unobtainable(name: str, why: str) -> OSError:
+    return OSError(
+        f"the published weights of {name!r} cannot be loaded; pretrained=False starts from random ones: {why}"
+    )
+
+
+def _check_complete(name: str, state: Mapping[str, Tensor]) -> None:
+    """Raises: ValueError if the weights lack a tensor of the network that is not of its classifier."""
+    plain = timm.create_model(name)
+    heads = plain.pretrained_cfg.get("classifier") or ()
+    heads = tuple(f"{head}." for head in ([heads] if isinstance(heads, str) else heads))
+    missing = [key for key in plain.state_dict() if key not in state and not key.startswith(heads)]
+    if missing:
+        raise ValueError(
+            f"the weights have no {missing[0]} of {name!r} ({len(missing)} such names); "
+            f"their first is {next(iter(state), None)!r}"
+        )
 
 
 def _check_name(name: str) -> None:

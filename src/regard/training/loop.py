@@ -59,6 +59,7 @@ def fit(
     checkpoint_every: int | None = None,
     workers: int = 0,
     content: str | None = None,
+    start: str | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[int, Record], None] | None = None,
 ) -> list[Record]:
@@ -79,6 +80,7 @@ def fit(
         checkpoint_every: the number of steps between checkpoints, in addition to the one after each epoch.
         workers: the number of processes that read samples ahead.
         content: a digest of the dataset, which a run that resumes must share; None takes `data.digest` if there is one.
+        start: what the initial weights are, as text, which a run that resumes must share; None says nothing.
         on_step: called as `(finished steps, all steps, loss)`, on rank 0.
         on_epoch: called as `(finished epochs, record)`, on rank 0, after the checkpoint is written.
 
@@ -104,7 +106,7 @@ def fit(
         average = None if plan.ema is None else Average(model, plan.ema)
         if average is not None:
             parts["average"] = average
-        settings = _settings(model, task, data, plan, content)
+        settings = _settings(model, task, data, plan, content) | ({} if start is None else {"start": start})
         path = Path(folder) / "checkpoint.pt" if folder is not None and world.rank == 0 else None
         step, seconds, seen = 0, 0.0, 0  # seconds and samples of the epoch so far
         sums: dict[str, float] = {}  # of the epoch so far: the loss and the task's figures, over its samples

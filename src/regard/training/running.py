@@ -40,6 +40,7 @@ from regard.training.loop import fit
 from regard.training.memory import advised
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
+from regard.training.starting import beginning
 
 LESS = "a smaller batch size, fewer workers or the precision bfloat16"  # what needs less memory
 
@@ -54,6 +55,8 @@ def train(
     workers: int = 0,
     changes: Mapping[str, Any] | None = None,
     freeze: str | None = None,
+    weights: Path | None = None,
+    random: bool = False,
     on_phase: Callable[[str], None] | None = None,
     on_step: Callable[[int, int, float], None] | None = None,
     on_epoch: Callable[[int, dict[str, Any]], None] | None = None,
@@ -69,15 +72,18 @@ def train(
         changes: fields of `training.plan.Plan` to change in every phase, as `{"epochs": 3}`; `augment` may be a name of
             `data.presets`.
         freeze: `backbone` trains only the attention modules and the classifier, of the parameters of a phase.
+        weights: a checkpoint file of the trunk, from which it starts in place of the published weights.
+        random: starts from random weights where the recipe has published ones.
         on_phase: called with the name of each phase when it begins, on rank 0.
         on_step, on_epoch: as for `training.loop.fit`.
 
     Returns: the content of result.json.
-    Raises: ValueError if the folder has other settings or other weights, or is in the folder of the dataset, or if with
-        `freeze` the classifier cannot be found; OSError if the folder cannot be written, or another training is at work
-        in it; MemoryError, with advice.
+    Raises: ValueError if the folder has other settings or other weights, or is in the folder of the dataset, if with
+        `freeze` the classifier cannot be found, or if `weights` do not fit; OSError if the folder cannot be written, if
+        another training is at work in it, or if the published weights cannot be loaded; MemoryError, with advice.
     """
     began = time.perf_counter()
+    begins = beginning(recipe, weights=weights, random=random)
     network = describe(
         recipe, name=listing.name, changes=changes
     )  # raises before the training if an argument cannot be written
@@ -90,8 +96,8 @@ def train(
             _check_own(out, recipe)
         with seeded(mixed("recipe", listing.name, seed)):
             model = recipe.build()
-        if recipe.prepare is not None:
-            recipe.prepare(model)
+        if not (_folder(out, 1, recipe.phases[0]) / "checkpoint.pt").exists():  # which has its own weights
+            begins.give(model)
         content = digest(recipe.train) if writes and recipe.source is not None else None
         history = {}
         for number, phase in enumerate(recipe.phases, 1):
@@ -108,11 +114,13 @@ def train(
                     device=device,
                     workers=workers,
                     content=content,
+                    start=begins.fact,
                     on_step=on_step,
                     on_epoch=on_epoch,
                 )
         scores = evaluate(recipe, model, device=device)
         settings = {**(changes or {}), **({} if freeze is None else {"freeze": freeze})}
+        settings |= {} if begins.fact is None else {"start": begins.fact}
         result = {
             "recipe": listing.name,
             "system": listing.system,
@@ -130,8 +138,8 @@ def train(
         }
         if writes:
             state = {name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()}
-            weights = save(state, None if network is None else network.metadata())
-            write_whole(out / trained.NAME, sealed_weights(weights))
+            whole = save(state, None if network is None else network.metadata())
+            write_whole(out / trained.NAME, sealed_weights(whole))
             write_whole(out / "result.json", json.dumps(result, indent=1, default=str).encode())
     return result
 

@@ -340,10 +340,10 @@ def test_the_recipe_for_photographs_takes_both_layouts_and_says_what_it_wants(tm
             Image.new("RGB", (50, 50)).save(place / "one.png")
     assert build(tmp_path / "folder").facts["train"] == 2
     loaded = []
-    monkeypatch.setattr(RecurrentAttentionCNN, "start_from_published", lambda self: loaded.append(self))
+    monkeypatch.setattr(RecurrentAttentionCNN, "start_from", lambda self, state: loaded.append((self, state)))
     network = nn.Module.__new__(RecurrentAttentionCNN)
-    recipe.prepare(network)
-    assert loaded == [network]
+    recipe.start(network, None)
+    assert loaded == [(network, None)]
 
 
 @pytest.mark.slow

@@ -83,7 +83,7 @@ def test_what_cannot_be_built_is_named(kwargs: dict, error: type[Exception], mes
 def test_published_weights_go_into_the_encoder_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[tuple[str, int, bool]] = []
 
-    def encoder(backbone: str, channels: int, *, pretrained: bool) -> torch.nn.Module:
+    def encoder(backbone: str, channels: int, *, pretrained: bool, state: object) -> torch.nn.Module:
         asked.append((backbone, channels, pretrained))
         return given
 
@@ -91,7 +91,7 @@ def test_published_weights_go_into_the_encoder_alone(monkeypatch: pytest.MonkeyP
     given = SaliencyNet(2, backbone=BACKBONE, width=4).encoder
     head = model.head.weight.clone()
     monkeypatch.setattr(saliency_net, "_encoder", encoder)
-    model.start_from_published()
+    model.start_from()
     assert asked == [(BACKBONE, 2, True)]
     for name, value in model.encoder.state_dict().items():
         assert torch.equal(value, given.state_dict()[name]), name

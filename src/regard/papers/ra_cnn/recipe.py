@@ -13,11 +13,12 @@ The dataset is a folder, CUB-200-2011 or one with a subfolder for each class and
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from regard import data as folders
 from regard.backbones import IMAGENET
@@ -112,11 +113,11 @@ def _recipe(
         train=found.train,
         test=Located(found.test),
         phases=tuple(phases),
-        prepare=None if sizes.get("backbone", "") is None else _published,
+        start=None if sizes.get("backbone", "") is None else _start,
         facts={"data": found.name, "train": len(found.train), "test": len(found.test), **sizes},
     )
 
 
-def _published(model: nn.Module) -> None:
+def _start(model: nn.Module, state: Mapping[str, Tensor] | None) -> None:
     if isinstance(model, RecurrentAttentionCNN):
-        model.start_from_published()
+        model.start_from(state)

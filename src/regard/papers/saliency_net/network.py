@@ -22,6 +22,8 @@ Errata: a sigmoid or softmax inside the network makes the losses on logits wrong
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -96,12 +98,13 @@ class SaliencyNet(Attention):
         )
         self.head = nn.Conv2d(width, 1, 1)
 
-    def start_from_published(self) -> None:
-        """Loads the published weights of the backbone.
+    def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
+        """Loads weights into the backbone: those given, by timm's names for the whole backbone, or the published ones.
 
-        Raises: OSError if they cannot be loaded.
+        Raises: OSError if the published ones cannot be loaded; ValueError if those given do not fit.
         """
-        self.encoder.load_state_dict(_encoder(self.backbone, self.channels, pretrained=True).state_dict())
+        loaded = _encoder(self.backbone, self.channels, pretrained=state is None, state=state)
+        self.encoder.load_state_dict(loaded.state_dict())
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, "B C H W", C=self.channels)
@@ -116,9 +119,9 @@ class SaliencyNet(Attention):
         return logits
 
 
-def _encoder(backbone: str, channels: int, *, pretrained: bool) -> nn.Module:
+def _encoder(backbone: str, channels: int, *, pretrained: bool, state: Mapping[str, Tensor] | None = None) -> nn.Module:
     try:
-        return build(backbone, classes=1, in_chans=channels, pretrained=pretrained, features_only=True)
+        return build(backbone, classes=1, in_chans=channels, pretrained=pretrained, state=state, features_only=True)
     except LookupError as error:
         raise LookupError(f"backbone={backbone!r}: {error}") from error
     except (RuntimeError, AttributeError, NotImplementedError) as error:

@@ -1,7 +1,7 @@
 """Recipes for saliency networks: masks of salient objects, and densities of fixations.
 
-The backbone starts from its published weights, and the whole network is trained; images are resized to a square and
-flipped at random. Masks are scored at their original size, as in public evaluations.
+The backbone starts from its published weights, a checkpoint or random weights, and the whole network is trained; images
+are resized to a square and flipped at random. Masks are scored at their original size, as in public evaluations.
 
 The tiny variants train on the embedded cluttered digits: the box of the digit is the object, and the fixations are
 synthetic, most of them around its centre and some anywhere.
@@ -9,6 +9,7 @@ synthetic, most of them around its centre and some anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -79,12 +80,13 @@ def _given(data: Path | None, wanted: str) -> Path:
     return Path(data)
 
 
+def _start(model: nn.Module, state: Mapping[str, Tensor] | None) -> None:
+    if isinstance(model, SaliencyNet):
+        model.start_from(state)
+
+
 def _recipe(task: Task, train: Data, test: Data, *, tiny: bool, density: bool) -> Recipe:
     sizes: dict[str, Any] = {"backbone": "test_efficientnet", "width": 16} if tiny else {}
-
-    def prepare(model: nn.Module) -> None:
-        if isinstance(model, SaliencyNet):
-            model.start_from_published()
 
     epochs, lr, batch_size = (8, 4e-3, 16) if tiny else (20, 3e-4, 16)
     plan = Plan(epochs=epochs, lr=lr, batch_size=batch_size, weight_decay=1e-4, clip=5.0, augment=Mirror())
@@ -94,6 +96,6 @@ def _recipe(task: Task, train: Data, test: Data, *, tiny: bool, density: bool) -
         train=train,
         test=test,
         phases=(Phase(name="all", task=task, plan=plan),),
-        prepare=None if tiny else prepare,
+        start=None if tiny else _start,
         facts=facts,
     )
