@@ -1,4 +1,4 @@
-"""CBAM: the three arrangements of its two gates."""
+"""CBAM: the three arrangements of its two gates, either gate alone, and what the spatial gate reads."""
 
 from __future__ import annotations
 
@@ -51,10 +51,46 @@ def test_the_orders_share_their_weights_and_differ_in_their_output() -> None:
     assert not any(torch.allclose(outputs[a], outputs[b]) for a, b in ((0, 1), (0, 2), (1, 2)))
 
 
+@pytest.mark.parametrize("descriptor", ["pools", "conv"])
+def test_the_spatial_gate_stands_alone(descriptor: str) -> None:
+    torch.manual_seed(0)
+    # two channels: no bottleneck is made, and so none can be too narrow
+    module = create("cbam", channels=2, channel=False, descriptor=descriptor).double().eval()
+    nn.init.normal_(module.norm.weight)
+    assert {name.partition(".")[0] for name, _ in module.named_parameters()} == (
+        {"conv", "norm"} if descriptor == "pools" else {"describe", "conv", "norm"}
+    )
+    x = torch.randn(3, 2, 5, 7, dtype=torch.float64)
+    with watch(module) as maps:
+        y = module(x)
+    if descriptor == "pools":
+        read = torch.cat([x.amax(1, keepdim=True), x.mean(1, keepdim=True)], 1)
+    else:
+        read = torch.einsum("bchw,c->bhw", x, module.describe.weight.flatten())[:, None]
+    gate = module.norm(module.conv(read)).sigmoid()
+    assert set(maps) == {"spatial"}
+    torch.testing.assert_close(maps["spatial"][0], gate)
+    torch.testing.assert_close(y, x * gate)
+
+
+def test_either_gate_alone_is_that_of_the_parallel_arrangement() -> None:
+    both, x = trained("parallel"), torch.randn(2, 6, 5, 3, dtype=torch.float64)
+    with watch(both) as maps:
+        both(x)
+    for name, off in (("channel", {"spatial": False}), ("spatial", {"channel": False})):
+        alone = create("cbam", channels=6, reduction=3, **off).double().eval()
+        alone.load_state_dict({key: value for key, value in both.state_dict().items() if key in alone.state_dict()})
+        torch.testing.assert_close(alone(x), x * maps[name][0])
+
+
 def test_wrong_settings_are_named() -> None:
     for wrong, message in (
         ({"order": "serial"}, "order='serial': 'channel-spatial', 'spatial-channel' or 'parallel'"),
         ({"order": "parallel", "spatial": False}, "order='parallel': spatial=False leaves one gate"),
+        ({"order": "parallel", "channel": False}, "order='parallel': channel=False leaves one gate"),
+        ({"channel": False, "spatial": False}, "channel=False, spatial=False: one of the two gates"),
+        ({"channel": None}, "channel=None: True or False"),
+        ({"descriptor": "max"}, "descriptor='max': 'pools' or 'conv'"),
         ({"kernel_size": 4}, "kernel_size=4"),
         ({"pools": "avg"}, "pools='avg'"),
     ):

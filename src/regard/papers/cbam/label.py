@@ -23,7 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"pools": ("avg",)}),
             Option({"pools": ("avg", "max", "lp", "lse")}),
             Option({"spatial": False}, maps={"channel": "B C 1 1"}),
-            Option({"kernel_size": 3}),
+            Option({"channel": False, "descriptor": "conv", "kernel_size": 3}, maps={"spatial": "B 1 H W"}),
             Option({"norm": False}),
             Option({"order": "spatial-channel"}),
             Option({"order": "parallel"}),
