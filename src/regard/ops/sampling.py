@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from regard.ops.precision import uncast, widened
 from regard.ops.tracing import exporting
 
+FARTHEST = 1000.0
+
 
 def coordinates(length: int, *, align_corners: bool, like: Tensor) -> Tensor:
     """Coordinates of `length` pixels in a row, in float32 at least: half precision has fewer steps than pixels."""
@@ -42,6 +44,24 @@ def affine_grid(theta: Tensor, size: tuple[int, int], *, align_corners: bool) ->
         moved = torch.baddbmm(theta[:, None, :, 2], points.expand(theta.shape[0], -1, -1), theta[:, :, :2].mT)
     grid: Tensor = moved.unflatten(1, size)
     return grid
+
+
+def projective_grid(theta: Tensor, size: tuple[int, int], *, align_corners: bool) -> Tensor:
+    """`projected` at every pixel of the output: `B 3 3`, (H, W) -> `B H W 2`."""
+    theta = widened(theta)
+    with uncast(theta):
+        return projected(theta, plane(size, align_corners=align_corners, like=theta)).unflatten(1, size)
+
+
+def projected(theta: Tensor, points: Tensor) -> Tensor:
+    """(u / w, v / w) of (u, v, w)ᵀ = θ (x, y, 1)ᵀ at every point: `B 3 3`, `N 2` -> `B N 2`.
+
+    Near the horizon, where w is 0, points lie at most `FARTHEST` times as far away as (u, v), so that they stay finite.
+    """
+    seen = points @ theta[:, :, :2].mT + theta[:, None, :, 2]  # [B, N, 3]
+    w = seen[:, :, 2:]
+    least = 1 / FARTHEST
+    return seen[:, :, :2] / torch.where(w < 0, w.clamp_max(-least), w.clamp_min(least))
 
 
 def sample(x: Tensor, grid: Tensor, *, mode: str = "bilinear", padding: str = "zeros", align_corners: bool) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from scipy import interpolate
@@ -16,7 +17,7 @@ def maps(*shape: int) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-@pytest.mark.parametrize("transform", ["affine", "attention", "spline"])
+@pytest.mark.parametrize("transform", ["affine", "attention", "projective", "spline"])
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("localisation", ["pooled", "flat"])
 def test_starts_at_the_identity(transform: str, align_corners: bool, localisation: str) -> None:
@@ -81,6 +82,49 @@ def test_a_spline_is_the_smoothest_function_through_its_points() -> None:
     assert seen["points"][0].shape == (1, 9, 2)
 
 
+def test_a_projective_transform_shows_a_quadrangle_as_the_whole_map() -> None:
+    """Against the homography through four points, solved by numpy; corners of the output show the quadrangle's."""
+    corners = np.array([[-1.0, -1.0], [1.0, -1.0], [1.0, 1.0], [-1.0, 1.0]])
+    quadrangle = np.array([[-0.7, -0.9], [0.8, -0.5], [0.6, 0.9], [-0.9, 0.4]])
+    rows, wanted = [], []
+    for (x, y), (u, v) in zip(corners, quadrangle, strict=True):
+        rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
+        wanted += [u, v]
+    theta = torch.from_numpy(np.linalg.solve(np.array(rows), np.array(wanted)))[None]
+    module = regard.create("stn", 2, transform="projective", localisation="given", align_corners=True).double()
+    with regard.watch(module) as seen:
+        module(maps(1, 2, 5, 7), theta)
+    grid = seen["grid"][0][0]
+    found = torch.stack([grid[0, 0], grid[0, -1], grid[-1, -1], grid[-1, 0]])
+    torch.testing.assert_close(found, torch.from_numpy(quadrangle))
+    assert seen["theta"][0].shape == (1, 3, 3) and seen["theta"][0][0, 2, 2] == 1
+    # straight lines stay straight: the middle of the map shows where the quadrangle's diagonals cross
+    p, q = quadrangle, quadrangle[[2, 3]]
+    t = np.linalg.solve(np.stack([q[0] - p[0], p[1] - q[1]], 1), p[1] - p[0])[0]
+    torch.testing.assert_close(grid[2, 3], torch.from_numpy(p[0] + t * (q[0] - p[0])))
+
+
+def test_a_projective_transform_without_perspective_is_the_affine_one() -> None:
+    theta = maps(2, 6)
+    x = maps(2, 3, 5, 7)
+    flat = torch.cat([theta, torch.zeros(2, 2, dtype=torch.float64)], 1)
+    projective = regard.create("stn", 3, transform="projective", localisation="given").double()
+    affine = regard.create("stn", 3, localisation="given").double()
+    torch.testing.assert_close(projective(x, flat), affine(x, theta))
+    with pytest.raises(ValueError, match=r"theta of shape \(2, 6\): 8 numbers"):
+        projective(x, theta)
+
+
+def test_points_on_the_horizon_stay_finite() -> None:
+    """w = 1 + x is 0 at the left edge, and gradients are finite there as well."""
+    module = regard.create("stn", 1, transform="projective", localisation="given", align_corners=True).double()
+    theta = torch.tensor([[1.0, 0, 0, 0, 1, 0, 1, 0]], dtype=torch.float64, requires_grad=True)
+    with regard.watch(module) as seen:
+        module(maps(1, 1, 5, 7), theta).square().sum().backward()
+    assert seen["grid"][0].isfinite().all() and theta.grad.isfinite().all()
+    assert seen["grid"][0].abs().max() == 1000
+
+
 @pytest.mark.filterwarnings("ignore:Since version 1.3.0, affine_grid")
 @pytest.mark.parametrize("align_corners", [False, True])
 @pytest.mark.parametrize("size", [(5, 7), (1, 6), (1, 1)])
@@ -115,7 +159,7 @@ def test_takes_a_network_of_ones_own() -> None:
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"transform": "projective"}, "transform='projective': 'affine', 'attention' or 'spline'"),
+        ({"transform": "perspective"}, "transform='perspective': 'affine', 'attention', 'projective' or 'spline'"),
         ({"padding": "wrap"}, "padding='wrap': 'zeros'"),
         ({"interpolation": "linear"}, "interpolation='linear': 'bilinear'"),
         ({"localisation": "flat"}, "grid=None: a height and a width"),

@@ -6,26 +6,28 @@ Official code: none; best known are pytorch/tutorials (spatial_transformer_tutor
     θ = f_loc(x)                                                       localisation, Section 3.1       (1)
     (u_i, v_i)ᵀ = A_θ (a_i, b_i, 1)ᵀ,  A_θ of 2 × 3                    affine, Eq. 1                   (2)
     A_θ = [[s, 0, t_x], [0, s, t_y]]                                   attention, Eq. 2                (3)
-    y_i = Σ_n x_n max(0, 1 - |u_i - a_n|) max(0, 1 - |v_i - b_n|)      bilinear sampling, Eq. 5        (4)
+    w_i (u_i, v_i, 1)ᵀ = H_θ (a_i, b_i, 1)ᵀ,  H_θ of 3 × 3, its last number 1   projective, Section 3.2  (4)
+    y_i = Σ_n x_n max(0, 1 - |u_i - a_n|) max(0, 1 - |v_i - b_n|)      bilinear sampling, Eq. 5        (5)
 
     (a_i, b_i) are the coordinates of output pixel i, from -1 to 1 over the map, (u_i, v_i) the point of the input that
-    it shows; in (4) both are counted in pixels, and n runs over the pixels of the input. For the thin-plate spline
+    it shows; in (5) both are counted in pixels, and n runs over the pixels of the input. For the thin-plate spline
     (Section 3.2; Bookstein, doi:10.1109/34.24792) θ are the points that K fixed control points c_k, a regular grid over
     the output, show:
 
-    (u, v) = Σ_k w_k U(|p - c_k|) + a₀ + a₁ p_x + a₂ p_y,  U(r) = r² log r²                            (5)
-    [[U(|c_k - c_l|), P], [Pᵀ, 0]] (w; a) = (θ; 0),  row k of P = (1, c_k)                             (6)
+    (u, v) = Σ_k w_k U(|p - c_k|) + a₀ + a₁ p_x + a₂ p_y,  U(r) = r² log r²                            (6)
+    [[U(|c_k - c_l|), P], [Pᵀ, 0]] (w; a) = (θ; 0),  row k of P = (1, c_k)                             (7)
 
 Place: before a network, or after any layer whose map should be brought into a canonical pose; several in depth or side
     by side. With `size`, fewer pixels come out than went in.
 Cost: f_loc, 36 C + 576 multiplications for each of N positions by default; one gather of 4 values for each output
-    value; O(N) memory for the grid. The spline costs K N more; its system (6) is solved once, when it is built.
+    value; O(N) memory for the grid. The spline costs K N more; its system (7) is solved once, when it is built.
 Deviations: paper does not say whether -1 and 1 are the centres of the outer pixels | stnbhwd and torch before 1.3 take
     the centres (`align_corners=True`), torch since then, and so the tutorial, their outer edges | default: outer edges.
     Paper has another f_loc in each experiment | tutorial: two convolutions for one size of images
     (`localisation="flat"`) | default: two convolutions, pooled to 4 × 4 so that positions survive, for any size. The
-    last layer starts with zero weights at the identity, as in the tutorial. Projective and three-dimensional transforms
-    are left out.
+    last layer starts with zero weights at the identity, as in the tutorial. Paper does not say what a projective
+    transform shows on its horizon, where w_i is 0 | |w_i| is at least 1/1000 here, so that points stay finite.
+    Three-dimensional transforms are left out.
 Errata: θ maps output to input coordinates, so that s < 1 enlarges. In qassemoquab/stnbhwd y stands before x, and so
     the rows and columns of θ in the other order.
 """
@@ -42,7 +44,12 @@ from regard.core import Attention
 from regard.ops import pooling, sampling
 from regard.ops.precision import uncast, widened
 
-_TRANSFORMS = ("affine", "attention", "spline")
+_IDENTITY = {
+    "affine": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0],
+    "attention": [1.0, 0.0, 0.0],
+    "projective": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0],
+}
+_TRANSFORMS = (*_IDENTITY, "spline")
 _PADDINGS = ("zeros", "border", "reflection")
 _POINTS = 32  # at most: the spline's system has a row for each of their square
 _INTERPOLATIONS = ("bilinear", "bicubic", "nearest")
@@ -78,8 +85,8 @@ class SpatialTransformer(Attention):
 
     Args:
         channels: C of the input; where θ is given, any width does.
-        transform: "affine", six numbers; "attention", a scale and a translation, three; "spline", where `points` ×
-            `points` control points lie.
+        transform: "affine", six numbers; "attention", a scale and a translation, three; "projective", the rows of H_θ
+            without its last number, eight; "spline", where `points` × `points` control points of a thin plate lie.
         localisation: f_loc without its last layer: "pooled", for any size; "flat", that of the tutorial, for one
             `grid`; "given", none: θ is a second input; or a module `B C H W` -> `B hidden`.
         hidden: width of the input of f_loc's last layer.
@@ -90,9 +97,9 @@ class SpatialTransformer(Attention):
         align_corners: whether -1 and 1 are the centres of the outermost pixels rather than their outer edges.
         grid: height and width of the input, which localisation="flat" needs.
 
-    Shapes: x `B C H W` -> `B C H W`, or of `size`; with localisation="given" also θ: `B 2 3`, `B 3` or `B K 2`.
-    Maps: theta `B 2 3`, or points `B K 2` of a spline; grid `B H W 2`, the point that each output pixel shows; x is
-        before y.
+    Shapes: x `B C H W` -> `B C H W`, or of `size`; with localisation="given" also θ: `B 2 3`, `B 3`, `B 8` or `B K 2`.
+    Maps: theta `B 2 3`, of a projective transform `B 3 3`, or points `B K 2` of a spline; grid `B H W 2`, the point
+        that each output pixel shows; x is before y.
     Raises: ValueError for an argument out of range, a missing `grid`, and inputs or features of other shapes.
     """
 
@@ -135,7 +142,7 @@ class SpatialTransformer(Attention):
             self.localise = None
         else:
             raise ValueError(f"localisation={localisation!r}: 'pooled', 'flat', 'given' or a module is needed")
-        self.width = {"affine": 6, "attention": 3, "spline": 2 * points**2}[transform]
+        self.width = 2 * points**2 if transform == "spline" else len(_IDENTITY[transform])
         self.inverse = sampling.spline_inverse(points) if transform == "spline" else None
         self.hidden = hidden
         self.regress = None if self.localise is None else nn.Linear(hidden, self.width)
@@ -149,8 +156,7 @@ class SpatialTransformer(Attention):
             if self.transform == "spline":
                 self.regress.bias.copy_(sampling.control_points(self.points, like=self.regress.bias).flatten())
             else:
-                identity = {"affine": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0], "attention": [1.0, 0.0, 0.0]}
-                self.regress.bias.copy_(torch.tensor(identity[self.transform]))
+                self.regress.bias.copy_(torch.tensor(_IDENTITY[self.transform]))
 
     def forward(self, x: Tensor, theta: Tensor | None = None) -> Tensor:
         check_input(x, "B C H W", **({} if self.localise is None else {"C": self.channels}))
@@ -166,7 +172,8 @@ class SpatialTransformer(Attention):
         if self.localise is None or self.regress is None:
             if theta is None:
                 raise ValueError("theta=None: a tensor is needed with localisation='given'")
-            axes = {"affine": (2, 3), "attention": (3,), "spline": (self.points**2, 2)}[self.transform]
+            shapes = {"affine": (2, 3), "spline": (self.points**2, 2)}
+            axes = shapes.get(self.transform, (self.width,))
             if theta.shape[:1] != x.shape[:1] or theta.shape[1:] not in (axes, (self.width,)):
                 raise ValueError(
                     f"theta of shape {tuple(theta.shape)}: {self.width} numbers for each sample are needed"
@@ -181,7 +188,7 @@ class SpatialTransformer(Attention):
         return y
 
     def warp(self, theta: Tensor, size: tuple[int, int]) -> Tensor:
-        """Eqs. 2, 3 or 5: `B P` -> the source point of each output pixel, `B H W 2`."""
+        """Eqs. 2, 3, 4 or 6: `B P` -> the source point of each output pixel, `B H W 2`."""
         if self.inverse is not None:
             shown = self.see("points", theta.unflatten(1, (-1, 2)))  # [B, K, 2]
             wide = widened(shown)
@@ -190,6 +197,10 @@ class SpatialTransformer(Attention):
             with uncast(wide):
                 y: Tensor = (sampling.spline_weights(self.points, at, inverse) @ wide).unflatten(1, size)
                 return y
+        if self.transform == "projective":
+            theta = torch.cat([theta, torch.ones_like(theta[:, :1])], 1)
+            theta = self.see("theta", theta.unflatten(1, (3, 3)))
+            return sampling.projective_grid(theta, size, align_corners=self.align_corners)
         if self.transform == "attention":
             s, t, none = theta[:, :1], theta[:, 1:], torch.zeros_like(theta[:, :1])
             theta = torch.cat([s, none, t[:, :1], none, s, t[:, 1:]], 1)

@@ -40,7 +40,7 @@ def _tutorial(in_channels=1, size=28, align_corners=False):
 
 def _tutorial_classifier(align_corners=False):
     names = {f"transform.{ours}": theirs for ours, theirs in _LOCALISATION.items()}
-    names |= {"first": "conv1", "second": "conv2", "embed": "fc1", "classify": "fc2"}
+    names |= {"convolutions.0": "conv1", "convolutions.1": "conv2", "hidden.0": "fc1", "classify": "fc2"}
     return {"align_corners": align_corners}, names
 
 
