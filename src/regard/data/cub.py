@@ -6,7 +6,8 @@
     train_test_split.txt     1 0                        image, 1 for training and 0 for testing
     bounding_boxes.txt       1 60.0 27.0 325.0 304.0    image, left, top, width, height in pixels; may be missing
 
-Stanford Dogs, Cars and others are often distributed in the same layout. Nothing is written into the folder.
+Stanford Dogs, Cars and others are often distributed in the same layout; `dogs`, `cars` and `aircraft` read their own.
+Nothing is written into the folder.
 """
 
 from __future__ import annotations
@@ -14,10 +15,10 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-from regard.data import ImageSet, Skipped
-from regard.data.folder import Checked
+from regard.data import ImageSet
 from regard.data.images import shown
 from regard.data.layout import Photo
+from regard.data.lists import assembled
 from regard.data.regions import Box, Region
 from regard.data.texts import QUOTED, quoted, text
 
@@ -61,17 +62,8 @@ def load(root: Path, *, image_size: int = 448) -> ImageSet:
         photos[half == "0"].append(Photo(root / "images" / name, name, classes[kind]))
         if key in boxes:
             regions[name] = _region(boxes[key], f"{shown(root / BOXES)}, image {key[:QUOTED]}")
-    checked = Checked(image_size, None)
-    checked.check([*photos[0], *photos[1]])
-    order = list(classes.values())
-    train, test = (
-        checked.split([photo for photo in part if photo not in checked.damaged], order, regions) for part in photos
-    )
-    for what, part in (("train", train), ("test", test)):
-        if lone := sorted(set(range(len(order))) - set(part.labels)):
-            raise ValueError(f"{shown(root)}: class {quoted(order[lone[0]])} has no {what} images")
-    damaged = tuple(Skipped(shown(photo.name), reason) for photo, reason in checked.damaged.items())
-    return ImageSet(shown(root), tuple(order), train, test, damaged, (shown(root / BOXES),) if boxes else ())
+    sources = (shown(root / BOXES),) if boxes else ()
+    return assembled(root, photos, list(classes.values()), regions, image_size=image_size, sources=sources)
 
 
 def _table(path: Path, columns: int) -> dict[str, list[str]]:

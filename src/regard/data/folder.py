@@ -55,7 +55,7 @@ class Photos(Split):
     def pixels(self, i: int) -> Tensor:
         """Makes image `i`: uint8 `3 S S`. Raises: UnreadableImage if its file cannot be read or has changed."""
         with quiet():
-            found = read(self.photos[i].path, self.size).pixels
+            found = read(self.photos[i].path, self.size, self.photos[i].foot).pixels
         if _digest(found) != self.digests[i]:
             raise UnreadableImage(self.photos[i].path, "it has other pixels than when the folder was loaded")
         return found
@@ -143,7 +143,7 @@ class Checked:
 
     def _attempt(self, photo: Photo) -> tuple[Picture, bytes] | UnreadableImage:
         try:
-            picture = read(photo.path, self.size)
+            picture = read(photo.path, self.size, photo.foot)
         except UnreadableImage as error:
             return error
         return picture, _digest(picture.pixels)
@@ -153,7 +153,7 @@ class Checked:
             self.damaged[photo] = found.reason
             return
         seen, self.digests[photo] = found
-        self.fits[photo] = Fit(seen.width, seen.height, self.size)
+        self.fits[photo] = Fit(seen.width, seen.height - photo.foot, self.size)
         if self.room >= seen.pixels.nbytes:
             self.room -= seen.pixels.nbytes
             self.pixels[photo] = seen.pixels

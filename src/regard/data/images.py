@@ -127,7 +127,7 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def read(path: Path, size: int) -> Picture:
+def read(path: Path, size: int, foot: int = 0) -> Picture:
     """Reads the middle square of the first frame of an image file, as RGB.
 
     The EXIF orientation is applied, transparent pixels become white, 16-bit greys keep their upper 8 bits. To be called
@@ -136,20 +136,28 @@ def read(path: Path, size: int) -> Picture:
     Args:
         path: a file in one of `FORMATS`, whatever its suffix.
         size: output height and width, in pixels.
+        foot: rows at the bottom of the upright image that are left out, as a banner.
 
-    Raises: UnreadableImage.
+    Raises: UnreadableImage, also if the image has no more than `foot` rows.
     """
     with _decoding(path) as image:
         stored = image.size
         # A JPEG decodes faster at 1/2, 1/4 or 1/8 of its size; twice the output size is kept for the filter.
         draft = image.draft(None, (2 * size, 2 * size))
         image.load()
-        fit = Fit(*(stored if draft else image.size), size)  # older Pillows rotate a TIFF, and its size, only now
-        square = fit.resize(_rgb(image), reduced=round(fit.width / draft[1][2]) if draft else 1)
         turn = _turn(image)
+        width, height = stored if draft else image.size  # older Pillows rotate a TIFF, and its size, only now
+        reduced = round(width / draft[1][2]) if draft else 1
+        pixels = _rgb(image)
+        if foot and turn is not None:  # without a foot the middle square is the same before and after
+            pixels = pixels.transpose(turn)
+            width, height, turn = (height, width, None) if turn in _SWAPPED else (width, height, None)
+        if height <= foot:
+            raise UnreadableImage(path, f"it has {height} rows, and {foot} at its bottom are left out")
+        square = Fit(width, height - foot, size).resize(pixels, reduced=reduced)
         if turn is not None:
-            square = square.transpose(turn)  # the middle square is the same before and after
-    width, height = (fit.height, fit.width) if turn in _SWAPPED else (fit.width, fit.height)
+            square = square.transpose(turn)
+    width, height = (height, width) if turn in _SWAPPED else (width, height)
     return Picture(_tensor(square), width, height)
 
 

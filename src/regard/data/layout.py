@@ -28,11 +28,13 @@ class Photo:
         path: the file.
         name: the path relative to the folder of the dataset, with forward slashes.
         label: the name of its class.
+        foot: rows at the bottom of the image that are left out, as a banner.
     """
 
     path: Path
     name: str
     label: str
+    foot: int = 0
 
 
 def halves(root: Path) -> list[Path]:
