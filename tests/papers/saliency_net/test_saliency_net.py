@@ -41,6 +41,22 @@ def test_what_is_shown_is_a_density_or_probabilities() -> None:
         assert len(gates) == 4  # on every level but the coarsest
 
 
+def test_without_gates_the_decoder_is_the_same_but_for_them() -> None:
+    gated, plain = (SaliencyNet(backbone=BACKBONE, width=5, gates=gates).eval() for gates in (True, False))
+    missing = gated.load_state_dict(plain.state_dict(), strict=False)
+    assert not missing.unexpected_keys and missing.missing_keys
+    assert all(".gate." in name for name in missing.missing_keys)
+    x = torch.rand(2, 3, 37, 41)
+    with torch.no_grad(), watch(plain) as maps:
+        before = plain(x)
+    assert list(maps) == ["saliency"]
+    for join in gated.joins:
+        if join.gate is not None:  # α = 1
+            join.gate.forward = lambda features, signal: features
+    with torch.no_grad():
+        torch.testing.assert_close(gated(x), before, rtol=0, atol=0)
+
+
 def test_a_backbone_whose_maps_have_their_channels_last() -> None:
     model = SaliencyNet(backbone="swin_tiny_patch4_window7_224", width=4).eval()
     with torch.no_grad():

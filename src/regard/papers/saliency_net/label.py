@@ -23,7 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
         maps={"saliency": "B 1 H W", "spatial": "B 1 h w"},
         kwargs={"channels": 2, "backbone": "test_efficientnet", "width": 6},
         outputs=("B 1 H W",),
-        options=(Option({"density": True}),),
+        options=(Option({"density": True}), Option({"gates": False}, maps={"saliency": "B 1 H W"})),
         least=(1, 1),
         exported=40,
         parity="transcribed",

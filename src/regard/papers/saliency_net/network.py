@@ -38,19 +38,19 @@ from regard.ops.tracing import exporting
 class _Join(nn.Module):
     """Equation (3), or (2) at the coarsest level."""
 
-    def __init__(self, channels: int, width: int, *, gated: bool) -> None:
+    def __init__(self, channels: int, width: int, *, coarsest: bool, gates: bool) -> None:
         super().__init__()
         self.gate = (
             catalog.create("attention_gate", channels, gate_channels=width, subsample=1, norm=True, transform=False)
-            if gated
+            if gates and not coarsest
             else None
         )
-        self.conv = nn.Conv2d(channels + width * gated, width, 3, padding=1, bias=False)
+        self.conv = nn.Conv2d(channels + width * (not coarsest), width, 3, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(width)
 
     def forward(self, x: Tensor, below: Tensor | None) -> Tensor:
-        if self.gate is not None and below is not None:
-            x = torch.cat((self.gate(x, below), _resized(below, x)), 1)
+        if below is not None:
+            x = torch.cat((x if self.gate is None else self.gate(x, below), _resized(below, x)), 1)
         y = self.conv(x)
         check_norm_batch(self.norm, y)
         joined: Tensor = self.norm(y).relu_()
@@ -66,9 +66,10 @@ class SaliencyNet(Attention):
         width: D of the decoder.
         density: what is shown is a density over positions, for fixations, rather than the probability of each position
             to belong to an object.
+        gates: whether the skip connections have attention gates, α_l of (3); without them the same decoder is plain.
 
     Shapes: x `B C H W` in 0..1 -> logits `B 1 H W`.
-    Maps: saliency `B 1 H W`, and of each gate spatial `B 1 h w`, in (0, 1).
+    Maps: saliency `B 1 H W`, and of each gate, where there are any, spatial `B 1 h w`, in (0, 1).
     Raises: ValueError for a width below 1, a backbone that gives no maps of several resolutions, or images of another
         shape; LookupError if timm has no such backbone.
     """
@@ -77,13 +78,20 @@ class SaliencyNet(Attention):
     std: Tensor
 
     def __init__(
-        self, channels: int = 3, *, backbone: str = "resnet18", width: int = 64, density: bool = False
+        self,
+        channels: int = 3,
+        *,
+        backbone: str = "resnet18",
+        width: int = 64,
+        density: bool = False,
+        gates: bool = True,
     ) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
         self.backbone = text("backbone", backbone)
         positive("width", width)
         self.density = flag("density", density)
+        self.gates = flag("gates", gates)
         self.encoder = _encoder(backbone, channels, pretrained=False)
         found = feature_info(self.encoder)
         self.widths = tuple(found.channels())
@@ -94,7 +102,7 @@ class SaliencyNet(Attention):
         self.register_buffer("mean", torch.tensor(mean)[:, None, None], persistent=False)
         self.register_buffer("std", torch.tensor(std)[:, None, None], persistent=False)
         self.joins = nn.ModuleList(
-            _Join(c, width, gated=level + 1 < len(self.widths)) for level, c in enumerate(self.widths)
+            _Join(c, width, coarsest=level + 1 == len(self.widths), gates=gates) for level, c in enumerate(self.widths)
         )
         self.head = nn.Conv2d(width, 1, 1)
 
