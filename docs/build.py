@@ -1,4 +1,4 @@
-"""Writes everything that is generated from the catalogue: the README's tables, a page for each entry, and the costs.
+"""Writes what is generated from the catalogue: tables of README and faithfulness page, entries' pages, and costs.
 
 python docs/build.py            write
 python docs/build.py --check    exit with 1 and name what is stale
@@ -23,6 +23,7 @@ from regard.laws.costs import standard_cost
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "entries"
+RECORDED, END_RECORDED = "<!-- recordings: written by `make docs` -->", "<!-- end of recordings -->"
 START, END = "<!-- catalogue: written by `make docs` -->", "<!-- end of catalogue -->"
 
 
@@ -123,6 +124,15 @@ def page(entry: Entry, cost: Cost) -> str:
     return "\n".join(lines) + "\n"
 
 
+def recorded() -> list[str]:
+    """What was recorded -> the references of it, for those that are no published class."""
+    found: dict[str, list[str]] = {}
+    for reference in published.references():
+        if reference.recording is not None:
+            found.setdefault(reference.recording, []).append(f"`{reference.name}`")
+    return ["| what was recorded | references |", "|---|---|", *(f"| {of} | {', '.join(found[of])} |" for of in found)]
+
+
 def example(entry: Entry) -> list[str]:
     """An example of its use: attached where that is possible, by itself elsewhere."""
     if entry.drop_in:
@@ -183,6 +193,10 @@ def generated() -> dict[Path, str]:
     for folder, costs_of in figures.items():
         written = {name: asdict(cost) for name, cost in costs_of.items()}
         files[costs.path(folder)] = json.dumps(written, indent=1, ensure_ascii=False) + "\n"
+    faithfulness = ROOT / "docs" / "faithfulness.md"
+    above, _, below = faithfulness.read_text(encoding="utf-8").partition(RECORDED)
+    table_of = "\n".join(recorded())
+    files[faithfulness] = f"{above}{RECORDED}\n{table_of}\n{END_RECORDED}{below.partition(END_RECORDED)[2]}"
     return {ROOT / "README.md": f"{before}{START}\n{table()}\n{END}{after}", **files}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import load_file, safe_open, save_file
 from torch import nn
 
-from regard import catalog, published
+from regard import catalog, published, watch
 
 SE = "se/moskomule.senet.pytorch/SELayer"
 
@@ -97,6 +98,55 @@ def test_torchvision_checkpoint() -> None:
     module = published.rebuild("se/torchvision/SqueezeExcitation", arguments, theirs.state_dict())
     x = torch.randn(2, 12, 5, 3)
     torch.testing.assert_close(module(x), theirs(x))
+
+
+@pytest.mark.parametrize(
+    ("activation", "gate"), [(nn.SiLU, nn.Sigmoid), ("SiLU", "torch.nn.Hardsigmoid"), (partial(nn.GELU), nn.Tanh)]
+)
+def test_torchvision_functions_of_squeeze_and_excitation(activation, gate) -> None:
+    from torchvision.ops import SqueezeExcitation
+
+    classes = [
+        getattr(nn, given.rpartition(".")[2]) if isinstance(given, str) else given for given in (activation, gate)
+    ]
+    theirs = SqueezeExcitation(12, 5, *classes)
+    arguments = {
+        "input_channels": 12, "squeeze_channels": 5, "activation": activation, "scale_activation": gate
+    }  # fmt: skip
+    module = published.rebuild("se/torchvision/SqueezeExcitation", arguments, theirs.state_dict())
+    x = torch.randn(2, 12, 7, 3)
+    torch.testing.assert_close(module(x), theirs(x))
+    with watch(module) as maps:
+        module(x)
+    assert [tuple(look.shape) for look in maps["channel"]] == [(2, 12, 1, 1)]
+    with pytest.raises(ValueError, match=r"activation='Softplus2': a class of torch\.nn"):
+        published.rebuild("se/torchvision/SqueezeExcitation", {**arguments, "activation": "Softplus2"}, {})
+
+
+@pytest.mark.parametrize("shape", [(3, 7), (3, 7, 1, 1)])
+def test_weights_that_a_spatial_gate_is_given_at_call(shape: tuple[int, ...]) -> None:
+    state = {"conv.weight": torch.randn(1, 7, 1, 1), "conv.bias": torch.randn(1)}
+    module = published.rebuild("scse/ai-med.squeeze_and_excitation/SpatialSELayer", {"num_channels": 7}, state)
+    x, weights = torch.randn(2, 7, 5, 3), torch.randn(shape)
+    gate = torch.einsum("bchw,c->bhw", x, weights.mean(0).flatten()).sigmoid()
+    torch.testing.assert_close(module(x, weights=weights), x * gate[:, None])
+    with pytest.raises(ValueError, match=r"\(3, 7, 2, 1\): N C 1 1, C=7"):
+        module(x, weights=torch.randn(3, 7, 2, 1))
+
+
+def test_a_reference_that_is_no_published_class_says_what_was_recorded() -> None:
+    from typer.testing import CliRunner
+
+    from regard.cli import app
+
+    for reference in published.references():
+        parts = reference.name.split("/")
+        assert reference.recording is not None or not {"paper", "survey"} & set(parts[1:]), reference.name
+        if reference.recording is None:
+            assert len(parts) >= 3, f"{reference.name}: mechanism/repository/Class is needed"
+    listed = CliRunner().invoke(app, ["published", "list", "a2"]).output
+    assert "a2net/survey (in_c) -> a2 (recorded from a survey's listing, which ends halfway)" in listed
+    assert "DoubleAttentionLayer (in_channels, c_m, c_n, reconstruct=False) -> a2\n" in listed
 
 
 def test_every_reference_leads_to_an_entry_and_shows_its_arguments() -> None:

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import regard
-from regard import watch
+from regard import catalog, watch
 
 
 def relation(frames: int, parts: int) -> torch.Tensor:
@@ -63,3 +63,10 @@ def test_says_what_does_not_fit() -> None:
         regard.create("iau", channels=6, dims=1)
     with pytest.raises(ValueError, match="B C T H W, C=6 is needed"):
         regard.create("iau", channels=6, dims=3)(torch.randn(2, 6, 7, 5))
+
+
+def test_the_paper_is_the_one_of_the_authors_and_not_of_a_neighbour() -> None:
+    """2006.07597 is "Attribute-aware Identity-hard Triplet Loss for Video-based Person Re-identification"."""
+    for name in ("ciau", "siau", "iau"):
+        assert catalog.get(name).paper.url == "https://arxiv.org/abs/2009.01035"
+        assert "arXiv:2009.01035" in catalog.get(name).header

@@ -7,7 +7,7 @@ _IAU = Paper(
     "Hou, Ma, Chang, Gu, Shan, Chen",
     "TNNLS",
     2020,
-    arxiv="2006.07597",
+    arxiv="2009.01035",
 )
 
 ENTRIES: tuple[Entry, ...] = (

@@ -1,7 +1,7 @@
 """Interaction-aggregation-update: body parts, frames and channels exchange features by their relations.
 
 IAUnet: Global Context-Aware Feature Learning for Person Re-Identification. Hou, Ma, Chang, Gu, Shan, Chen. TNNLS 2020,
-arXiv:2006.07597.
+arXiv:2009.01035.
 Official code: blue-blue272/ImgReID-IAnet.
 
     z = x + BN(W₁ softmax(X Xᵀ) X)                   X: C × N of an image, CT × N of a video          (1)

@@ -1,4 +1,4 @@
-"""Checkpoint mappings for feature pyramid attention and global attention upsample."""
+"""Checkpoint mappings for feature pyramid attention, global attention upsample, and the decoders of both."""
 
 from __future__ import annotations
 
@@ -57,6 +57,79 @@ def _smp_gau(in_channels, out_channels, upscale_mode="bilinear", interpolation_m
     }, _named({"fine": "conv2", "gate": "conv1.1"})
 
 
+def _below(parts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Names of several modules: (ours, theirs) joined by a space -> the names below them."""
+    named = {}
+    for both, names in parts.items():
+        ours, theirs = both.split()
+        named |= {f"{ours}.{one}": f"{theirs}.{other}" for one, other in names.items()}
+    return named
+
+
+def _pan(channels_blocks=(2048, 1024, 512, 256), input_strides=None):
+    # the class takes the stages of a ResNet, the last first, and reads these numbers from them
+    high, *low = channels_blocks
+    parts = {"pyramid pan.fpa": _fpa(high)[1]}
+    for i, (before, after) in enumerate(zip(channels_blocks, low, strict=False)):
+        parts[f"steps.{i} pan.gau_block{i + 1}"] = _gau(before, after, upsample=i > 0)[1]
+    return {"channels": high, "finer": tuple(low)}, _below(parts)
+
+
+def _smp_pan(
+    encoder_channels, encoder_depth=5, decoder_channels=32, decoder_interpolation_mode="bilinear",
+    interpolation_mode=None, upscale_mode=None,
+):  # fmt: skip
+    if encoder_depth not in (3, 4, 5):
+        raise unsupported("encoder_depth", encoder_depth, "3, 4 or 5 is accepted, as published")
+    used = tuple(encoder_channels)[2 : encoder_depth + 1]
+    if len(used) != encoder_depth - 1:
+        raise unsupported("encoder_channels", encoder_channels, "one number for each stage, and the image's, is needed")
+    mode = interpolation_mode or upscale_mode or decoder_interpolation_mode  # older names of the argument
+    parts = {"pyramid fpa": _smp_fpa(used[-1], decoder_channels)[1]}
+    steps = len(used) - 1
+    for i in range(steps):
+        parts[f"steps.{i} gau{steps - i}"] = _smp_gau(used[steps - 1 - i], decoder_channels)[1]
+    return {
+        "channels": used[-1],
+        "finer": used[-2::-1],
+        "width": decoder_channels,
+        "upsample": mode,
+    }, _below(parts)
+
+
+class _FineFirst(nn.Module):
+    """Our decoder, called with the maps of every stage of an encoder, the finest first, as one list or one by one."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *features: Any) -> Tensor:
+        maps = features[0] if len(features) == 1 else features
+        coarsest: Tensor = self.module(*tuple(maps)[:1:-1])
+        return coarsest
+
+
+def _fine_first(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+    return _FineFirst(module)
+
+
+class _InOneList(nn.Module):
+    """Our decoder, called with its maps as one list or one by one."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *features: Any) -> Tensor:
+        decoded: Tensor = self.module(*(features[0] if len(features) == 1 else features))
+        return decoded
+
+
+def _in_one_list(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+    return _InOneList(module)
+
+
 class _HighFirst(nn.Module):
     """Our decoder, called with the coarse map before the fine one."""
 
@@ -78,6 +151,14 @@ _SMP = "pan/qubvel-org.segmentation_models.pytorch"
 REFERENCES = (
     Reference(f"{_JAVEY}/FPA", "fpa", _fpa, maps={"pyramid_attention": "pyramid"}),
     Reference(f"{_JAVEY}/GAU", "gau", _gau, adapt=_high_first, maps={"channel_gate": "module/channel"}),
+    Reference(
+        f"{_JAVEY}/PAN",
+        "pan",
+        _pan,
+        adapt=_in_one_list,
+        recording="the class takes the stages of a ResNet; here their numbers of channels",
+    ),
     Reference(f"{_SMP}/FPABlock", "fpa", _smp_fpa),
     Reference(f"{_SMP}/GAUBlock", "gau", _smp_gau, maps={"channel_gate": "channel"}),
+    Reference(f"{_SMP}/PANDecoder", "pan", _smp_pan, adapt=_fine_first),
 )

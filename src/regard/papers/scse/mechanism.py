@@ -97,8 +97,8 @@ class SpatialSqueezeExcite(Attention):
     Args:
         channels: C of the input.
 
-    Shapes: x `B C H W` -> `B C H W`; weights `B' C`, optional, whose mean over B' stands in for the learned projection
-        without its bias (the released code's few-shot use). Maps: spatial `B 1 H W`, in (0, 1).
+    Shapes: x `B C H W` -> `B C H W`; weights `N C` or `N C 1 1`, optional, whose mean over N stands in for the learned
+        projection without its bias (the released code's few-shot use). Maps: spatial `B 1 H W`, in (0, 1).
     Raises: ValueError for an argument out of range, or inputs of other shapes.
     """
 
@@ -110,7 +110,7 @@ class SpatialSqueezeExcite(Attention):
     def forward(self, x: Tensor, weights: Tensor | None = None) -> Tensor:
         check_input(x, "B C H W", C=self.channels)
         if weights is not None:
-            check_input(weights, "N C", C=self.channels)
+            check_input(weights, "N C 1 1" if weights.ndim == 4 else "N C", C=self.channels)
         return x * self.see("spatial", self.spatial_gate(x, weights))
 
 

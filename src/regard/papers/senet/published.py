@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from torch import Tensor, nn
+
+from regard.core import Attention
 from regard.networks.residual import BLOCKS
+from regard.ops import pooling
+from regard.papers.senet.mechanism import SqueezeExcite
 from regard.published.naming import caffe, caffe_maps, joined_norms, network, probabilities, torch_names
-from regard.published.reference import Build, Reference, in_residual_block, unsupported
+from regard.published.reference import Build, Given, Reference, in_residual_block, unsupported
 
 _OFFICIAL = "se/hujie-frank.SENet"
 _PORT = "se/moskomule.senet.pytorch"
@@ -25,8 +30,39 @@ def _se_timm(channels, rd_ratio=1 / 16, rd_channels=None, rd_divisor=8, bias=Tru
     return {"channels": channels, "hidden": hidden, "bias": bias}, {"reduce": "fc1", "expand": "fc2"}
 
 
-def _se_torchvision(input_channels, squeeze_channels):
+def _se_torchvision(input_channels, squeeze_channels, activation=nn.ReLU, scale_activation=nn.Sigmoid):
+    _function("activation", activation)
+    _function("scale_activation", scale_activation)
     return {"channels": input_channels, "hidden": squeeze_channels}, {"reduce": "fc1", "expand": "fc2"}
+
+
+def _function(name: str, given: object) -> nn.Module:
+    """The module that torchvision makes of its argument: a class, what makes a module, or the name of a class."""
+    made = getattr(nn, given.rpartition(".")[2], None) if isinstance(given, str) else given
+    module = made() if callable(made) else None
+    if not isinstance(module, nn.Module):
+        raise unsupported(name, given, "a class of torch.nn, its name, or what makes a module is accepted")
+    return module
+
+
+class _Activated(Attention):
+    """Our module with torchvision's choice of both functions, as in its EfficientNets and its MobileNetV3."""
+
+    def __init__(self, module: SqueezeExcite, args: Given) -> None:
+        super().__init__()
+        self.reduce, self.expand = module.reduce, module.expand
+        self.activation = _function("activation", args.get("activation", nn.ReLU))
+        self.gate = _function("scale_activation", args.get("scale_activation", nn.Sigmoid))
+
+    def forward(self, x: Tensor) -> Tensor:
+        z = pooling.average(x)[:, :, None, None]
+        return x * self.see("channel", self.gate(self.expand(self.activation(self.reduce(z)))))
+
+
+def _activated(module: SqueezeExcite, args: Given) -> nn.Module:
+    usual = {"activation": nn.ReLU, "scale_activation": nn.Sigmoid}
+    same = all(type(_function(name, args.get(name, kind))) is kind for name, kind in usual.items())
+    return module if same else _Activated(module, args)
 
 
 def _in_block(planes, groups=1, base_width=64, dilation=1, norm_layer=None, reduction=16):
@@ -54,7 +90,7 @@ REFERENCES = (
     _block("CifarSEBasicBlock", basic=True),
     Reference(f"{_PORT}/SELayer", "se", _se_port),
     Reference("se/timm/SEModule", "se", _se_timm),
-    Reference("se/torchvision/SqueezeExcitation", "se", _se_torchvision),
+    Reference("se/torchvision/SqueezeExcitation", "se", _se_torchvision, adapt=_activated),
     *(
         Reference(
             f"{_OFFICIAL}/SE-{kind}-{depth}",
