@@ -59,7 +59,7 @@ def _smp_gau(in_channels, out_channels, upscale_mode="bilinear", interpolation_m
 
 def _below(parts: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     """Names of several modules: (ours, theirs) joined by a space -> the names below them."""
-    named = {}
+    named: dict[str, str] = {}
     for both, names in parts.items():
         ours, theirs = both.split()
         named |= {f"{ours}.{one}": f"{theirs}.{other}" for one, other in names.items()}
