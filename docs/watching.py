@@ -29,7 +29,6 @@ from regard.catalog import recipes
 from regard.comparing.statistics import over_seeds
 from regard.data.batches import normalised
 from regard.data.digits import Digits
-from regard.insight.gradcam import gradcam
 from regard.looking import examples
 from regard.metrics.localisation import energy, pointing
 from regard.ops.seeds import mixed, seeded
@@ -149,7 +148,7 @@ def maps_of(model: nn.Module, x: Tensor) -> list[Tensor]:
 
 def explained(model: Averaged, x: Tensor) -> Tensor:
     """Grad-CAM at the last stage. `B h w`."""
-    return torch.cat([gradcam(model, part, model.last) for part in x.split(100)])
+    return torch.cat([regard.gradcam(model, part, layer=model.last, upsample=False) for part in x.split(100)])
 
 
 def centred(count: int) -> Tensor:

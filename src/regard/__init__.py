@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from regard.catalog import create, find, get
     from regard.comparing import compare
     from regard.core import Attention, watch
+    from regard.insight.gradcam import gradcam
+    from regard.insight.guided import guided_backpropagation, guided_gradcam
     from regard.laws import check
     from regard.looking.photographs import look
     from regard.saved.models import load, save
@@ -43,6 +45,9 @@ __all__ = [
     "find",
     "fold",
     "get",
+    "gradcam",
+    "guided_backpropagation",
+    "guided_gradcam",
     "load",
     "look",
     "published",
@@ -65,6 +70,9 @@ _HOMES = {
     "find": "regard.catalog:find",
     "fold": "regard.attaching:fold",
     "get": "regard.catalog:get",
+    "gradcam": "regard.insight.gradcam:gradcam",
+    "guided_backpropagation": "regard.insight.guided:guided_backpropagation",
+    "guided_gradcam": "regard.insight.guided:guided_gradcam",
     "load": "regard.saved.models:load",
     "look": "regard.looking.photographs:look",
     "published": "regard.published:",

@@ -170,6 +170,17 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
         _release(claim)
 
 
+@contextmanager
+def eager() -> Iterator[None]:
+    """Runs compiled code eagerly inside the block, in the whole process, so that hooks of now are heeded."""
+    claim = _Claim(())
+    _take(claim)
+    try:
+        yield
+    finally:
+        _release(claim)
+
+
 class _Thread:
     """Stands for a thread and ends with it. An identifier would not do: a later thread may get the same."""
 

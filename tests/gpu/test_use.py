@@ -18,7 +18,6 @@ from torch.utils.data import Dataset
 import regard
 from regard import catalog
 from regard.catalog import recipes
-from regard.insight.gradcam import gradcam
 from regard.ops.seeds import seeded
 from regard.tasks.classify import Classify
 from regard.training.loop import fit
@@ -201,7 +200,7 @@ def test_grad_cam_gives_the_map_of_the_cpu(device: torch.device) -> None:
     maps = []
     for place in (torch.device("cpu"), device):
         model = backbone().to(place).double()
-        heat = gradcam(model, images().to(place).double(), model.get_submodule("layer4"))
+        heat = regard.gradcam(model, images().to(place).double(), layer="layer4", upsample=False)
         assert heat.device == place
         maps.append(heat.cpu())
     assert ((maps[1] - maps[0]).abs().max() / maps[0].abs().max()).item() <= EXACT

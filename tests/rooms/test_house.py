@@ -241,7 +241,8 @@ def test_the_command_line_answers_help_without_torch() -> None:
 
 PUBLIC = [
     "Attention", "__version__", "add_attention_parameters", "attach", "catalog", "check", "compare", "create",
-    "create_model", "detach", "draw", "find", "fold", "get", "load", "look", "published", "save", "sites", "watch",
+    "create_model", "detach", "draw", "find", "fold", "get", "gradcam", "guided_backpropagation", "guided_gradcam",
+    "load", "look", "published", "save", "sites", "watch",
 ]  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Maps to pictures, Grad-CAM, and the two localisation scores, against values worked out by hand."""
+"""Maps to pictures, and the two localisation scores, against values worked out by hand."""
 
 import io
 
@@ -11,7 +11,6 @@ from torch import nn
 from regard import catalog
 from regard.comparing.looking import _range, _stretched
 from regard.core import Maps, watch
-from regard.insight.gradcam import gradcam
 from regard.laws import subjects
 from regard.metrics.localisation import energy, pointing
 from regard.papers.senet.mechanism import SqueezeExcite
@@ -534,99 +533,3 @@ def test_bad_scores_arguments_are_named():
         pointing(torch.full((1, 2, 2), float("nan")), region())
     with pytest.raises(ValueError, match="tolerance=-1"):
         pointing(torch.rand(1, 2, 2), region(), -1)
-
-
-# ---- Grad-CAM
-
-
-class Small(nn.Module):
-    """Convolution, in-place activation, global mean, linear: Grad-CAM has a closed form."""
-
-    def __init__(self):
-        super().__init__()
-        self.conv = nn.Conv2d(3, 5, 3, padding=1)
-        self.norm = nn.BatchNorm2d(5)
-        self.drop = nn.Dropout(0.5)
-        self.head = nn.Linear(5, 4)
-
-    def forward(self, x):
-        x = self.norm(self.conv(x))
-        x = x.relu_()
-        return self.head(self.drop(x.mean((2, 3))))
-
-
-@pytest.fixture
-def small():
-    torch.manual_seed(0)
-    return Small().double()
-
-
-def test_gradcam_equals_its_closed_form(small):
-    """Behind the site: relu, mean, linear; so the slope of channel k is w_ck · [A > 0] / (HW)."""
-    small.train()
-    x = torch.randn(3, 3, 6, 7, dtype=torch.float64)
-    small.eval()
-    activation = small.norm(small.conv(x)).detach()
-    for target in (2, torch.tensor([0, 3, 1]), None):
-        chosen = small(x).argmax(1) if target is None else torch.as_tensor(target).expand(3)
-        slopes = small.head.weight.detach()[chosen][:, :, None, None] * (activation > 0) / 42
-        expected = (slopes.mean((2, 3), keepdim=True) * activation).sum(1).relu()
-        torch.testing.assert_close(gradcam(small, x, small.norm, target), expected, rtol=1e-12, atol=1e-15)
-
-
-@pytest.mark.parametrize("context", [torch.enable_grad, torch.no_grad, torch.inference_mode])
-def test_gradcam_leaves_no_trace(small, context):
-    small.train()
-    small.norm.eval()
-    small.head.weight.grad = torch.ones_like(small.head.weight)
-    small.conv.requires_grad_(False)
-    before = {name: value.clone() for name, value in small.state_dict().items()}
-    x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    with context():
-        first = gradcam(small, x + 0, small.conv)
-        again = gradcam(small, x + 0, small.conv)
-    assert first.shape == (2, 5, 5) and not first.requires_grad and first.max() > 0
-    assert torch.equal(first, again), "evaluation mode: no dropout"
-    assert [module.training for module in (small, small.conv, small.norm, small.drop)] == [True, True, False, True]
-    assert torch.equal(small.head.weight.grad, torch.ones_like(small.head.weight)) and small.conv.weight.grad is None
-    assert all(torch.equal(value, before[name]) for name, value in small.state_dict().items())
-    assert not any(module._forward_hooks for module in small.modules())
-
-
-def test_gradcam_of_frozen_parameters(small):
-    small.requires_grad_(False)
-    x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    assert gradcam(small, x, small.norm).max() > 0
-
-
-def test_gradcam_sees_what_a_hook_made_of_the_site(small):
-    """An attached mechanism is a forward hook on the site; the map is of what the hook returns."""
-    x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    small.norm.register_forward_hook(
-        lambda module, inputs, output: output * torch.linspace(0, 1, 5, dtype=torch.float64)
-    )
-    assert (gradcam(small, x, small.norm)[:, :, 0] == 0).all()
-
-
-def test_gradcam_brings_tokens_to_a_grid():
-    torch.manual_seed(0)
-    tokens = nn.Sequential(
-        nn.Conv2d(3, 4, 2, 2), nn.Flatten(2), nn.Conv1d(4, 4, 1), nn.AdaptiveAvgPool1d(1), nn.Flatten()
-    )
-    x = torch.randn(2, 3, 6, 8)
-    with pytest.raises(ValueError, match=r"Conv1d returns shape \(2, 4, 12\).*to_grid"):
-        gradcam(tokens, x, tokens[2])
-    assert gradcam(tokens, x, tokens[2], to_grid=lambda output: output.unflatten(2, (3, 4))).shape == (2, 3, 4)
-
-
-def test_bad_gradcam_arguments_are_named(small):
-    x = torch.randn(2, 3, 5, 5, dtype=torch.float64)
-    with pytest.raises(ValueError, match="from 0 to 3"):
-        gradcam(small, x, small.conv, 4)
-    with pytest.raises(ValueError, match=r"of shape \(3,\)"):
-        gradcam(small, x, small.conv, torch.tensor([0, 1, 2]))
-    with pytest.raises(ValueError, match="was called 0 times"):
-        gradcam(small, x, nn.Identity())
-    with pytest.raises(ValueError, match=r"class scores B K; the model returns \(2, 5, 5, 5\)"):
-        gradcam(small.conv, x, small.conv)
-    assert not small.conv._forward_hooks

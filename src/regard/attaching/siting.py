@@ -20,6 +20,7 @@ from regard.attaching.tracing import Run, Trace, evaluating, follow, in_words, t
 CONTAINERS = (nn.Sequential, nn.ModuleList, nn.ModuleDict)
 NORMS = ("BatchNorm", "GroupNorm", "LayerNorm", "InstanceNorm", "RmsNorm", "RMSNorm")
 WEIGHTS_END = (nn.Softmax, nn.Dropout, nn.Identity)  # after which B heads N N attention weights look like maps
+POOLINGS = (nn.MaxPool2d, nn.AvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool2d)
 WILD = "*?["  # what makes a place a glob pattern
 REDUCED = (128, 224)  # pixels of the examples tried first: several positions at stride 32, a multiple of 14
 
@@ -69,6 +70,32 @@ def stages(model: nn.Module, example: object = None) -> list[Site]:
     if not found:
         raise ValueError(f"no module of {type(model).__name__} outputs one map in a forward pass")
     return found
+
+
+def last(model: nn.Module, example: object = None) -> Site:
+    """Returns the last map with several positions on which the model's output depends.
+
+    It is the end of a stage, of a resolution, or of a block that ends in a sum; before a pooling, its input. Where the
+    head of a transformer reads the class token alone, it is the block before the last.
+
+    Args and Raises: as `attaching.sites`.
+    """
+    view = _View(model, example)
+    found = [site for site in view.ends() if site.shape[2:] != (1, 1) and not isinstance(site.module, POOLINGS)]
+    if not found:
+        raise ValueError(
+            f"no module of {type(model).__name__} outputs one map of several positions in a forward pass; name a module"
+        )
+    return (view.heard(found) or found)[-1]
+
+
+def named(model: nn.Module, names: Sequence[str], example: object = None) -> list[Site]:
+    """Returns the site of each name, in the order of the names.
+
+    Args and Raises: as `attaching.sites`.
+    """
+    view = _View(model, example)
+    return [view.named(name) for name in names]
 
 
 def at_places(model: nn.Module, places: Sequence[str], example: object = None) -> list[Site]:
@@ -222,6 +249,36 @@ class _View:
                 handle.remove()
         return all(map(torch.equal, before, after))
 
+    def heard(self, sites: Sequence[Site]) -> list[Site]:
+        """The sites whose map has a gradient: unlike a change of the map, it survives gates of nearly 0."""
+        outputs: dict[Site, Tensor] = {}
+        handles = []
+        for site in sites:
+
+            def keep(module: nn.Module, inputs: object, output: Tensor, site: Site = site) -> Tensor:
+                outputs[site] = output
+                return output.clone()  # what follows may work in place
+
+            handles.append(site.module.register_forward_hook(keep))
+        try:
+            with evaluating(self.model), torch.enable_grad():
+                images, *rest = self.inputs
+                assert isinstance(images, Tensor)
+                returned = [t for t in tensors(self.model(images.clone().requires_grad_(), *rest)) if t.requires_grad]
+                generator = torch.Generator().manual_seed(0)  # a plain sum of normalised values has no gradient
+                score = sum((t * torch.randn(t.shape, generator=generator).to(t)).sum() for t in returned)
+                if not isinstance(score, Tensor):
+                    return []
+                kept = [site for site in outputs if outputs[site].requires_grad]
+                slopes = torch.autograd.grad(
+                    score, [outputs[site] for site in kept], allow_unused=True, materialize_grads=True
+                )
+        finally:
+            for handle in handles:
+                handle.remove()
+        found = {site for site, slope in zip(kept, slopes, strict=True) if site.layout.bring(slope).any()}
+        return [site for site in sites if site in found]
+
     def branch_ends(self) -> list[Site]:
         """The last norm of every residual branch, or another module in which the branch ends."""
         ends: list[Site] = []
@@ -247,6 +304,10 @@ class _View:
         if declared and len(found) == len(declared):
             return found
         return max(found, self.resolutions(), key=_resolutions)
+
+    def ends(self) -> list[Site]:
+        """All ends of stages, of resolutions and of blocks, in the order in which they run."""
+        return self.distinct([*self.stages(), *self.resolutions(), *self.parallel_blocks()])
 
     def resolutions(self) -> list[Site]:
         """The last 4-D map at every resolution, without pooled vectors and the model's own output."""

@@ -26,7 +26,7 @@ from regard.comparing.building import Place
 from regard.comparing.images import Part
 from regard.core import Attention, Maps, watch
 from regard.data.batches import Normalisation, normalised
-from regard.insight.gradcam import gradcam
+from regard.insight import gradcam
 from regard.metrics.localisation import energy, pointing
 from regard.ops.rounding import even
 from regard.report import GRADCAM, SPATIAL_MAP
@@ -36,24 +36,15 @@ BATCH = 32
 LONGEST = 112  # pixels of a heat map in the gallery: the maps behind it are coarser
 
 
-class Overall(nn.Module):
-    """Averages the outputs of a model over all positions, so that Grad-CAM explains one score for each image.
+def overall(scores: Tensor) -> Tensor:
+    """The score of each image's predicted class, of the mean over all positions where the model predicts many.
 
-    Args:
-        model: gives `B K`, `B K *S`, or `B` for one number.
-
-    Shapes: as the model -> `B K`.
+    Shapes: scores `B K`, `B K *S`, or `B` of one number -> `B`.
     """
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, x: Tensor) -> Tensor:
-        scores: Tensor = self.model(x)
-        if scores.dim() == 1:
-            return scores[:, None]
-        return scores if scores.dim() == 2 else scores.flatten(2).mean(2)
+    if scores.dim() == 1:
+        return scores
+    means = scores if scores.dim() == 2 else scores.flatten(2).mean(2)
+    return means.gather(1, means.detach().argmax(1, keepdim=True))[:, 0]
 
 
 def locate(
@@ -122,7 +113,7 @@ def _both(
     """The row's own heat maps and those of Grad-CAM, each [B, h, w]; Grad-CAM twice if there are no own maps."""
     x = normalised(images.to(device), normalise)
     end = model.get_submodule(place.explained)
-    explained = gradcam(Overall(model), x, end, to_grid=place.layout.bring)
+    explained = gradcam.at(model, x, end, place.layout, overall)
     own = _own_map(model, x, place)
     return (explained if own is None else own), explained
 
