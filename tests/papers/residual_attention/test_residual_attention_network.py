@@ -32,6 +32,30 @@ def test_as_many_parameters_as_the_released_definitions(depth: int, unit: str, c
     assert sum(parameter.numel() for parameter in network.parameters()) == count
 
 
+@pytest.mark.parametrize(("depth", "millions"), [(92, 1.9), (236, 5.1)])
+def test_as_many_parameters_on_cifar_as_the_papers_table(depth: int, millions: float) -> None:
+    with torch.device("meta"):
+        network = ResidualAttentionNetwork(depth=depth, stem="cifar", width=16, classes=100)
+    assert round(sum(parameter.numel() for parameter in network.parameters()) / 1e6, 1) == millions
+
+
+def test_no_error_of_the_paper_stands_beside_a_network_with_other_parameters() -> None:
+    for name, comparable in (("cifar", False), ("cifar-92", True), ("cifar-236", True)):
+        claim = recipes.get(f"residual-attention-{name}").claim
+        assert claim is not None and (not claim.unlike) == comparable
+
+
+def test_attention_452_has_larger_modules() -> None:
+    with torch.device("meta"):
+        network = ResidualAttentionNetwork(depth=452, stem="cifar", width=16)
+        small = ResidualAttentionNetwork(depth=92, stem="cifar", width=16, p=2, t=4, r=3)
+    for net, modules in ((network, 6), (small, 1)):
+        assert [len(stage) for stage in net.stages] == [modules] * 3
+        first = net.stages[0][0]
+        assert [len(first.pre), len(first.trunk), len(first.post)] == [2, 4, 2]
+        assert [len(units) for units in first.down] == [3, 3, 6] and [len(units) for units in first.up] == [3, 3]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("depth", [56, 92, 128, 164, 236, 452])
 @pytest.mark.parametrize("stem", ["imagenet", "cifar"])
@@ -48,7 +72,9 @@ def test_the_trunk_is_as_deep_as_the_name_says(depth: int, stem: str) -> None:
 def test_imagenet_and_cifar_differ_in_attention_92_alone() -> None:
     assert module_counts(92) == (1, 2, 3)
     assert module_counts(92, stem="cifar") == (2, 2, 2)
-    assert module_counts(452) == module_counts(452, stem="cifar") == (12, 12, 12)
+    assert module_counts(236) == module_counts(236, stem="cifar") == (6, 6, 6)
+    assert module_counts(452, units=8) == (6, 6, 6)  # p = 2 and t = 4
+    assert module_counts(452) == (12, 12, 12)
 
 
 def test_masks_are_as_large_as_their_stages() -> None:
@@ -66,9 +92,9 @@ def test_masks_are_as_large_as_their_stages() -> None:
 @pytest.mark.parametrize("unit", ["preact", "resnext", "inception"])
 def test_a_batch_of_one_position_is_refused_in_training(unit: str) -> None:
     network = ResidualAttentionNetwork(unit=unit, modules=(0, 0, 0), **SMALL)
-    assert network.eval()(torch.randn(1, 3, 8, 8)).shape == (1, 5)
+    assert network.eval()(torch.randn(1, 3, 4, 4)).shape == (1, 5)
     with pytest.raises(ValueError, match="batch of at least 2"):
-        network.train()(torch.randn(1, 3, 8, 8))
+        network.train()(torch.randn(1, 3, 4, 4))
 
 
 @pytest.mark.parametrize(
@@ -76,6 +102,8 @@ def test_a_batch_of_one_position_is_refused_in_training(unit: str) -> None:
     [
         ({"depth": 50}, r"depth=50.*56, 92"),
         ({"depth": 20}, "depth=20"),
+        ({"depth": 236, "t": 3}, "depth=236: 65, 110, 155, 200 or another in steps of 45"),
+        ({"r": 0}, "r=0"),
         ({"stem": "mnist"}, "stem='mnist': 'imagenet' or 'cifar'"),
         ({"unit": "dense"}, "unit='dense'.*resnext"),
         ({"modules": (1, 1)}, r"modules=\(1, 1\): 3 values"),

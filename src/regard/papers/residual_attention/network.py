@@ -10,8 +10,10 @@ Official code: fwang91/residual-attention-network (Caffe model definitions; no t
     y   = W average(relu(BN x_4)) + b                                                                         (4)
 
     A_s is `residual_attention` whose mask is halved 4 - s times, change_s a unit with a projection on its shortcut and
-    stride 1, 2, 2, 2. Depth is 20 + 12 (m_1 + m_2 + m_3) on the trunk: 56, 92, 128, 164, 236 and 452 for m = 1, 2, 3,
-    4, 6 and 12 in every stage; ImageNet's Attention-92 has 1, 2 and 3.
+    stride 1, 2, 2, 2. On CIFAR x_s = unit(A_s^{m_s}(change_s(x_{s-1}))), two units to each of three stages, and x_3
+    stands for x_4. Either way depth is 20 + 3 (2p + t) (m_1 + m_2 + m_3) on the trunk: 56, 92, 128, 164 and 236 for
+    m = 1, 2, 3, 4 and 6 in every stage with p = 1, t = 2 and r = 1, 452 for m = 6 with p = 2, t = 4 and r = 3;
+    ImageNet's Attention-92 has 1, 2 and 3 modules.
 
 Place: image classification, and as a backbone; every mask shows where a stage looks, for each channel.
 Cost: Attention-56 has 31.8M parameters and 6.2 · 10⁹ multiplications at 224 × 224, Attention-92 52.5M and 10.4 · 10⁹;
@@ -19,8 +21,12 @@ Cost: Attention-56 has 31.8M parameters and 6.2 · 10⁹ multiplications at 224 
 Deviations: paper, Table 2, counts 31.9M and 51.3M | the released definitions have 31,810,728 and 52,466,344 | as
     released. The final map is averaged whole, where the definitions average 7 × 7. AttentionNeXt (unit="resnext"):
     units end in a ReLU, so the norm of (4) falls away, as released. Paper names AttentionInception and gives no widths
-    | no code is released | the unit of `residual_attention`. CIFAR: the paper gives m alone; neither stem nor widths
-    are published, so stem="cifar" keeps the layout from 32 × 32 on, and width=16 is a choice.
+    | no code is released | the unit of `residual_attention`. CIFAR: the paper (Section 4.1) gives three stages, two
+    more units in each, m, p, t and r; neither stem, widths nor the place of the second unit are published | none is
+    released | the stem and the widths of ResNet-164, which start at 16, and the second unit ends its stage. With 100
+    classes Attention-92 and -236 then have 1.86M and 5.11M parameters, in the paper's table 1.9M and 5.1M;
+    Attention-452 has 10.20M, in the table 8.6M, which no reading of p, t and r gives together with the other two. So
+    the paper's errors stand beside Attention-92 and -236, and not beside Attention-452.
 Errata: AttentionNeXt-92's definition feeds the classifier a layer that it lacks (ave_pool_gather); it means (4).
     tengshaofeng's port of Attention-56 has 47.6M parameters and computes other masks; see `residual_attention`.
 """
@@ -41,16 +47,23 @@ _STEMS = ("imagenet", "cifar")
 _IMAGENET_92 = (1, 2, 3)
 
 
-def module_counts(depth: int, *, stem: str = "imagenet") -> tuple[int, int, int]:
-    """m_1, m_2 and m_3 of the network that the paper calls Attention-`depth`.
+def unit_counts(depth: int) -> tuple[int, int, int]:
+    """p, t and r of the network that the paper calls Attention-`depth`."""
+    return (2, 4, 3) if depth == 452 else (1, 2, 1)
+
+
+def module_counts(depth: int, *, stem: str = "imagenet", units: int = 4) -> tuple[int, int, int]:
+    """m_1, m_2 and m_3 of the network that the paper calls Attention-`depth`, with 2p + t `units` to a module.
 
     Raises: ValueError if no network of three equal stages has that depth.
     """
-    if depth == 92 and stem == "imagenet":
+    if depth == 92 and stem == "imagenet" and units == 4:
         return _IMAGENET_92
-    count, rest = divmod(positive("depth", depth) - 20, 36)
+    step = 9 * units
+    count, rest = divmod(positive("depth", depth) - 20, step)
     if rest or count < 1:
-        raise ValueError(f"depth={depth}: 56, 92, 128, 164 or another in steps of 36 is needed, or give modules=")
+        few = ", ".join(str(20 + step * m) for m in range(1, 5))
+        raise ValueError(f"depth={depth}: {few} or another in steps of {step} is needed, or give modules=")
     return count, count, count
 
 
@@ -154,10 +167,14 @@ class ResidualAttentionNetwork(nn.Module):
         classes: number of classes.
         depth: 56, 92, 128, 164, 236 or 452, the number in the paper's name of the network.
         modules: m_1, m_2 and m_3, attention modules in each stage, in place of `depth`; 0 leaves a stage without.
+        p: units of a module before its branches part, and again after they meet; None takes 2 for depth 452, else 1.
+        t: units of a module's trunk; None takes 4 for depth 452, else 2.
+        r: units of a module's mask branch between two neighbouring sizes; None takes 3 for depth 452, else 1.
         unit: preact, resnext (AttentionNeXt) or inception (AttentionInception).
         groups: of the 3 × 3 convolutions of resnext; None takes the largest number up to 32 that suits the width.
-        width: w, of the stem; the stages have 4, 8, 16 and 32 times as many channels. 64 on ImageNet.
-        stem: imagenet, which starts at a quarter of the size, or cifar, which keeps it.
+        width: w, of the stem; the stages have 4, 8, 16 and 32 times as many channels. 64 on ImageNet, 16 on CIFAR.
+        stem: imagenet, which starts at a quarter of the size and has four stages, or cifar, which keeps the size and
+            has three.
         mask: mixed, channel or spatial normalisation of the masks.
         learning: residual, (1 + M) T, or naive, M T.
 
@@ -173,6 +190,9 @@ class ResidualAttentionNetwork(nn.Module):
         classes: int = 1000,
         depth: int = 56,
         modules: Sequence[int] | None = None,
+        p: int | None = None,
+        t: int | None = None,
+        r: int | None = None,
         unit: str = "preact",
         groups: int | None = None,
         width: int = 64,
@@ -187,9 +207,16 @@ class ResidualAttentionNetwork(nn.Module):
         choice("unit", unit, WIDTHS)
         choice("mask", mask, MASKS)
         choice("learning", learning, LEARNING)
-        counts: Sequence[int] = module_counts(depth, stem=stem)
+        usual = unit_counts(positive("depth", depth))
+        p, t, r = (
+            own if given is None else positive(name, given)
+            for name, given, own in zip("ptr", (p, t, r), usual, strict=True)
+        )
+        counts: Sequence[int]
         if modules is not None:
             counts = whole_numbers("modules", modules, 0, count=3)
+        else:
+            counts = module_counts(depth, stem=stem, units=2 * p + t)
         if groups is not None:
             positive("groups", groups)
         positive("width", width)
@@ -205,19 +232,27 @@ class ResidualAttentionNetwork(nn.Module):
         self.norm = nn.BatchNorm2d(width)
         self.changes = nn.ModuleList()
         self.stages = nn.ModuleList()
+        self.ends = nn.ModuleList()
         before = width
         for stage, count in enumerate(counts):
             out = 4 * 2**stage * width
             attention = (
-                ResidualAttention(out, depth=3 - stage, unit=unit, groups=groups, mask=mask, learning=learning)
+                ResidualAttention(
+                    out, depth=3 - stage, p=p, t=t, r=r, unit=unit, groups=groups, mask=mask, learning=learning
+                )
                 for _ in range(count)
             )
             self.changes.append(units(before, out, 2 if stage else 1))
             self.stages.append(nn.Sequential(*attention))
+            if stem == "cifar":
+                self.ends.append(units(out, out, 1, project=False))
             before = out
-        final = 2 * before
-        self.change = units(before, final, 2)
-        self.units = nn.Sequential(*(units(final, final, 1, project=False) for _ in range(2)))
+        final = before
+        self.change = None
+        if stem == "imagenet":
+            final = 2 * before
+            self.change = units(before, final, 2)
+            self.units = nn.Sequential(*(units(final, final, 1, project=False) for _ in range(2)))
         self.final_norm = nn.BatchNorm2d(final) if unit == "preact" else None
         self.classify = nn.Linear(final, classes)
 
@@ -227,9 +262,10 @@ class ResidualAttentionNetwork(nn.Module):
         check_norm_batch(self.norm, x)
         x = self.norm(x).relu_()
         x = pooling.halved_maximum(x, 3) if self.pooled else x
-        for change, stage in zip(self.changes, self.stages, strict=True):
+        for i, (change, stage) in enumerate(zip(self.changes, self.stages, strict=True)):
             x = stage(change(x))
-        x = self.units(self.change(x))
+            x = self.ends[i](x) if self.ends else x
+        x = x if self.change is None else self.units(self.change(x))
         x = x if self.final_norm is None else self.final_norm(x).relu_()
         logits: Tensor = self.classify(pooling.average(x))
         return logits
