@@ -7,7 +7,9 @@ variant, which trains in seconds on the embedded data.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import cache
 
 from regard import catalog
@@ -45,6 +47,34 @@ class Claim:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Training:
+    """How the authors trained a network: by stochastic gradient descent with momentum 0.9, without Nesterov's.
+
+    Args:
+        networks: glob patterns over the names of the networks.
+        epochs, batch: the passes over the data, and the images in a step.
+        lr: the highest learning rate.
+        weight_decay: of all parameters.
+        falls: the epochs after which the rate is multiplied by `factor`; empty for half a cosine.
+        factor: see `falls`.
+        warmup: the epochs in which the rate rises linearly.
+        smoothing: of the labels, from 0 (none) to below 1.
+        where: its place in the paper or the released code.
+    """
+
+    networks: tuple[str, ...]
+    epochs: int
+    batch: int
+    lr: float
+    weight_decay: float
+    falls: tuple[int, ...] = ()
+    factor: float = 0.1
+    warmup: int = 0
+    smoothing: float = 0.0
+    where: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Listing:
     """One recipe in the table.
 
@@ -71,6 +101,18 @@ def listings() -> tuple[Listing, ...]:
     folders = dict.fromkeys(entry.folder for entry in catalog.entries())
     labels = catalog.labels()
     return tuple(listing for folder in folders for listing in getattr(labels[folder], "RECIPES", ()))
+
+
+@cache
+def trainings() -> Mapping[str, Training]:
+    """Networks known by name -> how their authors trained them, for those of which it is known."""
+    labels = catalog.labels()
+    return {
+        name: training
+        for name, folder in catalog.networks().items()
+        for training in getattr(labels[folder], "TRAININGS", ())
+        if any(fnmatchcase(name, pattern) for pattern in training.networks)
+    }
 
 
 def get(name: str) -> Listing:

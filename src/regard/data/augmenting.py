@@ -20,9 +20,10 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
+from torch.utils.data import Dataset
 
 from regard.checks import positive
-from regard.data.batches import Augment, Sample
+from regard.data.batches import Augment, Data, Sample, as_sample, samples
 
 DENSITIES = ("human",)
 LABEL_MAPS = ("mask", "region")
@@ -151,22 +152,53 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Centre:
+    """Crops the window in the middle of a sample, for evaluation.
+
+    Args:
+        size: its height and width, in pixels, at most those of the image.
+
+    Raises: ValueError if `size` is not positive.
+    """
+
+    size: int
+
+    def __post_init__(self) -> None:
+        positive("size", self.size)
+
+    def __call__(self, sample: Sample) -> Sample:
+        height, width = sample["image"].shape[-2:]
+        top, left = (height - self.size) // 2, (width - self.size) // 2
+        cut = dict(sample)
+        for name in ("image", *_along(sample)):
+            cut[name] = sample[name][..., top : top + self.size, left : left + self.size]
+        if "boxes" in sample:
+            shifted = sample["boxes"] - torch.tensor([left, top, left, top])
+            cut["boxes"] = _within(shifted, self.size, self.size)
+        return cut
+
+
+@dataclass(frozen=True)
 class ResizedCrop:
-    """Crops a random window of the image and resizes it to the size of the image.
+    """Crops a random window of the image and resizes it to the size of the image, or to a square.
 
     Going Deeper with Convolutions. Szegedy et al. CVPR 2015, arXiv:1409.4842, Section 6.
 
     Args:
         least: the area of the smallest window, as a share of the image's.
         stretch: the largest ratio of the window's sides.
+        size: the height and width of the result; None for those of the image.
 
-    Raises: ValueError if `least` is outside 0..1 or `stretch` below 1.
+    Raises: ValueError if `least` is outside 0..1, `stretch` below 1, or `size` not positive.
     """
 
     least: float = 0.08
     stretch: float = 4 / 3
+    size: int | None = None
 
     def __post_init__(self) -> None:
+        if self.size is not None:
+            positive("size", self.size)
         if not 0 < self.least <= 1 or not 1 <= self.stretch < math.inf:
             found = f"least={self.least!r}, stretch={self.stretch!r}"
             raise ValueError(f"{found}: a share above 0 and at most 1, and a ratio of at least 1 are needed")
@@ -183,7 +215,29 @@ class ResizedCrop:
             cut[name] = sample[name][..., top : top + tall, left : left + wide]
         if "boxes" in sample:
             cut["boxes"] = _within(sample["boxes"] - torch.tensor([left, top, left, top]), tall, wide)
-        return resized(cut, height, width)
+        return resized(cut, *((height, width) if self.size is None else (self.size, self.size)))
+
+
+@dataclass(frozen=True)
+class Prepared(Dataset[Sample]):
+    """A dataset whose samples pass a function without randomness, as those for evaluation do.
+
+    Args:
+        data: the samples.
+        function: sample -> sample.
+    """
+
+    data: Data
+    function: Callable[[Sample], Sample]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> Sample:
+        return self.function(as_sample(self.data[i]))
+
+    def __getitems__(self, indices: list[int]) -> list[Sample]:
+        return [self.function(sample) for sample in samples(self.data, indices)]
 
 
 def resized(sample: Sample, height: int, width: int) -> Sample:

@@ -1,10 +1,11 @@
-"""CIFAR-10 and CIFAR-100, from the files published for Python.
+"""CIFAR-10 and CIFAR-100, from the files published for Python, or the binary ones.
 
 Learning Multiple Layers of Features from Tiny Images. Krizhevsky. Technical report, University of Toronto, 2009.
 
 Each file is a pickled dictionary with `data`, bytes `N 3072` of a red, a green and a blue plane of 32 × 32, and
 `labels`, or `fine_labels` for 100 classes. Unpickling can run code; the reader here accepts only plain values and
-NumPy arrays.
+NumPy arrays. The binary files, whose names end in .bin, hold rows of the label (of CIFAR-100 the coarse and the fine
+one) and the 3,072 bytes of an image.
 """
 
 from __future__ import annotations
@@ -19,13 +20,14 @@ import torch
 from torch import Generator, Tensor
 
 from regard.data import ImageSet, Split
-from regard.data.texts import QUOTED
+from regard.data.texts import QUOTED, text
 
 SIDE = 32
 WANTED = (
     "data_batch_1 to data_batch_5, test_batch and batches.meta (CIFAR-10), or train, test and meta (CIFAR-100), "
-    "or the folder cifar-10-batches-py or cifar-100-python with them"
+    "or the folder cifar-10-batches-py or cifar-100-python with them, or the binary files"
 )
+FOLDERS = (".", "cifar-10-batches-py", "cifar-100-python", "cifar-10-batches-bin", "cifar-100-binary")
 TEN = tuple(f"data_batch_{i}" for i in range(1, 6))
 NORMALISE = {
     10: ((0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)),
@@ -62,20 +64,36 @@ def load(folder: Path) -> ImageSet:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {folder}: {WANTED} are needed")
-    for place in (folder, folder / "cifar-10-batches-py", folder / "cifar-100-python"):
-        if (place / "test_batch").is_file():
-            trained = [_batch(place / name, b"labels", 10) for name in TEN]
-            tested = [_batch(place / "test_batch", b"labels", 10)]
-            names = _names(place / "batches.meta", b"label_names", 10)
-            break
-        if (place / "train").is_file() and (place / "test").is_file():
-            trained = [_batch(place / "train", b"fine_labels", 100)]
-            tested = [_batch(place / "test", b"fine_labels", 100)]
-            names = _names(place / "meta", b"fine_label_names", 100)
-            break
-    else:
+    place = found(folder)
+    if place is None:
         raise FileNotFoundError(f"{folder} holds no CIFAR files: {WANTED} are needed")
+    if (place / "test_batch").is_file():
+        trained = [_batch(place / name, b"labels", 10) for name in TEN]
+        tested = [_batch(place / "test_batch", b"labels", 10)]
+        names = _names(place / "batches.meta", b"label_names", 10)
+    elif (place / "test_batch.bin").is_file():
+        trained = [_binary(place / f"{name}.bin", 1, 10) for name in TEN]
+        tested = [_binary(place / "test_batch.bin", 1, 10)]
+        names = _lines(place / "batches.meta.txt", 10)
+    elif (place / "test.bin").is_file():
+        trained, tested = ([_binary(place / f"{part}.bin", 2, 100)] for part in ("train", "test"))
+        names = _lines(place / "fine_label_names.txt", 100)
+    else:
+        trained, tested = ([_batch(place / part, b"fine_labels", 100)] for part in ("train", "test"))
+        names = _names(place / "meta", b"fine_label_names", 100)
     return ImageSet(str(folder), names, _joined(trained), _joined(tested))
+
+
+def found(folder: Path) -> Path | None:
+    """The folder itself or the one below it that holds CIFAR's files; None if neither does."""
+    for place in (folder / name for name in FOLDERS):
+        pairs = (("train", "test"), ("train.bin", "test.bin"))
+        single = ("test_batch", "test_batch.bin")
+        if any((place / name).is_file() for name in single) or any(
+            (place / train).is_file() and (place / test).is_file() for train, test in pairs
+        ):
+            return place
+    return None
 
 
 def shifted(image: Tensor, generator: Generator) -> Tensor:
@@ -102,6 +120,29 @@ def _batch(path: Path, key: bytes, classes: int) -> tuple[Tensor, list[int]]:
     if not all(isinstance(label, int) and 0 <= label < classes for label in labels):
         raise ValueError(f"{path}: {key.decode()} of whole numbers from 0 to {classes - 1} are needed")
     return torch.from_numpy(data.copy()).view(-1, 3, SIDE, SIDE), labels
+
+
+def _binary(path: Path, labels: int, classes: int) -> tuple[Tensor, list[int]]:
+    """The images and the last of their `labels`. Raises: OSError, or ValueError if it is not such a file."""
+    content = np.frombuffer(path.read_bytes(), np.uint8)
+    row = labels + 3 * SIDE**2
+    if not len(content) or len(content) % row:
+        raise ValueError(f"{path} has {len(content):,} bytes: a multiple of {row:,} is needed")
+    rows = content.reshape(-1, row)
+    kinds = rows[:, labels - 1].tolist()
+    if max(kinds) >= classes:
+        raise ValueError(f"{path}: labels from 0 to {classes - 1} are needed, not {max(kinds)}")
+    return torch.from_numpy(rows[:, labels:].copy()).view(-1, 3, SIDE, SIDE), kinds
+
+
+def _lines(path: Path, classes: int) -> tuple[str, ...]:
+    """The names of the classes, one a line; their numbers if the file does not exist."""
+    if not path.is_file():
+        return tuple(str(i) for i in range(classes))
+    names = text(path).split()
+    if len(names) != classes:
+        raise ValueError(f"{path} has {len(names)} names: {classes} are needed")
+    return tuple(names)
 
 
 def _names(path: Path, key: bytes, classes: int) -> tuple[str, ...]:
@@ -151,8 +192,8 @@ def _reconstruct(kind: type, shape: tuple[int, ...], dtype: Any) -> np.ndarray:
     return np.ndarray.__new__(kind, shape, dtype)
 
 
-def _encoded(text: str, encoding: str) -> bytes:
+def _encoded(characters: str, encoding: str) -> bytes:
     """Bytes as Python 3 writes them in pickle protocol 2: a string and its encoding."""
     if encoding not in ("latin1", b"latin1"):
         raise pickle.UnpicklingError(f"it refers to the encoding {encoding!r}")
-    return text.encode("latin1")
+    return characters.encode("latin1")

@@ -31,7 +31,7 @@ class Network:
 
     Args:
         backbone: what the mechanism goes into.
-        attention: site -> mechanism.
+        attention: site -> mechanism; None for a network without attention.
         place: branch, conv, input or behind, as in equations (1) to (4).
         where: which sites have one; None means all.
         head: average, or covariance (GSoP-Net2).
@@ -41,7 +41,7 @@ class Network:
     """
 
     backbone: Backbone
-    attention: Make
+    attention: Make | None = None
     place: str = "branch"
     where: Where | None = None
     head: str = "average"
@@ -51,13 +51,15 @@ class Network:
 
     def mechanism(self, site: Site) -> nn.Module | None:
         """The mechanism at a site, or None where the paper has none."""
-        return self.attention(site) if self.where is None or self.where(site) else None
+        if self.attention is None or not (self.where is None or self.where(site)):
+            return None
+        return self.attention(site)
 
 
 def family(
     name: str,
     trunks: Mapping[Key, Backbone],
-    attention: Make,
+    attention: Make | None,
     published: Mapping[Key, tuple[int, float] | int | None],
     *,
     place: str = "branch",
@@ -69,7 +71,7 @@ def family(
     Args:
         name: of each network; its `{}` is replaced by the key of the trunk.
         trunks: key -> trunk; only those in `published` are taken.
-        attention: site -> mechanism.
+        attention: site -> mechanism; None for networks without attention.
         published: key -> the published count of parameters, or count and error, or None.
         place, where, classes: as in `Network`.
     """

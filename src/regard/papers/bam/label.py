@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -45,4 +45,16 @@ NETWORKS: tuple[str, ...] = (
     "bam_resnet34_cifar",
     "bam_resnet50_cifar",
     "bam_resnet101_cifar",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("bam_resnet18", "bam_resnet34", "bam_resnet50", "bam_resnet101"),
+        epochs=100,
+        batch=256,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(30, 60, 90),
+        where="train_imagenet.py and scripts/train_imagenet_resnet50_bam.sh",
+    ),
 )

@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -52,4 +52,16 @@ NETWORKS: tuple[str, ...] = (
     "cbam_resnet34_cifar",
     "cbam_resnet50_cifar",
     "cbam_resnet101_cifar",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("cbam_resnet18", "cbam_resnet34", "cbam_resnet50", "cbam_resnet101"),
+        epochs=100,
+        batch=256,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(30, 60, 90),
+        where="train_imagenet.py and scripts/train_imagenet_resnet50_cbam.sh",
+    ),
 )

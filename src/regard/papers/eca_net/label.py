@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 _ECA = Paper(
     "ECA-Net: Efficient Channel Attention for Deep Convolutional Neural Networks",
@@ -62,4 +62,26 @@ NETWORKS: tuple[str, ...] = (
     "eca_resnet101",
     "eca_resnet152",
     "eca_mobilenetv2",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("eca_resnet*",),
+        epochs=100,
+        batch=256,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(30, 60, 90),
+        where="main.py",
+    ),
+    Training(
+        networks=("eca_mobilenetv2",),
+        epochs=400,
+        batch=96,
+        lr=0.045,
+        weight_decay=4e-5,
+        falls=tuple(range(1, 400)),
+        factor=0.98,
+        where="light_main.py",
+    ),
 )

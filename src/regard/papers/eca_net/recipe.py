@@ -4,4 +4,4 @@ from functools import partial
 
 from regard.training import classification
 
-imagenet = partial(classification.imagenet, **classification.named("eca_resnet50"))
+imagenet = partial(classification.named, network="eca_resnet50")

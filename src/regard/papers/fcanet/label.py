@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -42,4 +42,17 @@ NETWORKS: tuple[str, ...] = (
     "fcanet50",
     "fcanet101",
     "fcanet152",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("fcanet*",),
+        epochs=100,
+        batch=256,
+        lr=0.1,
+        weight_decay=1e-4,
+        warmup=5,
+        smoothing=0.1,
+        where="main.py and launch_training_classification.sh",
+    ),
 )

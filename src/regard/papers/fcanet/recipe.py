@@ -4,4 +4,4 @@ from functools import partial
 
 from regard.training import classification
 
-imagenet = partial(classification.imagenet, **classification.named("fcanet50"))
+imagenet = partial(classification.named, network="fcanet50")

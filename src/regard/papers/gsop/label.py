@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -53,4 +53,13 @@ RECIPES: tuple[Listing, ...] = (
 NETWORKS: tuple[str, ...] = (
     "gsop_net1",
     "gsop_net2",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("gsop_net1",), epochs=95, batch=256, lr=0.1, weight_decay=1e-4, falls=(30, 60, 90), where="main.py"
+    ),
+    Training(
+        networks=("gsop_net2",), epochs=65, batch=256, lr=0.1, weight_decay=1e-4, falls=(30, 45, 60), where="main.py"
+    ),
 )

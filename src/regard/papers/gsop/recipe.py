@@ -4,4 +4,4 @@ from functools import partial
 
 from regard.training import classification
 
-imagenet = partial(classification.imagenet, **classification.named("gsop_net2"))
+imagenet = partial(classification.named, network="gsop_net2")

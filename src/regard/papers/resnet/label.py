@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -39,5 +40,50 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         exported=32,
         code="hujie-frank/SENet",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="classify",
+        target="papers.resnet.recipe:classify",
+        system="paper_network",
+        summary="Any network known by name (--network), ResNet-50 by default, on images with one label each",
+        data="ImageNet, CIFAR, CUB-200-2011, Stanford Cars, FGVC-Aircraft or Stanford Dogs as published, or train/ and "
+        "val/ with a folder for each class",
+    ),
+)
+
+NETWORKS: tuple[str, ...] = (
+    "resnet18",
+    "resnet34",
+    "resnet50",
+    "resnet101",
+    "resnet152",
+    "resnet20_cifar",
+    "resnet32_cifar",
+    "resnet56_cifar",
+    "resnet18_cifar",
+    "resnet50_cifar",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("resnet18", "resnet34", "resnet50", "resnet101", "resnet152"),
+        epochs=90,
+        batch=256,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(30, 60),
+        where="torchvision's references/classification; the paper divides the rate when the error stops falling",
+    ),
+    Training(
+        networks=("resnet20_cifar", "resnet32_cifar", "resnet56_cifar"),
+        epochs=164,
+        batch=128,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(82, 123),
+        where="paper, Section 4.2: 64,000 steps, a tenth of the rate after 32,000 and 48,000",
     ),
 )

@@ -26,19 +26,39 @@ Errata: one ResNet for all papers is not what they measured: biases, strides, st
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
 from regard import catalog
 from regard.checks import check_input, each_axis, positive, text, whole_numbers
 from regard.networks import design
+from regard.networks.design import Network, family
+from regard.networks.residual import ResNet
 from regard.networks.sites import Fitting
+from regard.networks.trunks import CIFAR, RESNET
 from regard.ops import pooling
+
+SMALL = {
+    depth: ResNet(blocks=(depth // 6,) * 3, bottleneck=False, stem="cifar", widths=(16, 32, 64))
+    for depth in (20, 32, 56)
+}
+
+# Without attention, for comparison: the trunks of the papers' networks. The counts are torchvision's.
+NETWORKS: Mapping[str, Network] = {
+    **family(
+        "resnet{}",
+        RESNET,
+        None,
+        {18: 11_689_512, 34: 21_797_672, 50: 25_557_032, 101: 44_549_160, 152: 60_192_808},
+    ),
+    **family("resnet{}_cifar", SMALL, None, {20: None, 32: None, 56: None}, classes=10),
+    **family("resnet{}_cifar", CIFAR, None, {18: None, 50: None}, classes=100),
+}
 
 
 class PaperNetwork(nn.Module):
-    """Classification network with a paper's mechanism where that paper puts it.
+    """Classification network with a paper's mechanism where that paper puts it, or without any.
 
     Args:
         channels: channels of the image, or of the frames of a clip.

@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -46,4 +46,34 @@ NETWORKS: tuple[str, ...] = (
     "se_resnet20",
     "se_resnet32",
     "se_resnet56",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("se_resnet50", "se_resnet101", "se_resnet152", "se_resnext*", "senet154"),
+        epochs=100,
+        batch=1024,
+        lr=0.6,
+        weight_decay=1e-4,
+        falls=(30, 60, 90),
+        where="paper, Section 5.1; README: the released weights with batches of 256, a rate of 0.1 and more epochs",
+    ),
+    Training(
+        networks=("se_resnet18", "se_resnet34", "se_resnet50_port", "se_resnet101_port"),
+        epochs=100,
+        batch=64,
+        lr=0.6,
+        weight_decay=1e-4,
+        falls=(30, 60, 90),
+        where="moskomule/senet.pytorch, imagenet.py",
+    ),
+    Training(
+        networks=("se_resnet20", "se_resnet32", "se_resnet56"),
+        epochs=200,
+        batch=64,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(80, 160),
+        where="moskomule/senet.pytorch, cifar.py",
+    ),
 )

@@ -4,4 +4,4 @@ from functools import partial
 
 from regard.training import classification
 
-imagenet = partial(classification.imagenet, **classification.named("se_resnet50"))
+imagenet = partial(classification.named, network="se_resnet50")

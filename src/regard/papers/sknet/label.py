@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -45,4 +45,17 @@ RECIPES: tuple[Listing, ...] = (
 NETWORKS: tuple[str, ...] = (
     "sknet50",
     "sknet101",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("sknet*",),
+        epochs=100,
+        batch=256,
+        lr=0.1,
+        weight_decay=1e-4,
+        falls=(30, 60, 90),
+        smoothing=0.1,
+        where="paper, Section 4.1",
+    ),
 )

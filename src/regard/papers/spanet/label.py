@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Claim, Listing
+from regard.catalog.recipes import Claim, Listing, Training
 
 _SPANET = Paper(
     "SPANet: Spatial Pyramid Attention Network for Enhanced Image Recognition",
@@ -92,4 +92,16 @@ NETWORKS: tuple[str, ...] = (
     "psppse_mobilenetv2",
     "cpsppse_resnext29",
     "cpsppse_mobilenetv2",
+)
+
+TRAININGS: tuple[Training, ...] = (
+    Training(
+        networks=("*",),
+        epochs=300,
+        batch=512,
+        lr=0.1,
+        weight_decay=5e-4,
+        falls=(70, 140, 210, 280),
+        where="cifar.py and cifarutils.py of the authors' later ma-xu/SPANet_TMM",
+    ),
 )

@@ -4,4 +4,4 @@ from functools import partial
 
 from regard.training import classification
 
-cifar = partial(classification.cifar, **classification.named("cpsppse_resnet50"))
+cifar = partial(classification.named, network="cpsppse_resnet50")
