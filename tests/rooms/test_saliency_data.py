@@ -131,7 +131,7 @@ def test_train_and_val_are_told_apart(tmp_path: Path) -> None:
         ('{"a.png": [[[1, "two"]]]}', "pairs of numbers"),
         ('{"a.png": [[1, 2, 3]]}', "finite pairs"),
         ('{"a.png": [[[1, NaN]]]}', "finite pairs"),
-        ('{"z.png": [[[1, 2]]]}', "name none of its 2 images, for example 'z'"),
+        ('{"z.png": [[[1, 2]]]}', "name none of its 2 images, for example 'z.png'"),
         ('{"images": [], "annotations": [{"image_id": 3, "fixations": []}]}', "images need id"),
     ],
 )

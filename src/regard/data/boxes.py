@@ -1,8 +1,8 @@
 """Images with the boxes of all their objects, for proposals.
 
 A folder has images, in `images/` or anywhere below it, and `boxes.csv` (file, x0, y0, x1, y1; a row for each object) or
-`annotations.json` (COCO); or it has `train/` and `test/` (or `val/`) of this layout. Without these two, every fifth
-image by name is a test image.
+`annotations.json` (COCO); or it has `train/` and `test/` (or `val/`) of this layout, or COCO's own (`data.coco`).
+Without two parts, every fifth image by name is a test image. Crowds are left out, as in proposals for COCO.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from regard.data import region_files
+from regard.data import coco, region_files
 from regard.data.dividing import every_fifth
 from regard.data.images import SUFFIXES, measured, quiet, shown, whole
 from regard.data.regions import Box
@@ -50,16 +50,24 @@ def read(folder: Path) -> tuple[list[Scene], list[Scene]]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
+    parts = coco.parts(folder)
+    if parts:
+        scenes = [_scenes(part.images, part.instances) for part in parts]
+        return (scenes[0], scenes[1]) if len(scenes) == 2 else every_fifth(scenes[0], shown(folder))
     for test in ("test", "val"):
         if (folder / "train").is_dir() and (folder / test).is_dir():
-            return _scenes(folder / "train"), _scenes(folder / test)
-    return every_fifth(_scenes(folder), shown(folder))
+            return _scenes(folder / "train", _table(folder / "train")), _scenes(folder / test, _table(folder / test))
+    return every_fifth(_scenes(folder, _table(folder)), shown(folder))
 
 
-def _scenes(folder: Path) -> list[Scene]:
+def _table(folder: Path) -> Path:
     tables = [folder / name for name in FILES if (folder / name).is_file()]
     if len(tables) != 1:
         raise ValueError(f"{shown(folder)}: one of {' and '.join(FILES)} is needed; {len(tables)} of them were found")
+    return tables[0]
+
+
+def _scenes(folder: Path, table: Path) -> list[Scene]:
     place = folder / "images" if (folder / "images").is_dir() else folder
     files = {
         path.relative_to(folder).as_posix(): ""
@@ -68,7 +76,7 @@ def _scenes(folder: Path) -> list[Scene]:
     }
     if not files:
         raise ValueError(f"{shown(folder)} has no images")
-    regions, _ = region_files.read(tables[0], files)
+    regions, _ = region_files.read(table, files)
     scenes = []
     with quiet():
         for name, region in sorted(regions.items()):

@@ -11,8 +11,10 @@ A folder has the images (in `stimuli/`, `images/`, `ALLSTIMULI/` or beside the f
                              `fixations` are x, y counted from 1 (SALICON), or with `fixLocs`, a map (CAT2000); or an
                              image that is bright at the fixations (MIT1003's `…_fixPts.jpg`)
 
-x and y are pixels of the image from its upper left corner. Maps have the size of their image; they do not distinguish
-viewers, and count as one viewer.
+and as they are published: MIT1003 (`ALLSTIMULI/`, `ALLFIXATIONMAPS/`), CAT2000 (`trainSet/Stimuli/Action/001.jpg`,
+`trainSet/FIXATIONLOCS/Action/001.mat`, with an image 001 in each category) and SALICON. Images are told apart by their
+path where one name occurs in several folders. x and y are pixels of the image from its upper left corner. Maps have the
+size of their image; they do not distinguish viewers, and count as one viewer.
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ import csv
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -33,11 +35,14 @@ from torch.utils.data import Dataset
 
 from regard.data import matlab
 from regard.data.images import SUFFIXES, measured, quiet, shown, whole
+from regard.data.region_files import Names
 from regard.data.texts import QUOTED, parsed
 
 IMAGES = ("stimuli", "images", "ALLSTIMULI", "Stimuli")
 POINTS = ("fixations", "FIXATIONLOCS", "ALLFIXATIONMAPS")
 SIGMA = 1 / 32  # of the longer side: about 1° of visual angle for an image 32° wide
+CAT2000 = "trainSet"  # of its two folders the one with fixations
+DENSITY = "_fixMap"  # of a file with the density of fixations, beside the fixations
 BRIGHT = 128  # of 255, in images of fixations; compression leaves darker artefacts
 
 Array = NDArray[np.float64]
@@ -116,19 +121,47 @@ def read(folder: Path, part: str | None = None) -> tuple[Viewed, ...]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
+    if (folder / CAT2000).is_dir():
+        folder = folder / CAT2000
     paths = _images(folder, part)
     if not paths:
         raise ValueError(f"{shown(folder)} has no images: put them into one of {', '.join(IMAGES[:3])}")
-    viewers = _viewers(folder, part, paths)
-    found = []
+    images = _Images(paths)
+    viewers = _viewers(folder, part, images)
+    found: dict[str, Viewed] = {}
     with quiet():
-        for name, looks in sorted(viewers.items()):
-            if name in paths and any(len(look) for look in looks):
-                found.append(Viewed(paths[name], *measured(paths[name]), tuple(look for look in looks if len(look))))
+        for said, looks in viewers.items():
+            name = images.name(said, shown(folder))
+            if name is None or not any(len(look) for look in looks):
+                continue
+            if name in found:
+                raise ValueError(f"{shown(folder)}: two entries of the fixations are of the image {shown(name)}")
+            found[name] = Viewed(paths[name], *measured(paths[name]), tuple(look for look in looks if len(look)))
     if not found:
         example = f", for example {shown(next(iter(viewers)))!r}" if viewers else ""
         raise ValueError(f"{shown(folder)}: the fixations name none of its {len(paths)} images{example}")
-    return tuple(found)
+    return tuple(found[name] for name in sorted(found))
+
+
+class _Images:
+    """Finds images by path without the suffix, or by the end of it.
+
+    Args:
+        paths: the images by their path relative to their folder.
+    """
+
+    def __init__(self, paths: Mapping[str, Path]) -> None:
+        self.paths = paths
+        self.names = Names(dict.fromkeys(paths, ""), stems=True)
+
+    def name(self, said: str, where: str) -> str | None:
+        """The path of the image that is meant; None if there is none. Raises: ValueError if several are."""
+        return self.names.find(said, where) or self.names.find(PurePosixPath(said).name, where)
+
+    def path(self, said: str, where: str) -> Path | None:
+        """The file of the image that is meant; None if there is none. Raises: ValueError if several are."""
+        name = self.name(said, where)
+        return None if name is None else self.paths[name]
 
 
 def parts(folder: Path) -> bool:
@@ -137,7 +170,7 @@ def parts(folder: Path) -> bool:
 
 
 def _images(folder: Path, part: str | None) -> dict[str, Path]:
-    """The images by stem."""
+    """The images by their path relative to their folder."""
     place = next((folder / name for name in IMAGES if (folder / name).is_dir()), folder)
     if part is not None and (place / part).is_dir():
         place = place / part
@@ -146,18 +179,18 @@ def _images(folder: Path, part: str | None) -> dict[str, Path]:
     for path in sorted(place.rglob("*")):
         if path.suffix.lower() not in SUFFIXES or path.name.startswith(".") or aside & set(path.parents):
             continue
-        if path.stem in found:
-            raise ValueError(f"{shown(path)} and {shown(found[path.stem])}: images need different stems")
-        found[path.stem] = path
+        if path.parent.name == "Output" and path.stem.endswith("_SaliencyMap"):  # beside CAT2000's images
+            continue
+        found[path.relative_to(place).as_posix()] = path
     return found
 
 
-def _viewers(folder: Path, part: str | None, paths: Mapping[str, Path]) -> dict[str, list[Array]]:
+def _viewers(folder: Path, part: str | None, images: _Images) -> dict[str, list[Array]]:
     places = [folder / name for name in POINTS if (folder / name).is_dir()]
     if part is not None:
         places = [place / part if (place / part).is_dir() else place for place in places]
     if places:
-        return _files(places[0], paths)
+        return _files(places[0], images)
     tables = [folder / "fixations.csv"] if (folder / "fixations.csv").is_file() else []
     found = tables or sorted(folder.glob("fixations*.json"))
     if part is not None and not tables:
@@ -177,7 +210,7 @@ def _json(path: Path) -> dict[str, list[Array]]:
     found: dict[str, list[Array]] = defaultdict(list)
     if isinstance(content.get("annotations"), list):
         try:
-            names = {image["id"]: Path(image["file_name"]).stem for image in content["images"]}
+            names = {image["id"]: str(image["file_name"]) for image in content["images"]}
             for note in content["annotations"]:
                 found[names[note["image_id"]]].append(_points(path, note["fixations"])[:, ::-1] - 1)
         except (KeyError, TypeError) as error:
@@ -195,7 +228,7 @@ def _json(path: Path) -> dict[str, list[Array]]:
                 if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
                     raise ValueError(f"{where}: lists fix_x and fix_y of one length are needed")
                 look = list(zip(x, y, strict=True))
-            found[Path(name).stem].append(_points(where, look))
+            found[name].append(_points(where, look))
     return found
 
 
@@ -223,7 +256,7 @@ def _csv(path: Path) -> dict[str, list[Array]]:
                     x, y = float(row["x"]), float(row["y"])
                 except (TypeError, ValueError):
                     raise ValueError(f"{shown(path)} line {reader.line_num}: numbers x and y are needed") from None
-                rows[Path(row["image"]).stem, row["viewer"]].append((x, y))
+                rows[row["image"], row["viewer"]].append((x, y))
     except (UnicodeDecodeError, csv.Error) as error:
         raise ValueError(f"{shown(path)}: {error}") from None
     found: dict[str, list[Array]] = defaultdict(list)
@@ -232,17 +265,21 @@ def _csv(path: Path) -> dict[str, list[Array]]:
     return found
 
 
-def _files(place: Path, images: Mapping[str, Path]) -> dict[str, list[Array]]:
+def _files(place: Path, images: _Images) -> dict[str, list[Array]]:
     found: dict[str, list[Array]] = {}
-    pictures = any(path.stem.endswith("_fixPts") for path in place.rglob("*"))
-    for path in sorted(place.rglob("*")):
+    files = [path for path in sorted(place.rglob("*")) if not path.name.startswith(".")]
+    pictures = any(path.stem.endswith("_fixPts") for path in files)
+    for path in files:
+        said = path.relative_to(place).as_posix()
         if path.suffix.lower() == ".mat":
-            found[path.stem] = _mat(path, images.get(path.stem))
+            found[said] = _mat(path, images.path(said, shown(place)))
         elif path.suffix.lower() in SUFFIXES and (not pictures or path.stem.endswith("_fixPts")):
+            if path.stem.endswith(DENSITY):
+                raise ValueError(f"{shown(path)} is a density: the fixations, …_fixPts, are needed beside it")
             with quiet():
                 bright = whole(path).pixels.numpy().max(0) >= BRIGHT
-            stem = path.stem.removesuffix("_fixPts")
-            found[stem] = [_of_map(bright, path, images.get(stem))]
+            said = said.replace("_fixPts.", ".")
+            found[said] = [_of_map(bright, path, images.path(said, shown(place)))]
     return found
 
 

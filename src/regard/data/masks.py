@@ -4,8 +4,10 @@
     images, ground_truth_mask                                                                      ECSSD
     Imgs, with the masks beside the images                                                         MSRA10K, PASCAL-S
     images, masks (or gt, GT, mask, annotations), alone or below train/ and test/ (or val/)
+    train2017, val2017, annotations/instances_train2017.json, annotations/instances_val2017.json   COCO: `data.coco`
 
-An image and its mask have the same stem; in a folder for both, the PNG files are the masks. The pixels of a mask above
+Of COCO, the object is the union of all annotated ones, and images without one are left out. Of the other layouts, an
+image and its mask have the same stem; in a folder for both, the PNG files are the masks. The pixels of a mask above
 128 are the object.
 """
 
@@ -15,12 +17,15 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from regard.data import Split
+from regard.data import Split, coco
 from regard.data.batches import collate
+from regard.data.coco import Outlines
 from regard.data.dividing import every_fifth
 from regard.data.images import SUFFIXES, quiet, shown, whole
 
@@ -29,7 +34,7 @@ MASKS = ("masks", "ground_truth_mask", "gt", "GT", "mask", "Masks", "annotations
 PNG = frozenset({".png"})
 THRESHOLD = 128
 
-Pair = tuple[Path, Path]
+Pair = tuple[Path, Path | Outlines]
 
 
 def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
@@ -42,6 +47,10 @@ def read(folder: Path) -> tuple[list[Pair], list[Pair]]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
+    found = coco.parts(folder)
+    if found:
+        halves: list[list[Pair]] = [list(coco.outlined(part)) for part in found]
+        return (halves[0], halves[1]) if len(halves) == 2 else every_fifth(halves[0], shown(folder))
     for train, test in (("DUTS-TR", "DUTS-TE"), ("train", "test"), ("train", "val")):
         if (folder / train).is_dir() and (folder / test).is_dir():
             return _pairs(folder / train), _pairs(folder / test)
@@ -79,7 +88,7 @@ class Masked(Dataset[Mapping[str, Tensor]]):
     """A dataset of images and masks resized to one size.
 
     Args:
-        pairs: the image and mask files.
+        pairs: the image files, with the mask files or the outlines of their objects.
         size: output height and width, in pixels.
         own: whether a sample also has the mask in its original size, which metrics need.
     """
@@ -97,16 +106,25 @@ class Masked(Dataset[Mapping[str, Tensor]]):
     def __getitem__(self, i: int) -> dict[str, Tensor]:
         """The sample: `image` `3 S S` in 0..1, `mask` `1 S S` of 0 and 1, and with `own` the `truth`, bool `H W`.
 
-        Raises: ValueError if the greys of the mask file are 0 and 1.
+        Raises: ValueError if the greys of the mask file are 0 and 1, or outlines are of an image of another size.
         """
         size = (self.size, self.size)
+        path, source = self.pairs[i]
         with quiet():
-            image = whole(self.pairs[i][0], size).pixels
-        sample = {"image": image.float().div_(255), "mask": _marked(self.pairs[i][1], size)[None].float()}
-        return {**sample, "truth": _marked(self.pairs[i][1])} if self.own else sample
+            picture = whole(path, size)
+        if isinstance(source, Outlines) and (source.width, source.height) != (picture.width, picture.height):
+            wanted = f"{source.width}×{source.height}"
+            raise ValueError(f"{shown(path)} has {picture.width}×{picture.height}: {source.where} is for {wanted}")
+        sample = {"image": picture.pixels.float().div_(255), "mask": _marked(source, size)[None].float()}
+        return {**sample, "truth": _marked(source)} if self.own else sample
 
 
-def _marked(path: Path, size: tuple[int, int] | None = None) -> Tensor:
+def _marked(source: Path | Outlines, size: tuple[int, int] | None = None) -> Tensor:
+    if isinstance(source, Outlines):
+        drawn = Image.fromarray(source.mask().astype(np.uint8) * 255)
+        resized = drawn if size is None else drawn.resize(size[::-1], Image.Resampling.BILINEAR)
+        return torch.from_numpy(np.asarray(resized) > THRESHOLD)
+    path = source
     with quiet():
         greys = whole(path, size).pixels[0]
     if greys.max() == 1:

@@ -1,0 +1,199 @@
+"""COCO's own folders: the images of each part and `annotations/instances_*.json`, with polygons and run-length masks.
+
+    annotations/instances_train2017.json, train2017/ (or images/train2017/)       the training images
+    annotations/instances_val2017.json, val2017/ (or images/val2017/)             the validation images
+
+A run-length mask counts pixels column by column, first those outside the object; its counts are a list, or a text of
+six bits a character: five of the number, and one for a further character. From the fourth on, a text holds the
+difference to the count before the last. The library of COCO is not used: it is written in C, and a damaged file could
+end the process.
+
+Microsoft COCO: Common Objects in Context. Lin et al. ECCV 2014, arXiv:1405.0312.
+Official code: cocodataset/cocoapi, `common/maskApi.c`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from regard.data.images import shown
+from regard.data.texts import parsed, quoted
+
+HALVES = ("train", "val")
+FINER = 4  # polygons are drawn on a grid this many times finer; a pixel belongs to one if half of it is covered
+MOST_PIXELS = 64_000_000  # of an image, as it is read
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Part:
+    """The images of one part, and their annotations.
+
+    Args:
+        images: the folder of the images.
+        instances: the file of the annotations.
+    """
+
+    images: Path
+    instances: Path
+
+
+@dataclass
+class Outlines:
+    """The outlines of all objects of an image.
+
+    Args:
+        width, height: the size of the image, in pixels.
+        where: the file of the annotations and the image, for messages.
+        polygons: x0, y0, x1, y1, … in pixels.
+        runs: the counts of each run-length mask.
+    """
+
+    width: int
+    height: int
+    where: str
+    polygons: list[Sequence[float]] = field(default_factory=list)
+    runs: list[Sequence[int]] = field(default_factory=list)
+
+    def mask(self) -> Mask:
+        """The pixels that belong to any object, bool `H W`."""
+        inside = np.zeros((self.height, self.width), np.bool_)
+        for counts in self.runs:
+            inside |= run_mask(counts, self.height, self.width)
+        if self.polygons:
+            canvas = Image.new("L", (self.width * FINER, self.height * FINER))
+            pen = ImageDraw.Draw(canvas)
+            for points in self.polygons:
+                # Pillow's coordinates start at the centre of the first pixel, not at its edge.
+                corners = [(x * FINER - 0.5, y * FINER - 0.5) for x, y in zip(points[0::2], points[1::2], strict=True)]
+                pen.polygon(corners, fill=255)
+            inside |= np.asarray(canvas.reduce(FINER)) >= 128
+        return inside
+
+
+def parts(folder: Path) -> list[Part]:
+    """The parts of a folder in COCO's layout, training images first; empty for a folder of another layout.
+
+    Raises: ValueError if a part has several files of annotations, or no folder of images.
+    """
+    found = []
+    for half in HALVES:
+        files = sorted((folder / "annotations").glob(f"instances_{half}*.json"))
+        if not files:
+            continue
+        if len(files) > 1:
+            names = " and ".join(path.name for path in files)
+            raise ValueError(f"{shown(files[0].parent)} has {names}: one file instances_{half}*.json is needed")
+        name = files[0].stem.removeprefix("instances_")
+        places = [place for place in (folder / name, folder / "images" / name) if place.is_dir()]
+        if not places:
+            raise ValueError(f"{shown(folder)}: {shown(files[0].name)} needs the folder of its images, {name}/")
+        found.append(Part(places[0], files[0]))
+    return found
+
+
+def outlined(part: Part) -> list[tuple[Path, Outlines]]:
+    """The images of a part that have objects, sorted by name, with the outlines of all of them, crowds too.
+
+    Raises: ValueError if the annotations are malformed, or name none of the images; OSError if they cannot be read.
+    """
+    where = shown(part.instances)
+    content = parsed(part.instances)
+    if not isinstance(content, dict):
+        raise ValueError(f"{where}: COCO annotations need an object with images and annotations")
+    there = {path.name: path for path in sorted(part.images.iterdir())}
+    images: dict[Any, tuple[str, Outlines]] = {}
+    for position, image in enumerate(_list(content, "images", where)):
+        name, width, height = image.get("file_name"), image.get("width"), image.get("height")
+        if not isinstance(image.get("id"), int | str) or not isinstance(name, str) or not _side(width, height):
+            raise ValueError(f"{where} images[{position}]: an image needs id, file_name, width and height")
+        if Path(name).name in there:
+            images[image["id"]] = Path(name).name, Outlines(int(width), int(height), f"{where}, {shown(name)}")
+    known = {image.get("id") for image in content["images"] if isinstance(image.get("id"), int | str)}
+    for position, annotation in enumerate(_list(content, "annotations", where)):
+        number = annotation.get("image_id")
+        if not isinstance(number, int | str) or number not in known:
+            raise ValueError(f"{where} annotations[{position}]: no image has the id {quoted(number)}")
+        if number in images:
+            _add(images[number][1], annotation, f"{where} annotations[{position}]")
+    found = {name: outlines for name, outlines in images.values() if outlines.polygons or outlines.runs}
+    if not found:
+        raise ValueError(f"{where} has outlines for none of the {len(there)} images in {shown(part.images)}")
+    return [(there[name], found[name]) for name in sorted(found)]
+
+
+def _add(outlines: Outlines, annotation: Mapping[str, Any], where: str) -> None:
+    given = annotation.get("segmentation")
+    if isinstance(given, list):
+        for points in given:
+            if not _numbers(points) or len(points) < 6 or len(points) % 2:
+                raise ValueError(f"{where}: a polygon needs three points or more, as a list x0, y0, x1, y1, …")
+            outlines.polygons.append(points)
+        return
+    if not isinstance(given, dict) or given.get("size") != [outlines.height, outlines.width]:
+        size = f"[{outlines.height}, {outlines.width}]"
+        raise ValueError(f"{where}: a segmentation needs polygons, or counts and the size {size} of its image")
+    counts = given.get("counts")
+    if isinstance(counts, str):
+        counts = unpacked(counts, where)
+    if not isinstance(counts, list) or not all(
+        isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in counts
+    ):
+        raise ValueError(f"{where}: counts need whole numbers of at least 0, or a text")
+    if sum(counts) != outlines.height * outlines.width:
+        raise ValueError(f"{where}: counts of {sum(counts)} pixels; {outlines.height * outlines.width} are needed")
+    outlines.runs.append(counts)
+
+
+def unpacked(text: str, where: str) -> list[int]:
+    """The counts of a run-length mask that is written as text. Raises: ValueError if it is damaged."""
+    counts: list[int] = []
+    number = bits = 0
+    for letter in text:
+        value = ord(letter) - 48
+        if not 0 <= value < 64 or bits > 30:
+            raise ValueError(f"{where}: the text of a run-length mask is damaged")
+        number |= (value & 31) << bits
+        bits += 5
+        if value & 32:
+            continue
+        if value & 16:
+            number -= 1 << bits
+        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
+        number = bits = 0
+    if bits:
+        raise ValueError(f"{where}: the text of a run-length mask is cut short")
+    return counts
+
+
+def run_mask(counts: Sequence[int], height: int, width: int) -> Mask:
+    """The mask of run lengths that together are all pixels, column by column: bool `H W`."""
+    inside = np.arange(len(counts)) % 2 == 1
+    return np.repeat(inside, counts).reshape(width, height).T
+
+
+def _list(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    found = content.get(key)
+    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+        raise ValueError(f"{where}: COCO annotations need {key!r}, a list of objects")
+    return found
+
+
+def _side(width: Any, height: Any) -> bool:
+    sizes = [size for size in (width, height) if isinstance(size, int) and not isinstance(size, bool) and size > 0]
+    return len(sizes) == 2 and sizes[0] * sizes[1] <= MOST_PIXELS
+
+
+def _numbers(values: Any) -> bool:
+    return isinstance(values, list) and all(
+        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
+    )
