@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
-from regard.checks import flag, positive
+from regard.checks import choice, flag, number, positive
+from regard.ops import hard_attention
+from regard.ops.precision import widened
 
 
 class Pointwise(nn.Module):
@@ -104,3 +110,129 @@ class Heads(nn.Module):
     def merge(self, y: Tensor) -> Tensor:
         merged: Tensor = self.out(y.transpose(1, 2).flatten(2))
         return merged
+
+
+class Draw(NamedTuple):
+    """The places that one call of a `HardSoftmax` has drawn.
+
+    Attributes:
+        choice: the layer.
+        log_probability: log π of each drawn place, `B ...`.
+        entropy: of each π, in nats, `B ...`.
+    """
+
+    choice: HardSoftmax
+    log_probability: Tensor
+    entropy: Tensor
+
+
+class HardSoftmax(nn.Module):
+    """A hard choice of one place, or of a few, in place of a softmax over all: `ops.hard_attention`.
+
+    In training "sample", "straight-through" and "gumbel" draw the place; in evaluation they take the likeliest one, as
+    "argmax" does. "top-k" is the same in both. The score of a place that "sample" draws learns from a reward only:
+    `drawing` keeps what that needs, and `tasks.reinforced` is the loss. "argmax" leaves the scores as they are.
+
+    Args:
+        hard: "sample", "argmax", "straight-through", "gumbel" or "top-k".
+        top_k: places that "top-k" keeps.
+        temperature: τ of "gumbel".
+
+    Attributes:
+        baseline: a moving average of the reward, which the loss of "sample" keeps here.
+
+    Shapes: logits `B ... N` -> weights `B ... N`, in float32 at least. `attend`: logits `B Q N`, values `B N E` ->
+        `B Q E`, in the type of the values.
+    """
+
+    baseline: Tensor
+
+    def __init__(self, hard: str, top_k: int, temperature: float) -> None:
+        super().__init__()
+        self.hard, self.top_k, self.temperature = hard, top_k, temperature
+        self.draws: list[Draw] | None = None
+        self.register_buffer("baseline", torch.zeros(()))
+
+    def forward(self, logits: Tensor) -> Tensor:
+        wide = widened(logits)
+        if self.hard == "top-k":
+            return hard_attention.top_k(wide, self.top_k)
+        if self.picks:
+            return hard_attention.one_hot(self.place(wide), wide)
+        return (
+            hard_attention.gumbel(wide, self.temperature)
+            if self.hard == "gumbel"
+            else hard_attention.straight_through(wide)
+        )
+
+    def attend(self, logits: Tensor, values: Tensor, see: Callable[[Tensor], object] | None = None) -> Tensor:
+        """Σ_n a_n v_n; one value is read where it has all the weight and the weight has no gradient.
+
+        Args:
+            see: called with the weights `B Q N`, which are formed for it.
+        """
+        if not self.picks:
+            weights = self(logits)
+            if see is not None:
+                see(weights)
+            return weights.to(values.dtype) @ values
+        place = self.place(widened(logits))  # [B, Q]
+        if see is not None:
+            see(hard_attention.one_hot(place, widened(logits)))
+        return hard_attention.gathered(values, place)
+
+    @property
+    def picks(self) -> bool:
+        """Whether one place has all the weight, and no gradient reaches the logits through it."""
+        return self.hard in ("sample", "argmax") or (self.hard != "top-k" and not self.training)
+
+    def place(self, logits: Tensor) -> Tensor:
+        """The place that has all the weight: `B ... N` -> `B ...`; in training "sample" draws it, for `drawing` too."""
+        if self.hard != "sample" or not self.training:
+            return logits.argmax(-1)
+        place = hard_attention.drawn(logits)
+        if self.draws is not None:
+            log_p = logits.log_softmax(-1)
+            chosen = log_p.gather(-1, place[..., None])[..., 0]
+            self.draws.append(Draw(self, chosen, hard_attention.entropy(log_p)))
+        return place
+
+    def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
+        """Takes the weights of a soft mechanism too, which have no baseline."""
+        state_dict.setdefault(f"{prefix}baseline", self.baseline)
+        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+
+
+def hard_softmax(hard: str | None, top_k: int, temperature: float) -> HardSoftmax | None:
+    """The layer of the arguments `hard`, `top_k` and `temperature` of a mechanism; None for soft attention.
+
+    Raises: ValueError for an unknown word, or a number out of range.
+    """
+    choice("hard", hard, (None, *hard_attention.MODES))
+    positive("top_k", top_k)
+    number("temperature", temperature, above=0)
+    return None if hard is None else HardSoftmax(hard, top_k, temperature)
+
+
+@contextmanager
+def drawing(model: nn.Module) -> Iterator[list[Draw]]:
+    """Keeps what every `hard="sample"` in the model draws in the block, in training mode, call by call.
+
+        with drawing(model) as draws:
+            logits = model(images)
+        draws[0].log_probability  # B, or B Q of a mechanism in which Q queries choose
+
+    Yields: the list of draws, filled as the model runs; its tensors have gradients.
+    Raises: ValueError if nothing in the model samples.
+    """
+    found = [module for module in model.modules() if isinstance(module, HardSoftmax) and module.hard == "sample"]
+    if not found:
+        raise ValueError(f"{type(model).__name__} draws no places: a mechanism with hard='sample' is needed")
+    draws: list[Draw] = []
+    for module in found:
+        module.draws = draws
+    try:
+        yield draws
+    finally:
+        for module in found:
+            module.draws = None
