@@ -129,7 +129,7 @@ def named(data: Path | None = None, *, tiny: bool = False, network: str = "resne
     """
     known = design.find(network)
     if "T" in known.backbone.axes:
-        raise ValueError(f"network={network!r} takes clips: the recipe non-local-clips trains it; here, images are needed")
+        raise ValueError(f"network={network!r} takes clips: a network for images is needed, or the recipe non-local-clips")
     entry = catalog.get("paper_network").load()
     of = KINDS[known.classes]
     claim = Claim(measure="error", value=known.error, data=of, where=f"authors, {network}") if known.error else None

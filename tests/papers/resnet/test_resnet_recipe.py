@@ -200,7 +200,7 @@ def test_the_release_decays_every_parameter_and_smooths_its_labels(tmp_path: Pat
 
 
 def test_a_folder_of_images_is_tested_as_the_papers_test(tmp_path: Path) -> None:
-    """The middle 224 pixels of 256, as `Resize(256)` and `CenterCrop(224)` give them, and windows of 224 for training."""
+    """The middle 224 pixels of 256, as `Resize(256)` and `CenterCrop(224)` give them."""
     recipe = classify(photographs(tmp_path), "eca_resnet50")
     assert recipe.train[0][0].shape == (3, 256, 256)
     assert len(recipe.train) == len(recipe.test) == 6

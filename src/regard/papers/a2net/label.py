@@ -37,3 +37,5 @@ ENTRIES: tuple[Entry, ...] = (
         parity="transcribed",
     ),
 )
+
+NETWORKS: tuple[str, ...] = ("a2_resnet50", "a2_resnet26", "resnet26_clips")
