@@ -584,7 +584,7 @@ def test_the_command_that_looks_with_trained_weights_works(finished, tmp_path, c
     from regard import cli
 
     found = result(finished)
-    assert [bool(row.look) for row in found.rows] == [False, False, True], "none and plain have no attention to draw"
+    assert [bool(row.look) for row in found.rows] == [True, False, True], "none is shown through Grad-CAM"
     command = shlex.split(found.rows[2].look)
     assert command[:2] == ["regard", "look"] and command[3:] == ["--weights", str(finished / "trials" / "se-0")]
     Image.new("RGB", (60, 50), (200, 90, 10)).save(tmp_path / "photo.png")

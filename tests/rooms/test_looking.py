@@ -7,6 +7,7 @@ import json
 import tomllib
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ import regard
 from regard import backbones, cli
 from regard.catalog import recipes
 from regard.data.batches import normalised
-from regard.looking import examples
+from regard.looking import examples, photographs
 from regard.metrics.localisation import energy, pointing
 from regard.saved.description import Attached, Trained, trials
 from regard.saved.opening import open_network
@@ -154,7 +155,7 @@ def test_a_photograph_alone_gets_saliency_that_needs_no_training(
     assert looks.network == "itti" and looks.trained and looks.predictions == (("photo.png", ()),)
 
 
-@pytest.mark.parametrize("given", [{"backbone": "test_resnet"}, {"pretrained": True}, {"after": "*"}, {"heads": 3}])
+@pytest.mark.parametrize("given", [{"pretrained": True}, {"after": "*"}, {"heads": 3}])
 def test_options_of_a_network_need_its_name(photograph: Path, given: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="no network is named"):
         regard.look(photograph, **given)
@@ -254,6 +255,118 @@ def test_several_heads_predict_together() -> None:
     assert predicted(network, torch.zeros(1, 7)) == predicted(network, None) == ()
 
 
+# ---- without attention: Grad-CAM
+
+
+def bare(path: Path, names: tuple[str, ...] = ("cat", "dog", "elk")) -> Path:
+    """The file of the row `none` of a comparison."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = backbones.build("test_resnet", classes=3)
+    what = Trained(
+        entry=None,
+        normalise=((0.5,), (0.25,)),
+        image=(3, 64, 64),
+        class_names=names,
+        attached=Attached(backbone="test_resnet", classes=3),
+    )
+    save_file(model.state_dict(), path, what.metadata())
+    return path
+
+
+def captions(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The names of the pictures on each sheet that is drawn from now on."""
+    sheets: list[list[str]] = []
+    real = photographs.sheet
+
+    def noted(pictures: list[Any], *rest: object, **more: Any) -> object:
+        sheets.append([picture.name for picture in pictures])
+        return real(pictures, *rest, **more)
+
+    monkeypatch.setattr(photographs, "sheet", noted)
+    return sheets
+
+
+def test_a_backbone_without_attention_is_shown_through_gradcam(
+    photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = captions(monkeypatch)
+    run("look", photograph, "--on", "test_resnet", "--image-size", 64, "--out", tmp_path / "o")
+    said = capsys.readouterr().out
+    assert said.startswith("Random weights: the whole network is untrained")
+    assert red(tmp_path / "o" / "photo-test_resnet.png")[:40].all()
+    (names,) = sheets
+    assert len(names) == 4 and all(name.startswith("Grad-CAM of class ") for name in names[1:])
+
+
+def test_weights_without_attention_show_the_classes_that_they_predict(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets, file = captions(monkeypatch), bare(tmp_path / "none.safetensors")
+    looks = regard.look(photograph, weights=file, out=tmp_path / "o")
+    ((name, best),) = looks.predictions
+    assert looks.network == "test_resnet" and looks.trained and not looks.untrained and not looks.changed
+    assert sheets[0] == [name, *(f"Grad-CAM of {one} ({100 * share:.0f} %)" for one, share in best)] and len(best) == 3
+    assert looks.pictures[0].name == "photo-test_resnet.png" and not red(looks.pictures[0]).any()
+    model = regard.load(file)
+    assert type(model).__name__ == "ResNet" and model.fc.out_features == 3
+    with pytest.raises(ValueError, match=r"is of a network without attention, not se: leave out --with"):
+        regard.look(photograph, "se", weights=file)
+
+
+def test_the_map_is_that_of_regard_gradcam(photograph: Path, tmp_path: Path) -> None:
+    from regard.looking.explaining import Explainer
+
+    network = open_network(weights=bare(tmp_path / "none.safetensors"))
+    pixels = torch.randint(0, 256, (3, 64, 64), generator=torch.Generator().manual_seed(0)).byte()
+    maps, returned = network.answer(pixels)
+    assert not maps and returned.shape == (1, 3)
+    ((key, (heat,)),) = Explainer(network, "DOG", "layer3").explain(pixels, maps, returned).items()
+    x = (pixels[None].float() / 255 - 0.5) / 0.25
+    expected = regard.gradcam(network.model, x, 1, "layer3", upsample=False)
+    assert key.startswith("Grad-CAM of dog (") and expected.max() > 0
+    torch.testing.assert_close(heat, expected)
+
+
+def test_a_file_of_a_state_dict_says_how_many_classes_there_are(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = captions(monkeypatch)
+    save_file(backbones.build("test_resnet", classes=2).state_dict(), tmp_path / "own.safetensors")
+    looks = regard.look(
+        photograph, backbone="test_resnet", weights=tmp_path / "own.safetensors", image_size=64, out=tmp_path / "o"
+    )
+    assert not looks.untrained and [name.split(" (")[0] for name in sorted(sheets[0][1:])] == [
+        "Grad-CAM of class 0", "Grad-CAM of class 1"
+    ]  # fmt: skip
+    other = backbones.build("test_convnext", classes=2)
+    save_file(other.state_dict(), tmp_path / "other.safetensors")
+    with pytest.raises(ValueError, match=r"other\.safetensors does not fit test_resnet"):
+        regard.look(photograph, backbone="test_resnet", weights=tmp_path / "other.safetensors", out=tmp_path / "o")
+
+
+def test_a_class_can_be_named_beside_attention(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sheets, folder = captions(monkeypatch), saved(tmp_path / "run", ("cat", "dog", "elk"))
+    run("look", photograph, "--weights", folder, "--out", tmp_path / "o")
+    run("look", photograph, "--weights", folder, "--target", "dog", "--layer", "layer3", "--out", tmp_path / "o")
+    assert sheets[1][:-1] == sheets[0] and sheets[1][-1].startswith("Grad-CAM of dog (")
+    for words, message in [
+        (["--target", "dgo"], "target='dgo': the network has no such class; did you mean dog"),
+        (["--target", 3], "target=3: a class from 0 to 2 is needed"),
+        (["--target", 1, "--layer", "layer9"], "layer='layer9': a module of ResNet is needed; near: layer"),
+    ]:
+        assert message in fails(capsys, "look", photograph, "--weights", folder, *words)
+    message = fails(capsys, "look", photograph, "--target", "cat", "--out", tmp_path / "o")
+    assert "target='cat': the network has no such class; the names of its classes are not known" in message
+    assert "itti gives no class scores" in fails(capsys, "look", photograph, "--target", 1, "--out", tmp_path / "o")
+    assert "no photograph is named" in fails(capsys, "look", "--target", 1)
+    assert "after: test_resnet gets no attention" in fails(
+        capsys, "look", photograph, "--on", "test_resnet", "--after", "layer4"
+    )
+
+
 # ---- the colours
 
 
@@ -276,9 +389,9 @@ def test_the_folder_of_a_comparison_names_its_trials(
 ) -> None:
     for name in ("se-0", "se-1"):
         saved(tmp_path / "report" / "trials" / name, ())
-    none = tmp_path / "report" / "trials" / "none-0"
-    none.mkdir()
-    save_file({"weight": torch.zeros(3)}, none / "model.safetensors")
+    plain = tmp_path / "report" / "trials" / "plain-0"
+    plain.mkdir()
+    save_file({"weight": torch.zeros(3)}, plain / "model.safetensors")
     (tmp_path / "report" / "trials" / "se-2").mkdir()  # not finished
     found = trials(tmp_path / "report")
     assert [trial.name for trial in found] == ["se-0", "se-1"]
@@ -289,13 +402,13 @@ def test_the_folder_of_a_comparison_names_its_trials(
 
 
 @pytest.mark.slow
-def test_every_trial_with_attention_can_be_looked_at(photograph: Path, tmp_path: Path) -> None:
+def test_every_trial_but_plain_can_be_looked_at(photograph: Path, tmp_path: Path) -> None:
     regard.compare(
         "digits", attention="se, cbam(order=parallel)", backbone="test_resnet", epochs=1, seeds=1, train_size=20,
         test_size=20, workers=1, out=tmp_path / "report",
     )  # fmt: skip
     found = trials(tmp_path / "report")
-    assert len(found) == 2 and all("none" not in trial.name and "plain" not in trial.name for trial in found)
+    assert len(found) == 3 and all("plain" not in trial.name for trial in found)
     for trial in found:
         looks = regard.look(photograph, weights=trial, out=tmp_path / "o")
         assert looks.trained and not looks.untrained and not red(looks.pictures[0]).any()

@@ -46,6 +46,12 @@ def look(
     weights: Weights = None,
     pretrained: Pretrained = False,
     after: After = None,
+    target: Annotated[
+        str | None, typer.Option(help="The name or number of a class that Grad-CAM explains, also beside attention.")
+    ] = None,
+    layer: Annotated[
+        str | None, typer.Option(help="The module that Grad-CAM explains, by default the last with a map.")
+    ] = None,
     kwargs: Kwargs = "{}",
     image_size: Annotated[
         int | None, typer.Option(help="Side in pixels, by default the network's own; for a system the longer side.")
@@ -61,27 +67,28 @@ def look(
     """Draw every attention map of a network over photographs, with its prediction.
 
     `regard look` alone shows a small trained network that comes with the library, on images of its own. A photograph
-    alone gets Itti's saliency, which needs no training. `--with` without `--weights` has random weights: the maps then
-    say nothing about the photograph.
+    alone gets Itti's saliency, which needs no training. A network without attention is shown through Grad-CAM of its
+    most likely classes. Without `--weights` or `--pretrained` weights are random: the maps then say nothing about the
+    photograph.
 
     Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
-    or `--weights report/trials/cbam-0`, a trial of `regard compare`
+    or `--weights report/trials/cbam-0`, a trial of `regard compare`; `regard look photo.jpg --on resnet18 --pretrained`
     """
     given = arguments.json_object("--kwargs", kwargs)
     for image in images or ():
         arguments.there(image)
     ends = _scale(scale)
     named = mechanism is not None or weights is not None
-    if named or backbone is not None or pretrained or after or given:
+    if named or (backbone is None and (pretrained or after or given)):
         arguments.network(mechanism, weights, given, image_size)
     arguments.at_least("--image-size", image_size, 1)
-    if not images and (named or image_size is not None):
+    if not images and (named or backbone or image_size is not None or target is not None or layer is not None):
         raise ValueError("no photograph is named: give one, or no option to see the network that comes with regard")
     from regard.looking.photographs import look as drawn
 
     looks = drawn(
         images or None, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        image_size=image_size, scale=ends, out=folder, kwargs=given,
+        target=target, layer=layer, image_size=image_size, scale=ends, out=folder, kwargs=given,
     )  # fmt: skip
     _say(looks, by_default=not named)
     for written in looks.pictures:

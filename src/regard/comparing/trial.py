@@ -18,6 +18,7 @@ from torch import nn
 from regard import backbones
 from regard.attaching.restoring import attachments
 from regard.catalog import rows
+from regard.catalog.rows import NONE, PLAIN
 from regard.comparing import Comparison, Trial, building, looking, measuring
 from regard.comparing.building import Blueprint
 from regard.comparing.images import Images, OwnImages, Part
@@ -162,14 +163,13 @@ def description(
 ) -> trained.Trained | None:
     """The description in the weights file, from which `regard look` opens it; None if it cannot be opened that way.
 
-    That is a row without attention, and a backbone that is not known by name.
+    That is the row `plain`, whose bottlenecks are not of the catalogue, and a backbone that is not known by name.
     """
     network = backbones.built(model)
-    if trial.row not in settings.rows or network is None:
+    if trial.row == PLAIN or network is None:
         return None
-    variant = rows.parse(trial.row)
     return trained.Trained(
-        entry=variant.mechanism,
+        entry=None if trial.row == NONE else rows.parse(trial.row).mechanism,
         normalise=normalise,
         image=tuple(images.test.images([0]).shape[1:]),
         class_names=tuple(images.classes) if settings.task is None else (),

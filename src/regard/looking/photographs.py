@@ -1,4 +1,4 @@
-"""The attention maps of a network, drawn over photographs."""
+"""The attention maps of a network, or its Grad-CAM maps, drawn over photographs."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from PIL import Image
 from torch import Tensor
 
 from regard.data import images
 from regard.looking import examples
+from regard.looking.explaining import BEST, Explainer, drawn, probabilities
 from regard.saved.opening import Network, open_network
 from regard.viewing import draw, scaling
 from regard.viewing.painting import picture_of
@@ -20,7 +20,6 @@ from regard.viewing.scaling import Scale
 from regard.viewing.sheet import photograph, sheet
 
 LONGEST = 800  # pixels: larger photographs are reduced for a system
-BEST = 3  # classes named with a photograph
 EVERYWHERE = "itti"  # for a photograph where no network is named: it needs no training
 DRAWN = 4  # images that come with the library, on one sheet
 
@@ -57,6 +56,8 @@ def look(
     weights: str | Path | None = None,
     pretrained: bool = False,
     after: str | Sequence[str] | None = None,
+    target: int | str | None = None,
+    layer: str | None = None,
     image_size: int | None = None,
     scale: Scale = "common",
     out: str | Path = "regard-look",
@@ -68,16 +69,21 @@ def look(
         looks = regard.look()  # a small trained network that comes with the library, on images of its own
         looks = regard.look("photo.jpg")  # Itti's saliency, which needs no training
         looks = regard.look("photo.jpg", "cbam", backbone="resnet18", weights="trained.safetensors")
+        looks = regard.look("photo.jpg", backbone="resnet18", pretrained=True)  # Grad-CAM of what it predicts
         print(looks.pictures, looks.predictions, looks.untrained)
 
     A picture has the photograph first, with the classes that the network predicts, and each map with the range of its
-    values. Where weights are random it says so above everything else.
+    values. Where weights are random it says so above everything else. A network without attention is shown through
+    Grad-CAM of its most likely classes.
 
     Args:
         photographs: one image file or several; None shows the network that comes with the library, and then no other
             argument names one.
         mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`; if none of them is
-            given, Itti's model of saliency looks at the photographs.
+            given, Itti's model of saliency looks at the photographs. A backbone or weights without attention need no
+            mechanism.
+        target: the name or the number of a class, of which a Grad-CAM map is drawn, also where there is attention.
+        layer: the name of the module that Grad-CAM explains; None takes the last with a map, as `regard.gradcam`.
         image_size: side in pixels of the middle square, for a backbone; None uses the backbone's own size. For a
             system, the longer side of the whole photograph; None uses the size of its training, if the weights give it,
             or the photograph's own size, up to 800.
@@ -87,13 +93,14 @@ def look(
             argument of this function.
 
     Raises:
-        LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read; there is none.
+        LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read; there is none; the
+            network has neither attention nor class scores, or no such class or layer.
     """
     scale, out = scaling.checked(scale), Path(out)
     arguments = {**(kwargs or {}), **more}
     named = (mechanism, backbone, weights, pretrained, after, arguments)
     if photographs is None:
-        if any(named) or image_size is not None:
+        if any(named) or image_size is not None or target is not None or layer is not None:
             raise ValueError(
                 "photographs=None: at least one photograph is needed for a network of your choice; without any "
                 "argument the network that comes with the library is shown"
@@ -111,6 +118,7 @@ def look(
         image_size=image_size,
         kwargs=arguments,
     )
+    explainer = Explainer(network, target, layer)
     with images.quiet():
         read = [_read(path, network, image_size) for path in paths]
     state = ", ".join([network.name, *network.changed])
@@ -120,34 +128,35 @@ def look(
             maps, returned = network.answer(seen)
         except ValueError as error:  # too small for the network
             raise ValueError(f"{path}: {error}") from error
+        explained = explainer.explain(seen, maps, returned)
         answers.append((path.name, predicted(network, returned)))
         facts = "; ".join(
             part for part in (f"{shown.shape[2]} x {shown.shape[1]} pixels", said(network, answers[-1][1])) if part
         )
         picture = photograph(picture_of(shown.float() / 255), path.name, facts)
-        page = sheet(
-            [picture, *draw(maps, shown.float() / 255, scale=scale)], f"{path.name}: {state}", warning=warning(network)
-        )
-        written.append(_saved(page, out, f"{path.stem}-{network.entry.name}"))
+        image = shown.float() / 255
+        pictures = [picture, *draw(maps, image, scale=scale), *drawn(explained, image, scale)]
+        page = sheet(pictures, f"{path.name}: {state}", warning=warning(network))
+        written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
     return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, tuple(answers))
 
 
 def _examples(scale: Scale, out: Path) -> Looks:
     """Shows the network that comes with the library on new images of its own, all on one sheet."""
     network = open_network(weights=examples.weights())
-    drawn = examples.images(DRAWN)
+    digits = examples.images(DRAWN)
     answers, pictures, columns = [], [], 1
-    for i in range(len(drawn)):
-        seen = drawn.pixels(i)
+    for i in range(len(digits)):
+        seen = digits.pixels(i)
         maps, returned = network.answer(seen)
-        answers.append((drawn.name(i), predicted(network, returned)))
-        pictures.append(photograph(picture_of(seen.float() / 255), drawn.name(i), said(network, answers[-1][1])))
+        answers.append((digits.name(i), predicted(network, returned)))
+        pictures.append(photograph(picture_of(seen.float() / 255), digits.name(i), said(network, answers[-1][1])))
         over = draw(maps, seen.float() / 255, scale=scale)
         pictures += over
         columns = 2 * (1 + len(over))
     title = f"{network.name}, trained on cluttered digits: {examples.COMMAND}"
     page = sheet(pictures, title, columns=columns)
-    written = _saved(page, out, f"digits-{network.entry.name}")
+    written = _saved(page, out, f"digits-{stem(network)}")
     return Looks((written,), True, (), "", network.name, tuple(answers))
 
 
@@ -159,14 +168,12 @@ def predicted(network: Network, returned: object) -> Prediction:
         returned: what it returned: the scores of the classes `1 K`, or those of several heads, whose mean prediction
             counts.
     """
-    count = len(network.class_names)
-    heads = returned if isinstance(returned, tuple | list) else [returned]
-    scores = [head for head in heads if isinstance(head, Tensor) and tuple(head.shape) == (1, count)]
-    if not count or not scores or network.untrained == "the whole network":
+    names = network.class_names
+    shares = probabilities(returned, len(names))
+    if not names or shares is None or network.untrained == "the whole network":
         return ()
-    shares = torch.stack([head[0].double().softmax(0) for head in scores]).mean(0)
-    best = shares.topk(min(BEST, count))
-    return tuple((network.class_names[i], float(p)) for i, p in zip(best.indices, best.values, strict=True))
+    best = shares.topk(min(BEST, len(names)))
+    return tuple((names[i], float(p)) for i, p in zip(best.indices, best.values, strict=True))
 
 
 def listed(prediction: Prediction) -> str:
@@ -181,7 +188,7 @@ def said(network: Network, prediction: Prediction) -> str:
         return f"predicted: {listed(prediction)}"
     if network.untrained == "the whole network":
         return "no prediction: the weights are random"
-    if network.entry.system and "classification" not in network.entry.tasks:
+    if network.entry is not None and network.system and "classification" not in network.entry.tasks:
         return ""
     return "no prediction: the names of its classes are not known"
 
@@ -196,6 +203,11 @@ def warning(network: Network) -> str:
     )
 
 
+def stem(network: Network) -> str:
+    """The part of a picture's name that says which network it is of."""
+    return network.name if network.entry is None else network.entry.name
+
+
 def _saved(page: Image.Image, out: Path, stem: str) -> Path:
     out.mkdir(parents=True, exist_ok=True)
     target = _free(out / f"{stem}.png")
@@ -205,7 +217,7 @@ def _saved(page: Image.Image, out: Path, stem: str) -> Path:
 
 def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Tensor]:
     """The image to draw on and the network's input: the middle square for a backbone, the whole image for a system."""
-    if not network.entry.system:
+    if not network.system:
         assert network.size is not None
         square = images.read(path, network.size[0]).pixels
         return square, square

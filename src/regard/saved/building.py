@@ -84,7 +84,7 @@ def _untrained(found: Trained, arguments: Mapping[str, Any], size: int | None) -
         raise ValueError(
             f"the argument {outside[0]}= of the backbone is refused: it has to be said by who opens the file"
         )
-    if host.sites:
+    if host.sites or not host.after:
         options = {"in_chans": channels, **host.options}
         model = backbones.build(host.backbone, classes=host.classes, **options)
         backbones.declare_size(model, (channels, height, width))

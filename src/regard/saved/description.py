@@ -45,7 +45,7 @@ class Attached:
         backbone: the name of a timm model; None for any other, which has to be given when the file is opened.
         classes: the number of its outputs; None where the backbone does not tell.
         options: the other arguments of the timm model; JSON values.
-        sites: what is attached, site by site.
+        sites: what is attached, site by site; nothing in a network without attention.
         part: `all` weights, or those of the `attention` alone.
         unknown: why there is no name of the backbone.
         after, identity, arguments: one call of `attach` in place of `sites`: names of the modules that the attention
@@ -69,7 +69,7 @@ class Trained:
 
     Args:
         entry: the name in the catalogue of the system, or of the attention in a backbone, there of the last site with
-            one; None where all attention is of a user's own.
+            one; None where all attention is of a user's own, or there is none.
         arguments: all arguments of a system, JSON values; for attached attention, see `Attached`.
         normalise: mean and standard deviation, one for each channel or for all; None for images in 0..1.
         image: channels, height and width of the training images; None where they are not known, which only a backbone
@@ -98,13 +98,17 @@ class Trained:
     def entries(self) -> tuple[str, ...]:
         """The names in the catalogue of the system or of all its attention, and the classes of a user's own."""
         sites = () if self.attached is None else self.attached.sites
-        return tuple(dict.fromkeys(site.mechanism or site.kind for site in sites)) or (str(self.entry),)
+        named = () if self.entry is None else (self.entry,)
+        return tuple(dict.fromkeys(site.mechanism or site.kind for site in sites)) or named
 
     @property
     def name(self) -> str:
-        """A readable name: `ram`, or `se and cbam on resnet18`."""
+        """A readable name: `ram`, `se and cbam on resnet18`, or `resnet18` where nothing is attached."""
         names = " and ".join(self.entries)
-        return names if self.attached is None else f"{names} on {self.attached.backbone or 'a backbone'}"
+        if self.attached is None:
+            return names
+        host = self.attached.backbone or "a backbone"
+        return f"{names} on {host}" if names else host
 
     def facts(self) -> dict[str, Any]:
         """The description as a JSON object."""
@@ -153,9 +157,7 @@ def located(weights: Path) -> Path:
     if weights.is_dir():
         if not (weights / NAME).is_file():
             if (weights / TRIALS).is_dir():
-                names = (
-                    ", ".join(str(trial) for trial in trials(weights)) or "none of which has finished with attention"
-                )
+                names = ", ".join(str(trial) for trial in trials(weights)) or "none of which has finished"
                 raise FileNotFoundError(f"{weights} is the folder of a comparison: name one of its trials, {names}")
             raise FileNotFoundError(f"{weights} has no {NAME}, which a finished run writes")
         return weights / NAME
@@ -222,6 +224,10 @@ def _checked(found: Mapping[str, Any]) -> Trained:
     channels = image[0] if image is not None and _all(int, image) and len(image) == 3 else 0
     for name, right in (
         ("entry", isinstance(known.entry, str) or (known.entry is None and known.attached is not None)),
+        (
+            "attached",
+            known.entry is None or known.attached is None or bool(known.attached.sites or known.attached.after),
+        ),
         ("arguments", isinstance(known.arguments, dict) and largest(known.arguments) <= LARGEST),
         ("image", (image is None and own) or (channels > 0 and image is not None and 0 < min(image) <= max(image))),
         ("image", largest(image) <= LARGEST),
@@ -251,7 +257,7 @@ def _attached(found: Any) -> Attached | None:
         isinstance(known.options, dict) and largest(known.options) <= LARGEST,
         known.part in PARTS,
         isinstance(known.unknown, str),
-        _all(str, list(known.after)) and bool(sites or known.after),
+        _all(str, list(known.after)),
         isinstance(known.identity, bool),
         isinstance(known.arguments, dict) and largest(known.arguments) <= LARGEST,
     ):

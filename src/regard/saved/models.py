@@ -171,7 +171,7 @@ def _into(backbone: nn.Module, path: Path, found: Trained, host: Attached) -> nn
             check_numbers(found, shapes)
             if present:
                 _check_same(path, found, present, host.sites)
-            elif host.sites:
+            elif host.sites or not host.after:
                 restore(backbone, host.sites)
             else:
                 again(backbone, found, host, example_of(found))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from regard import catalog, published
 from regard.attaching import attach
 from regard.backbones import build, normalisation
 from regard.catalog import Entry
-from regard.core import Maps, watch
+from regard.core import Attention, Maps, watch
 from regard.data.batches import Normalisation, normalised
 from regard.saved import description as trained
 from regard.saved.building import built, changes
@@ -27,7 +28,7 @@ class Network:
     """A network that is ready for photographs, and their preparation.
 
     Args:
-        entry: the entry of the system, or of the attention in the backbone.
+        entry: the entry of the system, or of the attention in the backbone; None for a backbone without attention.
         model: the network, in evaluation mode.
         trained: whether it has trained weights, or no parameters to train.
         name: a readable name.
@@ -39,7 +40,7 @@ class Network:
         class_names: the names of the classes, in the order of the outputs; empty if they are not known.
     """
 
-    entry: Entry
+    entry: Entry | None
     model: nn.Module
     trained: bool
     name: str
@@ -50,15 +51,25 @@ class Network:
     untrained: str = ""
     class_names: tuple[str, ...] = ()
 
+    @property
+    def system(self) -> bool:
+        """Whether it is a system of the catalogue; otherwise it is a backbone."""
+        return self.entry is not None and self.entry.system
+
+    def prepared(self, pixels: Tensor) -> Tensor:
+        """The network's input for one image, uint8 `3 H W`: normalised, and grey where the network needs it."""
+        x = pixels.float()[None] / 255
+        return normalised(x.mean(1, keepdim=True) if self.channels == 1 else x, self.normalise)
+
     def look(self, pixels: Tensor) -> Maps:
         """The attention maps of one image, uint8 `3 H W`, which is made grey and normalised as the network needs it."""
         return self.answer(pixels)[0]
 
     def answer(self, pixels: Tensor) -> tuple[Maps, object]:
-        """The attention maps of one image, as `look`, and what the network returns."""
-        x = pixels.float()[None] / 255
-        x = normalised(x.mean(1, keepdim=True) if self.channels == 1 else x, self.normalise)
-        with torch.no_grad(), watch(self.model) as maps:
+        """The attention maps of one image, as `look`, and what the network returns; no maps without attention."""
+        x = self.prepared(pixels)
+        attends = any(isinstance(module, Attention) for module in self.model.modules())
+        with torch.no_grad(), watch(self.model) if attends else nullcontext(Maps()) as maps:
             returned: object = self.model(x)
         return maps, returned
 
@@ -73,11 +84,12 @@ def open_network(
     image_size: int | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Network:
-    """Opens a system, or a backbone with attention; weights with a description need no other arguments.
+    """Opens a system or a backbone; weights with a description need no other arguments.
 
     Args:
-        mechanism: a name in the catalogue; not needed if the weights have a description.
-        backbone: the name of a timm model, "resnet18" by default; not for a system.
+        mechanism: a name in the catalogue; not needed if the weights have a description, or for a backbone without
+            attention.
+        backbone: the name of a timm model, "resnet18" by default where there is a mechanism; not for a system.
         weights: a file of weights (.safetensors or .pth) of the system, or of the backbone with its attention; or the
             folder of a run of `regard train` or of a trial of `regard compare`.
         pretrained: load the published weights of the backbone.
@@ -100,17 +112,22 @@ def open_network(
     if found is not None:
         if entry is not None and entry.name not in found.entries:
             raise ValueError(
-                f"{weights} is of {' and '.join(found.entries)}, not {entry.name}: leave out --with, or give other "
-                f"weights"
+                f"{weights} is of {' and '.join(found.entries) or 'a network without attention'}, not {entry.name}: "
+                f"leave out --with, or give other weights"
             )
         host = found.attached
-        if found.entry is None or (host is not None and (host.backbone is None or host.part != "all")):
+        bare = host is not None and not found.entries and not host.after
+        if (found.entry is None and not bare) or (host is not None and (host.backbone is None or host.part != "all")):
             raise ValueError(
                 f"{weights} has attention for a backbone that it does not have: open it by "
                 f"regard.load(path, backbone=model)"
             )
-        entry = catalog.get(found.entry)
-    if entry is None:
+        entry = None if found.entry is None else catalog.get(found.entry)
+    elif entry is None and backbone is not None:
+        if kwargs or after:
+            raise ValueError(f"{'kwargs' if kwargs else 'after'}: {backbone} gets no attention: give --with too")
+        return _backbone(backbone, weights, pretrained, image_size)
+    if entry is None and found is None:
         what = "no network is named" if weights is None else f"{weights} does not describe its network"
         raise ValueError(f"{what}: give --with and a name from `regard list`, or weights of `regard train`")
     host = None if found is None else found.attached
@@ -120,16 +137,15 @@ def open_network(
     if host is not None:
         options["kwargs"] = kwargs
     given = next((option for option, value in options.items() if value), None)
-    if entry.system:
+    if entry is not None and entry.system:
         if given:
             raise ValueError(f"{entry.name} is a full system and needs no backbone: leave out {given}")
         return _system(entry, weights, found, image_size, kwargs)
     if host is not None and found is not None and weights is not None:
         if given:
-            raise ValueError(
-                f"{weights} already describes {entry.name} on {host.backbone} with its options: leave out {given}"
-            )
+            raise ValueError(f"{weights} already describes {found.name} with its options: leave out {given}")
         return _attached(entry, weights, found, image_size)
+    assert entry is not None
     backbone = backbone or "resnet18"
     model = build(backbone, classes=1000, pretrained=pretrained)
     size = image_size or own_size(model)
@@ -187,8 +203,42 @@ def _system(
     )
 
 
-def _attached(entry: Entry, weights: Path, found: Trained, image_size: int | None) -> Network:
-    """Opens attention in a backbone. Raises: ValueError if attaching it fails, or the weights do not fit."""
+def _backbone(name: str, weights: Path | None, pretrained: bool, image_size: int | None) -> Network:
+    """Opens a network of timm's without attention. Raises: as `open_network`."""
+    model = build(name, classes=None, pretrained=pretrained, image_size=image_size)
+    if weights is not None:
+        state = published.load(weights)
+        model = build(name, classes=_classes(model, state), image_size=image_size)
+        try:
+            model.load_state_dict(state)
+        except RuntimeError as error:
+            raise ValueError(f"{weights} does not fit {name}: {' '.join(str(error).split())[:200]}") from error
+    size = image_size or own_size(model)
+    return Network(
+        entry=None,
+        model=model.eval(),
+        trained=weights is not None or pretrained,
+        name=name,
+        size=(size, size),
+        normalise=normalisation(model),
+        untrained="" if weights is not None or pretrained else "the whole network",
+        class_names=published_classes(model) if pretrained and weights is None else (),
+    )
+
+
+def _classes(model: Any, state: Mapping[str, Tensor]) -> int | None:
+    """The number of classes of the classifier in a state dict; None if it is not found."""
+    head = model.get_classifier()
+    heads = [name for name, module in model.named_modules() if module is head]
+    bias = state.get(f"{heads[0]}.bias") if heads else None
+    return None if bias is None or bias.dim() != 1 else len(bias)
+
+
+def _attached(entry: Entry | None, weights: Path, found: Trained, image_size: int | None) -> Network:
+    """Opens what a file describes: a backbone with its attention, or without any.
+
+    Raises: ValueError if attaching it fails, or the weights do not fit.
+    """
     assert found.image is not None
     channels, height, width = found.image
     if channels not in (1, 3):
