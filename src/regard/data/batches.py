@@ -332,8 +332,11 @@ def in_order(indices: Sequence[int], batch_size: int) -> list[list[tuple[int, in
 
 
 def normalised(images: Tensor, normalise: Normalisation | None) -> Tensor:
-    """Normalises images `B C H W` by the mean and standard deviation of each channel; None returns them unchanged."""
+    """Normalises images `B C H W`, or clips `B C T H W`, by the mean and standard deviation of each channel.
+
+    None returns them unchanged.
+    """
     if normalise is None:
         return images
-    mean, std = (images.new_tensor(values)[:, None, None] for values in normalise)
+    mean, std = (images.new_tensor(values).view(-1, *[1] * (images.ndim - 2)) for values in normalise)
     return (images - mean) / std

@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -25,6 +26,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"pool_first": False}),
             Option({"scale": False}),
             Option({"norm": False}),
+            Option({"hard": "sample"}, soft=False),
             Option({"dims": 1}, inputs=("B C T",), outputs=("B C T",), least=(1,)),
             Option({"dims": 3}, inputs=("B C T H W",), outputs=("B C T H W",), least=(1, 1, 1)),
             Option({"dims": 3, "pool": (2, 2, 2)}, inputs=("B C T H W",), outputs=("B C T H W",), least=(1, 1, 1)),
@@ -33,7 +35,22 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="non-local-clips",
+        target="papers.non_local.recipe:videos",
+        system="paper_network",
+        summary="C2D with five non-local blocks (or --network), on clips of 8 frames",
+        data="videos, or folders of frames: Kinetics' tables, the authors' lists, or train/ and val/ with a folder for "
+        "each class",
+    ),
+)
+
 NETWORKS: tuple[str, ...] = (
+    "c2d_resnet50",
+    "c2d_resnet50_8f",
+    "i3d_resnet50",
+    "i3d_resnet50_8f",
     "nonlocal_resnet50",
     "nonlocal_resnet101",
     "nonlocal5_resnet50",

@@ -6,6 +6,7 @@ Official code: facebookresearch/video-nonlocal-net (Caffe2).
 Deviations: nonlocal_resnet50 and 101 are published for detection, with one block before the last of res4.
     nonlocal5_resnet50 has the five blocks of Kinetics, without kernels over time. Clips have the paper's 32 frames; the
     networks whose names end in _8f take every fourth of them, without a stride over time in the stem, as released.
+    c2d_resnet50 and i3d_resnet50 are the paper's baselines, without non-local blocks.
 Errata: the released definition puts 5 or 9 blocks into ResNet-101, and not 10.
 """
 
@@ -22,7 +23,7 @@ from regard.papers.non_local.mechanism import NonLocal
 
 VIDEO = {
     f"{kind}_resnet{depth}{frames}": VideoResNet(
-        blocks=BLOCKS[depth], inflated=kind == "i3d", stride=1 if frames else 2
+        blocks=BLOCKS[depth], inflated=kind == "i3d", stride=1 if frames else 2, dropout=0.5
     )
     for kind in ("c2d", "i3d")
     for depth in (50, 101)
@@ -51,6 +52,18 @@ def every_second_then_seventh(site: Site) -> bool:
 
 
 NETWORKS: Mapping[str, Network] = {
+    **family(
+        "{}",
+        VIDEO,
+        None,
+        {
+            "c2d_resnet50": (24_327_632, 28.0),
+            "c2d_resnet50_8f": (24_327_632, 28.1),
+            "i3d_resnet50": (28_043_472, 26.4),
+            "i3d_resnet50_8f": (28_043_472, 26.6),
+        },
+        classes=400,
+    ),
     **family(
         "nonlocal_resnet{}",
         RESNET,

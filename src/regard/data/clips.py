@@ -1,0 +1,401 @@
+"""Clips of labelled videos: layouts of datasets, sampling of frames, crops, and several views of a video for testing.
+
+folder      train/CLASS/VIDEO and val/CLASS/VIDEO (or test/); without two parts, a quarter of each class is for testing
+Kinetics    train.csv and val.csv (or validate.csv): label,youtube_id,time_start,time_end,split; the videos anywhere
+            below, as ID_000010_000020 or ID
+list        trainlist.txt and vallist.txt: a path and the number of a class a line; names in classids.json, if any
+
+A VIDEO is a file, or a folder of frames (`data.videos`). Listed videos that are not there are left out and told.
+
+Non-local Neural Networks. Wang, Girshick, Gupta, He. CVPR 2018, arXiv:1711.07971, Section 4: a clip is T frames at a
+stride from a random place; the shorter side is a random number of pixels, and a square is cut out. For testing,
+several clips at even distances and three squares along the longer side are averaged.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional
+from torch.utils.data import Dataset
+
+from regard.checks import positive, whole
+from regard.data import Skipped, videos
+from regard.data.batches import Sample
+from regard.data.dividing import TEST, TRAIN, divide
+from regard.data.images import shown
+from regard.data.videos import FILES, numbered
+
+TEST_SHARE = 0.25
+COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
+LISTS = (("trainlist.txt", ("vallist.txt", "testlist.txt")), ("train.txt", ("val.txt", "test.txt")))
+TABLES = ("val.csv", "validate.csv", "validation.csv", "test.csv")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sampling:
+    """How a clip is taken from a video.
+
+    Args:
+        frames: T.
+        stride: every how many frames of the video one is taken; the last one is repeated where it is too short.
+        crop: side of the square that is cut out, in pixels.
+        shorter: the bounds of the shorter side in training; the lower one is that of testing.
+
+    Raises: ValueError if an argument is out of range.
+    """
+
+    frames: int = 32
+    stride: int = 2
+    crop: int = 224
+    shorter: tuple[int, int] = (256, 320)
+
+    def __post_init__(self) -> None:
+        positive("frames", self.frames)
+        positive("stride", self.stride)
+        positive("crop", self.crop)
+        low, high = self.shorter
+        if not self.crop <= low <= high:
+            raise ValueError(
+                f"shorter={self.shorter!r}: two sides of at least crop={self.crop}, low ≤ high, are needed"
+            )
+
+    def indices(self, start: int, count: int) -> list[int]:
+        """The frames of the clip that starts at `start`, in a video of `count` frames."""
+        return [min(start + self.stride * i, count - 1) for i in range(self.frames)]
+
+    def last(self, count: int) -> int:
+        """The last start of a clip that lies in the video."""
+        return max(0, count - self.stride * (self.frames - 1) - 1)
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A video with the index of its class."""
+
+    path: Path
+    label: int
+
+
+class OfVideo(Mapping[str, Tensor | int]):
+    """A sample of a video: `image`, the clip in its middle, which is read when it is asked for, and `label`.
+
+    `Drawn` takes another clip of the same video in its place, and reads no more than that.
+    """
+
+    def __init__(self, video: Labelled, sampling: Sampling) -> None:
+        self.video, self.sampling = video, sampling
+
+    def __getitem__(self, name: str) -> Tensor | int:
+        if name == "image":
+            return views(self.video.path, self.sampling, clips=1, crops=1)[:, 0]
+        if name == "label":
+            return self.video.label
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("image", "label"))
+
+    def __len__(self) -> int:
+        return 2
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An augmentation: a random clip, square and, with probability 1/2, mirror image, the same for all its frames.
+
+    Args:
+        mirror: whether clips are mirrored.
+    """
+
+    mirror: bool = True
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        if not isinstance(sample, OfVideo):
+            raise TypeError(f"a sample is {type(sample).__name__}: clips are drawn from videos (`data.clips`)")
+        sampling = sample.sampling
+        video = videos.opened(sample.video.path)
+        moment, size, down, right, flip = torch.rand(5, generator=generator).tolist()
+        start = int(moment * (sampling.last(video.count) + 1))
+        frames = video.read(sampling.indices(start, video.count))
+        low, high = sampling.shorter
+        clip = _cut(frames, low + int(size * (high - low + 1)), sampling.crop, down, right)
+        return {"image": clip.flip(-1) if self.mirror and flip < 0.5 else clip, "label": sample.video.label}
+
+
+def views(path: Path, sampling: Sampling, *, clips: int, crops: int) -> Tensor:
+    """Several views of a video: clips at even distances, and squares at even distances along the longer side.
+
+    Args:
+        path: the video.
+        sampling: frames, stride and crop; the shorter side is resized to the crop where there are several squares, and
+            otherwise to the lower bound of the shorter side.
+        clips, crops: how many.
+
+    Shapes: -> `3 V T S S` in 0..1, V = clips · crops.
+    Raises: videos.UnreadableVideo.
+    """
+    video = videos.opened(path)
+    count, last = video.count, sampling.last(video.count)
+    side = sampling.shorter[0]
+    square = side if crops > 1 else sampling.crop
+    found = []
+    for start in _spread(last, clips):
+        frames = video.read(sampling.indices(start, count))
+        for at in _shares(crops):
+            along = (0.5, at) if frames.shape[3] >= frames.shape[2] else (at, 0.5)
+            found.append(_cut(frames, side, square, *along))
+    return torch.stack(found, 1)
+
+
+def _spread(last: int, count: int) -> list[int]:
+    """`count` starts from 0 to `last`; a single one in the middle."""
+    return [round(share * last) for share in _shares(count)]
+
+
+def _shares(count: int) -> list[float]:
+    return [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
+
+
+def _cut(frames: Tensor, shorter: int, crop: int, down: float, right: float) -> Tensor:
+    """A square of frames whose shorter side is resized: uint8 `T 3 H W` -> `3 T crop crop` in 0..1.
+
+    `down` and `right` in 0..1 place the square; it is cut out before it is resized.
+    """
+    height, width = frames.shape[2:]
+    side = min(crop / shorter * min(height, width), min(height, width))
+    own = max(1, round(side))
+    top, left = round(down * (height - own)), round(right * (width - own))
+    square = frames[:, :, top : top + own, left : left + own].float().div_(255)
+    if own != crop:
+        square = functional.interpolate(square, (crop, crop), mode="bilinear", antialias=True).clamp_(0, 1)
+    return square.transpose(0, 1).contiguous()
+
+
+class Clips(Dataset[Sample]):
+    """A dataset of clips.
+
+    Args:
+        videos: the videos.
+        sampling: how a clip is taken.
+        clips, crops: how many views of a video a sample has, `image` `3 V T S S`; with one of each, and for training,
+            it has one clip, `3 T S S`.
+        drawn: whether samples are for `Drawn`, which draws a clip.
+
+    `digest` covers names, labels and the sizes of files, or the numbers of frames; not the pixels.
+    """
+
+    def __init__(
+        self, videos: Sequence[Labelled], sampling: Sampling, *, clips: int = 1, crops: int = 1, drawn: bool = False
+    ) -> None:
+        self.videos, self.sampling, self.drawn = list(videos), sampling, drawn
+        self.clips, self.crops = positive("clips", clips), positive("crops", crops)
+        self.labels = [video.label for video in self.videos]
+        content = blake2b(digest_size=16)
+        for video in self.videos:
+            size = len(list(video.path.iterdir())) if video.path.is_dir() else video.path.stat().st_size
+            content.update(f"{shown(video.path.name)}\0{video.label}\0{size}\0".encode("utf-8", "replace"))
+        self.digest = content.hexdigest()
+
+    def __len__(self) -> int:
+        return len(self.videos)
+
+    def __getitem__(self, i: int) -> Sample:
+        if not -len(self) <= i < len(self):
+            raise IndexError(f"index {i} is out of range: there are {len(self)} videos")
+        video = self.videos[i]
+        if self.drawn or self.clips == self.crops == 1:
+            return OfVideo(video, self.sampling)
+        found = views(video.path, self.sampling, clips=self.clips, crops=self.crops)
+        return {"image": found, "label": video.label}
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """A dataset of videos: training clips and test clips.
+
+    Args:
+        name: the folder.
+        classes: the names of the classes, in the order of the labels.
+        train, test: the clips.
+        skipped: listed videos that are not there.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: Clips
+    test: Clips
+    skipped: tuple[Skipped, ...] = ()
+
+
+def load(folder: Path, sampling: Sampling, *, clips: int = 1, crops: int = 1, seed: int = 0) -> ClipSet:
+    """Reads a dataset of videos in one of the three layouts.
+
+    Args:
+        folder: the folder of the dataset.
+        sampling: how clips are taken.
+        clips, crops: how many views of a test video are averaged.
+        seed: of the split, where the folder has no part for testing.
+
+    Raises: OSError if there is no such folder; ValueError if it has none of the layouts, a line cannot be read, none of
+        the listed videos is there, or there are fewer than two classes; ImportError for video files without a decoder.
+    """
+    whole("seed", seed, 0)
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no folder {shown(folder)}")
+    classes, parts, skipped = _listed(folder) or _tabled(folder) or _in_folders(folder)
+    if len(classes) < 2:
+        raise ValueError(f"{shown(folder)} has {len(classes)} class: at least two are needed")
+    if len(parts) == 1:
+        halves = divide([video.label for video in parts[0]], TEST_SHARE, seed)
+        parts = [[parts[0][i] for i in half] for half in halves]
+    train, test = parts
+    for part in parts:
+        film = next((video.path for video in part if not video.path.is_dir()), None)
+        if film is not None:
+            videos.opened(film)  # the decoder is missed before the training
+    return ClipSet(
+        shown(folder),
+        tuple(classes),
+        Clips(train, sampling, drawn=True),
+        Clips(test, sampling, clips=clips, crops=crops),
+        tuple(skipped),
+    )
+
+
+Found = tuple[Sequence[str], list[list[Labelled]], list[Skipped]]
+
+
+def _in_folders(folder: Path) -> Found:
+    """Videos in folders of classes."""
+    halves = [next((folder / name for name in names if (folder / name).is_dir()), None) for names in (TRAIN, TEST)]
+    if halves[0] is not None and halves[1] is None:
+        raise ValueError(f"{shown(folder)} has {halves[0].name}/: {TEST[0]}/ or test/ is needed as well")
+    places = [half for half in halves if half is not None] if halves[0] is not None else [folder]
+    found = [
+        {child.name: _videos(child) for child in sorted(place.iterdir()) if child.is_dir() and child.name[0] != "."}
+        for place in places
+    ]
+    classes = sorted(name for name, videos_of in found[0].items() if videos_of)
+    for place, own in zip(places, found, strict=True):
+        for name in {*classes, *own}:
+            if not own.get(name):
+                raise ValueError(
+                    f"{shown(place / name)}: video files or folders of frames are needed, in each class of each part "
+                    f"(or trainlist.txt and vallist.txt, or Kinetics' train.csv and val.csv, in {shown(folder)})"
+                )
+    parts = [[Labelled(path, label) for label, name in enumerate(classes) for path in own[name]] for own in found]
+    return classes, parts, []
+
+
+def _videos(folder: Path) -> list[Path]:
+    """The videos of a class, in the order of the numbers in their names."""
+    children = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    return sorted((path for path in children if path.is_dir() or path.suffix.lower() in FILES), key=numbered)
+
+
+def _listed(folder: Path) -> Found | None:
+    """Videos in lists of paths and numbers."""
+    names = _names_of_lists(folder)
+    if names is None:
+        return None
+    skipped: list[Skipped] = []
+    parts = []
+    for name in names:
+        if not (folder / name).is_file():
+            raise ValueError(f"{shown(folder / names[0])} is there: {name} is needed as well")
+        part = []
+        for number, line in enumerate((folder / name).read_text(encoding="utf-8").splitlines(), 1):
+            path, _, label = line.strip().rpartition(" ")
+            if not line.strip():
+                continue
+            if not path or not label.isdigit():
+                raise ValueError(
+                    f"{shown(folder / name)}, line {number}, {line[:60]!r}: a path and a number are needed"
+                )
+            place = folder / path
+            if place.exists():
+                part.append(Labelled(place, int(label)))
+            else:
+                skipped.append(Skipped(path, "is listed and not there"))
+        if not part:
+            raise ValueError(f"{shown(folder / name)}: none of the listed videos is there; a path of them is needed")
+        parts.append(part)
+    count = 1 + max(video.label for part in parts for video in part)
+    return _named(folder, count), parts, skipped
+
+
+def _names_of_lists(folder: Path) -> tuple[str, str] | None:
+    """The names of the lists for training and testing; of the second, the first usual one if none is there."""
+    for train, tests in LISTS:
+        if (folder / train).is_file():
+            return train, next((name for name in tests if (folder / name).is_file()), tests[0])
+    return None
+
+
+def _named(folder: Path, count: int) -> list[str]:
+    """The names of the classes in classids.json, whose keys may be quoted once more; or their numbers."""
+    path = folder / "classids.json"
+    numbers = {i: str(i) for i in range(count)}
+    if path.is_file():
+        try:
+            numbers |= {int(i): name.strip('"') for name, i in json.loads(path.read_text(encoding="utf-8")).items()}
+        except (ValueError, AttributeError, TypeError) as error:
+            raise ValueError(f"{shown(path)}: names of classes and their numbers are needed, as JSON") from error
+    return [numbers[i] for i in range(count)]
+
+
+def _tabled(folder: Path) -> Found | None:
+    """Videos in Kinetics' tables."""
+    place = folder / "annotations" if (folder / "annotations" / "train.csv").is_file() else folder
+    if not (place / "train.csv").is_file():
+        return None
+    test = next((place / name for name in TABLES if (place / name).is_file()), None)
+    if test is None:
+        raise ValueError(f"{shown(place / 'train.csv')} is there: {TABLES[0]} is needed as well")
+    there = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in FILES}
+    there |= {path.name: path for path in sorted(folder.rglob("*")) if path.is_dir()}
+    skipped: list[Skipped] = []
+    rows = []
+    for table in (place / "train.csv", test):
+        with table.open(encoding="utf-8", newline="") as file:
+            reader = csv.DictReader(file)
+            missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
+            if missing:
+                raise ValueError(
+                    f"{shown(table)}: the columns {', '.join(COLUMNS)} are needed, and {missing[0]} is missing"
+                )
+            part = []
+            for row in reader:
+                name = _clip_name(row, table)
+                path = there.get(name) or there.get(row["youtube_id"])
+                if path is None:
+                    skipped.append(Skipped(name, "is listed and not there"))
+                else:
+                    part.append((path, row["label"]))
+        if not part:
+            raise ValueError(f"{shown(table)}: none of the listed videos is below {shown(folder)}; {name} is the last")
+        rows.append(part)
+    classes = sorted({label for part in rows for _, label in part})
+    index = {label: i for i, label in enumerate(classes)}
+    return classes, [[Labelled(path, index[label]) for path, label in part] for part in rows], skipped
+
+
+def _clip_name(row: Mapping[str, str], table: Path) -> str:
+    """The name of a clip's file as Kinetics' crawlers write it."""
+    start, end = row.get("time_start"), row.get("time_end")
+    if not start or not end:
+        return row["youtube_id"]
+    try:
+        return f"{row['youtube_id']}_{int(float(start)):06d}_{int(float(end)):06d}"
+    except ValueError:
+        raise ValueError(
+            f"{shown(table)}: time_start={start!r}, time_end={end!r} of {row['youtube_id']}: seconds are needed"
+        ) from None
