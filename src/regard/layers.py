@@ -159,11 +159,9 @@ class HardSoftmax(nn.Module):
             return hard_attention.top_k(wide, self.top_k)
         if self.picks:
             return hard_attention.one_hot(self.place(wide), wide)
-        return (
-            hard_attention.gumbel(wide, self.temperature)
-            if self.hard == "gumbel"
-            else hard_attention.straight_through(wide)
-        )
+        if self.hard == "gumbel":
+            return hard_attention.gumbel(wide, self.temperature)
+        return hard_attention.straight_through(wide)
 
     def attend(self, logits: Tensor, values: Tensor, see: Callable[[Tensor], object] | None = None) -> Tensor:
         """Σ_n a_n v_n; one value is read where it has all the weight and the weight has no gradient.
@@ -172,7 +170,7 @@ class HardSoftmax(nn.Module):
             see: called with the weights `B Q N`, which are formed for it.
         """
         if not self.picks:
-            weights = self(logits)
+            weights: Tensor = self(logits)
             if see is not None:
                 see(weights)
             return weights.to(values.dtype) @ values
@@ -200,7 +198,7 @@ class HardSoftmax(nn.Module):
     def _load_from_state_dict(self, state_dict: dict[str, Tensor], prefix: str, *rest: object) -> None:
         """Takes the weights of a soft mechanism too, which have no baseline."""
         state_dict.setdefault(f"{prefix}baseline", self.baseline)
-        super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[no-untyped-call]
+        super()._load_from_state_dict(state_dict, prefix, *rest)
 
 
 def hard_softmax(hard: str | None, top_k: int, temperature: float) -> HardSoftmax | None:

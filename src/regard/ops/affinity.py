@@ -14,15 +14,21 @@ from regard.ops.precision import uncast
 from regard.ops.tracing import exporting
 
 
-def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
-    """softmax_k(scale · q·k): `B Q D`, `B K D` -> `B Q K`.
+def logits(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
+    """scale · q·k in float32 at least: in half precision it overflows long before the inputs do.
 
-    The logits are formed in float32 at least: in half precision they overflow long before the inputs do.
+    Shapes: `B Q D`, `B K D` -> `B Q K`.
     """
     with uncast(q):
         wide = torch.promote_types(q.dtype, torch.float32)
-        q, k, narrow = q.to(wide), k.to(wide), q.dtype
-        return ((q if scale == 1 else scale * q) @ k.mT).softmax(-1).to(narrow)
+        q, k = q.to(wide), k.to(wide)
+        return (q if scale == 1 else scale * q) @ k.mT
+
+
+def softmax_weights(q: Tensor, k: Tensor, *, scale: float = 1.0) -> Tensor:
+    """softmax_k(scale · q·k): `B Q D`, `B K D` -> `B Q K`."""
+    with uncast(q):
+        return logits(q, k, scale=scale).softmax(-1).to(q.dtype)
 
 
 def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Tensor:

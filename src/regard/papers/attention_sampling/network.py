@@ -141,8 +141,9 @@ class AttentionSampling(Attention):
         rows, across = top[..., None] + along, left[..., None] + along  # [B, k, p]
         image = torch.arange(x.shape[0], device=x.device)[:, None, None, None]
         patches = x.permute(0, 2, 3, 1)[image, rows[..., None], across[:, :, None]]  # [B, k, p, p, C]
-        features: Tensor = self.feature(patches.flatten(0, 1).permute(0, 3, 1, 2)).mean((2, 3))
-        return features.unflatten(0, place.shape)
+        features = self.feature(patches.flatten(0, 1).permute(0, 3, 1, 2)).mean((2, 3))
+        by_image: Tensor = features.unflatten(0, (place.shape[0], place.shape[1]))
+        return by_image
 
     def _spread(self, grid: Tensor, x: Tensor) -> Tensor:
         """The weight of each patch over its pixels: `B 1 h w` -> `B 1 H W`."""

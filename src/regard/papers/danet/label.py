@@ -24,7 +24,7 @@ ENTRIES: tuple[Entry, ...] = (
         aliases=("position attention module",),
         maps={"affinity": "B Q K"},
         kwargs={"channels": 12, "reduction": 4},
-        options=(Option({"hidden": 5}),),
+        options=(Option({"hidden": 5}), Option({"hard": "sample"}, soft=False)),
         code="junfu1115/DANet",
     ),
     Entry(

@@ -27,12 +27,14 @@ Errata: ports that scale the logits by √(C/8), that start γ at 1, that take t
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 
 from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, number, positive
 from regard.core import Attention
-from regard.layers import Pointwise
+from regard.layers import Pointwise, hard_softmax
 from regard.ops import affinity as pairs
 from regard.ops.precision import uncast, widened
 
@@ -46,12 +48,23 @@ class PositionAttention(Attention):
         channels: C of the input.
         reduction: how many times narrower queries and keys are; the paper uses 8.
         hidden: width of queries and keys itself, in place of `reduction`.
+        hard: a hard choice in place of the softmax of (1), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: x `B C H W` -> `B C H W`. Maps: affinity `B Q K`, positions by positions; its rows sum to 1.
     Raises: ValueError if `reduction` leaves no hidden channel.
     """
 
-    def __init__(self, channels: int, *, reduction: int = 8, hidden: int | None = None) -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        reduction: int = 8,
+        hidden: int | None = None,
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
+    ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
         self.channels = channels
@@ -59,13 +72,17 @@ class PositionAttention(Attention):
         self.key = Pointwise(channels, hidden)
         self.value = Pointwise(channels, channels)
         self.gamma = nn.Parameter(torch.zeros(1))
+        self.choice = hard_softmax(hard, top_k, temperature)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, "B C H W", C=self.channels)
         grid = (x.shape[2], x.shape[3])
         n = x.flatten(2)
         q, k = self.query.tokens(n), self.key.tokens(n)  # [B, N, D]
-        if self.watched:
+        if self.choice is not None:
+            see = partial(self.see, "affinity", Q=grid, K=grid) if self.watched else None
+            s = self.choice.attend(pairs.logits(q, k), n.mT.to(q.dtype), see)
+        elif self.watched:
             s = self.see("affinity", pairs.softmax_weights(q, k), Q=grid, K=grid) @ n.mT.to(q.dtype)
         else:
             s = pairs.softmax_attend(q, k, n.mT.to(q.dtype))  # [B, N, C]

@@ -28,6 +28,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"score": "location", "bias": True, "epsilon": 1e-3}, inputs=("B T C", "bool B T")),
             Option({"score": "general"}, inputs=("B T C", "bool B T")),
             Option({"score": "concatenation", "hidden": 5}),
+            Option({"hard": "sample"}, soft=False),
         ),
         code="sunlabuiuc/PyHealth",
     ),

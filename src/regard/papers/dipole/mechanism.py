@@ -27,6 +27,7 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
+from regard.layers import hard_softmax
 from regard.ops.precision import uncast
 
 _SCORES = ("location", "general", "concatenation")
@@ -41,6 +42,8 @@ class DipoleAttention(Attention):
         hidden: width of the concatenation's tanh.
         bias: biases as in the port: of the score, and within the tanh.
         epsilon: what the port adds to the sum of exponentials; 0 is the paper.
+        hard: a hard choice in place of the softmax of (4), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: x `B T C`, and visible `B T` of booleans, True where there is a visit, optional -> contexts `B T C`.
     Maps: temporal `B T S`, S the visits attended to; rows sum to 1, or to 0 where no visit is before.
@@ -56,6 +59,9 @@ class DipoleAttention(Attention):
         hidden: int = 8,
         bias: bool = False,
         epsilon: float = 0.0,
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         positive("channels", channels)
@@ -64,6 +70,9 @@ class DipoleAttention(Attention):
         flag("bias", bias)
         self.channels, self.score = channels, score
         self.epsilon = number("epsilon", epsilon, least=0)
+        self.choice = hard_softmax(hard, top_k, temperature)
+        if hard is not None and epsilon > 0:
+            raise ValueError(f"hard={hard!r}: None is needed with epsilon={epsilon}, which is no visit to choose")
         self.late: nn.Linear | None = None
         self.early: nn.Linear | None = None
         if score == "general":
@@ -80,6 +89,8 @@ class DipoleAttention(Attention):
             if visible.dtype is not torch.bool:
                 raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is a visit")
             check_input(visible, "B T", B=x.shape[0], T=x.shape[1])
+        if self.choice is not None:
+            return self.chosen(x, visible)
         alpha = self.see("temporal", self.normalise(self.scores(x), visible))  # [B, T, T]
         return torch.bmm(alpha.to(x.dtype), x)
 
@@ -100,9 +111,7 @@ class DipoleAttention(Attention):
 
     def normalise(self, a: Tensor, visible: Tensor | None) -> Tensor:
         """α of Eq. 4; ε acts as one more visit, with score log ε and no state."""
-        t = torch.arange(a.shape[-1], device=a.device)
-        seen = (t < t[:, None])[None]  # [1, T, S]
-        seen = seen if visible is None else seen & visible[:, None]
+        seen = _before(a, visible)
         a = torch.where(seen, a, torch.finfo(a.dtype).min)  # [B, T, S]
         if self.epsilon:
             rest = a.new_full((1, 1, 1), math.log(self.epsilon)).expand(a.shape[0], a.shape[1], 1)
@@ -110,3 +119,23 @@ class DipoleAttention(Attention):
         else:
             alpha = a.softmax(-1)
         return alpha.masked_fill(~seen, 0)
+
+    def chosen(self, x: Tensor, visible: Tensor | None) -> Tensor:
+        """c of Eq. 5 by a hard choice; zeros where no visit is before."""
+        assert self.choice is not None
+        a = self.scores(x)
+        seen = _before(a, visible)
+        a = torch.where(seen, a, torch.finfo(a.dtype).min)  # [B, T, S]
+
+        def see(alpha: Tensor) -> None:
+            self.see("temporal", alpha.masked_fill(~seen, 0))
+
+        c = self.choice.attend(a, x, see if self.watched else None)
+        return c.masked_fill(~seen.any(-1, keepdim=True), 0)
+
+
+def _before(a: Tensor, visible: Tensor | None) -> Tensor:
+    """Whether visit s is there and before visit t: `B T S`, or `1 T S` where all are there."""
+    t = torch.arange(a.shape[-1], device=a.device)
+    seen = (t < t[:, None])[None]
+    return seen if visible is None else seen & visible[:, None]

@@ -27,6 +27,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"fusion": ("mul",)}, maps={"spatial": "B 1 H W", "channel": "B C 1 1"}),
             Option({"fusion": ("mul", "add")}, maps={"spatial": "B 1 H W", "channel": "B C 1 1"}),
             Option({"pool": "average", "fusion": ("mul",)}, maps={"channel": "B C 1 1"}),
+            Option({"hard": "sample"}, soft=False),
         ),
         code="xvjiarui/GCNet",
     ),

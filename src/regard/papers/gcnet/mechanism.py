@@ -20,11 +20,13 @@ Errata: ports that never apply the softmax of (1), so that the context grows wit
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 from torch import Tensor, nn
 
 from regard.checks import bottleneck_width, check_input, choice, sequence
 from regard.core import Attention
+from regard.layers import hard_softmax
 from regard.ops import pooling
 from regard.ops.convolution import convolved
 
@@ -48,6 +50,8 @@ class GlobalContext(Attention):
         hidden: width of the transform itself, in place of `reduction`.
         pool: "attention", the softmax of Eq. 1, or "average".
         fusion: "add", "mul" or both; multiplication comes first.
+        hard: a hard choice in place of the softmax of (1), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: x `B C H W` -> `B C H W`.
     Maps: spatial `B 1 H W`, sums to 1 (attention pooling); channel `B C 1 1`, in (0, 1) (fusion by multiplication).
@@ -62,6 +66,9 @@ class GlobalContext(Attention):
         hidden: int | None = None,
         pool: str = "attention",
         fusion: Sequence[str] = ("add",),
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         hidden = bottleneck_width(channels, reduction, hidden)
@@ -69,6 +76,9 @@ class GlobalContext(Attention):
         for way in sequence("fusion", fusion):
             choice("fusion", way, ("add", "mul"))
         self.channels = channels
+        self.choice = hard_softmax(hard, top_k, temperature)
+        if hard is not None and pool == "average":
+            raise ValueError(f"hard={hard!r}: None is needed with pool='average', which has no softmax")
         self.mask = nn.Conv2d(channels, 1, 1) if pool == "attention" else None
         if self.mask is not None:
             nn.init.kaiming_normal_(self.mask.weight, mode="fan_in")
@@ -79,9 +89,16 @@ class GlobalContext(Attention):
     def context(self, x: Tensor) -> Tensor:
         if self.mask is None:
             return pooling.average(x)[:, :, None, None]
-        m = convolved(self.mask, x).flatten(2).softmax(-1)  # [B, 1, HW]
+        logits = convolved(self.mask, x).flatten(2)  # [B, 1, HW]
+        if self.choice is not None:
+            see = partial(self._shown, x.shape[2:]) if self.watched else None
+            return self.choice.attend(logits, x.flatten(2).mT, see)[:, 0, :, None, None]  # [B, C, 1, 1]
+        m = logits.softmax(-1)
         m = self.see("spatial", m.unflatten(-1, x.shape[2:])).flatten(2)
         return pooling.weighted(x, m)[:, :, None, None]  # [B, C, 1, 1]
+
+    def _shown(self, grid: Sequence[int], m: Tensor) -> None:
+        self.see("spatial", m.unflatten(-1, grid))
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, "B C H W", C=self.channels)

@@ -25,6 +25,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"normalise": "sigmoid", "return_compatibility": True}, outputs=("B 1 H W", "B G")),
             Option({"project": "global", "normalise": "sigmoid"}, outputs=("B C",)),
             Option({"compatibility": "additive", "hidden": 8}, inputs=("B C H W", "B G H/2 W/2"), outputs=("B C",)),
+            Option({"hard": "sample"}, soft=False),
         ),
         code="SaoYan/LearnToPayAttention",
     ),

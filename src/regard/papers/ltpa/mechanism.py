@@ -27,12 +27,15 @@ Errata: SaoYan/LearnToPayAttention with normalize_attn=False computes (6), N tim
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.checks import check_input, choice, flag, positive
 from regard.core import Attention
-from regard.layers import Pointwise
+from regard.layers import Pointwise, hard_softmax
 from regard.ops import pooling
 from regard.ops.precision import uncast, widened
 
@@ -52,6 +55,8 @@ class LearnToPay(Attention):
             differ and nothing where they are equal. The additive compatibility projects both, to `hidden`.
         hidden: width of the additive compatibility; None takes C.
         return_compatibility: return c before g_a, as the port does.
+        hard: a hard choice in place of the softmax of (4), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: l `B C H W` and g `B G` or `B G 1 1` -> g_a `B G`, or `B C` where nothing or g is projected; additive: g
         `B G h w`, brought to H and W, -> `B C`. With `return_compatibility`: c `B 1 H W`, g_a.
@@ -69,6 +74,9 @@ class LearnToPay(Attention):
         project: str | None = None,
         hidden: int | None = None,
         return_compatibility: bool = False,
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         positive("channels", channels)
@@ -78,6 +86,9 @@ class LearnToPay(Attention):
         choice("project", project, (None, "local", "global"))
         k = channels if hidden is None else positive("hidden", hidden)
         flag("return_compatibility", return_compatibility)
+        self.choice = hard_softmax(hard, top_k, temperature)
+        if hard is not None and normalise == "sigmoid":
+            raise ValueError(f"hard={hard!r}: None is needed with normalise='sigmoid', which has no softmax")
         additive = compatibility == "additive"
         if additive and project is not None:
             raise ValueError(
@@ -101,15 +112,23 @@ class LearnToPay(Attention):
     def forward(self, x: Tensor, g: Tensor) -> tuple[Tensor, Tensor] | Tensor:
         self.check(x, g)
         c = self.additive(x, g) if self.compatibility == "additive" else self.linear(x, g.flatten(1))  # [B, 1, N]
-        n = c.shape[-1]
-        a = c.softmax(-1) if self.normalise == "softmax" else c.sigmoid()
-        self.see("attention", a.unflatten(-1, x.shape[2:]))
-        attended = pooling.weighted(x, (a if self.normalise == "softmax" else a / n).to(x.dtype))  # [B, C]
+        if self.choice is not None:
+            see = partial(self.shown, x.shape[2:]) if self.watched else None
+            attended = self.choice.attend(c, x.flatten(2).mT, see)[:, 0]  # [B, C]
+        else:
+            n = c.shape[-1]
+            a = c.softmax(-1) if self.normalise == "softmax" else c.sigmoid()
+            self.shown(x.shape[2:], a)
+            attended = pooling.weighted(x, (a if self.normalise == "softmax" else a / n).to(x.dtype))  # [B, C]
         if self.project is not None and self.side == "local":
             attended = self.project(attended)  # [B, G]
         if self.return_compatibility:
             return c.unflatten(-1, x.shape[2:]).to(x.dtype), attended
         return attended
+
+    def shown(self, grid: Sequence[int], a: Tensor) -> None:
+        """Shows a, `B 1 N`, on its grid."""
+        self.see("attention", a.unflatten(-1, grid))
 
     def linear(self, x: Tensor, g: Tensor) -> Tensor:
         """c of Eqs. 1 and 2: `B 1 N`; it is linear in l, so that a projection of l becomes one of the query."""

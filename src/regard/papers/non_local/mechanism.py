@@ -27,13 +27,14 @@ Errata: ports that multiply the logits by √C', scale by C in place of C', fix 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.checks import check_input, choice, each_axis, flag, positive
 from regard.core import Attention
-from regard.layers import Pointwise
+from regard.layers import Pointwise, hard_softmax
 from regard.ops import affinity as pairs
 from regard.ops.precision import uncast, wide_linear, wide_norm, widened
 
@@ -61,6 +62,8 @@ class NonLocal(Attention):
         pool_first: pool x before the convolutions (official) rather than their outputs (popular ports).
         scale: divide the embedded-gaussian logits by √C'; `True` is the official code, `False` the paper.
         norm: batch norm after W_z.
+        hard: a hard choice in place of the softmax of (2) or (3), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: x `B C T`, `B C H W` or `B C T H W`, returned alike. Maps: affinity `B Q K`, Q positions by K pooled ones;
         its rows sum to 1 for the two gaussians.
@@ -78,6 +81,9 @@ class NonLocal(Attention):
         pool_first: bool = True,
         scale: bool = True,
         norm: bool = True,
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
@@ -88,6 +94,9 @@ class NonLocal(Attention):
         self.pool_first = flag("pool_first", pool_first)
         flag("norm", norm)
         self.affinity = affinity
+        self.choice = hard_softmax(hard, top_k, temperature)
+        if hard is not None and "gaussian" not in affinity:
+            raise ValueError(f"hard={hard!r}: None is needed with affinity={affinity!r}, which has no softmax")
         self.scale = hidden**-0.5 if flag("scale", scale) and affinity == "embedded_gaussian" else 1.0
         embedded = affinity != "gaussian"
         self.theta = Pointwise(channels, hidden) if embedded else None
@@ -143,6 +152,9 @@ class NonLocal(Attention):
         if self.relate is not None:
             w_theta, w_phi = widened(self.relate.weight[0]).chunk(2)
             theta, phi = theta @ w_theta, phi @ w_phi  # [B, Q], [B, K]
+        if self.choice is not None:
+            see = partial(self.shown, x) if self.watched else None
+            return self.choice.attend(pairs.logits(theta, phi, scale=self.scale), g, see)
         if self.watched:
             return self.see("affinity", self.weights(theta, phi), **self.grids(x)) @ g
         if self.affinity == "dot_product":
@@ -150,6 +162,10 @@ class NonLocal(Attention):
         if self.affinity == "concatenation":
             return pairs.sum_attend(theta, phi, g)
         return pairs.softmax_attend(theta, phi, g, scale=self.scale)
+
+    def shown(self, x: Tensor, a: Tensor) -> None:
+        """Shows A, `B Q K`, with the grids of the map x."""
+        self.see("affinity", a, **self.grids(x))
 
     def weights(self, theta: Tensor, phi: Tensor) -> Tensor:
         """A of Eqs. 2 to 5: `B Q K`."""

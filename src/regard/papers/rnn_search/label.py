@@ -29,6 +29,7 @@ ENTRIES: tuple[Entry, ...] = (
         options=(
             Option({"state_channels": None, "hidden": None}, inputs=("B D", "B T C"), sizes={"D": 7}),
             Option({"return_weights": True}, outputs=("B C", "B T")),
+            Option({"hard": "sample"}, soft=False),
         ),
         code="lisa-groundhog/GroundHog",
     ),

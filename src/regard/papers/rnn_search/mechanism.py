@@ -24,6 +24,7 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, flag, positive
 from regard.core import Attention
+from regard.layers import hard_softmax
 from regard.ops.precision import widened
 
 
@@ -35,6 +36,8 @@ class AdditiveAttention(Attention):
         state_channels: D of the state; None takes C // 2, as annotations have two directions.
         hidden: n', width of the alignment model; None takes D.
         return_weights: returns α `B T` too.
+        hard: a hard choice in place of the softmax of (2), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: state `B D`, annotations `B T C`, visible `B T` of booleans, True where there is an annotation, and
         projected `B T hidden` from `project`, both of them optional -> context `B C`. All hidden gives zeros.
@@ -49,6 +52,9 @@ class AdditiveAttention(Attention):
         state_channels: int | None = None,
         hidden: int | None = None,
         return_weights: bool = False,
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
@@ -58,6 +64,7 @@ class AdditiveAttention(Attention):
         self.state = nn.Linear(width, hidden, bias=False)
         self.annotation = nn.Linear(channels, hidden, bias=False)
         self.score = nn.Linear(hidden, 1, bias=False)
+        self.choice = hard_softmax(hard, top_k, temperature)
         nn.init.normal_(self.state.weight, std=0.001)
         nn.init.normal_(self.annotation.weight, std=0.001)
         nn.init.zeros_(self.score.weight)
@@ -82,16 +89,37 @@ class AdditiveAttention(Attention):
             check_input(projected, "B T D", B=state.shape[0], T=annotations.shape[1], D=self.annotation.out_features)
         projected = self.project(annotations) if projected is None else projected
         e = self.score((self.state(state).unsqueeze(1) + projected).tanh_()).squeeze(2)  # [B, T]
+        if self.choice is not None:
+            return self.chosen(e, annotations, visible)
         alpha = self.see("temporal", self.align(e, visible))  # [B, T]
         c = torch.bmm(alpha.unsqueeze(1).to(annotations.dtype), annotations).squeeze(1)  # [B, C]
         return (c, alpha) if self.return_weights else c
 
     def align(self, e: Tensor, visible: Tensor | None) -> Tensor:
         """Softmax over the visible annotations; zeros where none is visible."""
+        alpha = self.logits(e, visible).softmax(-1)
+        return (alpha if visible is None else alpha.masked_fill(~visible, 0)).to(e.dtype)
+
+    def logits(self, e: Tensor, visible: Tensor | None) -> Tensor:
+        """e in float32 at least, and the least number of all where no annotation is visible."""
         wide = widened(e)
         if visible is None:
-            return wide.softmax(-1).to(e.dtype)
+            return wide
         if visible.dtype is not torch.bool:
             raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is an annotation")
-        hidden = ~visible
-        return wide.masked_fill(hidden, torch.finfo(wide.dtype).min).softmax(-1).masked_fill(hidden, 0).to(e.dtype)
+        return wide.masked_fill(~visible, torch.finfo(wide.dtype).min)
+
+    def chosen(self, e: Tensor, annotations: Tensor, visible: Tensor | None) -> Tensor | tuple[Tensor, Tensor]:
+        """The context of a hard choice, and its weights if they are asked for; zeros where none is visible."""
+        assert self.choice is not None
+        shown = []
+
+        def see(alpha: Tensor) -> None:
+            alpha = (alpha[:, 0] if visible is None else alpha[:, 0].masked_fill(~visible, 0)).to(e.dtype)
+            shown.append(self.see("temporal", alpha))
+
+        asked = see if self.watched or self.return_weights else None
+        c = self.choice.attend(self.logits(e, visible)[:, None], annotations, asked)[:, 0]  # [B, C]
+        if visible is not None:
+            c = c.masked_fill(~visible.any(1, keepdim=True), 0)
+        return (c, shown[0]) if self.return_weights else c

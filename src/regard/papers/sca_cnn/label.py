@@ -27,6 +27,7 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"order": "channel"}, maps={"channel": "B C 1 1"}),
             Option({"order": "spatial"}, maps={"spatial": "B 1 H W"}),
             Option({"order": "spatial-channel", "scale": False}),
+            Option({"hard": "sample", "scale": False}, soft=False),
         ),
         code="zjuchenlong/sca-cnn.cvpr17",
     ),

@@ -30,6 +30,7 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, flag, positive, text
 from regard.core import Attention
+from regard.layers import hard_softmax
 from regard.ops import pooling
 from regard.ops.precision import widened
 
@@ -58,9 +59,9 @@ class _Scores(nn.Module):
         term: Tensor = (self.embed.bias + self.state(state))[:, None]
         return term
 
-    def softmax(self, embedded: Tensor) -> Tensor:
-        """Over the items, in float32 at least: `B items k` -> `B items`."""
-        return widened(self.score(embedded.tanh())[..., 0]).softmax(-1)
+    def logits(self, embedded: Tensor) -> Tensor:
+        """Of the items, in float32 at least: `B items k` -> `B items`."""
+        return widened(self.score(embedded.tanh())[..., 0])
 
 
 class SpatialChannel(Attention):
@@ -73,6 +74,8 @@ class SpatialChannel(Attention):
         order: "channel-spatial" or "spatial-channel" (also "cs" and "sc", as the paper abbreviates them), the second
             looking at what the first attended to, or one alone, "channel" or "spatial".
         scale: multiply by C and HW, as in the official code, so that even attention is the identity.
+        hard: a hard choice in place of the softmax of (4), a mode of `ops.hard_attention`; None is soft.
+        top_k, temperature: k of "top-k", τ of "gumbel".
 
     Shapes: x `B C H W`, and h `B state_channels` where there is one -> `B C H W`.
     Maps: channel `B C 1 1`, spatial `B 1 H W`; each sums to 1.
@@ -87,6 +90,9 @@ class SpatialChannel(Attention):
         state_channels: int | None = None,
         order: str = "channel-spatial",
         scale: bool = True,
+        hard: str | None = None,
+        top_k: int = 4,
+        temperature: float = 1.0,
     ) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
@@ -96,6 +102,9 @@ class SpatialChannel(Attention):
         self.order, self.scale = order, flag("scale", scale)
         self.channel = _Scores(1, hidden, state_channels) if "channel" in order else None
         self.spatial = _Scores(channels, hidden, state_channels) if "spatial" in order else None
+        self.choice = hard_softmax(hard, top_k, temperature)
+        if hard is not None and self.spatial is None:
+            raise ValueError(f"hard={hard!r}: None is needed with order={order!r}, which has no softmax over positions")
 
     def forward(self, x: Tensor, state: Tensor | None = None) -> Tensor:
         check_input(x, "B C H W", C=self.channels)
@@ -118,7 +127,7 @@ class SpatialChannel(Attention):
         v = pooling.average(x) if alpha is None else pooling.weighted(x, alpha) / n  # [B, C]
         w = self.channel.embed.weight[:, 0]  # [k]
         b = torch.addcmul(self.channel.offset(state), v[..., None], w)  # [B, C, k]
-        beta = self.see("channel", self.channel.softmax(b)[..., None, None])
+        beta = self.see("channel", self.channel.logits(b).softmax(-1)[..., None, None])
         return (beta * x.shape[1] if self.scale else beta).to(x.dtype)
 
     def over_positions(self, x: Tensor, state: Tensor | None) -> Tensor:
@@ -126,6 +135,7 @@ class SpatialChannel(Attention):
         assert self.spatial is not None
         weight = self.spatial.embed.weight.T.expand(x.shape[0], -1, -1)  # [B, C, k]
         a = torch.baddbmm(self.spatial.offset(state), x.flatten(2).mT, weight)  # [B, HW, k]
-        alpha = self.spatial.softmax(a)[:, None]  # [B, 1, HW]
+        logits = self.spatial.logits(a)[:, None]  # [B, 1, HW]
+        alpha = logits.softmax(-1) if self.choice is None else self.choice(logits)
         self.see("spatial", alpha.unflatten(-1, x.shape[2:]))
         return (alpha * alpha.shape[-1] if self.scale else alpha).to(x.dtype)
