@@ -1,0 +1,375 @@
+"""Trains the ablations of docs/ablations.md: one table of Markdown, and a JSON file with the figures of every seed.
+
+    python docs/ablations.py ran --data cifar10/ --device cuda --out ran.json
+    python docs/ablations.py ltpa --data cifar10/ --device cuda --out ltpa.json
+    python docs/ablations.py fca --data cifar10/ --device cuda --out fca.json
+    python docs/ablations.py table ran.json other-seeds.json
+
+`ran` compares the masks of Residual Attention Network, `ltpa` the scores and the classifiers of Learn To Pay Attention,
+and `fca` runs the two-step search of FcaNet's frequencies and compares what it finds. `table` prints one table of
+several files with different seeds. DATA is a folder of images,
+`train/` and `test/` with a subfolder for each class; without it the embedded digits are used. The same command goes on
+where an interrupted one stopped: what the file has is not trained again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from regard import attach, create
+from regard import data as datasets
+from regard.comparing.statistics import over_seeds
+from regard.data import mnist
+from regard.papers.fcanet.frequencies import FREQUENCIES, Ranking, rank_frequencies
+from regard.papers.ltpa.network import AttentionVGG
+from regard.papers.residual_attention.mechanism import ResidualAttention
+from regard.papers.residual_attention.network import ResidualAttentionNetwork
+
+SIDE = 32
+BATCH = 100
+MOST_SHIFT = 4
+SEARCH_SEED = 1000  # of the frequencies; the compared seeds start at 0
+
+
+class Images:
+    """Images and labels on a device: normalised, the test images in a random order."""
+
+    def __init__(self, source: str, device: torch.device) -> None:
+        found = mnist.embedded() if source == "digits" else datasets.load(source, image_size=SIDE)
+        self.classes = len(found.classes)
+        self.flips = source != "digits"
+        order = torch.randperm(len(found.test), generator=Generator().manual_seed(0)).tolist()
+        parts = (found.train, range(len(found.train))), (found.test, order)
+        (x, self.labels), (test, self.test_labels) = (
+            (framed(split.images(list(rows))).to(device), torch.tensor([split.labels[i] for i in rows], device=device))
+            for split, rows in parts
+        )
+        mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True)
+        self.images, self.test_images = (x - mean) / std, (test - mean) / std
+
+    def held_out(self, share: int = 5) -> Images:
+        """The training images alone: four fifths of them to train on, the rest to choose by."""
+        own = copy.copy(self)
+        order = torch.randperm(len(self.images), generator=Generator().manual_seed(1)).to(self.images.device)
+        last, first = order[: len(order) // share], order[len(order) // share :]
+        own.images, own.labels = self.images[first], self.labels[first]
+        own.test_images, own.test_labels = self.images[last], self.labels[last]
+        return own
+
+
+def framed(images: Tensor) -> Tensor:
+    """Grey images of less than 32 × 32 in three channels, in the middle of 32 × 32; others as they are."""
+    edge = (SIDE - images.shape[-1]) // 2
+    return functional.pad(images, (edge,) * 4).expand(-1, 3, -1, -1)
+
+
+def augmented(images: Tensor, flips: bool, generator: Generator) -> Tensor:
+    """Shifts each image by up to 4 pixels and, with `flips`, mirrors every other one: `B C H W`."""
+    count, _, height, width = images.shape
+    down, right, mirror = torch.randint(0, 2 * MOST_SHIFT + 1, (3, count), generator=generator).to(images.device)
+    padded = functional.pad(images, (MOST_SHIFT,) * 4, mode="reflect")
+    rows = torch.arange(height, device=images.device) + down[:, None]
+    columns = torch.arange(width, device=images.device) + right[:, None]
+    if flips:
+        columns = torch.where((mirror % 2 == 1)[:, None], columns.flip(1), columns)
+    each = torch.arange(count, device=images.device)[:, None, None]
+    return padded[each, :, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2).contiguous()
+
+
+def fit(model: nn.Module, data: Images, *, epochs: int, rate: float, seed: int) -> nn.Module:
+    """Trains in place: SGD with Nesterov's momentum, the rate falling along half a cosine after one epoch of warm-up.
+
+    The batches and their augmentation are those of the seed, the same for every model.
+    """
+    drawn = Generator().manual_seed(seed)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    steps = len(data.images) // BATCH
+    model.train()
+    for epoch in range(epochs):
+        order = torch.randperm(len(data.images), generator=drawn).to(data.images.device)
+        for step in range(steps):
+            done = (epoch * steps + step) / (epochs * steps)
+            warm = min(1.0, (epoch * steps + step + 1) / steps)
+            for group in optimizer.param_groups:
+                group["lr"] = rate * warm * (1 + math.cos(math.pi * done)) / 2
+            rows = order[step * BATCH : (step + 1) * BATCH]
+            x = augmented(data.images[rows], data.flips, drawn)
+            loss = functional.cross_entropy(model(x), data.labels[rows])
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 5.0)
+            optimizer.step()
+    return model
+
+
+@torch.no_grad()
+def error(model: nn.Module, data: Images) -> float:
+    """The test error in percent."""
+    model.eval()
+    wrong = torch.zeros((), device=data.images.device)
+    for x, labels in zip(data.test_images.split(500), data.test_labels.split(500), strict=True):
+        wrong += (model(x).argmax(1) != labels).sum()
+    return 100 * float(wrong) / len(data.test_labels)
+
+
+# ---- Residual Attention Network: masks
+
+
+class Added(nn.Module):
+    """A module whose mask branch is added to the trunk: the same layers and parameters, and nothing is weighed."""
+
+    def __init__(self, module: ResidualAttention) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.module.pre(x)
+        return self.joined(self.module.trunk(x), self.module.logits(x))
+
+    def joined(self, trunk: Tensor, logits: Tensor) -> Tensor:
+        y: Tensor = self.module.post(trunk + logits)
+        return y
+
+
+class Another(Added):
+    """A module whose mixed mask is that of another image of the batch, in training as in the test."""
+
+    def joined(self, trunk: Tensor, logits: Tensor) -> Tensor:
+        mask = logits.sigmoid().roll(max(1, len(logits) // 2), 0)
+        y: Tensor = self.module.post((1 + mask) * trunk)
+        return y
+
+
+MODULES = (1, 1, 1)
+
+
+def masked(classes: int, **options: str) -> nn.Module:
+    return ResidualAttentionNetwork(3, classes=classes, stem="cifar", width=8, modules=MODULES, **options)
+
+
+def changed(classes: int, change: type[Added]) -> nn.Module:
+    network = masked(classes)
+    for stage in network.stages:
+        for i, module in enumerate(stage):
+            stage[i] = change(module)
+    return network
+
+
+def unmasked(classes: int) -> nn.Module:
+    """Residual units in place of the mask branches: as many as come nearest to their parameters."""
+    network = masked(classes)
+    for stage in network.stages:
+        for i, module in enumerate(stage):
+            trunk = [module.pre, module.trunk, module.post]
+            mask = counted(module) - sum(counted(part) for part in trunk)
+            more = ResidualAttention(module.channels, t=round(mask / counted(module.post))).trunk
+            stage[i] = nn.Sequential(*trunk, more)
+    return network
+
+
+def counted(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+RAN: dict[str, Callable[[int], nn.Module]] = {
+    "no mask, more residual units": unmasked,
+    "mask branch added, nothing weighed": lambda classes: changed(classes, Added),
+    "f1, mixed": masked,
+    "f2, channel": lambda classes: masked(classes, mask="channel"),
+    "f3, spatial": lambda classes: masked(classes, mask="spatial"),
+    "f1, naive learning": lambda classes: masked(classes, learning="naive"),
+    "f1, mask of another image": lambda classes: changed(classes, Another),
+}
+
+
+# ---- Learn To Pay Attention: compatibility and classifiers
+
+
+def vgg(classes: int, **options: str | None) -> AttentionVGG:
+    return AttentionVGG(3, classes=classes, widths=(16, 32, 64, 128, 128, 128), **options)
+
+
+def uniform(classes: int) -> nn.Module:
+    """Every position has the same weight: the score is zero and stays so."""
+    network = vgg(classes)
+    for attention in network.attentions:
+        nn.init.zeros_(attention.score.weight)
+        attention.score.requires_grad_(False)
+    return network
+
+
+LTPA: dict[str, Callable[[int], nn.Module]] = {
+    "VGG, no attention": lambda classes: vgg(classes, attend=None),
+    "uniform weights, concat": uniform,
+    "concat, parametrised": vgg,
+    "concat, dot product": lambda classes: vgg(classes, compatibility="dot"),
+    "independent, parametrised": lambda classes: vgg(classes, combine="independent"),
+    "independent, dot product": lambda classes: vgg(classes, compatibility="dot", combine="independent"),
+}
+
+
+# ---- FcaNet: frequencies
+
+
+def residual(classes: int) -> nn.Module:
+    """A CIFAR ResNet of 14 layers."""
+    network: nn.Module = create("paper_network", name="resnet20_cifar", classes=classes, blocks=(2, 2, 2))
+    return network
+
+
+def frequent(classes: int, frequencies: str | tuple[tuple[int, int], ...]) -> nn.Module:
+    """The same with frequency channel attention in every block, of these frequencies."""
+    return attach(residual(classes), "fca", frequencies=frequencies, reduction=4)
+
+
+def searched(data: Images, done: Results, how: dict[str, float]) -> Ranking:
+    """The paper's two steps, on training images alone: each frequency by itself, then the best ones together."""
+    part = data.held_out()
+    known = {pair: 1 - done.figures[name] / 100 for pair in FREQUENCIES if (name := str(pair)) in done.figures}
+    batches = list(zip(part.test_images.split(500), part.test_labels.split(500), strict=True))
+    return rank_frequencies(
+        lambda frequencies: frequent(data.classes, frequencies),
+        batches,
+        fit=lambda model: fit(model, part, seed=SEARCH_SEED, **how),
+        counts=(1, 2, 4, 8, 16),
+        known=known,
+        seed=SEARCH_SEED,
+        device=data.images.device,
+        progress=lambda pairs, score, *_: done.search(pairs, score),
+    )
+
+
+# ---- What is trained, and what it gave
+
+
+class Results:
+    """Test errors by row and seed, in a JSON file that is written after every training."""
+
+    def __init__(self, path: Path, settings: dict[str, object] | None = None) -> None:
+        self.path = path
+        kept = json.loads(path.read_text()) if path.is_file() else {}
+        self.settings = settings or kept["settings"]
+        if kept and kept["settings"] != self.settings:
+            raise SystemExit(f"{path} has figures of other settings: {kept['settings']}")
+        self.errors: dict[str, dict[str, float]] = kept.get("errors", {})
+        self.parameters: dict[str, int] = kept.get("parameters", {})
+        self.figures: dict[str, float] = kept.get("search", {})
+
+    def search(self, pairs: tuple[tuple[int, int], ...], score: float) -> None:
+        name = str(pairs[0]) if len(pairs) == 1 else f"best {len(pairs)}"
+        self.figures.setdefault(name, 100 * (1 - score))
+        self.write()
+
+    def write(self) -> None:
+        content = {
+            "settings": self.settings, "parameters": self.parameters, "errors": self.errors, "search": self.figures,
+        }  # fmt: skip
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        part = self.path.with_suffix(".part")
+        part.write_text(json.dumps(content, indent=1))
+        part.replace(self.path)
+
+    def add(self, other: Results) -> None:
+        """Takes over the seeds of another file. Raises: SystemExit if its settings are others."""
+        if other.settings != self.settings:
+            raise SystemExit(f"{other.path} has other settings than {self.path}: {other.settings}")
+        for name, own in other.errors.items():
+            self.errors.setdefault(name, {}).update(own)
+        self.parameters.update(other.parameters)
+
+    def table(self, base: str) -> str:
+        """Mean and interval of the rows over the seeds that all of them have, and the gains paired by seed."""
+        seeds = sorted(set.intersection(*(set(own) for own in self.errors.values())), key=int)
+        if not seeds:
+            return "No seed has all rows yet."
+        lines = [
+            f"| {len(seeds)} seeds | parameters | test error, % | gain over the first row, points |",
+            "|---|---|---|---|",
+        ]
+        for name, own in self.errors.items():
+            mean = over_seeds([own[seed] for seed in seeds])
+            gain = over_seeds([self.errors[base][seed] - own[seed] for seed in seeds])
+            gained = "" if name == base else f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
+            error_shown = f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
+            lines.append(f"| {name} | {self.parameters[name]:,} | {error_shown} | {gained} |")
+        return "\n".join(lines)
+
+
+def trained(
+    rows: dict[str, Callable[[int], nn.Module]], data: Images, results: Results, *, seeds: range, how: dict[str, float]
+) -> None:
+    """Trains every row with every seed that the results lack; all rows of a seed, then the next seed."""
+    device = data.images.device
+    for seed in seeds:
+        for name, build in rows.items():
+            own = results.errors.setdefault(name, {})
+            if str(seed) in own:
+                continue
+            began = time.perf_counter()
+            torch.manual_seed(seed)
+            model = build(data.classes).to(device)
+            results.parameters[name] = counted(model)
+            own[str(seed)] = error(fit(model, data, seed=seed, **how), data)
+            results.write()
+            print(seed, name, own[str(seed)], f"{time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("what", choices=("ran", "ltpa", "fca", "table"))
+    parser.add_argument("files", nargs="*", type=Path, help="of table")
+    parser.add_argument("--data", default="digits", help="folder of images; by default the embedded digits")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--epochs", type=int, default=15)
+    parser.add_argument("--rate", type=float, default=0.1, help="peak learning rate")
+    parser.add_argument("--out", type=Path, default=None, help="JSON file of the results; by default WHAT.json")
+    given = parser.parse_args()
+    if given.what == "table":
+        results, *others = (Results(file) for file in given.files)
+        for other in others:
+            results.add(other)
+        print(results.table(next(iter(results.errors))))
+        return
+    torch.set_num_threads(1)
+    torch.backends.cudnn.benchmark = True
+    data = Images(given.data, torch.device(given.device))
+    how = {"epochs": given.epochs, "rate": given.rate}
+    settings: dict[str, object] = {
+        "what": given.what, "train": len(data.images), "test": len(data.test_images), "classes": data.classes, **how,
+    }  # fmt: skip
+    results = Results(given.out or Path(f"{given.what}.json"), settings)
+    rows = {"ran": RAN, "ltpa": LTPA}.get(given.what, {})
+    if given.what == "fca":
+        ranking = searched(data, results, how)
+        print(ranking)
+        print("\nbest:", " ".join(f"{u}{v}" for u, v in ranking.top(16)), "\n", flush=True)
+        best, worst = ranking.top(16), tuple(ranking.scores)[-16:]
+        rows = {"no attention": residual, "se": lambda classes: attach(residual(classes), "se", reduction=4)}
+        for name, frequencies in (
+            ("fca, the average alone", ((0, 0),)),
+            (f"fca, found: the best {len(ranking.best)}", ranking.best),
+            ("fca, found: the best 16", best),
+            ("fca, found: the worst 16", worst),
+            ("fca, published top16", "top16"),
+            ("fca, published bot16", "bot16"),
+        ):
+            rows[name] = lambda classes, frequencies=frequencies: frequent(classes, frequencies)
+    trained(rows, data, results, seeds=range(given.first, given.first + given.seeds), how=how)
+    print(results.table(next(iter(rows))))
+
+
+if __name__ == "__main__":
+    main()
