@@ -14,7 +14,6 @@ Official code: cocodataset/cocoapi, `common/maskApi.c`.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,12 +23,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from regard.data.images import shown
+from regard.data.images import PIXEL_LIMIT, shown
+from regard.data.region_files import listed, numbers
 from regard.data.texts import parsed, quoted
 
 HALVES = ("train", "val")
 FINER = 4  # polygons are drawn on a grid this many times finer; a pixel belongs to one if half of it is covered
-MOST_PIXELS = 64_000_000  # of an image, as it is read
 
 Mask = NDArray[np.bool_]
 
@@ -112,14 +111,14 @@ def outlined(part: Part) -> list[tuple[Path, Outlines]]:
         raise ValueError(f"{where}: COCO annotations need an object with images and annotations")
     there = {path.name: path for path in sorted(part.images.iterdir())}
     images: dict[Any, tuple[str, Outlines]] = {}
-    for position, image in enumerate(_list(content, "images", where)):
-        name, width, height = image.get("file_name"), image.get("width"), image.get("height")
-        if not isinstance(image.get("id"), int | str) or not isinstance(name, str) or not _side(width, height):
+    for position, image in enumerate(listed(content, "images", part.instances)):
+        name, size = image.get("file_name"), _size(image)
+        if not isinstance(image.get("id"), int | str) or not isinstance(name, str) or size is None:
             raise ValueError(f"{where} images[{position}]: an image needs id, file_name, width and height")
         if Path(name).name in there:
-            images[image["id"]] = Path(name).name, Outlines(int(width), int(height), f"{where}, {shown(name)}")
+            images[image["id"]] = Path(name).name, Outlines(*size, f"{where}, {shown(name)}")
     known = {image.get("id") for image in content["images"] if isinstance(image.get("id"), int | str)}
-    for position, annotation in enumerate(_list(content, "annotations", where)):
+    for position, annotation in enumerate(listed(content, "annotations", part.instances)):
         number = annotation.get("image_id")
         if not isinstance(number, int | str) or number not in known:
             raise ValueError(f"{where} annotations[{position}]: no image has the id {quoted(number)}")
@@ -135,7 +134,7 @@ def _add(outlines: Outlines, annotation: Mapping[str, Any], where: str) -> None:
     given = annotation.get("segmentation")
     if isinstance(given, list):
         for points in given:
-            if not _numbers(points) or len(points) < 6 or len(points) % 2:
+            if not numbers(points) or len(points) < 6 or len(points) % 2:
                 raise ValueError(f"{where}: a polygon needs three points or more, as a list x0, y0, x1, y1, …")
             outlines.polygons.append(points)
         return
@@ -181,19 +180,9 @@ def run_mask(counts: Sequence[int], height: int, width: int) -> Mask:
     return np.repeat(inside, counts).reshape(width, height).T
 
 
-def _list(content: Mapping[str, Any], key: str, where: str) -> list[dict[str, Any]]:
-    found = content.get(key)
-    if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
-        raise ValueError(f"{where}: COCO annotations need {key!r}, a list of objects")
-    return found
-
-
-def _side(width: Any, height: Any) -> bool:
-    sizes = [size for size in (width, height) if isinstance(size, int) and not isinstance(size, bool) and size > 0]
-    return len(sizes) == 2 and sizes[0] * sizes[1] <= MOST_PIXELS
-
-
-def _numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(
-        isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
-    )
+def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Width and height; None if they are not given, or too large."""
+    width, height = image.get("width"), image.get("height")
+    if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:
+        return None
+    return (width, height) if width * height <= PIXEL_LIMIT else None

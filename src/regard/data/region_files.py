@@ -157,7 +157,7 @@ def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[st
         raise ValueError(f"{shown(path)}: COCO annotations need an object with images and annotations")
     images: dict[Any, tuple[str | None, tuple[int, int] | None]] = {}
     unmatched: dict[str, None] = {}
-    for position, image in enumerate(_list(content, "images", path)):
+    for position, image in enumerate(listed(content, "images", path)):
         where = f"{shown(path)} images[{position}]"
         if not isinstance(image.get("id"), int | str) or not isinstance(image.get("file_name"), str):
             raise ValueError(f"{where}: an image needs an id and a file_name")
@@ -169,10 +169,10 @@ def _coco(path: Path, names: Names, classes: Mapping[str, str]) -> tuple[dict[st
         width, height = image.get("width"), image.get("height")
         images[image["id"]] = file, (width, height) if width and height else None
     categories = {
-        _id(category, "id"): str(category.get("name")) for category in _list(content, "categories", path, needed=False)
+        _id(category, "id"): str(category.get("name")) for category in listed(content, "categories", path, needed=False)
     }
     regions: dict[str, Region] = {}
-    for position, annotation in enumerate(_list(content, "annotations", path)):
+    for position, annotation in enumerate(listed(content, "annotations", path)):
         where = f"{shown(path)} annotations[{position}]"
         if _id(annotation, "image_id") not in images:
             raise ValueError(f"{where}: no image has the id {quoted(annotation.get('image_id'))}")
@@ -193,7 +193,8 @@ def _id(item: Mapping[str, Any], key: str) -> int | str | None:
     return item[key] if isinstance(item.get(key), int | str) else None
 
 
-def _list(content: Mapping[str, Any], key: str, path: Path, *, needed: bool = True) -> list[dict[str, Any]]:
+def listed(content: Mapping[str, Any], key: str, path: Path, *, needed: bool = True) -> list[dict[str, Any]]:
+    """The objects in a list of COCO annotations. Raises: ValueError if there is none, or it holds something else."""
     found = content.get(key, None if needed else [])
     if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
         raise ValueError(f"{shown(path)}: COCO annotations need {key!r}, a list of objects")
@@ -204,13 +205,13 @@ def _outline(annotation: Mapping[str, Any], where: str) -> tuple[tuple[Box, ...]
     """The polygons of an annotation, or its box if it has no polygons (or a run-length mask)."""
     outlines = annotation.get("segmentation")
     if isinstance(outlines, list) and outlines:
-        if not all(_numbers(points) and len(points) >= 6 and len(points) % 2 == 0 for points in outlines):
+        if not all(numbers(points) and len(points) >= 6 and len(points) % 2 == 0 for points in outlines):
             raise ValueError(
                 f"{where}: polygons of a segmentation need at least three points, as a list x0, y0, x1, y1, …"
             )
         return (), tuple(Polygon(tuple(map(float, points)), where) for points in outlines)
     box = annotation.get("bbox", [])
-    if not _numbers(box) or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
+    if not numbers(box) or len(box) != 4 or box[2] <= 0 or box[3] <= 0:
         raise ValueError(
             f"{where}: polygons, or a bbox of x, y, width, height, the last two above 0, are needed, not {quoted(box)}"
         )
@@ -218,7 +219,8 @@ def _outline(annotation: Mapping[str, Any], where: str) -> tuple[tuple[Box, ...]
     return (Box(x, y, x + width, y + height, where),), ()
 
 
-def _numbers(values: Any) -> bool:
+def numbers(values: Any) -> bool:
+    """Whether it is a list of finite numbers."""
     return isinstance(values, list) and all(
         isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) for value in values
     )
