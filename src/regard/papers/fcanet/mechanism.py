@@ -14,8 +14,8 @@ Cost: one pass to transform and one to scale, 2C²/r multiplications; O(C) extra
     first averaged to another size is folded into one filter per frequency, so the small map is never formed.
 Deviations: frequencies are given on a 7 × 7 grid and multiplied by ⌊size / 7⌋ as released. So all of them are 0 along
     an axis of fewer than 7 positions, which leaves averages (a quirk that is kept). The release has K of 1, 2, 4, 8, 16
-    or 32; here any from 1 to 32 that divides C, or pairs of one's own, which `regard.frequencies.rank_frequencies`
-    finds by the paper's two steps.
+    or 32; here any from 1 to 32 that divides C, or pairs of one's own, which `rank_frequencies` of
+    `regard.papers.fcanet.frequencies` finds by the paper's two steps.
 Errata: the first frequency is √(HW) times the average, which makes (3) with K = 1 another function than
     squeeze-and-excitation with the same weights.
 """
