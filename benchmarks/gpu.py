@@ -154,6 +154,8 @@ def tested(device: str, seconds: float, only: Sequence[str]) -> dict[str, Any]:
         **os.environ,
         **({"REGARD_TEST_ENTRIES": ",".join(only)} if only else {}),
         "REGARD_TEST_DEVICE": device,
+        # Plugins of other projects come with a bare machine; what they warn of would be an error here.
+        "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "REGARD_TESTS_UNTIL": str(time.time() + seconds),
         "OMP_NUM_THREADS": str(max(1, cores // workers)),
         "TORCHINDUCTOR_COMPILE_THREADS": str(max(1, 2 * cores // workers)),
@@ -164,7 +166,7 @@ def tested(device: str, seconds: float, only: Sequence[str]) -> dict[str, Any]:
                    f"--junitxml={report}"]  # fmt: skip
         if importlib.util.find_spec("xdist") and workers > 1 and not only:
             # In small portions, so that the order of the tests, the most important first, is kept.
-            command += ["-n", str(workers), "--dist", "load", "--maxschedchunk", "2"]
+            command += ["-p", "xdist", "-n", str(workers), "--dist", "load", "--maxschedchunk", "2"]
         begun = time.monotonic()
         try:
             status: int | str = subprocess.run(command, cwd=ROOT, env=environment, timeout=seconds + GRACE).returncode
