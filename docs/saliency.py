@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -46,8 +47,9 @@ NAMES = {True: "network with attention gates", False: "network without gates"}
 ELSEWHERE = "with gates, map of another image"
 CENTRED = "with gates, times centre bias"
 BLUR = 0.04  # of the longer side, for Itti's sparse maps, as in docs/saliency.md
-EPOCHS = {"fixations": 80, "objects": 40}
-LR = {"fixations": 1e-3, "objects": 1e-3}
+EPOCHS = {"fixations": 40, "objects": 20}
+BATCH = {"fixations": 5, "objects": 16}
+LR = 1e-3
 EYES = ("nss", "auc_judd", "auc_shuffled", "cc", "sim", "kl")
 OBJECTS = ("mae", "max_f", "mean_f", "weighted_f", "s_measure", "max_e")
 TITLES = gaze.MEASURES | {
@@ -67,7 +69,13 @@ def trained(
     if settings.weights is not None:
         model.start_from(published.load(settings.weights))
     plan = Plan(
-        epochs=settings.epochs, lr=settings.lr, batch_size=16, weight_decay=1e-4, clip=5.0, augment=Mirror(), seed=seed
+        epochs=settings.epochs,
+        lr=settings.lr,
+        batch_size=BATCH[settings.task],
+        weight_decay=1e-4,
+        clip=5.0,
+        augment=Mirror(),
+        seed=seed,
     )
     fit(model, task, samples, plan, device=settings.device)
     return model.eval()
@@ -106,56 +114,61 @@ def resized(values: Array, height: int, width: int) -> Array:
 # Fixations ------------------------------------------------------------------------------------------------------------
 
 
-def prior(viewed: Sequence[fixations.Viewed]) -> Array:
+def prior(viewed: Sequence[fixations.Viewed], size: int) -> Array:
     """The density of all fixations of a half, at the networks' size."""
-    places = [one.points * (SIZE / one.width, SIZE / one.height) for one in viewed]
-    return fixations.density(fixations.counted(np.concatenate(places), SIZE, SIZE), 2 * fixations.SIGMA * SIZE)
+    places = [one.points * (size / one.width, size / one.height) for one in viewed]
+    return fixations.density(fixations.counted(np.concatenate(places), size, size), 2 * fixations.SIGMA * size)
 
 
 def looked(settings: argparse.Namespace) -> dict[str, Any]:
     """The measures of every predictor on every image: name -> measure -> seeds × images."""
     viewed = fixations.read(settings.data)
+    halves = viewed[0::2], viewed[1::2]
+    both = [[part[i] for i in range(len(part))] for part in (fixations.Fixated(half, settings.size) for half in halves)]
     found: dict[str, dict[str, list[list[float]]]] = {}
-    for fold in (0, 1):
-        for row in looked_at(viewed[fold::2], viewed[1 - fold :: 2], settings, f"fold {fold}"):
-            what, _, seed = row.name.partition("|")
-            place = settings.seeds.index(int(seed)) if seed else 0
-            for measure in EYES:
-                seeds = found.setdefault(what, {}).setdefault(measure, [[] for _ in settings.seeds] if seed else [[]])
-                seeds[place] += row.values[measure].tolist()
+
+    def add(name: str, rows: Sequence[gaze.Row], number: int) -> None:
+        (row,) = [row for row in rows if row.name == name]
+        for measure in EYES:
+            seeds = found.setdefault(name, {}).setdefault(measure, [])
+            seeds += [[] for _ in range(number + 1 - len(seeds))]
+            seeds[number] += row.values[measure].tolist()
+
+    for learn, test in (halves, halves[::-1]):
+        rows = gaze.score(
+            test, partial(untrained, open_network("itti"), prior(learn, settings.size)), True, side=settings.side
+        ).rows
+        for row in rows:
+            if row.name != gaze.TOGETHER:
+                add(row.name, rows, 0)
+    for number, seed in enumerate(settings.seeds):
+        for fold, (learn, test) in enumerate((halves, halves[::-1])):
+            maps: dict[str, list[Array]] = {}
+            for gates in (True, False):
+                began = time.perf_counter()
+                model = trained(both[fold], Fixations(), settings, seed, gates=gates)
+                logits = seen(model, both[1 - fold], settings.device)
+                maps[NAMES[gates]] = [x.flatten().softmax(0).view_as(x).numpy() for x in logits]
+                told(fold, seed, NAMES[gates], began)
+            own, centre = maps[NAMES[True]], prior(learn, settings.size)
+            maps |= {ELSEWHERE: own[1:] + own[:1], CENTRED: [shares(x * centre) for x in own]}
+            rows = gaze.score(test, partial(of_image, test, maps), True, references=False, side=settings.side).rows
+            for name in maps:
+                add(name, rows, number)
         saved(settings, found)
     return found
 
 
-def looked_at(
-    learn: Sequence[fixations.Viewed], test: Sequence[fixations.Viewed], settings: argparse.Namespace, fold: str
-) -> list[gaze.Row]:
-    """The rows of one fold; the name of a network's row ends with its seed."""
-    centre = prior(learn)
-    both = [fixations.Fixated(part, SIZE) for part in (learn, test)]
-    samples, wanted = ([part[i] for i in range(len(part))] for part in both)
-    maps: dict[str, list[Array]] = {}
-    for seed in settings.seeds:
-        for gates in (True, False):
-            began = time.perf_counter()
-            model = trained(samples, Fixations(), settings, seed, gates=gates)
-            own = [x.flatten().softmax(0).view_as(x).numpy() for x in seen(model, wanted, settings.device)]
-            maps[f"{NAMES[gates]}|{seed}"] = own
-            if gates:
-                maps[f"{ELSEWHERE}|{seed}"] = own[1:] + own[:1]
-                maps[f"{CENTRED}|{seed}"] = [shares(x * centre) for x in own]
-            told(fold, seed, NAMES[gates], began)
-    network = open_network("itti")
-    index = {one.path: i for i, one in enumerate(test)}
+def of_image(viewed: Sequence[fixations.Viewed], maps: Mapping[str, list[Array]], path: Path) -> dict[str, Array]:
+    place = [one.path for one in viewed].index(path)
+    return {name: several[place] for name, several in maps.items()}
 
-    def look(path: Path) -> dict[str, Array]:
-        everything = {"uniform": np.ones((4, 4)), "centre bias of the training half": centre} | itti(network, path)
-        saliency = everything["Itti, saliency"]
-        everything["Itti, saliency, times centre bias"] = saliency * resized(centre, *saliency.shape)
-        return everything | {name: several[index[path]] for name, several in maps.items()}
 
-    scored = gaze.score(test, look, True, side=settings.side)
-    return [row for row in scored.rows if row.name != gaze.TOGETHER]
+def untrained(network: Network, centre: Array, path: Path) -> dict[str, Array]:
+    """The maps of an image that need no training of a network."""
+    everything = {"uniform": np.ones((4, 4)), "centre bias of the training half": centre} | itti(network, path)
+    saliency = everything["Itti, saliency"]
+    return everything | {"Itti, saliency, times centre bias": saliency * resized(centre, *saliency.shape)}
 
 
 # Masks ----------------------------------------------------------------------------------------------------------------
@@ -164,45 +177,39 @@ def looked_at(
 def marked(settings: argparse.Namespace) -> dict[str, Any]:
     """The scores of every predictor: name -> measure -> seeds."""
     halves = masks.read(settings.data)
+    samples = [
+        [part[i] for i in range(len(part))] for part in (masks.Masked(half, settings.size, own=True) for half in halves)
+    ]
+    truths = [[sample["truth"].numpy() for sample in half] for half in samples]
+    learned = [[{"image": sample["image"], "mask": sample["mask"]} for sample in half] for half in samples]
     several: dict[str, list[list[Measures]]] = {}
-    for fold in (0, 1):
-        marked_at(halves[fold], halves[1 - fold], settings, f"fold {fold}", several)
-    return means(several)
 
+    def rate(name: str, test: int, maps: Sequence[Array], number: int = 0) -> None:
+        seeds = several.setdefault(name, [])
+        seeds += [[] for _ in range(number + 1 - len(seeds))]
+        for x, truth in zip(maps, truths[test], strict=True):
+            seeds[number].append(measures(resized(x, *truth.shape).clip(0, 1), truth))
 
-def marked_at(
-    learn: Sequence[masks.Pair], test: Sequence[masks.Pair], settings: argparse.Namespace, fold: str,
-    several: dict[str, list[list[Measures]]],
-) -> None:  # fmt: skip
-    """Adds the scores of one fold: name -> seeds -> images."""
-    both = masks.Masked(learn, SIZE), masks.Masked(test, SIZE, own=True)
-    samples, wanted = ([part[i] for i in range(len(part))] for part in both)
-    truths = [sample["truth"].numpy() for sample in wanted]
-
-    def rate(name: str, maps: Sequence[Array], seed: int | None = None) -> None:
-        rows = several.setdefault(name, [[]] if seed is None else [[] for _ in settings.seeds])
-        rows[0 if seed is None else settings.seeds.index(seed)] += [
-            measures(resized(x, *truth.shape).clip(0, 1), truth) for x, truth in zip(maps, truths, strict=True)
-        ]
-
-    rate("one half everywhere", [np.full((4, 4), 0.5)] * len(truths))
-    rate(
-        "mean mask of the training half", [np.mean([sample["mask"][0].numpy() for sample in samples], 0)] * len(truths)
-    )
     network = open_network("itti")
-    by_name = [itti(network, path) for path, _ in test]
-    for name in by_name[0]:
-        rate(name, [maps[name] / max(float(maps[name].max()), 1e-12) for maps in by_name])
-    for seed in settings.seeds:
-        for gates in (True, False):
-            began = time.perf_counter()
-            model = trained(samples, SalientObjects(), settings, seed, gates=gates)
-            own = [x.sigmoid().numpy() for x in seen(model, wanted, settings.device)]
-            rate(NAMES[gates], own, seed)
-            if gates:
-                rate(ELSEWHERE, own[1:] + own[:1], seed)
-            told(fold, seed, NAMES[gates], began)
+    for learn, test in ((0, 1), (1, 0)):
+        rate("one half everywhere", test, [np.full((4, 4), 0.5)] * len(truths[test]))
+        mean = np.mean([sample["mask"][0].numpy() for sample in learned[learn]], 0)
+        rate("mean mask of the training half", test, [mean] * len(truths[test]))
+        by_name = [itti(network, path) for path, _ in halves[test]]
+        for name in by_name[0]:
+            rate(name, test, [maps[name] / max(float(maps[name].max()), 1e-12) for maps in by_name])
+    for number, seed in enumerate(settings.seeds):
+        for learn, test in ((0, 1), (1, 0)):
+            for gates in (True, False):
+                began = time.perf_counter()
+                model = trained(learned[learn], SalientObjects(), settings, seed, gates=gates)
+                own = [x.sigmoid().numpy() for x in seen(model, learned[test], settings.device)]
+                rate(NAMES[gates], test, own, number)
+                if gates:
+                    rate(ELSEWHERE, test, own[1:] + own[:1], number)
+                told(learn, seed, NAMES[gates], began)
         saved(settings, means(several))
+    return means(several)
 
 
 def means(several: Mapping[str, list[list[Measures]]]) -> dict[str, Any]:
@@ -213,8 +220,8 @@ def means(several: Mapping[str, list[list[Measures]]]) -> dict[str, Any]:
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
-def told(fold: str, seed: int, what: str, began: float) -> None:
-    print(f"{fold}, seed {seed}, {what}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
+def told(fold: int, seed: int, what: str, began: float) -> None:
+    print(f"fold {fold}, seed {seed}, {what}: {time.perf_counter() - began:.0f} s", file=sys.stderr, flush=True)
 
 
 def saved(settings: argparse.Namespace, found: Mapping[str, Any]) -> None:
@@ -265,6 +272,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the JSON file with every seed's figures")
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
     parser.add_argument("--first", type=int, default=0, help="the first seed; settings were chosen on 100 and 101")
+    parser.add_argument("--size", type=int, default=SIZE, help="the side of the images, in pixels")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--lr", type=float)
     parser.add_argument("--side", type=int, default=gaze.SIDE, help="the longer side at which fixations are scored")
@@ -274,7 +282,7 @@ def main() -> None:
     torch.set_num_threads(1)
     settings.seeds = list(range(settings.first, settings.first + settings.seeds))
     settings.epochs = settings.epochs or EPOCHS[settings.task]
-    settings.lr = settings.lr or LR[settings.task]
+    settings.lr = settings.lr or LR
     settings.out.parent.mkdir(parents=True, exist_ok=True)
     eyes = settings.task == "fixations"
     print(tables(looked(settings) if eyes else marked(settings), EYES if eyes else OBJECTS))

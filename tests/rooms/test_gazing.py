@@ -75,6 +75,15 @@ def test_a_map_that_knows_beats_the_centre_and_a_blind_one_does_not(folder: Path
     assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), rel=1e-5)
 
 
+def test_an_even_map_stays_even_at_another_size(folder: Path) -> None:
+    """Interpolation rounds, and a ranking of rounding errors is no prediction."""
+    maps = {f"{h}×{w}": np.full((h, w), 0.1) for h, w in ((1, 2), (3, 5), (4, 4), (7, 11), (100, 200))}
+    rows = gazing.score(fixations.read(folder), lambda path: maps, True, references=False, side=61).rows
+    assert [row.name for row in rows] == [*maps, gazing.TOGETHER]
+    for row in rows:
+        assert (row.values["nss"] == 0).all() and (row.values["auc_judd"] == 0.5).all(), row.name
+
+
 def test_a_single_viewer_has_no_ceiling(folder: Path) -> None:
     alone = [fixations.Viewed(one.path, one.width, one.height, one.viewers[:1]) for one in fixations.read(folder)]
     ceiling = gazing.score(alone, spots, True).rows[1]

@@ -207,6 +207,7 @@ def score(
     look: Look,
     trained: bool,
     *,
+    references: bool = True,
     side: int | None = SIDE,
     blur: float = 0.0,
     sigma: float = SIGMA,
@@ -220,6 +221,7 @@ def score(
         viewed: the images and their fixations.
         look: image file -> maps by name, `h w` each; all NaN for a map that is not spatial.
         trained: goes into the result.
+        references: whether the centre bias and the other viewers are scored too.
         side, blur, sigma, convention, seed, on_image: as for `gaze`.
 
     Raises: ValueError if there are fewer than two images, an image has no fixation inside it, or no map is spatial.
@@ -232,7 +234,7 @@ def score(
     for one, grid in zip(viewed, grids, strict=True):
         if not _counts(one, one.points, grid).any():
             raise ValueError(f"{images.shown(one.path)}: at least one fixation inside the image is needed")
-    values: dict[str, list[dict[str, float]]] = {CENTRE: [], CEILING: []}
+    values: dict[str, list[dict[str, float]]] = {CENTRE: [], CEILING: []} if references else {}
     skipped: dict[str, None] = {}
     for i, (one, grid) in enumerate(zip(viewed, grids, strict=True)):
         pixels = sigma * max(grid)
@@ -243,8 +245,9 @@ def score(
         rate = partial(_rate, centre=centre, elsewhere=elsewhere, convention=convention)
         counts = _counts(one, one.points, grid)
         human = density(counts, pixels)
-        values[CENTRE].append(rate(centre, counts, human))
-        values[CEILING].append(_ceiling(one, grid, pixels, rate))
+        if references:
+            values[CENTRE].append(rate(centre, counts, human))
+            values[CEILING].append(_ceiling(one, grid, pixels, rate))
         maps = {}
         for name, found in look(one.path).items():
             if np.isnan(found).all():
@@ -332,6 +335,8 @@ def _added(several: Sequence[Array]) -> Array:
 def _brought(found: Array, grid: tuple[int, int]) -> Array:
     if not np.isfinite(found).all():
         raise ValueError("a map holds values that are not finite: finite numbers are needed")
+    if found.max() == found.min():  # which interpolation would only keep up to rounding errors
+        return np.full(grid, found.flat[0], np.float64)
     x: Tensor = torch.from_numpy(np.ascontiguousarray(found))[None, None]
     shrinks = found.shape[0] > grid[0] or found.shape[1] > grid[1]
     return functional.interpolate(x, grid, mode="bilinear", align_corners=False, antialias=shrinks)[0, 0].numpy()
