@@ -1,4 +1,4 @@
-"""Writes what is generated from the catalogue: tables of README and faithfulness page, entries' pages, and costs.
+"""Writes what is generated from the catalogue: tables of README and two pages, entries' pages, and costs.
 
 python docs/build.py            write
 python docs/build.py --check    exit with 1 and name what is stale
@@ -9,6 +9,7 @@ ten seconds for all entries. `regard show` reads them.
 
 from __future__ import annotations
 
+import ast
 import json
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from regard.laws.costs import standard_cost
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "docs" / "entries"
 RECORDED, END_RECORDED = "<!-- recordings: written by `make docs` -->", "<!-- end of recordings -->"
+ERRATA, END_ERRATA = "<!-- errata: written by `make docs` -->", "<!-- end of errata -->"
 START, END = "<!-- catalogue: written by `make docs` -->", "<!-- end of catalogue -->"
 
 
@@ -133,6 +135,27 @@ def recorded() -> list[str]:
     return ["| what was recorded | references |", "|---|---|", *(f"| {of} | {', '.join(found[of])} |" for of in found)]
 
 
+def errata() -> list[str]:
+    """For each paper, the errata of its files' headers, behind the entries whose pages have the deviations."""
+    names: dict[str, list[str]] = {}
+    for entry in catalog.entries():
+        names.setdefault(entry.folder, []).append(f"[`{entry.name}`](entries/{entry.name}.md)")
+    lines = ["| paper | entries | what others get wrong |", "|---|---|---|"]
+    for folder in sorted(path.parent for path in catalog.FOLDER.glob("*/label.py")):
+        told = [erratum(path) for path in sorted(folder.rglob("*.py"))]
+        if text := " ".join(one for one in told if one):
+            lines.append(f"| {folder.name} | {', '.join(names.get(folder.name, ()))} | {text.replace('|', '/')} |")
+    return lines
+
+
+def erratum(path: Path) -> str:
+    """The section `Errata:` of a file's header on one line; empty if there is none, or none are known."""
+    header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    _, found, text = header.partition("\nErrata:")
+    text = " ".join(text.split())
+    return "" if not found or text == "none known." else text[:1].upper() + text[1:]
+
+
 def example(entry: Entry) -> list[str]:
     """An example of its use: attached where that is possible, by itself elsewhere."""
     if entry.drop_in:
@@ -197,6 +220,10 @@ def generated() -> dict[Path, str]:
     above, _, below = faithfulness.read_text(encoding="utf-8").partition(RECORDED)
     table_of = "\n".join(recorded())
     files[faithfulness] = f"{above}{RECORDED}\n{table_of}\n{END_RECORDED}{below.partition(END_RECORDED)[2]}"
+    wrong = ROOT / "docs" / "wrong.md"
+    above, _, below = wrong.read_text(encoding="utf-8").partition(ERRATA)
+    table_of = "\n".join(errata())
+    files[wrong] = f"{above}{ERRATA}\n{table_of}\n{END_ERRATA}{below.partition(END_ERRATA)[2]}"
     return {ROOT / "README.md": f"{before}{START}\n{table()}\n{END}{after}", **files}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.util
 import json
@@ -293,3 +294,53 @@ def test_references_named_in_the_documentation_are_known() -> None:
     for page in PROSE:
         for name in re.findall(r'"(\w+/[\w.-]+/[\w.-]+)"', page.read_text(encoding="utf-8")):
             assert published.get(name).name == name
+
+
+WRONG = ROOT / "docs" / "wrong.md"
+
+
+def rows_of_wrong() -> list[list[str]]:
+    """The hand-written rows of the page of what others get wrong: who, what, theirs, here, shown by."""
+    written = WRONG.read_text(encoding="utf-8").partition("## Paper by paper")[0]
+    rows = [line.strip("| ").split(" | ") for line in written.splitlines() if line.startswith("| ")]
+    return [row for row in rows if row[0] != "who"]
+
+
+def test_what_others_get_wrong_is_shown_by_what_is_named() -> None:
+    rows = rows_of_wrong()
+    assert len(rows) > 30 and {len(row) for row in rows} == {5}
+    for row in rows:
+        named = re.findall(r"`(tests/[^`]+)`", row[4])
+        assert named, f"{row[0]}: nothing shows it"
+        for case in named:
+            file, _, name = case.partition("::")
+            assert (ROOT / file).is_file(), case
+            if name:
+                assert f"\ndef {name}(" in (ROOT / file).read_text(encoding="utf-8"), case
+            else:
+                assert file.endswith(".safetensors"), case
+
+
+def test_what_is_here_instead_exists() -> None:
+    """The column `here` names entries, their arguments, and references."""
+    references = {reference.name for reference in published.references()}
+    for who, _, _, here, _ in rows_of_wrong():
+        entries = []
+        for code in re.findall(r"`([^`]+)`", here):
+            if "/" in code:
+                assert code in references, f"{who}: {code}"
+                continue
+            name = re.match(r"(\w+)(\(|$)", code)
+            if name:
+                entries.append(catalog.get(name[1]))
+            for argument in re.findall(r"(\w+)=", code):
+                assert any(argument in entry.arguments for entry in entries), f"{who}: {argument}="
+        assert entries or "reference" in here, who
+
+
+def test_errata_of_every_header_are_gathered() -> None:
+    page = WRONG.read_text(encoding="utf-8")
+    for path in sorted(catalog.FOLDER.rglob("*.py")):
+        header = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+        text = " ".join(header.partition("\nErrata:")[2].split())
+        assert not text or text == "none known." or text[1:].replace("|", "/") in page, f"{path}: run `make docs`"
