@@ -25,12 +25,12 @@ def ablations() -> ModuleType:
 
 
 def pictures(ablations: ModuleType) -> object:
-    """Two hundred images of two classes, which differ in their brightness, without a file to read."""
+    """Two batches of images of two classes, which differ in their brightness, without a file to read."""
     data = ablations.Images.__new__(ablations.Images)
-    data.classes, data.flips = 2, True
-    data.labels = torch.arange(200) % 2
+    data.classes, data.flips, data.eager = 2, True, False
+    data.labels = torch.arange(250) % 2
     data.images = (
-        torch.randn(200, 3, 8, 8, generator=Generator().manual_seed(3)) + 2.0 * data.labels[:, None, None, None]
+        torch.randn(250, 3, 8, 8, generator=Generator().manual_seed(3)) + 2.0 * data.labels[:, None, None, None]
     )
     data.test_images, data.test_labels = data.images[:60], data.labels[:60]
     return data
@@ -80,6 +80,29 @@ def test_an_augmented_image_is_shifted_and_mirrored(ablations: ModuleType) -> No
         for i in range(7):
             wanted = padded[i, :, down[i] : down[i] + 5, right[i] : right[i] + 6]
             torch.testing.assert_close(y[i], wanted.flip(2) if flips and mirror[i] % 2 else wanted)
+
+
+def test_a_step_is_that_of_torchs_sgd(ablations: ModuleType) -> None:
+    torch.manual_seed(0)
+    ours, theirs = Linear(), Linear()
+    theirs.load_state_dict(ours.state_dict())
+    optimizer = torch.optim.SGD(theirs.parameters(), lr=0.1, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    x, y = 20 * torch.randn(6, 3, 2, 2, generator=Generator().manual_seed(1)), torch.tensor([0, 1, 1, 0, 1, 0])
+    descent = ablations.Descent(ours, x.clone(), y.clone(), recorded=False)
+    for step in range(3):
+        batch = x * (2 - step)
+        descent.step(batch, y, 0.1 / (1 + step))
+        optimizer.param_groups[0]["lr"] = 0.1 / (1 + step)
+        loss = nn.functional.cross_entropy(theirs(batch), y)
+        optimizer.zero_grad()
+        loss.backward()
+        if step == 0:
+            lengths = [parameter.grad.norm() for parameter in theirs.parameters()]
+            assert torch.stack(lengths).norm() > ablations.CLIP  # it is clipped
+        nn.utils.clip_grad_norm_(theirs.parameters(), ablations.CLIP)
+        optimizer.step()
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(a, b)
 
 
 def test_a_run_goes_on_where_it_stopped(ablations: ModuleType, tmp_path: Path) -> None:
