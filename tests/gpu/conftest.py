@@ -34,6 +34,11 @@ WAITS: Mapping[str, tuple[Mapping[str, Any], str]] = {
 }
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    # torch 2.11 meets its own deprecation when its compiler is first imported.
+    config.addinivalue_line("filterwarnings", "ignore:.torch.jit.script_method. is deprecated:DeprecationWarning")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """What matters comes first: defaults before options, and compiling, which takes longest, behind both."""
     mine = [item for item in items if item.path.parent == Path(__file__).parent]

@@ -18,9 +18,11 @@ from regard.laws.subject import floats, outputs_of
 
 pytestmark = pytest.mark.gpu
 
-EXACT = 1e-9  # float64: what two orders of summation may differ by, of the largest value
+EXACT = 1e-8  # float64: what two orders of summation may differ by over a whole network, of the largest value
 TIMES = 2  # float32: the CPU's own error, so many times
-FLOOR = 1e-5  # and so much of the largest value, which TensorFloat-32 (10 bits) would miss
+# And so much of the largest value. TensorFloat-32 (10 bits) would miss it; fused attention, which multiplies float32 in
+# three passes of it, does not: on an H200 the largest error was 4.1e-5, in a gradient of pam.
+FLOOR = 1e-4
 
 _ALL = [list(subjects(entry)) for entry in catalog.entries()]
 # The default of every entry first: where the time is short, the rest is left out.

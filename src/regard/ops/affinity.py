@@ -40,10 +40,15 @@ def softmax_attend(q: Tensor, k: Tensor, v: Tensor, *, scale: float = 1.0) -> Te
     padded, the larger it may be for that.
     """
     width, out = q.shape[-1], v.shape[-1]
-    if q.device.type == "cpu" and not exporting():
+    if not exporting():
         queries, keys = q.shape[1], k.shape[1]
-        small = min(max(16 * abs(width - out), 256), 4096) ** 2
-        if keys <= max(128, width) or queries * keys <= small:
+        # One query or key may have any stride there and still count as contiguous; CUDA's kernels then find none of
+        # theirs aligned and raise. Its matrix is no larger than the inputs.
+        forms = queries == 1 or keys == 1
+        if q.device.type == "cpu":
+            small = min(max(16 * abs(width - out), 256), 4096) ** 2
+            forms = forms or keys <= max(128, width) or queries * keys <= small
+        if forms:
             return softmax_weights(q, k, scale=scale) @ v
     if width < out:
         q, k = F.pad(q, (0, out - width)), F.pad(k, (0, out - width))
