@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -145,11 +145,30 @@ def gaze(
     limit: Annotated[int | None, typer.Option(help="At most this many images.")] = None,
     blur: Annotated[float, typer.Option(help="Gaussian blur of the maps, as a share of the longer side.")] = 0.0,
     convention: Annotated[str, typer.Option(help="Definition of the measures: mit or pysaliency.")] = "mit",
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help="Search fixations of COCO-Search18: the kind of object, or all; scores Grad-CAM of its class."
+        ),
+    ] = None,
+    classes: Annotated[
+        str, typer.Option(help='For --task, classes of the network, as JSON: {"fork": "spatula", "cup": [504, 968]}.')
+    ] = "{}",
+    condition: Annotated[str, typer.Option(help="For --task, images with the object or without: present, absent.")] = (
+        "present"
+    ),
+    layer: Annotated[
+        str | None, typer.Option(help="For --task, the module that Grad-CAM explains, by default the last with a map.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with the values of every image.")] = False,
 ) -> None:
     """Score a network's attention maps as predictions of human fixations, beside centre bias and other viewers.
 
-    Example: `regard gaze osie/ --with cbam --on resnet18 --weights trained.safetensors`
+    With `--task` a classifier's Grad-CAM of what people searched for, beside the same map of another image, of another
+    class and of the predicted class; such a network needs no attention.
+
+    Example: `regard gaze osie/ --with cbam --on resnet18 --weights trained.safetensors`;
+    `regard gaze coco-search18/ --task microwave --on resnet50 --pretrained`
     """
     given = arguments.json_object("--kwargs", kwargs)
     arguments.there(folder)
@@ -158,16 +177,31 @@ def gaze(
     arguments.one_of("--convention", convention, ("mit", "pysaliency"))
     if not 0 <= blur < 1:
         raise ValueError(f"--blur={blur:g}: a share of at least 0 and below 1 is accepted")
-    arguments.network(mechanism, weights, given, image_size)
+    arguments.one_of("--condition", condition, ("present", "absent"))
+    named = arguments.json_object("--classes", classes)
+    if task is None and (named or layer is not None or condition != "present"):
+        raise ValueError("--classes, --layer and --condition are accepted with --task")
+    if task is None or mechanism is not None or weights is not None or backbone is None:
+        arguments.network(mechanism, weights, given, image_size)
     from regard.cli.progress import Steps
-    from regard.looking.gaze import gaze as scored
 
+    chosen: dict[str, Any] = {
+        "backbone": backbone, "weights": weights, "pretrained": pretrained, "after": after, "image_size": image_size,
+        "part": part, "limit": limit, "blur": blur, "convention": convention, "kwargs": given,
+    }  # fmt: skip
     with Steps(err) as progress:
-        found = scored(
-            folder, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-            image_size=image_size, part=part, limit=limit, blur=blur, convention=convention,
-            on_image=progress.image, kwargs=given,
-        )  # fmt: skip
+        if task is None:
+            from regard.looking.gaze import gaze as scored
+
+            found = scored(folder, mechanism, on_image=progress.image, **chosen)
+        else:
+            from regard.looking.searching import search
+
+            kind = None if task == "all" else task
+            found = search(
+                folder, mechanism, task=kind, classes=named, condition=condition, layer=layer,
+                on_image=progress.image, **chosen,
+            )  # fmt: skip
     if as_json:
         print(found.json())
         return
@@ -175,3 +209,8 @@ def gaze(
     out.print(tables.gazed(found))
     if found.skipped:
         out.print(f"not scored, because they have no place: {', '.join(found.skipped)}", highlight=False)
+    if found.without:
+        out.print(
+            f"left out, because the network has no such class: {', '.join(found.without)}; --classes names one",
+            highlight=False,
+        )

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from scipy.special import stdtrit
 from torch import Tensor
 from torch.nn import functional
 
+from regard.core import Maps
 from regard.data import fixations as recorded
 from regard.data import images
 from regard.data.fixations import SIGMA, Viewed, counted, density
@@ -50,7 +51,10 @@ UNIFORM = 0.01
 JITTER = 1e-7  # of a map's range, as in the published code: ties lower the score of maps with large empty parts
 SIDE = 400  # pixels of the longer side at which maps are scored
 
+FACTS = ("images", "fixations", "trained", "skipped", "changed", "without")  # of a result, as JSON
+
 Array = NDArray[np.float64]
+T = TypeVar("T")
 Look = Callable[[Path], Mapping[str, Array]]
 
 
@@ -94,6 +98,7 @@ class Gaze:
         trained: whether the attention has trained weights, or no parameters to train.
         skipped: maps that are not spatial, such as weights of channels.
         changed: the arguments that differ from those of the training, as text.
+        without: tasks that were left out, because the network has no class for them.
     """
 
     rows: tuple[Row, ...]
@@ -102,6 +107,7 @@ class Gaze:
     trained: bool
     skipped: tuple[str, ...]
     changed: tuple[str, ...] = ()
+    without: tuple[str, ...] = ()
 
     def json(self) -> str:
         """The result as JSON: means, intervals and the value of every image."""
@@ -123,7 +129,7 @@ class Gaze:
             }
             for row in self.rows
         ]
-        facts = {name: getattr(self, name) for name in ("images", "fixations", "trained", "skipped", "changed")}
+        facts = {name: getattr(self, name) for name in FACTS}
         return json.dumps({"rows": rows, **facts}, indent=1)
 
 
@@ -174,10 +180,7 @@ def gaze(
     if not 0 < sigma < 1:
         raise ValueError(f"sigma={sigma!r}: a share of the longer side, above 0 and below 1, is needed")
     viewed = recorded.read(Path(folder), part)
-    if limit is not None:
-        if limit < 2:
-            raise ValueError(f"limit={limit}: at least 2 images are needed")
-        viewed = tuple(viewed[round(i)] for i in np.linspace(0, len(viewed) - 1, min(limit, len(viewed))))
+    viewed = thinned(viewed, limit)
     with seeded(seed):
         network = open_network(
             mechanism,
@@ -202,12 +205,22 @@ def gaze(
     return replace(found, changed=network.changed)
 
 
+def thinned(several: Sequence[T], limit: int | None) -> tuple[T, ...]:
+    """At most `limit` of several things, evenly spaced; all for None. Raises: ValueError for a limit below 2."""
+    if limit is None:
+        return tuple(several)
+    if limit < 2:
+        raise ValueError(f"limit={limit}: at least 2 images are needed")
+    return tuple(several[round(i)] for i in np.linspace(0, len(several) - 1, min(limit, len(several))))
+
+
 def score(
     viewed: Sequence[Viewed],
     look: Look,
     trained: bool,
     *,
     references: bool = True,
+    together: bool = True,
     side: int | None = SIDE,
     blur: float = 0.0,
     sigma: float = SIGMA,
@@ -222,6 +235,7 @@ def score(
         look: image file -> maps by name, `h w` each; all NaN for a map that is not spatial.
         trained: goes into the result.
         references: whether the centre bias and the other viewers are scored too.
+        together: whether the mean of all maps is scored too.
         side, blur, sigma, convention, seed, on_image: as for `gaze`.
 
     Raises: ValueError if there are fewer than two images, an image has no fixation inside it, or no map is spatial.
@@ -257,13 +271,13 @@ def score(
             values.setdefault(name, []).append(rate(maps[name], counts, human))
         if not maps:
             raise ValueError(f"no map is spatial: {', '.join(skipped) or 'the network shows no maps'}")
-        if len(maps) > 1:
+        if together and len(maps) > 1:
             mean = np.mean([_share(found) for found in maps.values()], 0)
             values.setdefault(TOGETHER, []).append(rate(mean, counts, human))
         if on_image is not None:
             on_image(i + 1, len(viewed))
-    together = [TOGETHER] if TOGETHER in values else []
-    order = [name for name in values if name not in together] + together
+    last = [TOGETHER] if TOGETHER in values else []
+    order = [name for name in values if name not in last] + last
     rows = [Row(name, {m: np.array([x[m] for x in values[name]]) for m in MEASURES}) for name in order]
     total = sum(len(one.points) for one in viewed)
     return Gaze(tuple(rows), tuple(images.shown(one.path) for one in viewed), total, trained, tuple(skipped))
@@ -303,12 +317,15 @@ def _ceiling(
 def _look(network: Network, longer: int | None, path: Path) -> Mapping[str, Array]:
     with images.quiet():
         seen = images.whole(path, network.size or scaled(images.measured(path), longer)).pixels
-    maps = network.look(seen)
+    return placed(network.look(seen))
+
+
+def placed(maps: Maps) -> dict[str, Array]:
+    """The spatial maps of one image, `h w` each; a map without a place is NaN, as `score` takes it."""
     found = {}
     for key in maps:
         heat = spatial(maps, key)
-        placed = heat is not None and heat[0].numel() > 1
-        if heat is None or not placed:
+        if heat is None or heat[0].numel() <= 1:
             found[key] = np.full((1, 1), np.nan)
             continue
         values = heat[0].double().numpy()
