@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Generator, Tensor
@@ -74,34 +75,43 @@ class Distort:
 
     def _rotated(self, uniform: Tensor, points: Tensor, half: Tensor) -> Tensor:
         angle = math.pi * (uniform[:, 0] - 0.5)
-        return points @ _turns(angle).to(points)
+        seen: Tensor = points @ _turns(angle).to(points)
+        return seen
 
     def _moved(self, uniform: Tensor, points: Tensor, half: Tensor) -> Tensor:
         angle = math.pi / 2 * (uniform[:, 0] - 0.5)
         scale = 0.7 + 0.5 * uniform[:, 1]
         room = self.canvas / 2 - half  # pixels to either side
         shift = room * (2 * uniform[:, None, 2:] - 1).to(points)
-        return (points - shift) @ (_turns(angle) / scale[:, None, None]).to(points)
+        seen: Tensor = (points - shift) @ (_turns(angle) / scale[:, None, None]).to(points)
+        return seen
 
     def _projective(self, uniform: Tensor, points: Tensor, half: Tensor) -> Tensor:
         corners = uniform.new_tensor([[-1, -1], [1, -1], [1, 1], [-1, 1]])
         deviation = uniform.new_tensor(10 / SIDE)  # of halves of the image
         moved = corners * _shrunk(uniform) + deviation * _normal(uniform[:, 1:]).unflatten(1, (4, 2))
-        return half * sampling.projected(_homography(moved, corners).to(points), points / half)
+        seen: Tensor = half * sampling.projected(_homography(moved, corners).to(points), points / half)
+        return seen
 
     def _elastic(self, uniform: Tensor, points: Tensor, half: Tensor) -> Tensor:
-        deviation = 1.5 * 2 * half.double().cpu() / SIDE
+        deviation = 1.5 * 2 * half.to(uniform) / SIDE
         control = sampling.control_points(POINTS, like=uniform) * (self.canvas / 2)
         noise = _normal(uniform[:, 1:]).unflatten(1, (POINTS**2, 2))
-        shown = control / _shrunk(uniform) + noise * deviation.to(noise)
-        inverse = torch.tensor(sampling.spline_inverse(POINTS), dtype=points.dtype, device=points.device)
-        return sampling.spline_weights(POINTS, points / (self.canvas / 2), inverse) @ shown.to(points)
+        shown = control / _shrunk(uniform) + noise * deviation
+        inverse = torch.tensor(_inverse(), dtype=points.dtype, device=points.device)
+        seen: Tensor = sampling.spline_weights(POINTS, points / (self.canvas / 2), inverse) @ shown.to(points)
+        return seen
+
+
+@cache
+def _inverse() -> list[list[float]]:
+    return sampling.spline_inverse(POINTS)
 
 
 def _turns(angle: Tensor) -> Tensor:
     """The matrices that rotate rows (x, y) by angles: `B` -> `B 2 2`."""
     c, s = angle.cos(), angle.sin()
-    return torch.stack([c, s, -s, c], 1).unflatten(1, (2, 2))
+    return torch.stack([torch.stack([c, s], 1), torch.stack([-s, c], 1)], 1)
 
 
 def _shrunk(uniform: Tensor) -> Tensor:
@@ -112,7 +122,8 @@ def _shrunk(uniform: Tensor) -> Tensor:
 def _normal(uniform: Tensor) -> Tensor:
     """Uniform numbers in [0, 1) as standard normal ones."""
     least = torch.finfo(uniform.dtype).eps
-    return torch.special.ndtri(uniform.clamp_min(least))
+    normal: Tensor = torch.special.ndtri(uniform.clamp_min(least))
+    return normal
 
 
 def _homography(source: Tensor, target: Tensor) -> Tensor:
@@ -124,4 +135,4 @@ def _homography(source: Tensor, target: Tensor) -> Tensor:
         at = (x, y, one, none, none, none) if k == 0 else (none, none, none, x, y, one)
         rows.append(torch.stack([*at, -wanted * x, -wanted * y], -1))  # [B, 4, 8]
     found = torch.linalg.solve(torch.cat(rows, 1), target.mT.flatten().expand(len(source), -1))
-    return torch.cat([found, torch.ones_like(found[:, :1])], 1).unflatten(1, (3, 3))
+    return torch.cat([found, torch.ones_like(found[:, :1])], 1).view(-1, 3, 3)

@@ -153,7 +153,7 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
             )
         random = np.random.default_rng([seed, len(images)])
         self.partners = random.integers(len(images), size=len(images)).tolist()
-        self.labels = [(images.labels[i], images.labels[j]) for i, j in enumerate(self.partners)]
+        self.labels: list[tuple[int, ...]] = [(images.labels[i], images.labels[j]) for i, j in enumerate(self.partners)]
         self.own, self.canvas = images, canvas
         height, width = images.greys.shape[1:]
         rooms = np.array([canvas - height, canvas // 2 - width]) + 1
@@ -178,6 +178,28 @@ class Pairs(Dataset[tuple[Tensor, Tensor]]):
 
     def __getitem__(self, i: int) -> tuple[Tensor, Tensor]:
         return self.pixels(i).float() / 255, torch.tensor(self.labels[i])
+
+
+class Sums(Pairs):
+    """A dataset of the same images as `Pairs`, each with the sum of its two classes as its label: int64 `1`.
+
+    Multiple Object Recognition with Visual Attention. Ba et al. ICLR 2015, arXiv:1412.7755, Section 4.1.2.
+
+    Args:
+        images: the images to pair.
+        canvas: the side of the canvas, in pixels.
+        seed: the seed of the partners and the positions.
+
+    Raises: ValueError if two images do not fit side by side.
+    """
+
+    def __init__(self, images: Greys, canvas: int, *, seed: int) -> None:
+        super().__init__(images, canvas, seed=seed)
+        self.labels = [(sum(both),) for both in self.labels]
+
+    def name(self, i: int) -> str:
+        """The sum and the index of image `i`."""
+        return f"digits of sum {self.labels[i][0]}, image {i}"
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,8 @@ def projective_grid(theta: Tensor, size: tuple[int, int], *, align_corners: bool
     """`projected` at every pixel of the output: `B 3 3`, (H, W) -> `B H W 2`."""
     theta = widened(theta)
     with uncast(theta):
-        return projected(theta, plane(size, align_corners=align_corners, like=theta)).unflatten(1, size)
+        grid: Tensor = projected(theta, plane(size, align_corners=align_corners, like=theta)).unflatten(1, size)
+    return grid
 
 
 def projected(theta: Tensor, points: Tensor) -> Tensor:
