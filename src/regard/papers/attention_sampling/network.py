@@ -99,6 +99,10 @@ class AttentionSampling(Attention):
         sides = zip((channels, *widths), widths, strict=False)
         convolutions = [nn.Conv2d(a, b, 3 if i else 5, 2, 1 if i else 2) for i, (a, b) in enumerate(sides)]
         self.feature = nn.Sequential(*itertools.chain.from_iterable((conv, nn.ReLU()) for conv in convolutions))
+        for layer in (*self.attention[:-1], *self.feature):
+            if isinstance(layer, nn.Conv2d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
         self.classify = nn.Linear(widths[-1], classes)
         self.choice = hard_softmax(None if hard == EXPECTATION else hard, top_k, temperature)
 
@@ -107,7 +111,7 @@ class AttentionSampling(Attention):
         if min(x.shape[2:]) < self.patch:
             raise ValueError(f"input of shape {tuple(x.shape)}: at least patch={self.patch} pixels a side are needed")
         logits = self.attention(F.avg_pool2d(x, self.scale))  # [B, 1, h, w]
-        place, weights = self._chosen(widened(logits.flatten(1)))  # [B, k] both
+        place, weights = self.chosen(widened(logits.flatten(1)))  # [B, k] both
         if self.watched:
             grid = torch.zeros_like(logits.flatten(1)).scatter_add(1, place, weights.to(logits.dtype))
             self.see("spatial", self._spread(grid.view_as(logits), x))
@@ -116,7 +120,7 @@ class AttentionSampling(Attention):
         scores: Tensor = self.classify(y)
         return scores
 
-    def _chosen(self, logits: Tensor) -> tuple[Tensor, Tensor]:
+    def chosen(self, logits: Tensor) -> tuple[Tensor, Tensor]:
         """The patches to compute and their weights: `B N` -> `B k` both."""
         count = logits.shape[1]
         if self.hard == EXPECTATION and self.training:

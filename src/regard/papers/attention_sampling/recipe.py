@@ -23,7 +23,7 @@ from regard.training.recipe import Phase, Recipe
 
 CANVAS, PIECES = 104, 8
 LARGE: dict[str, Any] = {"patch": 32, "stride": 12, "scale": 4}
-SMALL: dict[str, Any] = {"patch": 16, "stride": 8, "scale": 2, "widths": (8, 16), "attention_width": 6}
+SMALL: dict[str, Any] = {"patch": 24, "stride": 8, "scale": 2, "widths": (16, 32, 32)}
 
 
 def digits(data: Path | None = None, *, tiny: bool = False) -> Recipe:
@@ -38,13 +38,13 @@ def soft(data: Path | None = None, *, tiny: bool = False) -> Recipe:
 
 def _recipe(data: Path | None, tiny: bool, *, hard: str | None) -> Recipe:
     if tiny:
-        found, canvas, pieces, piece, sizes = mnist.embedded(), 40, 2, 5, SMALL
-        plan = partial(Plan, epochs=24, batch_size=64, lr=3e-3)
+        found, canvas, pieces, piece, sizes = mnist.embedded(), 48, 3, 5, SMALL
+        plan = partial(Plan, epochs=12, batch_size=32, lr=6e-3)
     elif data is None:
         raise ValueError(f"data=None: a folder with {mnist.WANTED} is needed (--data)")
     else:
         found, canvas, pieces, piece, sizes = mnist.load(data), CANVAS, PIECES, mnist.PIECE, LARGE
-        plan = partial(Plan, epochs=20, batch_size=128, lr=1e-3)
+        plan = partial(Plan, epochs=20, batch_size=256, lr=3e-3)
     place = mnist.Place(canvas, pieces, found.train.greys, piece)
     test = mnist.Placed(found.test, mnist.Place(canvas, pieces, found.test.greys, piece), seed=0)
     classes = len(found.classes)
