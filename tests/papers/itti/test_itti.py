@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from torch import Tensor
 
 from regard import published, watch
 from regard.cli import main
+from regard.looking.gaze import CEILING, CENTRE, TOGETHER
 from regard.looking.photographs import look
 from regard.ops import saliency_pyramid as steps
 from regard.ops.winner_take_all import compete, repeated_maxima
-from regard.papers.itti.network import Itti
+from regard.papers.itti.network import FEATURES, Itti
 from regard.viewing import draw
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -403,3 +405,10 @@ def test_look_says_in_a_line_what_is_wrong_with_a_picture(
     assert stopped.value.code and says in " ".join((said.out + said.err).split())
     assert len((said.out + said.err).strip().splitlines()) == 1
     assert not (tmp_path / "o").exists()
+
+
+def test_the_page_shows_every_row_of_regard_gaze_and_says_where_the_centre_of_the_image_is_better():
+    page = (Path(__file__).parents[3] / "docs" / "itti.md").read_text(encoding="utf-8")
+    assert "the centre bias is better" in " ".join(page.split("\n\n")[1].split())
+    for row in (CENTRE, *FEATURES, "saliency", TOGETHER, CEILING):
+        assert re.search(rf"^\| {row}[^|]*\|( [0-9.]+ \([0-9.]+ to [0-9.]+\) \|){{2}}", page, re.MULTILINE), row
