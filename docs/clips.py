@@ -93,10 +93,10 @@ class Row:
 ROWS = {
     "C2D + non-local, space-time": Row(residual("nonlocal5_c2d_resnet50_8f", 8)),
     "C2D + non-local, space only": Row(lambda k: per_frame(residual("nonlocal5_c2d_resnet50_8f", 8)(k))),
-    "C2D": Row(residual("c2d_resnet50_8f", 10)),
-    "I3D": Row(residual("i3d_resnet50_8f", 9)),
+    "C2D": Row(residual("c2d_resnet50_8f", 9)),
+    "I3D": Row(residual("i3d_resnet50_8f", 8)),
     "I3D + non-local, space-time": Row(residual("nonlocal5_i3d_resnet50_8f", 8)),
-    "3 × 3 × 3 convolutions": Row(lambda k: plain(7, k)),
+    "3 × 3 × 3 convolutions": Row(lambda k: plain(9, k)),
     "C2D + non-local, space-time, frames shuffled": Row(residual("nonlocal5_c2d_resnet50_8f", 8), shuffled=True),
     "I3D + non-local, space-time, frames shuffled": Row(residual("nonlocal5_i3d_resnet50_8f", 8), shuffled=True),
 }

@@ -103,42 +103,35 @@ class Film:
         else:
             cv = _opencv()
             told = int(self._captured(cv).get(cv.CAP_PROP_FRAME_COUNT))
-        return told if told > 0 else sum(1 for _ in self._frames(None))
+        return told if told > 0 else sum(1 for _ in self._frames())
 
     def read(self, indices: Sequence[int]) -> Tensor:
         wanted = set(indices)
-        found: dict[int, Tensor] = {}
+        found: dict[int, np.ndarray] = {}
         last = None
-        for i, frame in enumerate(self._frames(wanted)):
-            if frame is not None:
-                last = found[i] = torch.from_numpy(frame).permute(2, 0, 1)
+        for i, last in enumerate(self._frames()):
+            if i in wanted:
+                found[i] = last
             if i >= max(wanted):
                 break
         if last is None:
             raise UnreadableVideo(self.path, "no frame of it can be decoded")
-        return torch.stack([found.get(i, last) for i in indices])
+        return torch.stack([torch.from_numpy(found.get(i, last)).permute(2, 0, 1) for i in indices])
 
-    def _frames(self, wanted: set[int] | None) -> Iterator[np.ndarray | None]:
-        """Every frame in order, `H W 3`; None for those that are not wanted, and need no conversion."""
+    def _frames(self) -> Iterator[np.ndarray]:
+        """Every frame in order, `H W 3`."""
         if (av := _module("av")) is not None:
             with self._opened(av) as container:
                 try:
-                    for i, frame in enumerate(container.decode(video=0)):
-                        yield frame.to_ndarray(format="rgb24") if wanted is None or i in wanted else None
+                    for frame in container.decode(video=0):
+                        yield frame.to_ndarray(format="rgb24")
                 except av.FFmpegError:  # a damaged end
                     return
-            return
-        cv = _opencv()
-        capture, i = self._captured(cv), 0
-        while capture.grab():
-            if wanted is None or i in wanted:
-                good, frame = capture.retrieve()
-                if not good:
-                    return
-                yield cv.cvtColor(frame, cv.COLOR_BGR2RGB)
-            else:
-                yield None
-            i += 1
+        else:
+            cv = _opencv()
+            capture = self._captured(cv)
+            while (got := capture.read())[0]:
+                yield cv.cvtColor(got[1], cv.COLOR_BGR2RGB)
 
     def _opened(self, av: Any) -> Any:
         try:

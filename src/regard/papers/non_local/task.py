@@ -30,4 +30,5 @@ class ClassifyClips(Classify):
         several = clips.transpose(1, 2)  # [B, V, C, T, H, W]
         logits = fitting(model(several.flatten(0, 1)), several.shape[0] * several.shape[1], self.classes)
         shares = widened(logits).softmax(1).unflatten(0, several.shape[:2]).mean(1)
-        return shares.clamp_min(1e-12).log()
+        logarithms: Tensor = shares.clamp_min(1e-12).log()
+        return logarithms

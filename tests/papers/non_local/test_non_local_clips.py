@@ -1,0 +1,86 @@
+"""Non-local networks on clips: what they can tell from the order of frames, their recipe, and drawn clips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from torch import nn
+
+from regard import watch
+from regard.catalog import recipes
+from regard.data.clips import Drawn
+from regard.papers.resnet.network import PaperNetwork
+from regard.training import running
+from regard.training.recipe import built
+
+LISTING = recipes.get("non-local-clips")
+
+
+def network(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    model = PaperNetwork(3, name=name, classes=5, width=4, blocks=(1, 2, 1)).double().eval()
+    for module in model.modules():  # its blocks begin as the identity
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm3d):
+            nn.init.normal_(module.weight, 1, 0.2)
+            nn.init.normal_(module.bias, 0, 0.2)
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "tells"), [("c2d_resnet50_8f", False), ("nonlocal5_c2d_resnet50_8f", False), ("i3d_resnet50_8f", True)]
+)
+def test_without_kernels_over_time_a_clip_and_its_reverse_are_one(name: str, tells: bool) -> None:
+    """Attention over space-time has no order of its own: of C2D it makes nothing that tells before from after."""
+    model = network(name)
+    clip = torch.rand(2, 3, 8, 24, 24, dtype=torch.float64)
+    gap = (model(clip) - model(clip.flip(2))).abs().max().item()
+    assert gap > 1e-6 if tells else gap < 1e-12
+
+
+def test_maps_of_a_clip_range_over_space_and_time() -> None:
+    model = network("nonlocal5_c2d_resnet50_8f")
+    with watch(model) as maps:
+        model(torch.rand(1, 3, 8, 24, 24, dtype=torch.float64))
+    (key,) = maps
+    (time, height, width) = maps.grids[key]["Q"]
+    assert time == 4 and maps[key][0].shape == (1, time * height * width, time * (height // 2) * (width // 2))
+    torch.testing.assert_close(maps[key][0].sum(2), torch.ones_like(maps[key][0][:, :, 0]))
+
+
+def frames(folder: Path, count: int) -> None:
+    folder.mkdir(parents=True)
+    for i in range(count):
+        Image.fromarray(np.full((240, 320, 3), 20 * i, np.uint8)).save(folder / f"{i}.jpg")
+
+
+def test_the_recipe_reads_videos_as_the_paper_does(tmp_path: Path) -> None:
+    for part in ("train", "val"):
+        for name in ("run", "walk"):
+            frames(tmp_path / part / name / "clip", 3)
+    recipe = built(LISTING, tmp_path, options={"views": "one", "network": "i3d_resnet50_8f"})
+    (phase,) = recipe.phases
+    assert isinstance(phase.plan.augment, Drawn) and phase.plan.optimizer == "sgd"
+    drawn = phase.plan.augment(recipe.train[0], torch.Generator().manual_seed(0))
+    assert drawn["image"].shape == (3, 8, 224, 224)
+    assert recipe.test[1]["image"].shape == (3, 8, 224, 224) and recipe.class_names == ("run", "walk")
+    assert recipe.claim is not None and recipe.claim.value == 26.6
+    assert recipe.build.keywords["name"] == "i3d_resnet50_8f" and recipe.build.keywords["classes"] == 2
+    assert (built(LISTING, tmp_path).test.clips, built(LISTING, tmp_path).test.crops) == (10, 3)
+    with pytest.raises(ValueError, match="takes images: a network for clips"):
+        built(LISTING, tmp_path, options={"network": "se_resnet50"})
+    with pytest.raises(ValueError, match="views='all': 'published' or 'one'"):
+        built(LISTING, tmp_path, options={"views": "all"})
+    with pytest.raises(ValueError, match="a folder of videos is needed"):
+        built(LISTING)
+
+
+@pytest.mark.slow
+def test_a_tiny_variant_trains_and_opens_again(tmp_path: Path) -> None:
+    recipe = built(LISTING, tiny=True)
+    result = running.train(LISTING, recipe, out=tmp_path / "run", changes={"epochs": 1})
+    model = running.load(recipe, tmp_path / "run")
+    assert running.evaluate(recipe, model)["error"] == pytest.approx(result["scores"]["error"])
