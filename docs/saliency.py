@@ -47,7 +47,7 @@ NAMES = {True: "network with attention gates", False: "network without gates"}
 ELSEWHERE = "with gates, map of another image"
 CENTRED = "with gates, times centre bias"
 BLUR = 0.04  # of the longer side, for Itti's sparse maps, as in docs/saliency.md
-EPOCHS = {"fixations": 40, "objects": 20}
+EPOCHS = {"fixations": 30, "objects": 20}
 BATCH = {"fixations": 5, "objects": 16}
 LR = 1e-3
 EYES = ("nss", "auc_judd", "auc_shuffled", "cc", "sim", "kl")
@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="a folder of images with fixations, or with masks")
     parser.add_argument("--out", type=Path, required=True, help="the JSON file with every seed's figures")
     parser.add_argument("--seeds", type=int, default=5, help="the number of seeds")
-    parser.add_argument("--first", type=int, default=0, help="the first seed; settings were chosen on 100 and 101")
+    parser.add_argument("--first", type=int, default=0, help="the first seed; settings were chosen on seed 100")
     parser.add_argument("--size", type=int, default=SIZE, help="the side of the images, in pixels")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--lr", type=float)
