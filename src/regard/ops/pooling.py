@@ -62,12 +62,12 @@ def weighted(x: Tensor, m: Tensor) -> Tensor:
 def adaptive_average(x: Tensor, size: tuple[int, int]) -> Tensor:
     """Mean over h × w bins that cover the map and overlap if they do not divide it: `B C H W` -> `B C h w`.
 
-    The numbers of `F.adaptive_avg_pool2d`, which is slow on a map that lies in rows and cannot be exported with dynamic
-    sizes. So there it is a matrix product: with one matrix of bins × positions where that is small, else along one axis
-    after the other.
+    The numbers of `F.adaptive_avg_pool2d`, which a CPU does slowly on a map that lies in rows and which cannot be
+    exported with dynamic sizes. So there it is a matrix product: with one matrix of bins × positions where that is
+    small, else along one axis after the other.
     """
     (h, w), (height, width) = size, x.shape[2:]
-    if not exporting() and not x.is_contiguous():
+    if _by_torch(x):
         return F.adaptive_avg_pool2d(x, size)
     rows, columns = bin_weights(h, height, like=x), bin_weights(w, width, like=x)
     with uncast(x):
@@ -77,9 +77,16 @@ def adaptive_average(x: Tensor, size: tuple[int, int]) -> Tensor:
         return rows @ x @ columns.mT
 
 
+def _by_torch(x: Tensor) -> bool:
+    """Whether `F.adaptive_avg_pool2d` is the fast form; on a GPU its gradient is not the same at every run."""
+    if exporting():
+        return False
+    return not x.is_contiguous() or (x.is_cuda and not torch.are_deterministic_algorithms_enabled())
+
+
 def pyramid_average(x: Tensor, sizes: Sequence[int]) -> list[Tensor]:
     """Adaptive averages to each s × s of `sizes` from one reading of x: `B C H W` -> several `B C s s`."""
-    if not x.is_contiguous() and not exporting():
+    if _by_torch(x):
         return [F.adaptive_avg_pool2d(x, size) for size in sizes]
     rows, columns = bin_weights(sizes, x.shape[2], like=x), bin_weights(sizes, x.shape[3], like=x)
     with uncast(x):
