@@ -209,9 +209,9 @@ def picture(file: Path) -> None:
         x = model.prepared(shown)
         panels.append(photograph(picture_of(shown.float() / 255), images.name(i), f"predicted: {number}"))
         gate = list(maps.values())[-1][0]
-        heat = regard.gradcam(model.model, x, number, upsample=False)
-        pixels_of = regard.guided_gradcam(model.model, x, number).abs().sum(1)
-        for title, map in (("its 6 × 6 gate", gate[:, 0]), ("Grad-CAM", heat), ("guided Grad-CAM", pixels_of)):
+        heat = regard.gradcam(model.model, x, number, "stages.3", upsample=False)
+        edges = regard.guided_gradcam(model.model, x, number, "stages.3").abs().sum(1)
+        for title, map in (("its 6 x 6 gate", gate[:, 0]), ("Grad-CAM there", heat), ("guided Grad-CAM", edges)):
             one = Maps()
             one[title], one.axes[title] = [map], "B H W"
             panels += regard.draw(one, shown.float() / 255, scale="own")

@@ -262,6 +262,7 @@ def test_what_is_attached_to_the_layer_is_seen(small):
     assert (gradcam(small, x, layer="norm")[:, :, 0] == 0).all()
 
 
+@pytest.mark.slow
 def test_a_compiled_model_gives_the_same_maps(small):
     x = images(2, 3, 6, 7)
     small.eval()
@@ -405,6 +406,50 @@ def test_torchvision_networks_need_no_layer(name, side, layer, grid):
     site = siting.last(model, x[[0, 0]])
     assert site.name == layer
     assert gradcam(model, x, layer=site, upsample=False).shape == (1, *grid)
+
+
+SMALL_SWIN = {"img_size": (64, 96), "depths": (1, 1), "embed_dim": 24, "num_heads": (1, 2)}
+SMALL_VIT = {"img_size": (64, 96), "depth": 3}
+
+# model, what makes it small, its images; the layer, how it holds its map, the map
+FOUND = [
+    ("resnet10t", {}, (64, 96), "layer4.0", "B C H W", (2, 3)),
+    ("regnetx_002", {}, (64, 96), "s4", "B C H W", (2, 3)),
+    ("mobilenetv3_small_050", {}, (64, 96), "blocks.5.0", "B C H W", (2, 3)),
+    ("tf_efficientnet_lite0", {}, (64, 96), "bn2", "B C H W", (2, 3)),
+    ("ghostnet_050", {}, (64, 96), "blocks.9.0", "B C H W", (2, 3)),
+    ("convnext_atto", {"conv_mlp": False}, (64, 96), "stages.3", "B C H W", (2, 3)),
+    ("repvgg_a0", {}, (64, 96), "final_conv", "B C H W", (2, 3)),
+    ("dla46_c", {}, (64, 96), "level5", "B C H W", (2, 3)),
+    ("pvt_v2_b0", {}, (64, 96), "stages.3", "B C H W", (2, 3)),
+    ("vit_tiny_patch16_224", SMALL_VIT, (64, 96), "blocks.1", "B N C", (4, 6)),
+    ("deit_tiny_distilled_patch16_224", SMALL_VIT, (64, 96), "blocks.1", "B N C", (4, 6)),
+    ("vit_medium_patch16_gap_240", SMALL_VIT, (64, 96), "blocks.2", "B N C", (4, 6)),
+    ("cait_xxs24_224", SMALL_VIT, (64, 96), "blocks.2", "B N C", (4, 6)),
+    ("mixer_s32_224", {}, (224, 224), "blocks.7", "B N C", (7, 7)),
+    ("levit_128s", {}, (224, 224), "stages.2", "B N C", (4, 4)),
+    ("crossvit_tiny_240", {}, (240, 240), "blocks.2.blocks.1.3", "B N C", (14, 14)),
+    ("swin_tiny_patch4_window7_224", SMALL_SWIN, (64, 96), "norm", "B H W C", (8, 12)),
+    ("swinv2_tiny_window8_256", SMALL_SWIN, (64, 96), "norm", "B H W C", (8, 12)),
+    ("mambaout_femto", {}, (64, 96), "stages.3", "B H W C", (2, 3)),
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "kwargs", "size", "layer", "axes", "grid"), [pytest.param(*row, id=row[0]) for row in FOUND]
+)
+@pytest.mark.slow
+def test_networks_of_timm_need_no_layer(name, kwargs, size, layer, axes, grid):
+    torch.manual_seed(0)
+    model = timm.create_model(name, num_classes=5, **kwargs).eval()
+    for parameter_name, parameter in model.named_parameters():
+        if not parameter_name.endswith("bias") and not parameter.any():
+            nn.init.constant_(parameter, 0.5)  # branches that training opens
+    x = images(1, 3, *size, dtype=torch.float32)
+    site = siting.last(model, x[[0, 0]])
+    assert (site.name, site.layout.axes) == (layer, axes)
+    heat = gradcam(model, x, layer=site, upsample=False)
+    assert heat.shape == (1, *grid) and heat.isfinite().all()
 
 
 def test_bad_arguments_are_named(small):
