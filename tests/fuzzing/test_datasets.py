@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from scipy.io import loadmat, savemat
 
-from regard.data import boxes, cifar, cub, fixations, folder, images, masks, matlab, mnist, region_files
+from regard.data import boxes, cifar, cub, fixations, folder, images, masks, matlab, mnist, region_files, searches
 
 DRAW = np.random.default_rng(0)
 PIXELS = DRAW.integers(256, size=(17, 13, 3), dtype=np.uint8)
@@ -112,6 +112,26 @@ def read_masks(root: Path) -> object:
     train, test = masks.read(root)
     data = masks.Masked([*train, *test], 8, own=True)
     return [data[i] for i in range(len(data))]
+
+
+def coco_masks(root: Path) -> Path:
+    """COCO's own folders, with polygons and run-length masks of both kinds."""
+    content = json.loads(coco([f"{number}.jpg" for number in range(5)], points=True))
+    for number, counts in ((0, [17, 34, 170]), (2, "a0R1Z5")):
+        content["annotations"][number]["segmentation"] = {"size": [17, 13], "counts": counts}
+    content["annotations"][4]["segmentation"] = [[1, 1, 12.5, 1, 6.5, 15], [2, 2, 3, 2, 3, 3]]
+    for number in range(5):
+        picture(root / "val2017" / f"{number}.jpg", "JPEG")
+    return written(root / "annotations" / "instances_val2017.json", json.dumps(content))
+
+
+def search(root: Path) -> Path:
+    trial = {"subject": 1, "task": "cup", "condition": "present", "X": [840, 12.5, 1600], "Y": [525, 9.0, 1000]}
+    trials = [{**trial, "name": f"{number}.png", "correct": 1, "split": "train"} for number in range(3)]
+    for number in range(3):
+        (root / "images" / "cup").mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (32, 20)).save(root / "images" / "cup" / f"{number}.png")
+    return written(root / "coco_search18_fixations_TP_train_split1.json", json.dumps(trials))
 
 
 def looked_at(root: Path, name: str, text: str | bytes) -> Path:
@@ -234,6 +254,8 @@ READERS = {
     "scenes, boxes.csv": Reader(scenes_csv, read_scenes, "text", alone=False),
     "scenes, annotations.json": Reader(scenes_coco, read_scenes, "json", alone=False),
     "salient masks": Reader(salient, read_masks, "png", alone=False),
+    "masks of COCO": Reader(coco_masks, read_masks, "json", alone=False),
+    "searches": Reader(search, searches.read, "json", alone=False),
     "fixations of OSIE": Reader(osie, read_fixations, "json", alone=False),
     "fixations of SALICON": Reader(salicon, read_fixations, "json", alone=False),
     "fixations.csv": Reader(table, read_fixations, "text", alone=False),

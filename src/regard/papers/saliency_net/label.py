@@ -36,13 +36,13 @@ RECIPES: tuple[Listing, ...] = (
         target="papers.saliency_net.recipe:objects",
         system="saliency_net",
         summary="masks of salient objects",
-        data="DUTS-TR and DUTS-TE, or images and masks",
+        data="DUTS-TR and DUTS-TE, COCO, or images and masks",
     ),
     Listing(
         name="fixations",
         target="papers.saliency_net.recipe:fixations",
         system="saliency_net",
         summary="densities of human fixations",
-        data="images with fixations: SALICON, MIT1003, OSIE, or fixations.csv",
+        data="images with fixations: SALICON, MIT1003, CAT2000, OSIE, or fixations.csv",
     ),
 )

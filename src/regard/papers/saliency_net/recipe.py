@@ -41,7 +41,7 @@ def objects(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         train: Data = masks.Regions(digits.train)
         test: Data = masks.Regions(digits.test)
     else:
-        pairs = masks.read(_given(data, "DUTS-TR and DUTS-TE, or images and masks"))
+        pairs = masks.read(_given(data, "DUTS-TR and DUTS-TE, COCO, or images and masks"))
         train, test = masks.Masked(pairs[0], SIZE), masks.Masked(pairs[1], SIZE, own=True)
     return _recipe(SalientObjects(), train, test, tiny=tiny, density=False)
 
@@ -53,7 +53,7 @@ def fixations(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         train: Data = masks.Regions(digits.train, made_up, field="human")
         test: Data = masks.Regions(digits.test, made_up, field="human")
     else:
-        folder = _given(data, "images with fixations: SALICON, MIT1003, OSIE, or fixations.csv")
+        folder = _given(data, "images with fixations: SALICON, MIT1003, CAT2000, OSIE, or fixations.csv")
         if recorded.parts(folder):
             viewed = [list(recorded.read(folder, part)) for part in ("train", "val")]
         else:
