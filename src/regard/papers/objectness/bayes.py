@@ -15,7 +15,7 @@ The released thresholds of the cues are used as they are; what is learned are th
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -40,11 +40,13 @@ class Measure:
         prior: p(obj).
         likelihoods: cue -> p(cue | obj) and p(cue | bg) in each bin, `2 bins`; MS is among them.
         windows: how many windows are drawn from an image.
+        scales: side of a map of saliency -> threshold of MS.
     """
 
     prior: float
     likelihoods: Mapping[str, Array]
     windows: int
+    scales: Mapping[int, float] = field(default_factory=lambda: dict(published.SCALES))
 
     def score(self, values: Mapping[str, Array]) -> Array:
         """p(obj | w) of windows, equation (1), from the cues of each.
@@ -75,16 +77,19 @@ class Measure:
         """
         positive("first", first)
         number("overlap", overlap, least=0, most=1)
-        boxes, values = drawn(image, tuple(self.likelihoods), self.windows, seed)
+        boxes, values = drawn(image, tuple(self.likelihoods), self.windows, seed, scales=self.scales)
         scores = self.score(values)
         best = suppressed(boxes, scores, overlap=overlap, first=first)
         return boxes[best], scores[best]
 
 
-def drawn(image: ArrayLike, cues: Sequence[str], windows: int, seed: int) -> tuple[Array, dict[str, Array]]:
+def drawn(
+    image: ArrayLike, cues: Sequence[str], windows: int, seed: int, *, scales: Mapping[int, float] = published.SCALES
+) -> tuple[Array, dict[str, Array]]:
     """Windows drawn from an image by saliency, and the cues of each."""
     seen = published.Image.of(image)
-    boxes, salient = published.salient_windows(seen, windows, np.random.default_rng(whole("seed", seed, 0)))
+    random = np.random.default_rng(whole("seed", seed, 0))
+    boxes, salient = published.salient_windows(seen, windows, random, scales=scales)
     return boxes, {cue: salient if cue == "MS" else published.CUES[cue](seen, boxes) for cue in cues}
 
 
@@ -93,6 +98,7 @@ def learned(
     *,
     cues: Sequence[str] = BEST,
     windows: int = 100_000,
+    scales: Mapping[int, float] = published.SCALES,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Measure:
@@ -102,6 +108,7 @@ def learned(
         images: pairs of an image and its boxes.
         cues: which cues are joined, MS among them.
         windows: how many windows are drawn from each image; the authors draw 100,000.
+        scales: side of a map of saliency -> threshold of MS; those of the authors' release.
         seed: of the windows.
         progress: called with the number of finished images.
 
@@ -115,7 +122,7 @@ def learned(
     counts = {cue: np.zeros((2, BINS[cue][1])) for cue in named}
     found = np.zeros(2)
     for number_of, (image, truths) in enumerate(images):
-        boxes, values = drawn(image, named, windows, seed + number_of)
+        boxes, values = drawn(image, named, windows, seed + number_of, scales=scales)
         background = ~_on_objects(boxes, as_boxes(truths))
         found += np.bincount(background, minlength=2)
         for cue in named:
@@ -127,7 +134,8 @@ def learned(
             f"images: {found[0]:.0f} windows on objects and {found[1]:.0f} others; some of each are needed"
         )
     likelihoods = {cue: count / found[:, None] + LEAST for cue, count in counts.items()}
-    return Measure(prior=float(found[0] / found.sum()), likelihoods=likelihoods, windows=windows)
+    prior = float(found[0] / found.sum())
+    return Measure(prior=prior, likelihoods=likelihoods, windows=windows, scales=dict(scales))
 
 
 def _on_objects(boxes: Array, truths: Array) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ scale and channel on whose grid it lies.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,6 +68,8 @@ class Image:
 def saliency(image: Image, channel: int, side: int) -> Array:
     """The spectral residual of one channel at `side` × `side` pixels, from 0 to 1."""
     small = resize(image.pixels[..., channel], (side, side), order=1, anti_aliasing=True)
+    if np.ptp(small) < 1e-6:  # whose spectrum is rounding
+        return np.zeros_like(small)
     spectrum = np.fft.fft2(small)
     amplitude = np.log(np.maximum(np.abs(spectrum), 1e-12))
     residual = amplitude - ndimage.uniform_filter(amplitude, 3, mode="nearest")
@@ -112,7 +115,7 @@ def all_windows(salient: Array, threshold: float, least: tuple[int, int]) -> tup
 
 
 def salient_windows(
-    image: Image, count: int, random: np.random.Generator, *, scales: dict[int, float] | None = None
+    image: Image, count: int, random: np.random.Generator, *, scales: Mapping[int, float] = SCALES
 ) -> tuple[Array, Array]:
     """Windows drawn in proportion to MS, as many from each scale and channel: boxes `n 4` in pixels, and MS `n`.
 
@@ -123,10 +126,9 @@ def salient_windows(
         scales: side of a map -> θ.
     """
     height, width = image.size
-    known = SCALES if scales is None else scales
-    each = max(1, round(count / (3 * len(known))))
+    each = max(1, round(count / (3 * len(scales))))
     boxes, scores = [np.zeros((0, 4))], [np.zeros(0)]
-    for side, threshold in known.items():
+    for side, threshold in scales.items():
         least = (max(2, round(LEAST_SIDE * side / height)), max(2, round(LEAST_SIDE * side / width)))
         for channel in range(3):
             found, score = all_windows(saliency(image, channel, side), threshold, least)
