@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from regard import catalog
+from regard.catalog.recipes import Training, trainings
 from regard.networks.design import Network, find
 from regard.papers.residual_attention.network import ResidualAttentionNetwork
 from regard.papers.resnet.network import PaperNetwork
@@ -38,18 +39,25 @@ and kernel sizes. Narrower and shorter ones for trying are built by `width=` and
 loaded by `regard.published.rebuild`; `regard published list` prints the references, `regard list --networks` the names.
 
 ```
-regard train se-imagenet --data imagenet/ --device cuda    # train/ and val/, a folder for each class
-regard train residual-attention-cifar --data cifar-10/     # the files as published
-regard train sk-imagenet --tiny                            # seconds, on the embedded digits
+regard train classify --network se_resnet50 --data imagenet/ --device cuda    # see classify.md for what it reads
+regard train classify --network cbam_resnet18_cifar --data cifar-100/
+regard train classify --network sknet50 --tiny                                # seconds, on the embedded digits
+regard train non-local-clips --network nonlocal5_i3d_resnet50_8f --data kinetics/
 ```
+
+Of segmentation, `regard.create("scse_segmenter", name="densenet")` builds the three networks of the scSE paper
+(`densenet` 3,551,027 parameters, `sdnet` 1,268,013 and `unet` 31,745,252, with one input channel and 28 classes), with
+`gate="cse"`, `"sse"` or `"none"`; they are networks only, without a recipe.
 
 ## Table
 
 `place` is the equation in the header of `regard/networks/design.py`; `published` says that the released definition, or
 the released code, has the same number of parameters (`python -m pytest tests/papers/resnet -k published` counts them);
-where it is empty, no such classifier is released. Parameters are those with as many classes as the data have. The error
-is what the authors report, top-1 in percent: on ImageNet at 224 × 224, on Kinetics averaged over the clips of a video.
-Nothing here has been trained at that size by this project.
+where it is empty, no such classifier is released. Networks without a place have no attention: they are the trunks, to
+compare with. Parameters are those with as many classes as the data have. The error is what the authors report, top-1 in
+percent: on ImageNet at 224 × 224, on Kinetics averaged over the clips of a video. `training` is theirs, with its source
+below the table: passes, images a step, the highest rate, and where it falls. Nothing here has been trained at that size
+by this project.
 """
 
 
@@ -60,15 +68,30 @@ def count(network: nn.Module) -> str:
 def row(name: str, network: Network, parameters: str) -> str:
     equal = "" if network.parameters is None else "equal"
     error = "" if network.error is None else f"{network.error:g}"
-    return f"| `{name}` | {network.place} | {DATA[network.classes]} | {parameters} | {equal} | {error} |"
+    place = "" if network.attention is None else network.place
+    known = training(trainings()[name]) if name in trainings() else ""
+    return f"| `{name}` | {place} | {DATA[network.classes]} | {parameters} | {equal} | {error} | {known} |"
+
+
+def training(of: Training) -> str:
+    """How the authors trained, in a few words."""
+    falls = ", ".join(map(str, of.falls)) if len(of.falls) < 5 else "every epoch"
+    fall = f"× {of.factor:g} after {falls}".replace("after every", "every") if of.falls else "half a cosine"
+    return f"{of.epochs} × {of.batch}, {of.lr:g}, {fall}"
 
 
 def page() -> str:
     with torch.device("meta"):
         rows = [row(name, of, count(PaperNetwork(name=name, classes=of.classes))) for name, of in NETWORKS.items()]
         others = [(count(ResidualAttentionNetwork(depth=of[0], unit=of[1])), *of) for of in RESIDUAL_ATTENTION]
-    lines = [HEAD, "| name | place | data | parameters | published | authors' error |", "|---|---|---|---|---|---|"]
-    lines += [*rows, "", "| `residual_attention_network` | unit | parameters | published | authors' error |"]
+    columns = ("name", "place", "data", "parameters", "published", "authors' error", "training")
+    lines = [HEAD, f"| {' | '.join(columns)} |", "|---" * len(columns) + "|"]
+    sources: dict[str, list[str]] = {}
+    for name, of in trainings().items():
+        sources.setdefault(of.where, []).append(name)
+    told = [f"- {', '.join(f'`{name}`' for name in names)}: {where}" for where, names in sources.items()]
+    lines += [*rows, "", "The trainings are stated in the authors' code or paper:", "", *told]
+    lines += ["", "| `residual_attention_network` | unit | parameters | published | authors' error |"]
     lines.append("|---|---|---|---|---|")
     lines += [f"| `depth={depth}` | {unit} | {number} | equal | {error} |" for number, depth, unit, error in others]
     return "\n".join(lines)

@@ -13,13 +13,13 @@ image.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from regard import catalog
 from regard.backbones import IMAGENET
@@ -119,6 +119,7 @@ def recipe(
         facts={"data": found.name, "classes": classes, **facts},
         class_names=found.classes,
         claim=claim,
+        start=None if tiny else _start,
     )
 
 
@@ -129,7 +130,7 @@ def named(data: Path | None = None, *, tiny: bool = False, network: str = "resne
     """
     known = design.find(network)
     if "T" in known.backbone.axes:
-        raise ValueError(f"network={network!r} takes clips: a network for images is needed, or the recipe non-local-clips")
+        raise ValueError(f"network={network!r} takes clips; images need another, or the recipe non-local-clips")
     entry = catalog.get("paper_network").load()
     of = KINDS[known.classes]
     claim = Claim(measure="error", value=known.error, data=of, where=f"authors, {network}") if known.error else None
@@ -143,6 +144,26 @@ def named(data: Path | None = None, *, tiny: bool = False, network: str = "resne
         sized=True,
         claim=claim,
     )
+
+
+def _start(model: nn.Module, state: Mapping[str, Tensor] | None) -> None:
+    """Loads the weights of the same network; the classifier stays as it is where it has other classes.
+
+    Raises: ValueError if they are of another network, or have the names of another code.
+    """
+    if state is None:
+        return
+    own = model.state_dict()
+    head = {key for key in own if key.startswith("classify.")}
+    given = {key: value for key, value in state.items() if key not in head or value.shape == own[key].shape}
+    wrong = next((key for key in given if key not in own or given[key].shape != own[key].shape), None)
+    absent = next((key for key in own if key not in given and key not in head), None)
+    if wrong is not None or absent is not None:
+        what = f"{wrong} does not fit" if wrong is not None else f"{absent} is missing"
+        raise ValueError(
+            f"{what}; weights of the same network are needed, by `regard published convert` or `regard train`"
+        )
+    model.load_state_dict(given, strict=False)
 
 
 def _read(data: Path, collection: str) -> _Images:

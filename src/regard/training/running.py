@@ -40,6 +40,7 @@ from regard.training.loop import fit
 from regard.training.memory import advised
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
+from regard.training.schedules import Steps
 from regard.training.starting import beginning
 
 LESS = "a smaller batch size, fewer workers or the precision bfloat16"  # what needs less memory
@@ -158,6 +159,8 @@ def _check_own(out: Path, recipe: Recipe) -> None:
 def changed(plan: Plan, changes: Mapping[str, Any] | None) -> Plan:
     """The plan with the changes of `train`; if they change the optimizer, the plan's options are dropped.
 
+    If they change the epochs, the epochs after which the rate falls change in proportion.
+
     Raises: ValueError if a value is out of range.
     """
     changes = dict(changes or {})
@@ -165,7 +168,11 @@ def changed(plan: Plan, changes: Mapping[str, Any] | None) -> Plan:
         changes["augment"] = presets.get(changes["augment"])
     if changes.get("optimizer", plan.optimizer) != plan.optimizer:
         changes.setdefault("options", {})
-    return replace(plan, **changes)
+    made = replace(plan, **changes)
+    if made.epochs != plan.epochs and isinstance(plan.schedule, Steps) and "schedule" not in changes:
+        at = tuple(epoch * made.epochs / plan.epochs for epoch in plan.schedule.at)
+        made = replace(made, schedule=replace(plan.schedule, at=at))
+    return made
 
 
 def _frozen(freeze: str | None, model: nn.Module, phase: Phase) -> AbstractContextManager[None]:
