@@ -1,4 +1,4 @@
-"""Layers with parameters that three or more files use."""
+"""Layers with parameters or state that three or more files use."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ FLOORS = {
     "catalog": 0,
     "checks": 0,
     "core": 1,
-    "ops": 2,
+    "ops": 1,
     "layers": 2,
     "viewing": 3,
     "attaching": 2,

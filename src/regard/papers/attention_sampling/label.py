@@ -28,7 +28,7 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B 5",),
         options=(
             Option({"hard": None}, soft=True),
-            Option({"hard": "sample"}),
+            Option({"hard": "gumbel", "temperature": 0.5}),
         ),
         least=(4, 4),
         exported=8,

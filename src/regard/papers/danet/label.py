@@ -24,7 +24,11 @@ ENTRIES: tuple[Entry, ...] = (
         aliases=("position attention module",),
         maps={"affinity": "B Q K"},
         kwargs={"channels": 12, "reduction": 4},
-        options=(Option({"hidden": 5}), Option({"hard": "sample"}, soft=False)),
+        options=(
+            Option({"hidden": 5}),
+            Option({"hard": "gumbel", "temperature": 0.5}, soft=False),
+            Option({"hard": "top-k", "top_k": 2}),
+        ),
         code="junfu1115/DANet",
     ),
     Entry(

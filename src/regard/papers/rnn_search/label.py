@@ -29,7 +29,8 @@ ENTRIES: tuple[Entry, ...] = (
         options=(
             Option({"state_channels": None, "hidden": None}, inputs=("B D", "B T C"), sizes={"D": 7}),
             Option({"return_weights": True}, outputs=("B C", "B T")),
-            Option({"hard": "sample"}, soft=False),
+            Option({"hard": "gumbel", "temperature": 0.5}, soft=False),
+            Option({"hard": "top-k", "top_k": 2}),
         ),
         code="lisa-groundhog/GroundHog",
     ),
