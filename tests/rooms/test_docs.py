@@ -125,6 +125,7 @@ def authors_glimpses(folder: Path) -> dict[str, object]:
 FOUND = {
     "README.md": two_images,
     "docs/watching.md": two_images,
+    "docs/gradcam.md": two_images,
     "docs/data.md": own_images,
     "docs/itti.md": two_images,
     "docs/faithfulness.md": authors_block,
