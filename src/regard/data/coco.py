@@ -136,9 +136,9 @@ def _add(outlines: Outlines, annotation: Mapping[str, Any], where: str) -> None:
         for points in given:
             if not numbers(points) or len(points) < 6 or len(points) % 2:
                 raise ValueError(f"{where}: a polygon needs three points or more, as a list x0, y0, x1, y1, …")
-            for ends, size in ((points[0::2], outlines.width), (points[1::2], outlines.height)):
-                if min(ends) < -size or max(ends) > 2 * size:
-                    raise ValueError(f"{where}: a polygon is far outside its image of {size} pixels")
+            for ends, side in ((points[0::2], outlines.width), (points[1::2], outlines.height)):
+                if min(ends) < -side or max(ends) > 2 * side:
+                    raise ValueError(f"{where}: a polygon is far outside its image of {side} pixels")
             outlines.polygons.append(points)
         return
     if not isinstance(given, dict) or given.get("size") != [outlines.height, outlines.width]:
