@@ -3,6 +3,7 @@
     python docs/hard.py gradients                                                # a few seconds on one core
     python docs/hard.py accuracy --data mnist/ --device cuda --out 1.json --part 1 3    # the first of three processes
     python docs/hard.py table 1.json 2.json 3.json                               # what all of them have found
+    python docs/hard.py speed                                                    # of single mechanisms, on one core
 
 `accuracy` trains every network of `ROWS` once for each seed on cluttered digits of 104×104, and writes the file after
 each training; a run that was stopped goes on where it was. docs/hard.md has the results.
@@ -15,7 +16,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -26,7 +27,7 @@ from regard import create
 from regard.comparing.statistics import over_seeds
 from regard.data import mnist
 from regard.data.batches import Batch
-from regard.layers import drawing, hard_softmax
+from regard.layers import HardSoftmax, drawing, hard_softmax
 from regard.ops.reinforce import reinforce
 from regard.papers.attention_sampling.recipe import CANVAS, LARGE, PIECES
 from regard.tasks.classify import Classify
@@ -291,11 +292,54 @@ def _gradient(mode: str, detail: str, temperature: float, seed: int) -> tuple[fl
     )
 
 
+class Product(HardSoftmax):
+    """The same choice by a product of all weights with all values, to compare with."""
+
+    def attend(self, logits: Tensor, values: Tensor, see: Callable[[Tensor], object] | None = None) -> Tensor:
+        weights: Tensor = self(logits)
+        return weights.to(values.dtype) @ values
+
+
+def speed(given: argparse.Namespace) -> None:
+    """Multiplications and processor time of mechanisms in evaluation: soft, and with the likeliest place alone."""
+    inputs: tuple[tuple[str, Mapping[str, int], tuple[tuple[int, ...], ...]], ...] = (
+        ("pam", {"channels": 256}, ((1, 256, 56, 56),)),
+        ("nonlocal", {"channels": 256}, ((1, 256, 56, 56),)),
+        ("bahdanau", {"channels": 1024}, ((16, 512), (16, 196, 1024))),
+        ("gc", {"channels": 256}, ((1, 256, 56, 56),)),
+    )
+    print("| | input | soft: multiplications, M | ms | argmax: multiplications, M | ms | argmax by a product, ms |")
+    print("|---|---|---|---|---|---|---|")
+    for name, arguments, shapes in inputs:
+        tensors = [torch.randn(shape) for shape in shapes]
+        cells = []
+        for hard in (None, "argmax"):
+            module = create(name, hard=hard, **arguments).eval()
+            with torch.no_grad(), FlopCounterMode(display=False) as counter:
+                module(*tensors)
+            cells += [f"{counter.get_total_flops() / 2e6:,.1f}", f"{_milliseconds(module, tensors):.1f}"]
+        module.choice = Product("argmax", 1, 1.0)
+        cells.append(f"{_milliseconds(module, tensors):.1f}")
+        print(f"| `{name}` | {', '.join(' × '.join(map(str, shape)) for shape in shapes)} | {' | '.join(cells)} |")
+
+
+@torch.no_grad()
+def _milliseconds(module: nn.Module, tensors: Sequence[Tensor]) -> float:
+    """The median of nine passes, of processor time, which other processes do not lengthen much."""
+    times = []
+    for _ in range(10):
+        start = time.process_time()
+        module(*tensors)
+        times.append(1000 * (time.process_time() - start))
+    return sorted(times[1:])[4]
+
+
 def main() -> None:
     torch.set_num_threads(1)
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     what = parser.add_subparsers(required=True)
     what.add_parser("gradients").set_defaults(run=gradients)
+    what.add_parser("speed").set_defaults(run=speed)
     shown = what.add_parser("table")
     shown.set_defaults(run=table)
     shown.add_argument("files", nargs="+", type=Path)
