@@ -188,6 +188,7 @@ def test_every_kind_but_the_fork_has_a_class_of_imagenet() -> None:
     assert searching.given_classes("cup", ("dog", "cup"), {}) == (1,)
 
 
+@pytest.mark.slow
 def test_the_command_scores_a_network_without_attention(
     folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

@@ -109,6 +109,17 @@ def test_without_a_hub_the_training_names_both_ways_to_start(recipe: Recipe, sil
     assert silent.asked == 1
 
 
+def test_the_trunk_alone_gets_the_weights() -> None:
+    state = backbones.build("test_resnet", classes=7).state_dict()
+    model = saliency.SaliencyNet(backbone="test_resnet", width=5)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    model.start_from(state)
+    for name, value in model.state_dict().items():
+        trunk = name.startswith("encoder.")
+        assert torch.equal(value, state[name.removeprefix("encoder.")] if trunk else before[name]), name
+
+
+@pytest.mark.slow
 def test_a_training_starts_from_a_checkpoint_of_the_trunk(recipe: Recipe, tmp_path: Path) -> None:
     state = {
         name: torch.full_like(value, 0.25)
