@@ -3,7 +3,8 @@
 A bird has a body, a head, a wing, a tail, a beak and legs, of random size, position and colour, faces left or right,
 and stands on a background of leaves and pebbles. The kinds differ in three marks of the head only: the crown is darker
 or lighter than the head, the eye has a ring or not, and a stripe behind it or not. So the classes differ in a few
-pixels, as in CUB-200-2011, and the place of these pixels is known.
+pixels, as in CUB-200-2011, and the place of these pixels is known. On request the colour of the body tells the kind of
+most birds too, though not of all: a large mark, which misleads a network that looks for the kind.
 
 An image is a function of (seed, part, index) only.
 """
@@ -11,13 +12,14 @@ An image is a function of (seed, part, index) only.
 from __future__ import annotations
 
 import math
+from colorsys import hsv_to_rgb
 
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 from torch import Tensor
 
-from regard.checks import positive
+from regard.checks import number, positive
 from regard.data import ImageSet, Split
 from regard.data.regions import filled
 
@@ -50,14 +52,20 @@ class Birds(Split):
         size: height and width, in pixels.
         key: (seed, part), which seeds the images together with their index.
         kinds: the number of kinds.
+        plumage: the share of birds whose body has the colour of their kind; that of the others has the colour of
+            another kind. 0: the body of every bird has a random colour.
     """
 
-    def __init__(self, *, count: int, size: int, key: tuple[int, int], kinds: int = len(KINDS)) -> None:
+    def __init__(
+        self, *, count: int, size: int, key: tuple[int, int], kinds: int = len(KINDS), plumage: float = 0.0
+    ) -> None:
         super().__init__([i % kinds for i in range(count)])
-        self.size, self.key = size, key
+        self.size, self.key, self.kinds, self.plumage = size, key, kinds, plumage
+        self._boxes: dict[int, tuple[int, int, int, int]] = {}
 
     def pixels(self, i: int) -> Tensor:
-        return self._drawn(i)[0]
+        pixels, self._boxes[i] = self._drawn(i)
+        return pixels
 
     def name(self, i: int) -> str:
         return f"{CLASSES[self.labels[i]]}, image {i}"
@@ -67,7 +75,10 @@ class Birds(Split):
 
     def box(self, i: int) -> tuple[int, int, int, int]:
         """The box around the head of image `i`: left, top, right, bottom, the last two exclusive."""
-        return self._drawn(self._index(i))[1]
+        i = self._index(i)
+        if i not in self._boxes:
+            self.pixels(i)
+        return self._boxes[i]
 
     def _drawn(self, i: int) -> tuple[Tensor, tuple[int, int, int, int]]:
         random = np.random.default_rng([*self.key, i])
@@ -79,7 +90,7 @@ class Birds(Split):
             leaf = (ground + random.uniform(-0.25, 0.25, 3)).clip(0, 1)
             centre, radii = random.uniform(0, side, 2), random.uniform(0.015, 0.09, 2) * side
             draw.polygon(_ellipse(centre, radii, random.uniform(0, math.pi)), fill=_colour(leaf))
-        box = _bird(draw, KINDS[self.labels[i]], side, random)
+        box = _bird(draw, KINDS[self.labels[i]], side, random, body=self._body(i))
         small = image.resize((self.size, self.size), Image.Resampling.BOX)
         canvas = np.asarray(small, dtype=np.float32) / 255
         canvas = canvas + NOISE * random.standard_normal(canvas.shape, dtype=np.float32)
@@ -89,17 +100,36 @@ class Birds(Split):
         limits = (max(whole[0], 0), max(whole[1], 0), min(whole[2], self.size), min(whole[3], self.size))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous(), limits
 
+    def _body(self, i: int) -> np.ndarray | None:
+        """The colour of the body of image `i`; None: a random one."""
+        if not self.plumage:
+            return None
+        random = np.random.default_rng([*self.key, i, 1])  # apart, so that all else is drawn as without
+        kind = self.labels[i]
+        if random.random() >= self.plumage:
+            kind = (kind + int(random.integers(1, self.kinds))) % self.kinds
+        hue = (kind + float(random.uniform(-0.25, 0.25))) / self.kinds
+        return np.array(hsv_to_rgb(hue, 0.7, 0.8))
+
 
 def _bird(
-    draw: ImageDraw.ImageDraw, kind: tuple[str, str, str], side: int, random: np.random.Generator
+    draw: ImageDraw.ImageDraw,
+    kind: tuple[str, str, str],
+    side: int,
+    random: np.random.Generator,
+    body: np.ndarray | None = None,
 ) -> tuple[float, float, float, float]:
-    """Draws a bird of the given kind and returns the box of its head: left, top, right, bottom, in pixels of `side`."""
+    """Draws a bird of the given kind and returns the box of its head: left, top, right, bottom, in pixels of `side`.
+
+    Its body has the colour `body`, or a random one.
+    """
     crown, ring, stripe = kind
     facing = 1 - 2 * int(random.integers(2))
     turn = float(random.uniform(-TURN, TURN)) * facing
     half, radius = random.uniform(*LENGTH) * side, random.uniform(*HEAD) * side
-    body = random.uniform(0.15, 0.85, 3)
-    head = (body + random.uniform(-0.2, 0.2, 3)).clip(0.3, 0.7)
+    colour = random.uniform(0.15, 0.85, 3)
+    head = (colour + random.uniform(-0.2, 0.2, 3)).clip(0.3, 0.7)
+    body = colour if body is None else body
     along = np.array([math.cos(turn) * facing, -abs(math.sin(turn)) - 0.35])
     reach = along * half
     low = np.abs(reach) + radius + 0.04 * side
@@ -146,7 +176,13 @@ def _colour(rgb: np.ndarray) -> tuple[int, int, int]:
 
 
 def load(
-    *, image_size: int = SIZE, seed: int = 0, train_size: int = 800, test_size: int = 400, kinds: int = len(KINDS)
+    *,
+    image_size: int = SIZE,
+    seed: int = 0,
+    train_size: int = 800,
+    test_size: int = 400,
+    kinds: int = len(KINDS),
+    plumage: float = 0.0,
 ) -> ImageSet:
     """Makes a dataset of drawn birds.
 
@@ -155,18 +191,21 @@ def load(
         seed: the seed of the drawings.
         train_size, test_size: the number of images of each split.
         kinds: the number of kinds, 2 to 8.
+        plumage: the share of birds whose body has the colour of their kind, as for `Birds`.
 
-    Raises: ValueError if `image_size` is below 96, `kinds` is not 2 to 8, or a split is too small to show every kind.
+    Raises: ValueError if `image_size` is below 96, `kinds` is not 2 to 8, `plumage` is not 0 to 1, or a
+        split is too small to show every kind.
     """
     if positive("image_size", image_size) < LEAST_SIZE:
         raise ValueError(f"image_size={image_size}: at least {LEAST_SIZE} pixels are needed for drawn birds")
     if not 2 <= positive("kinds", kinds) <= len(KINDS):
         raise ValueError(f"kinds={kinds}: a number from 2 to {len(KINDS)} is needed")
+    number("plumage", plumage, least=0, most=1)
     for name, count in (("train_size", train_size), ("test_size", test_size)):
         if positive(name, count) < kinds:
             raise ValueError(f"{name}={count}: at least {kinds} images are needed, one of each kind")
     train, test = (
-        Birds(count=count, size=image_size, key=(seed, part), kinds=kinds)
+        Birds(count=count, size=image_size, key=(seed, part), kinds=kinds, plumage=plumage)
         for part, count in enumerate((train_size, test_size))
     )
     return ImageSet("birds", CLASSES[:kinds], train, test)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from regard.ops.precision import uncast, widened
 from regard.ops.sampling import sample
@@ -21,10 +22,10 @@ def inside(at: Tensor, extent: Tensor, *, least: float) -> Tensor:
 
     Args:
         at: x, y, l.
-        extent: width and height of the image, as `extent_of` gives them.
+        extent: width and height of the image, as `extent_of` gives them, or of each image, `B 2`.
         least: the smallest l, as a share of the image's shorter side; l is at most half of that.
     """
-    shorter = extent.amin(0)
+    shorter = extent.amin(-1, keepdim=True)
     half = torch.minimum(torch.maximum(at[:, 2:], least * shorter), 0.5 * shorter)
     return torch.cat((torch.minimum(torch.maximum(at[:, :2], half), extent - half), half), 1)
 
@@ -87,7 +88,15 @@ def enlarged(x: Tensor, box: Tensor, size: int | tuple[int, int], *, align_corne
 
 
 def zoom(
-    x: Tensor, at: Tensor, size: int, *, least: float, k: float, align_corners: bool, gradient: str
+    x: Tensor,
+    at: Tensor,
+    size: int,
+    *,
+    least: float,
+    k: float,
+    align_corners: bool,
+    gradient: str,
+    within: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The content of a square, enlarged, and its box: `B C H W`, `B 3` -> `B C size size`, `B 4`.
 
@@ -95,19 +104,27 @@ def zoom(
         x: the image.
         at: x, y, l.
         size: side in pixels to come out.
-        least: smallest l, as a share of the shorter side.
+        least: smallest l, as a share of the shorter side of the image, or of the box that the square is to lie in.
         k: steepness of the mask's edges.
         align_corners: as in `enlarged`.
-        gradient: of `at`: `"rule"`, that of `Rule`, and then the image has none; or `"mask"`, the derivative of M.
+        gradient: of `at`: `"rule"` or `"balanced"`, those of `Rule`, and then the image has none; or `"mask"`, the
+            derivative of M.
+        within: the boxes that the squares are to lie in, in whole pixels as `pixels` gives them: `B 4`; None: the
+            image.
     """
     extent = extent_of(x)
     with uncast(x):
-        wide, square = widened(x), inside(widened(at).to(extent.dtype), extent, least=least)
+        wide, square = widened(x), widened(at).to(extent.dtype)
+        if within is None:
+            square = inside(square, extent, least=least)
+        else:
+            corner = F.pad(within[:, :2], (0, 1))
+            square = inside(square - corner, within[:, 2:] - within[:, :2], least=least) + corner
         box = pixels(square.detach(), extent)
         framed = edges(square) if gradient == "mask" else box
         crop = enlarged(wide * mask(framed, (x.shape[2], x.shape[3]), k=k), box, size, align_corners=align_corners)
-        if gradient == "rule" and not exporting():
-            crop = Rule.apply(crop.detach(), at)
+        if gradient != "mask" and not exporting():
+            crop = Rule.apply(crop.detach(), at, gradient == "balanced")
     return crop.to(x.dtype), box
 
 
@@ -115,16 +132,18 @@ class Rule(torch.autograd.Function):
     """Section 3.3: a square moves towards the side whose content matters more to the loss.
 
     n = -Σ_c (∂L/∂crop)² is summed over the last third less the first, of columns for x and of rows for y; and over the
-    border of a third's width less the middle for l. This stands for the derivative, and is none.
+    border of a third's width less the middle for l. This stands for the derivative, and is none. The border has eight
+    times the pixels of the middle, so that a square grows wherever n is the same everywhere; `balanced` gives each
+    pixel of the border the weight middle / border, so that there it keeps its size.
     """
 
     @staticmethod
-    def forward(ctx: Any, crop: Tensor, at: Tensor) -> Tensor:
-        ctx.dtype = at.dtype
+    def forward(ctx: Any, crop: Tensor, at: Tensor, balanced: bool) -> Tensor:
+        ctx.dtype, ctx.balanced = at.dtype, balanced
         return crop.view_as(crop)
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor]:
+    def backward(ctx: Any, *grads: Tensor) -> tuple[None, Tensor, None]:
         norm = -grads[0].square().sum(1)  # [B, h, w]
         thirds = []
         for length in norm.shape[:0:-1]:  # across, down
@@ -132,5 +151,8 @@ class Rule(torch.autograd.Function):
             thirds.append((at >= length / 3 * 2).to(norm.dtype) - (at < length / 3).to(norm.dtype))
         across, down = thirds
         border = torch.maximum(across.abs()[None], down.abs()[:, None]) * 2 - 1
+        if ctx.balanced:
+            outside = border.clamp_min(0)
+            border = border - outside * (1 - (border - outside).sum().neg() / outside.sum())
         moves = (norm.sum(1) @ across, norm.sum(2) @ down, (norm * border).sum((1, 2)))
-        return None, torch.stack(moves, 1).to(ctx.dtype)
+        return None, torch.stack(moves, 1).to(ctx.dtype), None

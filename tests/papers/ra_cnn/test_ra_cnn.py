@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import colorsys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +13,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional as F
 
-from regard import create, watch
+from regard import create, published, watch
 from regard.catalog import recipes
 from regard.data import birds, cub
 from regard.data.batches import Batch
@@ -19,8 +21,10 @@ from regard.ops import zooming
 from regard.ops.ranking import ranking
 from regard.papers.ra_cnn.mechanism import AttentionCrop
 from regard.papers.ra_cnn.network import RecurrentAttentionCNN, Views
+from regard.papers.ra_cnn.published import REFERENCES
 from regard.papers.ra_cnn.task import Fuse, Propose, Rank, Scales, strongest
 from regard.training import running
+from regard.training.loop import fit
 from regard.training.recipe import built
 
 SMALL = {"classes": 3, "image_size": 24, "crop_size": 12, "backbone": None, "widths": (4, 6), "hidden": 5}
@@ -82,6 +86,19 @@ def test_by_the_rule_a_square_shrinks_where_the_middle_matters_alone():
     assert image.grad is None
 
 
+@pytest.mark.parametrize("where", [(slice(None), slice(None)), (slice(3, 6), slice(3, 6)), (slice(0, 1), slice(None))])
+def test_a_balanced_rule_keeps_its_size_where_everything_matters_alike(where):
+    """All of 9×9, the middle, a row of the border: -Σ n over the border is weighed by 9 / 72."""
+    square = torch.tensor([[12.0, 12.0, 6.0]], requires_grad=True)
+    crop = AttentionCrop(size=9, least=0.1, gradient="balanced")(torch.ones(1, 2, 24, 24), square)
+    crop[:, :, where[0], where[1]].sum().backward()
+    n = torch.zeros(9, 9)
+    n[where] = -2.0  # of two channels with gradient 1
+    wanted = n.sum() / 8 - n[3:6, 3:6].sum() * (1 + 1 / 8)
+    torch.testing.assert_close(square.grad[0, 2], wanted)
+    assert (wanted == 0) == (n == -2).all()
+
+
 def test_the_mask_has_the_signs_that_the_paper_names():
     """Section 3.3: M falls with t_x at the left edge and rises at the right one; it rises with t_l at every edge."""
     at = torch.tensor([[12.0, 12.0, 6.0]], dtype=torch.float64, requires_grad=True)
@@ -98,7 +115,7 @@ def test_the_mask_has_the_signs_that_the_paper_names():
         ({"size": 0}, "size=0"),
         ({"least": 0.6}, "least=0.6"),
         ({"k": 0}, "k=0"),
-        ({"gradient": "all"}, "'rule' or 'mask'"),
+        ({"gradient": "all"}, "'rule', 'balanced' or 'mask'"),
     ],
 )
 def test_a_crop_names_what_is_wrong(wrong, says):
@@ -128,6 +145,70 @@ def test_boxes_of_finer_scales_lie_in_those_of_coarser_ones():
     assert torch.equal(next(iter(maps.values()))[0], seen.boxes)
 
 
+def middle(model: RecurrentAttentionCNN, half: float) -> RecurrentAttentionCNN:
+    """The model with every square in the middle, of the given half side, whatever the maps are."""
+    with torch.no_grad():
+        for proposal in model.proposals:
+            proposal[2].weight.zero_()
+            proposal[2].bias.copy_(torch.tensor([0.5, 0.5, half]).logit())
+    return model
+
+
+def object_pixels(model: RecurrentAttentionCNN) -> list[float]:
+    """Pixels of an object of 40×40 of the 448×448 of an image, in each of the scales."""
+    image = torch.zeros(1, 1, 448, 448)
+    image[:, :, 204:244, 204:244] = 1
+    with torch.no_grad():
+        return [float(seen.sum()) for seen in model.eval()(image, views=True).images]
+
+
+def test_with_the_recipe_s_squares_a_finer_scale_has_more_pixels_of_an_object(tmp_path):
+    recipe = built(recipes.get("ra-cnn"), nest(tmp_path))
+    given = recipe.build.keywords
+    (propose,) = (phase.task for phase in recipe.phases if phase.name == "propose")
+    assert propose.half >= given["least"]  # or the squares could not become what they are taught
+    small = {"channels": 1, "classes": 2, "image_size": 448, "crop_size": 224, "backbone": None, "widths": (2,)}
+    sizes = {"hidden": 1, "least": given["least"], "source": given["source"]}
+    first, second, third = object_pixels(middle(RecurrentAttentionCNN(**small, **sizes), propose.half))
+    assert first == 1600
+    assert second == pytest.approx(1600 * 1.25**2, rel=0.05)
+    assert third == pytest.approx(1600 * (224 / 72) ** 2, rel=0.05)
+    largest = object_pixels(middle(RecurrentAttentionCNN(**small, **sizes), 0.01))
+    assert largest[2] > largest[1] > 1600 * 1.45**2  # the smallest squares
+    port = object_pixels(middle(RecurrentAttentionCNN(**small, hidden=1), propose.half))
+    assert port[1] < 1600  # a third of the image as half a side: the object shrinks
+
+
+def test_squares_of_the_image_have_detail_that_the_coarse_scale_lacks():
+    x = (torch.arange(24)[:, None] + torch.arange(24)) % 2 * 2.0 - 1
+    x = x.expand(1, 2, 24, 24).clone()
+    settings = {"first_size": 12, "least": 0.1, "scales": 3, "widths": (4, 6), "k": 1e3, "align_corners": False}
+    seen = middle(small(source="image", **settings).eval(), 0.25)(x, views=True)
+    blurred = middle(small(**settings).eval(), 0.25)(x, views=True)
+    assert [image.shape[-1] for image in seen.images] == [12, 12, 12]
+    assert seen.images[0].abs().max() == 0  # averages of black and white
+    assert seen.images[1][:, :, 1:, 1:].abs().min() > 0.99  # 12 pixels of the image
+    assert torch.equal(seen.boxes, torch.tensor([[[-0.5, -0.5, 0.5, 0.5], [-0.25, -0.25, 0.25, 0.25]]]))
+    assert all(image.abs().max() == 0 for image in blurred.images)
+    torch.testing.assert_close(seen.boxes[:, 0], blurred.boxes[:, 0], atol=0.2, rtol=0)
+
+
+def test_squares_of_the_image_and_of_the_crop_are_one_where_nothing_was_enlarged_before():
+    x, square = torch.randn(3, 2, 24, 24), {"scales": 2, "least": 0.1}
+    one, other = (small(source=source, **square).eval()(x, views=True) for source in ("crop", "image"))
+    for a, b in zip(one.images + one.scores, other.images + other.scores, strict=True):
+        assert torch.equal(a, b)
+    assert torch.equal(one.boxes, other.boxes)
+
+
+def test_the_first_scale_can_be_trained_alone():
+    model = small(fused=True)
+    batch = Batch(image=torch.randn(4, 2, 24, 24), label=torch.tensor([0, 1, 2, 1]))
+    Scales(3, first=True).loss(model, batch)[0].backward()
+    reached = {name for name, p in model.named_parameters() if p.grad is not None}
+    assert {".".join(name.split(".")[:2]) for name in reached} == {"trunks.0", "classifiers.0"}
+
+
 def test_fused_scores_see_every_scale_and_the_scales_alone_are_unchanged():
     model = small(fused=True).eval()
     x = torch.randn(3, 2, 24, 24)
@@ -155,6 +236,60 @@ def test_the_paper_s_network_has_vgg_s_last_map_before_its_pooling():
     assert model.proposals[0][0].in_features == 512 * 14 * 14
 
 
+def test_the_port_s_class_is_rebuilt_from_its_own_arguments_with_vggs():
+    """Its names and shapes, from the published code: three VGG-19-BN with their classifiers, and two proposals."""
+    with torch.device("meta"):
+        state = {f"classifier{i}.weight": torch.empty(7, 512) for i in (1, 2, 3)}
+        state |= {f"classifier{i}.bias": torch.empty(7) for i in (1, 2, 3)}
+        for i in (1, 2):
+            state |= {f"apn{i}.0.weight": torch.empty(1024, 512 * 14 * 14), f"apn{i}.0.bias": torch.empty(1024)}
+            state |= {f"apn{i}.2.weight": torch.empty(3, 1024), f"apn{i}.2.bias": torch.empty(3)}
+        for i in (1, 2, 3):
+            features = vgg_19()
+            heads = nn.Sequential(*map(nn.Linear, (25088, 4096, 4096), (4096, 4096, 1000)))
+            for key, value in features.state_dict().items():
+                state[f"b{i}.features.{key}"] = value
+            for place, head in zip((0, 3, 6), heads, strict=True):
+                state |= {f"b{i}.classifier.{place}.{end}": x for end, x in head.state_dict().items()}
+        name = "racnn_net/jeong-tae.RACNN-pytorch/RACNN"
+        model = published.rebuild(name, {"num_classes": 7, "pretrained": False}, state)
+        outputs = model(torch.empty(1, 3, 448, 448))
+        with pytest.raises(ValueError, match=r"b2\.features\.40\.weight"):
+            published.rebuild(
+                name, {"num_classes": 7}, {k: v for k, v in state.items() if k != "b2.features.40.weight"}
+            )
+    assert [tuple(x.shape[1:]) for x in outputs] == [
+        *[(7,)] * 3, (512, 28, 28), (512, 14, 14), (3,), (3,), (3, 224, 224), (3, 224, 224),
+    ]  # fmt: skip
+
+
+@pytest.mark.slow
+def test_a_trunk_under_the_port_s_names_is_its_vgg_without_the_last_pooling():
+    torch.manual_seed(0)
+    features = vgg_19().eval()
+    trunk = RecurrentAttentionCNN(classes=2, image_size=32, crop_size=32, scales=1, hidden=1).trunks[0].eval()
+    _, names = next(row for row in REFERENCES if row.name.endswith("/RACNN")).build(2)
+    inner = {ours.removeprefix("trunks.0."): theirs for ours, theirs in names.items() if ours.startswith("trunks.0.")}
+    for ours, theirs in inner.items():
+        trunk.get_submodule(ours).load_state_dict(
+            features.get_submodule(theirs.removeprefix("b1.features.")).state_dict()
+        )
+    x = torch.randn(2, 3, 32, 32)
+    torch.testing.assert_close(trunk(x)[-1], features[:-1](x))
+
+
+def vgg_19() -> nn.Sequential:
+    """The convolutional part of VGG-19 with batch norms, as torchvision numbers its layers."""
+    layers: list[nn.Module] = []
+    before = 3
+    for width, count in ((64, 2), (128, 2), (256, 4), (512, 4), (512, 4)):
+        for _ in range(count):
+            layers += [nn.Conv2d(before, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            before = width
+        layers.append(nn.MaxPool2d(2, 2))
+    return nn.Sequential(*layers)
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -162,6 +297,9 @@ def test_the_paper_s_network_has_vgg_s_last_map_before_its_pooling():
         ({"crop_size": 6, "image_size": 24}, "crop_size=6"),
         ({"widths": ()}, "widths=()"),
         ({"scales": 0}, "scales=0"),
+        ({"first_size": 16}, "first_size=16: a multiple of crop_size=12"),
+        ({"image_size": 30, "first_size": 12}, "first_size=12: a divisor of image_size=30"),
+        ({"source": "photo"}, "source='photo'"),
         ({"least": 0.0}, "least=0.0"),
         ({"gradient": None}, "gradient=None"),
     ],
@@ -248,7 +386,26 @@ def test_a_bird_depends_on_its_number_alone_and_halves_differ():
     assert few.classes[5] in few.train.name(5)
 
 
-@pytest.mark.parametrize("wrong", [{"image_size": 95}, {"kinds": 1}, {"kinds": 9}, {"train_size": 7}, {"test_size": 0}])
+def test_the_body_tells_the_kind_of_as_many_birds_as_asked_for():
+    plain, misled = (birds.Birds(count=40, size=96, key=(3, 0), kinds=3, plumage=share) for share in (0.0, 0.6))
+    told = 0
+    for i in range(40):
+        left, top, right, bottom = misled.box(i)
+        assert misled.box(i) == plain.box(i)
+        colour = misled._body(i)
+        hue = colorsys.rgb_to_hsv(*colour)[0] * 3
+        told += abs(hue - i % 3) <= 0.26 or abs(hue - 3 - i % 3) <= 0.26
+        if i < 4:
+            changed = (misled.pixels(i).int() - plain.pixels(i).int()).abs().amax(0) > 0
+            assert changed.any()
+            cy, cx = (top + bottom) // 2, (left + right) // 2
+            assert not changed[cy - 2 : cy + 2, cx - 2 : cx + 2].any()  # the head is the same
+    assert 0.45 < told / 40 < 0.75
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"plumage": 1.5}, {"image_size": 95}, {"kinds": 1}, {"kinds": 9}, {"train_size": 7}, {"test_size": 0}]
+)
 def test_birds_that_cannot_be_drawn_are_named(wrong):
     ((name, value),) = wrong.items()
     with pytest.raises(ValueError, match=f"{name}={value}"):
@@ -347,10 +504,22 @@ def test_the_recipe_for_photographs_takes_both_layouts_and_says_what_it_wants(tm
 
 
 @pytest.mark.slow
-def test_the_tiny_variant_learns_to_look_at_the_head(tmp_path):
+def test_the_tiny_variant_finds_the_head_with_three_seeds_and_a_square_in_the_middle_does_not(tmp_path):
     listing = recipes.get("ra-cnn-birds")
-    result = running.train(listing, built(listing, tiny=True), out=tmp_path)
-    scores = result["scores"]
-    assert scores["error_2"] < 25  # two kinds: 50 by chance
-    assert scores["error"] < 25
-    assert scores["region_in_crop_2"] > 1.5 * scores["crop_2_area"]  # as much as anywhere would be 1
+    recipe = built(listing, tiny=True)
+    found, fixed = [], []
+    for seed in (0, 1, 2):
+        scores = running.train(listing, recipe, out=tmp_path / str(seed), seed=seed)["scores"]
+        found.append(scores["error_2"])
+        assert scores["error"] < 10  # two kinds: 50 by chance
+        assert scores["region_in_crop_2"] > 80
+        assert scores["crop_2_area"] < 40
+        torch.manual_seed(seed)
+        model = middle(recipe.build(), 0.25)
+        for phase in recipe.phases:
+            if phase.name.startswith("classify") or phase.name == "fuse":
+                with running.only(model, phase):
+                    fit(model, phase.task, recipe.train, replace(phase.plan, seed=seed))
+        fixed.append(running.evaluate(recipe, model)["error_2"])
+    assert max(found) < 10
+    assert sum(found) < sum(fixed) / 2

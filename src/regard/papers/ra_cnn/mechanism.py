@@ -15,7 +15,9 @@ Cost: a multiplication for each pixel and four for each pixel of the result.
 Deviations: paper, fractional edges in (1), pixel i of (3) shows what is at i / λ | port, edges in whole pixels and
     outermost pixels that stay outermost; its first coordinate is the row | as the port, x across; the paper's with
     gradient="mask" and align_corners=False.
-Errata: (4) has the signs of the derivative of (1), and not its size; it is never zero where the loss has a gradient,
+Errata: the border of (4) has eight times the pixels of the middle, so that a square grows wherever n is the same; on
+    drawn birds every square grew to the whole image within 50 steps. gradient="balanced" weighs both equally.
+    (4) has the signs of the derivative of (1), and not its size; it is never zero where the loss has a gradient,
     while that of (1) vanishes k⁻¹ pixels away from the edges. Under (4) no gradient reaches the image.
 """
 
@@ -27,7 +29,7 @@ from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
 from regard.ops import zooming
 
-GRADIENTS = ("rule", "mask")
+GRADIENTS = ("rule", "balanced", "mask")
 
 
 class AttentionCrop(Attention):
@@ -35,7 +37,8 @@ class AttentionCrop(Attention):
 
     Args:
         size: side of the result in pixels.
-        gradient: of the square: `"rule"`, equation (4), or `"mask"`, the derivative of (1), and one of the image too.
+        gradient: of the square: `"rule"`, equation (4), `"balanced"`, (4) with border and middle of equal weight, or
+            `"mask"`, the derivative of (1), and one of the image too.
         least: smallest t_l, as a share of the image's shorter side; at most 1/2.
         k: steepness of the mask's edges, for each pixel.
         align_corners: outermost pixels of the square become the outermost of the result, rather than Eq. 7.

@@ -12,6 +12,12 @@ from regard.ops import zooming
 from regard.ops.ranking import ranking
 from regard.published.reference import Given, Reference, State
 
+# Convolutions and batch norms of VGG-19-BN, by their numbers in torchvision's Sequential.
+_BLOCKS = [
+    [start + 3 * j + part for j in range(count) for part in (0, 1)]
+    for start, count in ((0, 2), (7, 2), (14, 4), (27, 4), (40, 4))
+]
+
 
 def _port(in_size, out_size, k=10):
     return {"size": out_size, "k": float(k), "gradient": "rule"}, {}
@@ -59,13 +65,18 @@ class _Amplified(_Around):
         return zooming.enlarged(x, whole, heights, align_corners=self.module.align_corners)
 
 
-def _net(c, in_size, out_size, num_classes, apn_hidden):
+def _net(num_classes, pretrained=True):
+    """`pretrained` says where the first weights come from, which the state replaces."""
+    layers = (layer for block in _BLOCKS for layer in block)
+    names = {f"trunks.{i}.features_{j}": f"b{i + 1}.features.{j}" for j in layers for i in range(3)}
+    return {"classes": num_classes}, names | _heads()
+
+
+def _small(c, in_size, out_size, num_classes, apn_hidden):
     names: dict[str, str] = {}
     for i in range(3):
         names |= {f"trunks.{i}.convolutions.{j}": f"b{i + 1}.features.{3 * j}" for j in (0, 1)}
         names |= {f"trunks.{i}.norms.{j}": f"b{i + 1}.features.{3 * j + 1}" for j in (0, 1)}
-        names[f"classifiers.{i}"] = f"classifier{i + 1}"
-    names |= {f"proposals.{i}.{j}": f"apn{i + 1}.{j}" for i in (0, 1) for j in (0, 2)}
     return {
         "backbone": None,
         "widths": (c // 2, c),
@@ -73,7 +84,18 @@ def _net(c, in_size, out_size, num_classes, apn_hidden):
         "crop_size": out_size,
         "classes": num_classes,
         "hidden": apn_hidden,
-    }, names
+    }, names | _heads()
+
+
+def _heads():
+    names = {f"classifiers.{i}": f"classifier{i + 1}" for i in range(3)}
+    return names | {f"proposals.{i}.{j}": f"apn{i + 1}.{j}" for i in (0, 1) for j in (0, 2)}
+
+
+def _net_state(state: State, args: Given) -> State:
+    """`_across_first`, without ImageNet's classifiers, which the port keeps in its three VGGs and never calls."""
+    unused = tuple(f"b{i + 1}.classifier." for i in range(3))
+    return _across_first({key: value for key, value in state.items() if not key.startswith(unused)}, args)
 
 
 def _across_first(state: State, args: Given) -> State:
@@ -118,12 +140,16 @@ REFERENCES = (
     Reference(
         "racnn_attention_crop/jeong-tae.RACNN-pytorch/AttentionCropFunction", "attention_crop", _port, adapt=_Rows
     ),
+    Reference("racnn_attention_mask/paper", "attention_crop", _mask, adapt=_Masked, recording="equations of the paper"),
+    Reference("racnn_amplify/paper", "attention_crop", _amplify, adapt=_Amplified, recording="equations of the paper"),
+    Reference("racnn_net/jeong-tae.RACNN-pytorch/RACNN", "ra_cnn", _net, state=_net_state, adapt=_Views),
     Reference(
-        "racnn_attention_mask/paper", "attention_crop", _mask, adapt=_Masked, recording="equations of the paper"
+        "racnn_net/jeong-tae.RACNN-pytorch/RACNN-small",
+        "ra_cnn",
+        _small,
+        state=_across_first,
+        adapt=_Views,
+        recording="the class with two convolutions in place of each VGG",
     ),
-    Reference(
-        "racnn_amplify/paper", "attention_crop", _amplify, adapt=_Amplified, recording="equations of the paper"
-    ),
-    Reference("racnn_net/jeong-tae.RACNN-pytorch/RACNN", "ra_cnn", _net, state=_across_first, adapt=_Views),
     Reference("racnn_rank_loss/klrc.RACNN-pytorch/RACNN.rank_loss", "ra_cnn", _loss, host=_Losses),
 )

@@ -31,38 +31,46 @@ from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 
 TURNS = 2
+LEAST = (
+    1 / 6
+)  # of the smallest half side: a square is at least a third as wide as what it lies in, and grows by 3 there
 OWN = ((0.5,) * 3, (0.25,) * 3)
 
 
-def drawn(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Drawn birds of 96×96 with small networks at three scales; the tiny variant has two scales and fewer birds."""
-    found = birds.load(train_size=240, test_size=120, kinds=2) if tiny else birds.load()
-    sizes = {
+def drawn(data: Path | None = None, *, tiny: bool = False, plumage: float = 0.0) -> Recipe:
+    """Drawn birds of 96×96, which the first scale sees at 48×48; the tiny variant has two scales and two kinds.
+
+    `plumage` is the share of birds whose body has the colour of their kind: see `data.birds`.
+    """
+    sizes = {"train_size": 480, "test_size": 200, "kinds": 2} if tiny else {"train_size": 1600, "test_size": 400}
+    arguments = {
         "image_size": birds.SIZE,
-        "crop_size": 48,
+        "first_size": birds.SIZE // 2,
+        "crop_size": birds.SIZE // 2,
         "scales": 2 if tiny else 3,
         "backbone": None,
         "widths": (12, 24, 48) if tiny else (16, 32, 64),
         "hidden": 64,
-        "least": 0.17,
+        "least": LEAST,
+        "gradient": "balanced",
+        "source": "image",
     }
-    plan = partial(Plan, batch_size=16 if tiny else 32, weight_decay=1e-3, clip=5.0, normalise=OWN)
+    plan = partial(Plan, batch_size=32 if tiny else 128, weight_decay=1e-3, clip=5.0, normalise=OWN)
     return _recipe(
-        found,
-        sizes,
-        coarse=plan(epochs=8 if tiny else 15, lr=5e-3),
-        propose=plan(epochs=4 if tiny else 10, lr=1e-3),
-        classify=plan(epochs=5 if tiny else 12, lr=5e-3),
-        rank=plan(
-            epochs=1, lr=1e-4
-        ),  # small steps: the signal that moves a square (ops/zooming.py) is not a derivative
-        fuse=plan(epochs=3 if tiny else 5, lr=2e-2),
+        birds.load(**sizes, plumage=plumage),
+        arguments,
+        coarse=plan(epochs=20 if tiny else 50, batch_size=32 if tiny else 64, lr=5e-3),
+        propose=plan(epochs=6, lr=1e-3),
+        classify=plan(epochs=6, lr=5e-3),
+        rank=plan(epochs=1 if tiny else 2, lr=3e-4),
+        fuse=plan(epochs=3, lr=2e-2),
         turns=1 if tiny else TURNS,
+        half=0.25,
     )
 
 
 def photographs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
-    """Photographs of 448×448 with VGG-19-BN from published weights, and the smallest square of the port."""
+    """Photographs of 448×448 with VGG-19-BN from published weights; the squares are enlarged from the photograph."""
     if tiny:
         return drawn(tiny=True)
     if data is None:
@@ -76,13 +84,14 @@ def photographs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     )
     return _recipe(
         found,
-        {},
+        {"least": LEAST, "gradient": "balanced", "source": "image"},
         coarse=plan(epochs=30, lr=1e-3),
         propose=plan(epochs=5, lr=1e-3),
         classify=plan(epochs=20, lr=1e-3),
         rank=plan(epochs=2, lr=1e-6),
         fuse=plan(epochs=5, lr=1e-2),
         turns=TURNS,
+        half=0.2,  # 179 of 448 pixels, and 72 in it, become 224 each: what is seen grows by 1.25, then by 2.5
     )
 
 
@@ -96,12 +105,13 @@ def _recipe(
     rank: Plan,
     fuse: Plan,
     turns: int,
+    half: float,
 ) -> Recipe:
     classes = len(found.classes)
     learn, look, networks = Scales(classes), ("proposals.*",), ("trunks.*", "classifiers.*")
     phases = [
-        Phase(name="coarse", task=learn, plan=coarse, trains=("trunks.0.*", "classifiers.0.*")),
-        Phase(name="propose", task=Propose(classes), plan=propose, trains=look),
+        Phase(name="coarse", task=Scales(classes, first=True), plan=coarse, trains=("trunks.0.*", "classifiers.0.*")),
+        Phase(name="propose", task=Propose(classes, half=half), plan=propose, trains=look),
         Phase(name="classify", task=learn, plan=classify, trains=networks),
     ]
     for turn in range(1, turns + 1):

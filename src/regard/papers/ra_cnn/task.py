@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import choice, number
+from regard.checks import choice, flag, number
 from regard.data.batches import Batch
 from regard.metrics.classification import Classification, Errors
 from regard.metrics.metric import Measure
@@ -133,11 +133,18 @@ class Scales(_Task):
 
     Args:
         classes: K, at least 2.
+        first: train the first scale alone; the others are not computed.
     """
+
+    first: bool = False
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        flag("first", self.first)
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """The sum of equation (1), the mean over the images."""
-        scores = self._scores(model(batch["image"], views=True), batch)
+        scores = self._scores(model(batch["image"], views=True, first=self.first), batch)
         return torch.stack([F.cross_entropy(score, batch["label"]) for score in scores]).sum(), {}
 
 
