@@ -1,9 +1,10 @@
 """Writes docs/objectness.md: how many objects the first windows of each method find, on photographs with boxes.
 
     python docs/objectness.py --data coco --out objectness.json > docs/objectness.md
+    python docs/objectness.py --data coco --out paper.json --part paper
+    python docs/objectness.py --table paper.json others.json > docs/objectness.md
 
-`--data` is a folder as `regard train objectness` reads it, with a part to learn from and one to test on. Finished
-images are kept in the JSON file; the same command goes on there.
+`--data` is a folder as `regard train objectness` reads it, with a part to learn from and one to test on.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from regard.training.evaluate import batches, evaluating
 from regard.training.recipe import built
 
 BUDGETS = (10, 100, 1000)
+PARTS = ("others", "network", "paper")
 LEARNED, TESTED = 20_000, 20_000  # windows drawn from each training and test image
 SEEDS = 5  # of the random windows, and of the network
 COMBINED = (("MS",), ("MS", "CC"), ("MS", "SS"), ("MS", "CC", "SS"), ("MS", "CC", "ED", "SS"))
@@ -121,10 +123,6 @@ def mean_of(several: Sequence[dict[str, list[float]]]) -> dict[str, list[float]]
     return {k: np.mean([[overlap >= 0.5 for overlap in one[k]] for one in several], 0).tolist() for k in several[0]}
 
 
-def found_flags(of: dict[str, list[float]]) -> dict[str, list[float]]:
-    return {k: [float(overlap >= 0.5) for overlap in overlaps] for k, overlaps in of.items()}
-
-
 def by_network(data: Path, test: Sequence[Scene]) -> list[dict[str, list[float]]]:
     """The network's windows, trained from each seed, on each test image."""
     listing = recipes.get("objectness")
@@ -146,51 +144,53 @@ def by_network(data: Path, test: Sequence[Scene]) -> list[dict[str, list[float]]
     return [mean_of([run[i] for run in runs]) for i in range(len(test))]
 
 
-def run(data: Path, out: Path) -> dict[str, Any]:
-    train, test = scenes.read(data)
-    kept = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
-    kept |= {"train": len(train), "test": len(test), "boxes": sum(len(scene.boxes) for scene in test)}
-    found = kept.setdefault("found", {})  # method -> image -> budget -> each box
+def others(test: Sequence[Scene]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Method -> image -> what its windows find, of all that learns nothing."""
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for number, scene in enumerate(test):
-        if scene.path.name in found.get("edge_boxes", {}):
-            continue
         ways: dict[str, list[dict[str, list[float]]]] = {}
         for method, windows in unlearned(scene, number):
             ways.setdefault(method, []).append(best_overlaps(windows, scene.boxes))
         for method, several in ways.items():
             found.setdefault(method, {})[scene.path.name] = mean_of(several)
-    write_whole(out, json.dumps(kept).encode())
-    if "network" not in found:
-        names = [scene.path.name for scene in test]
-        found["network"] = dict(zip(names, by_network(data, test), strict=True))
-        write_whole(out, json.dumps(kept).encode())
-    if "likelihoods" not in kept:
-        pairs = ((pixels(scene), scene.boxes) for scene in train)
-        learned = bayes.learned(
-            pairs,
-            cues=COMBINED[-1],
-            windows=LEARNED,
-            progress=lambda i: print(f"learned {i}", file=sys.stderr, flush=True),
-        )
-        kept["likelihoods"] = {
-            **asdict(learned),
-            "likelihoods": {k: v.tolist() for k, v in learned.likelihoods.items()},
-        }
-        write_whole(out, json.dumps(kept).encode())
-    learned = kept["likelihoods"]
+    return found
+
+
+def by_paper(train: Sequence[Scene], test: Sequence[Scene]) -> dict[str, dict[str, dict[str, list[float]]]]:
+    """Combination of cues -> image -> what its windows find."""
+    told = [f"learned from {number + 1} images" for number in range(len(train))]
+    pairs = ((pixels(scene), scene.boxes) for scene in train)
+    learned = bayes.learned(pairs, cues=COMBINED[-1], windows=LEARNED, progress=lambda i: tell(told[i - 1]))
+    found: dict[str, dict[str, dict[str, list[float]]]] = {}
     for number, scene in enumerate(test):
-        if scene.path.name in found.get("+".join(COMBINED[-1]), {}):
-            continue
         boxes, values = bayes.drawn(pixels(scene), COMBINED[-1], TESTED, seed=10_000 + number)
         for cues in COMBINED:
-            likelihoods = {cue: np.array(learned["likelihoods"][cue]) for cue in cues}
-            scores = bayes.Measure(prior=learned["prior"], likelihoods=likelihoods, windows=TESTED).score(values)
+            scores = replace(learned, likelihoods={cue: learned.likelihoods[cue] for cue in cues}).score(values)
             best = suppressed(boxes, scores, overlap=0.5, first=max(BUDGETS))
-            flags = found_flags(best_overlaps(boxes[best], scene.boxes))
-            found.setdefault("+".join(cues), {})[scene.path.name] = flags
+            found.setdefault("+".join(cues), {})[scene.path.name] = mean_of([best_overlaps(boxes[best], scene.boxes)])
+        tell(f"tested on {number + 1} images")
+    return found
+
+
+def tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def run(data: Path, out: Path, parts: Sequence[str]) -> None:
+    """Adds the figures of the parts to the file, each as soon as it is finished."""
+    train, test = scenes.read(data)
+    kept = json.loads(out.read_text(encoding="utf-8")) if out.is_file() else {}
+    kept |= {"train": len(train), "test": len(test), "boxes": sum(len(scene.boxes) for scene in test)}
+    found = kept.setdefault("found", {})  # method -> image -> number of windows -> each box
+    for part in parts:
+        if part == "paper":
+            found |= by_paper(train, test)
+        elif part == "others":
+            found |= others(test)
+        else:
+            names = [scene.path.name for scene in test]
+            found["network"] = dict(zip(names, by_network(data, test), strict=True))
         write_whole(out, json.dumps(kept).encode())
-        print(f"tested {number + 1}", file=sys.stderr, flush=True)
-    return kept
 
 
 def share(images: Sequence[Sequence[float]]) -> str:
@@ -218,10 +218,20 @@ def page(kept: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--data", type=Path, required=True, help="a folder of images with boxes")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file with the figures of every image")
+    parser.add_argument("--data", type=Path, help="a folder of images with boxes")
+    parser.add_argument("--out", type=Path, help="JSON file with the figures of every image")
+    parser.add_argument("--part", choices=PARTS, action="append", help="one part of the table; all by default")
+    parser.add_argument("--table", type=Path, nargs="+", help="compute nothing, print the page of these JSON files")
     args = parser.parse_args()
-    print(page(run(args.data, args.out)))
+    if args.table is None:
+        if args.data is None or args.out is None:
+            parser.error("--data and --out, or --table, are needed")
+        run(args.data, args.out, args.part or PARTS)
+    kept: dict[str, Any] = {}
+    for file in args.table or [args.out]:
+        of = json.loads(file.read_text(encoding="utf-8"))
+        kept = of | {"found": kept.get("found", {}) | of["found"]}
+    print(page(kept))
 
 
 if __name__ == "__main__":

@@ -27,7 +27,7 @@ def scene(seed: int = 0, size: tuple[int, int] = (90, 120)) -> tuple[np.ndarray,
 def test_every_window_of_a_map_has_the_score_of_the_paper() -> None:
     random = np.random.default_rng(0)
     salient = random.random((7, 7))
-    found, scores = cues.all_windows(salient, 0.6, (2, 3))
+    scores, rows, columns = cues.all_windows(salient, 0.6, (2, 3))
     wanted = {}
     for top in range(7):
         for bottom in range(top + 2, 8):
@@ -35,10 +35,14 @@ def test_every_window_of_a_map_has_the_score_of_the_paper() -> None:
                 for right in range(left + 3, 8):
                     inside = salient[top:bottom, left:right]
                     above = inside[inside >= 0.6]
-                    if len(above):
-                        wanted[left, top, right, bottom] = above.sum() * len(above) / inside.size
-    assert {tuple(box): pytest.approx(score) for box, score in zip(found.tolist(), scores, strict=True)} == wanted
-    assert len(cues.all_windows(np.zeros((7, 7)), 0.6, (2, 3))[0]) == 0
+                    wanted[left, top, right, bottom] = above.sum() * len(above) / inside.size
+    found = {
+        (int(left), int(top), int(right), int(bottom)): pytest.approx(scores[i, j])
+        for i, (top, bottom) in enumerate(rows)
+        for j, (left, right) in enumerate(columns)
+    }
+    assert found == wanted and len(found) == scores.size == 21 * 15
+    assert not cues.all_windows(np.zeros((7, 7)), 0.6, (2, 3))[0].any()
 
 
 def test_saliency_is_from_0_to_1_and_stands_out_at_the_object() -> None:

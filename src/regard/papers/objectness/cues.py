@@ -90,28 +90,29 @@ def _disk(radius: int) -> Array:
     return shares
 
 
-def all_windows(salient: Array, threshold: float, least: tuple[int, int]) -> tuple[NDArray[np.int64], Array]:
-    """Every window of a square map whose MS, equation (1), is above 0: boxes `n 4` in its pixels, and MS `n`.
+def all_windows(
+    salient: Array, threshold: float, least: tuple[int, int]
+) -> tuple[Array, NDArray[np.int64], NDArray[np.int64]]:
+    """MS, equation (1), of every window of a square map.
 
     Args:
         salient: the map.
         threshold: θ.
         least: the smallest height and width.
+
+    Shapes: -> MS `R C`, the top and bottom of the windows in each row `R 2`, the left and right of each column `C 2`.
     """
     side = len(salient)
-    first, last = (x.ravel() for x in np.triu_indices(side + 1, 1))
-    rows, columns = ((last - first >= n).nonzero()[0] for n in least)
+    ends = np.stack(np.triu_indices(side + 1, 1), 1)
+    rows, columns = (ends[ends[:, 1] - ends[:, 0] >= n] for n in least)
     above = salient >= threshold
-    held = [_integral(values)[None] for values in (salient * above, above.astype(np.float64))]
     sums = []
-    for integral in held:
-        strips = integral[0, last[rows]] - integral[0, first[rows]]  # [rows, side + 1]
-        sums.append(strips[:, last[columns]] - strips[:, first[columns]])
-    area = (last - first)[rows][:, None] * (last - first)[columns][None]
-    score = sums[0] * sums[1] / area
-    down, across = (score > 0).nonzero()
-    boxes = np.stack((first[columns[across]], first[rows[down]], last[columns[across]], last[rows[down]]), 1)
-    return boxes, score[down, across]
+    for integral in (_integral(salient * above), _integral(above)):
+        strips = integral[rows[:, 1]] - integral[rows[:, 0]]  # [R, side + 1]
+        sums.append(strips[:, columns[:, 1]] - strips[:, columns[:, 0]])
+    score: Array = sums[0] * sums[1]
+    score /= (rows[:, 1] - rows[:, 0])[:, None] * (columns[:, 1] - columns[:, 0])[None]
+    return score, rows, columns
 
 
 def salient_windows(
@@ -131,12 +132,15 @@ def salient_windows(
     for side, threshold in scales.items():
         least = (max(2, round(LEAST_SIDE * side / height)), max(2, round(LEAST_SIDE * side / width)))
         for channel in range(3):
-            found, score = all_windows(saliency(image, channel, side), threshold, least)
-            if not len(found):
+            score, rows, columns = all_windows(saliency(image, channel, side), threshold, least)
+            up_to = score.ravel().cumsum()
+            if up_to[-1] <= 0:
                 continue
-            drawn = np.searchsorted(score.cumsum() / score.sum(), random.random(each)).clip(0, len(score) - 1)
-            boxes.append(found[drawn] * (np.array([width, height, width, height]) / side))
-            scores.append(score[drawn])
+            drawn = np.searchsorted(up_to, random.random(each) * up_to[-1], side="right").clip(0, len(up_to) - 1)
+            row, column = np.divmod(drawn, len(columns))
+            found = np.stack((columns[column, 0], rows[row, 0], columns[column, 1], rows[row, 1]), 1)
+            boxes.append(found * (np.array([width, height, width, height]) / side))
+            scores.append(score[row, column])
     return np.concatenate(boxes), np.concatenate(scores)
 
 
