@@ -143,7 +143,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def test_the_map_of_the_target_beats_its_controls(folder: Path, opened: Callable[..., None]) -> None:
     opened(("microwave", "stop_sign"))
     told: list[tuple[int, int]] = []
-    found = searching.search(folder, backbone="any", layer="colours", on_image=lambda *x: told.append(x))
+    found = searching.search(folder, backbone="any", layer="colours", side=80, on_image=lambda *x: told.append(x))
     rows = {row.name: row for row in found.rows}
     assert list(rows) == [
         gaze.CENTRE, gaze.CEILING, searching.TARGET, searching.ELSEWHERE, searching.OF_TASK, searching.ANOTHER,
@@ -154,7 +154,7 @@ def test_the_map_of_the_target_beats_its_controls(folder: Path, opened: Callable
     assert rows[gaze.CEILING].mean("nss") > 3
     for control in (gaze.CENTRE, searching.ELSEWHERE, searching.OF_TASK, searching.ANOTHER):
         assert rows[control].mean("nss") < 0.5, control
-    alone = searching.search(folder, task="microwave", backbone="any", layer="colours")
+    alone = searching.search(folder, task="microwave", backbone="any", layer="colours", side=80)
     assert len(alone.images) == 3
     assert alone.rows[2].values["nss"].tolist() == pytest.approx(rows[searching.TARGET].values["nss"][:3].tolist())
 
@@ -162,16 +162,20 @@ def test_the_map_of_the_target_beats_its_controls(folder: Path, opened: Callable
 def test_a_class_of_another_name_is_given(folder: Path, opened: Callable[..., None]) -> None:
     opened(("red", "blue"))
     with pytest.raises(LookupError, match="task='microwave': colours has no such class; name one by classes="):
-        searching.search(folder, task="microwave", backbone="any", layer="colours")
+        searching.search(folder, task="microwave", backbone="any", layer="colours", side=80)
     with pytest.raises(LookupError, match="colours has no class for microwave, stop sign"):
-        searching.search(folder, backbone="any", layer="colours")
-    found = searching.search(folder, backbone="any", layer="colours", classes={"microwave": "red"})
+        searching.search(folder, backbone="any", layer="colours", side=80)
+    found = searching.search(folder, backbone="any", layer="colours", side=80, classes={"microwave": "red"})
     assert found.without == ("stop sign",) and len(found.images) == 3
     assert searching.ANOTHER not in {row.name for row in found.rows}, "there is no other target"
-    both = searching.search(folder, backbone="any", layer="colours", classes={"microwave": 0, "stop sign": ["blue"]})
+    both = searching.search(
+        folder, backbone="any", layer="colours", side=80, classes={"microwave": 0, "stop sign": ["blue"]}
+    )
     assert both.without == () and {row.name: row for row in both.rows}[searching.TARGET].mean("nss") > 3
     with pytest.raises(LookupError, match="no such class"):
-        searching.search(folder, backbone="any", layer="colours", classes={"microwave": "reed", "stop sign": 1})
+        searching.search(
+            folder, backbone="any", layer="colours", side=80, classes={"microwave": "reed", "stop sign": 1}
+        )
 
 
 def test_every_kind_but_the_fork_has_a_class_of_imagenet() -> None:
