@@ -345,6 +345,17 @@ def test_a_file_of_a_state_dict_says_how_many_classes_there_are(
         regard.look(photograph, backbone="test_resnet", weights=tmp_path / "other.safetensors", out=tmp_path / "o")
 
 
+def test_a_network_of_the_catalogue_without_attention_is_shown_through_gradcam_too(
+    photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheets = captions(monkeypatch)
+    looks = regard.look(
+        photograph, "paper_network", kwargs={"name": "resnet20_cifar", "classes": 2}, image_size=32, out=tmp_path / "o"
+    )
+    assert looks.pictures[0].name == "photo-paper_network.png" and looks.untrained == "the whole network"
+    assert sorted(sheets[0][1:]) == ["Grad-CAM of class 0", "Grad-CAM of class 1"]
+
+
 def test_a_class_can_be_named_beside_attention(
     photograph: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -157,7 +157,7 @@ def _sites(model: nn.Module, images: Tensor, layers: Sequence[Layer | None]) -> 
         except ValueError as error:
             raise ValueError(f"layer={layers[0] if len(layers) == 1 else layers!r}: {error}") from error
         finally:
-            torch.clear_autocast_cache()  # of weights without gradients, which a training would go on with
+            torch.clear_autocast_cache()  # of weights without gradients, on which an older torch would go on training
     return [found[site] if isinstance(site, str) else site for site in chosen]
 
 
