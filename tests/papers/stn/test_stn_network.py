@@ -123,7 +123,7 @@ def test_the_papers_networks_have_two_convolutions_or_two_fully_connected_layers
     [
         ({"grid": (15, 28), "transform": None}, r"grid=\(15, 28\): more is needed"),
         ({"grid": (17, 28)}, "at least 18"),
-        ({"widths": (3,)}, r"kernels=\(5, 5\): 1 values are needed"),
+        ({"widths": (3,)}, r"widths=\(3,\), kernels=\(5, 5\): as many of both"),
         ({"hidden": (8, 0)}, "hidden=0"),
         ({"dropout": 1.0}, "dropout=1.0"),
         ({"transform": "perspective"}, "perspective"),

@@ -30,7 +30,7 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-from regard.checks import check_input, flag, number, positive, sequence, whole_numbers
+from regard.checks import check_input, flag, number, positive, whole_numbers
 from regard.core import Attention
 from regard.papers.stn.mechanism import SpatialTransformer
 
@@ -75,11 +75,11 @@ class TransformerClassifier(Attention):
         self.channels = positive("channels", channels)
         positive("classes", classes)
         height, width = whole_numbers("grid", grid, count=2)
-        filters = whole_numbers("widths", widths) if len(widths) else ()
-        sides = whole_numbers("kernels", sequence("kernels", kernels, len(filters))) if filters else ()
-        units = (hidden,) if isinstance(hidden, int) else tuple(hidden)
-        for one in units:
-            positive("hidden", one)
+        filters = () if widths in ((), []) else whole_numbers("widths", widths)
+        sides = whole_numbers("kernels", kernels)[: None if filters else 0]
+        if len(sides) != len(filters):
+            raise ValueError(f"widths={filters}, kernels={sides}: as many of both are needed")
+        units = () if hidden in ((), []) else whole_numbers("hidden", (hidden,) if isinstance(hidden, int) else hidden)
         if number("dropout", dropout, least=0) >= 1:
             raise ValueError(f"dropout={dropout!r}: a number of at least 0 and below 1 is needed")
         flag("align_corners", align_corners)
