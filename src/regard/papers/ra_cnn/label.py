@@ -59,8 +59,16 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B 5",) * 3,
         options=(
             Option(
-                {"scales": 2, "fused": True, "gradient": "mask", "least": 0.1, "k": 2.0, "align_corners": False},
-                outputs=("B 5",) * 3,
+                {
+                    "first_size": 12,
+                    "source": "image",
+                    "fused": True,
+                    "gradient": "mask",
+                    "least": 0.1,
+                    "k": 2.0,
+                    "align_corners": False,
+                },
+                outputs=("B 5",) * 4,
                 soft=True,
             ),
             Option({"scales": 1}, outputs=("B 5",), maps={}, soft=True),
@@ -83,6 +91,6 @@ RECIPES: tuple[Listing, ...] = (
         name="ra-cnn-birds",
         target="papers.ra_cnn.recipe:drawn",
         system="ra_cnn",
-        summary="drawn birds that differ in marks on the head, with two closer looks",
+        summary="drawn birds that differ in marks on the head, with two closer looks at twice the resolution each",
     ),
 )

@@ -16,7 +16,8 @@ Deviations: paper, three VGG-19 | port, VGG-19 with batch norms, and its pool is
     twice as large | as the port, with any network of timm's; (4), which the port leaves out, is `fused`. The port takes
     its first coordinate for the row; here x goes across.
 Errata: with `least` = 1/3, as the port has it, a square is at least two thirds of the image wide, so that from 448 to
-    224 pixels nothing is enlarged. The paper's "one third" does not say of which; smaller values look closer.
+    224 pixels it shrinks. The paper's "one third" does not say of which; with 1/6 a square is at least a third wide.
+    The port cuts the third scale out of the enlarged second one; source="image" cuts it out of the image, all pixels.
 """
 
 from __future__ import annotations
