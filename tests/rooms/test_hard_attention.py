@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.data import TensorDataset
 
 from regard import catalog, create, watch
 from regard.data.batches import Batch
 from regard.layers import HardSoftmax, drawing, hard_softmax
 from regard.ops import hard_attention
 from regard.tasks.reinforced import Reinforced
+from regard.training.loop import fit
+from regard.training.plan import Plan
 
 LOGITS = torch.tensor([[0.5, -1.0, 2.0, 1.0, -0.5], [1.5, 0.0, -2.0, 0.3, 1.4]], dtype=torch.float64)
 SWITCHED = {  # what the mechanism is given beside its label's default, and the softmax map that chooses
@@ -257,3 +261,23 @@ def test_the_baseline_is_saved_with_the_weights_and_a_model_can_be_copied_after_
         task.loss(model, batch)
     with pytest.raises(ValueError, match="momentum=1"):
         Reinforced(4, momentum=1)
+
+
+def test_a_training_that_was_stopped_goes_on_with_the_same_baseline(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    data = TensorDataset(torch.randn(14, 2, 3), torch.arange(14) % 4)
+    first, plan = Looking().float(), Plan(epochs=3, batch_size=5, lr=0.01)
+    start = copy.deepcopy(first)
+    fit(first, Reinforced(4), data, plan)
+
+    def stopped(epoch: int, record: object) -> None:
+        raise KeyboardInterrupt
+
+    model = copy.deepcopy(start)
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, Reinforced(4), data, plan, folder=tmp_path, on_epoch=stopped)
+    second = copy.deepcopy(start)
+    fit(second, Reinforced(4), data, plan, folder=tmp_path)
+    assert first.choice.baseline < 0
+    for name, value in first.state_dict().items():
+        assert torch.equal(value, second.state_dict()[name]), name
