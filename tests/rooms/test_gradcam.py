@@ -163,7 +163,18 @@ def test_guided_backpropagation_lets_positive_gradients_of_positive_outputs_thro
         x.relu_()  # the result is used through x
         return x
 
-    for form in (torch.relu, functional.relu, nn.ReLU(), nn.ReLU(inplace=True), torch.Tensor.relu_, ignored):
+    def by_keywords(x):
+        return functional.relu(input=x, inplace=True)
+
+    for form in (
+        torch.relu,
+        functional.relu,
+        by_keywords,
+        nn.ReLU(),
+        nn.ReLU(inplace=True),
+        torch.Tensor.relu_,
+        ignored,
+    ):
         model = Two(form)
         before = model(x)
         torch.testing.assert_close(guided_backpropagation(model, x, 2), expected, rtol=1e-12, atol=1e-15)
@@ -173,7 +184,11 @@ def test_guided_backpropagation_lets_positive_gradients_of_positive_outputs_thro
 def test_smooth_activations_are_guided_by_their_own_slope():
     torch.manual_seed(0)
     line = nn.Linear(6, 4).double()
-    for act, function in ((nn.GELU(), functional.gelu), (nn.SiLU(inplace=True), functional.silu)):
+    for act, function in (
+        (nn.GELU(), functional.gelu),
+        (nn.SiLU(inplace=True), functional.silu),
+        (nn.ReLU6(), functional.relu6),
+    ):
         x = images(2, 1, 2, 3)
         with torch.enable_grad():
             inner = line(x.flatten(1)).detach().requires_grad_()

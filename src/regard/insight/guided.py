@@ -26,7 +26,10 @@ from regard.ops.precision import widened
 
 RECTIFIERS = frozenset(
     f"{name}{place}"
-    for name in ("celu", "elu", "gelu", "hardswish", "leaky_relu", "mish", "relu", "relu6", "selu", "silu", "softplus")
+    for name in (
+        *("celu", "elu", "gelu", "hardswish", "hardtanh", "leaky_relu"),
+        *("mish", "relu", "relu6", "selu", "silu", "softplus"),
+    )
     for place in ("", "_")
 )
 
@@ -107,5 +110,5 @@ class _Guide(TorchFunctionMode):
         if not (name.endswith("_") or kwargs.get("inplace", False)):
             return _Rectified.apply(func(*args, **kwargs))
         # In place: on a copy, whose guided result then takes the place of x.
-        x, *rest = args
-        return x.copy_(_Rectified.apply(func(x.clone(), *rest, **kwargs)))
+        x = args[0] if args else kwargs.pop("input")
+        return x.copy_(_Rectified.apply(func(x.clone(), *args[1:], **kwargs)))
