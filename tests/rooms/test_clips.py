@@ -16,6 +16,9 @@ from regard.data import clips, videos
 from regard.data.batches import Batch, collate, loader, normalised, samples
 from regard.data.clips import Clips, Drawn, Labelled, Sampling
 from regard.papers.non_local.task import ClassifyClips
+from regard.training import running
+from regard.training.plan import Plan
+from regard.training.recipe import Phase, Recipe
 
 SMALL = Sampling(frames=3, stride=2, crop=8, shorter=(10, 13))
 
@@ -234,3 +237,27 @@ def test_probabilities_of_several_views_are_averaged() -> None:
     torch.testing.assert_close(logits.exp()[:, 0], views.sigmoid().mean(1))
     single, _ = task.answers(Brightness(), Batch(image=image[:, :, 0], label=torch.tensor([0, 0])))
     torch.testing.assert_close(single, torch.stack((views[:, 0], torch.zeros(2)), 1))
+
+
+class Batches(nn.Module):
+    """Logits of two classes, and the sizes of the batches that it was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.sizes.append(len(x))
+        return torch.zeros(len(x), 2)
+
+
+def test_a_test_takes_as_many_videos_as_their_views_allow(tmp_path: Path) -> None:
+    assert Clips([], SMALL, clips=10, crops=3).at_once == 2 and Clips([], SMALL).at_once == 64
+    found = [Labelled(frames(tmp_path / f"v{i}", 5), 0) for i in range(5)]
+    data = Clips(found, SMALL, clips=2, crops=3)
+    data.at_once = 2
+    phase = Phase(name="all", task=ClassifyClips(2), plan=Plan(epochs=1, batch_size=7))
+    recipe = Recipe(build=Batches, train=data, test=data, phases=(phase,))
+    model = Batches()
+    assert running.evaluate(recipe, model)["accuracy"] == 1.0
+    assert model.sizes == [12, 12, 6]

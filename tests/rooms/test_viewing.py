@@ -533,3 +533,20 @@ def test_bad_scores_arguments_are_named():
         pointing(torch.full((1, 2, 2), float("nan")), region())
     with pytest.raises(ValueError, match="tolerance=-1"):
         pointing(torch.rand(1, 2, 2), region(), -1)
+
+
+def test_the_frames_of_a_clip_lie_under_the_attention_that_they_receive() -> None:
+    weights = torch.zeros(1, 24, 12)  # queries 2 × 3 × 4, keys 2 × 3 × 2
+    weights[:, :, 0] = 0.25  # of the first frame, the upper left
+    weights[:, :, 11] = 0.75  # of the second, the lower right
+    maps = Maps()
+    maps["affinity"] = [weights]
+    maps.axes["affinity"], maps.grids["affinity"] = "B Q K", {"Q": (2, 3, 4), "K": (2, 3, 2)}
+    clip = torch.zeros(3, 4, 30, 20)
+    clip[:, 2:] = 1  # white at the end
+    (picture,) = draw(maps, clip)
+    assert "2 step maps" in picture.caption and picture.span == (0.0, 0.75)
+    left, right = picture.image.crop((0, 0, picture.image.width // 2, picture.image.height)), picture.image
+    assert np.asarray(left).mean() < np.asarray(right).mean()  # the second panel lies over the white frames
+    with pytest.raises(IndexError, match="sample=1"):
+        draw(maps, clip, 1)

@@ -25,9 +25,12 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
-            help="The network, for the recipe classify: a name that `regard list --networks` prints.",
+            help="The network, for the recipes classify and non-local-clips: a name of `regard list --networks`.",
             autocompletion=completion.networks,
         ),
+    ] = None,
+    views: Annotated[
+        str | None, typer.Option(help="published or one: the views of a test video, for the recipe non-local-clips.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, in place of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step, in place of the recipe's.")] = None,
@@ -81,7 +84,7 @@ def train(
 
     place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
     apart(place, data)  # before the dataset is read
-    options = {"network": network}
+    options = {"network": network, "views": views}
     recipe = built(listing, data, tiny=tiny, options=arguments.given(options))
     given = {
         "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr, "weight_decay": weight_decay,
@@ -125,6 +128,9 @@ def evaluate(
             help="The network, for NAME classify; without NAME the weights tell it.", autocompletion=completion.networks
         ),
     ] = None,
+    views: Annotated[
+        str | None, typer.Option(help="published or one: the views of a test video, of clips; by default as trained.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score trained weights of a recipe on its test data.
@@ -141,7 +147,7 @@ def evaluate(
     from regard.training.claims import judged
     from regard.training.recipe import built
 
-    options = arguments.given({"network": network})
+    options = arguments.given({"network": network, "views": views})
     if listing is None:
         known, tiny, recorded = running.recorded(weights)
         options = recorded | options

@@ -34,6 +34,7 @@ from regard.data.images import shown
 from regard.data.videos import FILES, numbered
 
 TEST_SHARE = 0.25
+AT_ONCE = 64  # clips in a batch of a test
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 LISTS = (("trainlist.txt", ("vallist.txt", "testlist.txt")), ("train.txt", ("val.txt", "test.txt")))
 TABLES = ("val.csv", "validate.csv", "validation.csv", "test.csv")
@@ -189,7 +190,8 @@ class Clips(Dataset[Sample]):
             it has one clip, `3 T S S`.
         drawn: whether samples are for `Drawn`, which draws a clip.
 
-    `digest` covers names, labels and the sizes of files, or the numbers of frames; not the pixels.
+    `at_once` is how many samples make a batch of a test. `digest` covers names, labels and the sizes of files, or the
+    numbers of frames; not the pixels.
     """
 
     def __init__(
@@ -197,6 +199,7 @@ class Clips(Dataset[Sample]):
     ) -> None:
         self.videos, self.sampling, self.drawn = list(videos), sampling, drawn
         self.clips, self.crops = positive("clips", clips), positive("crops", crops)
+        self.at_once = max(1, AT_ONCE // (clips * crops))
         self.labels = [video.label for video in self.videos]
         content = blake2b(digest_size=16)
         for video in self.videos:

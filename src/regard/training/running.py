@@ -254,14 +254,17 @@ def changes_of(weights: Path) -> dict[str, Any]:
 
 
 def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
-    """Evaluates a trained network on the recipe's test dataset."""
+    """Evaluates a trained network on the recipe's test dataset.
+
+    A dataset of large samples, such as many views of a video, has `at_once`: the most of them in a batch.
+    """
     last = recipe.phases[-1]
     model.eval()
     return scored(
         model,
         recipe.task or last.task,
         recipe.test,
-        batch_size=last.plan.batch_size,
+        batch_size=min(last.plan.batch_size, getattr(recipe.test, "at_once", last.plan.batch_size)),
         device=device,
         normalise=last.plan.normalise,
         precision=last.plan.precision,

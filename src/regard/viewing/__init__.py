@@ -7,6 +7,7 @@ The axes that the label declares, and the grids that the mechanism showed, decid
     B C 1 1, B C                 bars, largest first
     B Q K with grids             received attention, and where the centre and the strongest query look; the query marked
     B T Q with a grid            one small map a step or word
+    B Q K with grids of a clip   attention received by each of its frames
     B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
     B H W 2                      a lattice of the points (x, y) that are sampled
     axes without a place         a matrix, or one for each of the first axes
@@ -100,7 +101,7 @@ def draw(
     Args:
         maps: the maps of `watch`.
         image: the whole image that the model saw: a Pillow image, a float tensor `C H W` in [0, 1], or a uint8 array
-            `H W 3`.
+            `H W 3`; of a clip, a float tensor `C T H W`, whose frames lie under the maps of their time.
         sample: index of the image in the batch.
         queries: for maps from queries to positions, the places (x, y) of the queries to draw, in [0, 1] from the top
             left corner; None draws the centre and the strongest, which is the query with the largest single weight.
@@ -116,7 +117,8 @@ def draw(
     for x, y in queries or ():
         if not (0 <= x <= 1 and 0 <= y <= 1):
             raise ValueError(f"queries: pairs (x, y) in [0, 1] are needed, not {(x, y)}")
-    stage = staged(image, SIDE)
+    clip = isinstance(image, Tensor) and image.dim() == 4
+    frames = [staged(frame, SIDE) for frame in (image.unbind(1) if clip else [image])]  # type: ignore[union-attr]
     pictures: list[Picture] = []
     for key, looks in maps.items():
         for number, look in enumerate(looks, 1):
@@ -125,7 +127,7 @@ def draw(
                 raise IndexError(f"sample={sample}: {key} has a batch of {len(look)}")
             one = look[sample].unsqueeze(0)
             name = key if len(looks) == 1 else f"{key}, look {number} of {len(looks)}"
-            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), stage, queries, scale)
+            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, queries, scale)
     return pictures
 
 
@@ -190,11 +192,12 @@ def _pictures(
     look: Tensor,
     letters: tuple[str, ...],
     grids: Mapping[str, tuple[int, ...]],
-    stage: Image.Image,
+    frames: Sequence[Image.Image],
     queries: Sequence[tuple[float, float]] | None,
     scale: Scale,
 ) -> list[Picture]:
-    """Pictures of one look at one sample, `look` with a batch of one."""
+    """Pictures of one look at one sample, `look` with a batch of one; `frames` are several for a clip."""
+    stage = frames[len(frames) // 2]
     if letters[-2:] == ("T", "2"):
         return [Picture(name, path(stage, look[0]), _counted(look.shape[1], "glimpse", "glimpses"))]
     if letters[-2:] == ("T", "4"):
@@ -208,6 +211,8 @@ def _pictures(
     values, rest = placed[0][0], placed[1]
     if rest and rest[-1] == "Q" and len(grids.get("Q", ())) == 2:
         return _queries(name, values, rest, grids["Q"], stage, queries, colouring)
+    if len(rest) > 1 and rest[0] == "Q" and "T" in rest:  # the queries of a clip: what each frame receives
+        values, rest = values.movedim(rest.index("T"), 0).flatten(1, len(rest) - 1).mean(1), ("T",)
     while len(rest) > 1:  # only the first axis gets panels
         values, rest = values.mean(1), (rest[0], *rest[2:])
     if not rest:
@@ -215,7 +220,8 @@ def _pictures(
     letter = rest[0]
     words = {"h": "head", "S": "scale", "T": "step", "N": "class", "Q": "query"}
     if letter in ("T", "N", "Q") and len(values) > 1:
-        panels = _over(dict(enumerate(values[:PANELS])), stage, colouring)
+        under = [frames[(2 * i + 1) * len(frames) // (2 * len(values))] for i in range(len(values))]
+        panels = _over(dict(enumerate(values[:PANELS])), under, colouring)
         block = tiled([panel.image for panel in panels], SIDE)
         own = "; each has its own colours" if scale == "own" else ""
         facts = f"{_shown(len(panels), len(values))} {words[letter]} maps; {colouring.words(values)}{own}"
@@ -295,17 +301,20 @@ def _without_place(name: str, look: Tensor, letters: tuple[str, ...], colouring:
     return Picture(name, tiled(pictures, SIDE), f"{count} tables, each {size}; {facts}{own}", ends, _ends(values))
 
 
-def _over(maps: Mapping[Any, Tensor], stage: Image.Image, colouring: Colouring) -> list[Picture]:
-    """Maps `H W` by their names, over the image, with the same colours for equal values where they are common."""
+def _over(
+    maps: Mapping[Any, Tensor], stage: Image.Image | Sequence[Image.Image], colouring: Colouring
+) -> list[Picture]:
+    """Maps `H W` by their names, over the image or each over its own, with equal colours where they are common."""
+    stages = [stage] * len(maps) if isinstance(stage, Image.Image) else stage
     ends = colouring.ends(torch.stack([*maps.values()]))
     low, high = ends or (None, None)
     pictures = []
-    for name, map in maps.items():
+    for (name, map), below in zip(maps.items(), stages, strict=False):
         facts = f"{map.shape[0]} x {map.shape[1]}; {colouring.words(map)}"
         if colouring.even(map):
-            pictures.append(Picture(str(name), veiled(stage), facts))
+            pictures.append(Picture(str(name), veiled(below), facts))
         else:
-            drawn = overlay(stage, map, low=low, high=high)
+            drawn = overlay(below, map, low=low, high=high)
             pictures.append(Picture(str(name), drawn, facts, ends or _ends(map), _ends(map)))
     return pictures
 

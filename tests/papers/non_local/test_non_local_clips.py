@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 from torch import nn
+from typer.testing import CliRunner
 
 from regard import watch
 from regard.catalog import recipes
+from regard.cli import app
 from regard.data.clips import Drawn
 from regard.papers.resnet.network import PaperNetwork
 from regard.training import running
@@ -76,6 +78,14 @@ def test_the_recipe_reads_videos_as_the_paper_does(tmp_path: Path) -> None:
         built(LISTING, tmp_path, options={"views": "all"})
     with pytest.raises(ValueError, match="a folder of videos is needed"):
         built(LISTING)
+
+
+def test_the_command_line_takes_the_network_and_the_views(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(app, ["train", "non-local-clips", "--tiny", "--views", "some"])
+    assert isinstance(found.exception, ValueError) and "views='some': 'published' or 'one'" in str(found.exception)
+    found = CliRunner().invoke(app, ["train", "ram-mnist", "--tiny", "--views", "one"])
+    assert "views='one' is no option of the recipe ram-mnist" in str(found.exception)
 
 
 @pytest.mark.slow

@@ -220,7 +220,8 @@ def _whole(boxes: ArrayLike, size: tuple[int, int]) -> NDArray[np.int64]:
 
 
 def _area(boxes: NDArray[np.int64]) -> Array:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1).astype(np.float64)
+    found: Array = (boxes[:, 2:] - boxes[:, :2]).prod(1).astype(np.float64)
+    return found
 
 
 def _integral(values: NDArray[np.generic]) -> Array:
