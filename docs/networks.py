@@ -45,8 +45,8 @@ regard train classify --network sknet50 --tiny                                # 
 regard train non-local-clips --network nonlocal5_i3d_resnet50_8f --data kinetics/
 ```
 
-Of segmentation, `regard.create("scse_segmenter", name="densenet")` builds the three networks of the scSE paper
-(`densenet` 3,551,027 parameters, `sdnet` 1,268,013 and `unet` 31,745,252, with one input channel and 28 classes), with
+Of segmentation, `regard.create("scse_segmenter", name="unet")` builds the three networks of the scSE paper
+(`unet` 31,745,252 parameters, `sdnet` 1,268,013 and `densenet` 3,551,027, with one input channel and 28 classes), with
 `gate="cse"`, `"sse"` or `"none"`; they are networks only, without a recipe.
 
 ## Table

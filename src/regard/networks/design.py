@@ -11,6 +11,7 @@ The networks of a paper stand in its `network.py`, as the table `NETWORKS`; thei
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -91,8 +92,19 @@ def family(
 
 
 def of(mechanism: Callable[..., nn.Module], **options: Any) -> Make:
-    """Site -> a mechanism that needs only the number of channels, and `options`."""
-    return lambda site: mechanism(site.channels, **options)
+    """Site -> a mechanism that needs only the number of channels, and `options`, in networks of any width."""
+    return lambda site: mechanism(site.channels, **{**options, **narrow(mechanism, site.channels, **options)})
+
+
+def narrow(mechanism: Callable[..., nn.Module], channels: int, **options: Any) -> dict[str, int]:
+    """The reduction that leaves a hidden channel, as an argument, where that of the paper leaves none.
+
+    Only a network narrower than the paper's has such a site. The paper's reduction is the mechanism's default, or among
+    the `options`.
+    """
+    usual = inspect.signature(mechanism).parameters.get("reduction")
+    paper = options.get("reduction", 1 if usual is None else usual.default)
+    return {"reduction": channels} if channels < paper else {}
 
 
 def ends_stage(site: Site) -> bool:

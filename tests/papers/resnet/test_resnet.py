@@ -14,6 +14,7 @@ from regard import catalog, published, watch
 from regard.core import Attention
 from regard.networks import design
 from regard.papers.resnet.network import PaperNetwork
+from regard.papers.senet.mechanism import SqueezeExcite
 
 NETWORKS = {name: design.find(name) for name in catalog.networks()}
 COUNTED = [name for name, network in NETWORKS.items() if network.parameters is not None]
@@ -44,6 +45,20 @@ def test_every_network_answers_in_small(name: str) -> None:
 
 def test_every_network_has_a_place_that_its_backbone_offers() -> None:
     assert {name for name, network in NETWORKS.items() if network.place not in network.backbone.places} == set()
+
+
+@pytest.mark.parametrize(
+    ("name", "width"),
+    [("se_resnext50", 2), ("se_resnet18", 8), ("se_resnet20", 8), ("cbam_resnet18", 8), ("bam_resnet18", 1),
+     ("ge_resnet50_theta_plus", 2), ("gc_resnet50_r16", 1), ("psppse_resnet18", 8), ("fcanet50", 4)],
+)  # fmt: skip
+def test_a_network_may_be_narrower_than_its_reduction(name: str, width: int) -> None:
+    """A gate keeps one hidden channel where the reduction of the paper, 16, would leave none."""
+    network = PaperNetwork(2, name=name, classes=3, width=width, blocks=(1, 1), image_size=40).train()
+    network(torch.randn(3, 2, 40, 40)).square().mean().backward()
+    hidden = [part.reduce.weight.shape[0] for part in network.modules() if isinstance(part, SqueezeExcite)]
+    assert all(count >= 1 for count in hidden)
+    assert all(parameter.grad is not None for parameter in network.parameters())
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from torch import nn
 
-from regard.networks.design import Network, family
+from regard.networks.design import Network, family, narrow
 from regard.networks.sites import Site
 from regard.networks.trunks import RESNET
 from regard.papers.fcanet.mechanism import FrequencyChannel
@@ -18,7 +18,7 @@ from regard.papers.fcanet.mechanism import FrequencyChannel
 
 def frequency(site: Site) -> nn.Module:
     """Frequency channel attention, for the map's size in an image of 224 × 224 pixels."""
-    return FrequencyChannel(site.channels, size=56 // 2**site.stage)
+    return FrequencyChannel(site.channels, size=56 // 2**site.stage, **narrow(FrequencyChannel, site.channels))
 
 
 NETWORKS: Mapping[str, Network] = family(

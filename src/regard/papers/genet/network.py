@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from regard.networks.design import Make, Network, family
+from regard.networks.design import Make, Network, family, narrow
 from regard.networks.trunks import CAFFE
 from regard.papers.genet.mechanism import GatherExcite
 
 
 def gather_excite(variant: str, extent: int | None = None) -> Make:
     """Gather-excite; without an extent it gathers the whole map."""
-    return lambda site: GatherExcite(site.channels, variant=variant, extent=extent, grid=site.grid)
+    return lambda site: GatherExcite(
+        site.channels, variant=variant, extent=extent, grid=site.grid, **narrow(GatherExcite, site.channels)
+    )
 
 
 NETWORKS: Mapping[str, Network] = {

@@ -17,7 +17,7 @@ from typing import Any
 from torch import nn
 
 from regard import catalog
-from regard.networks.design import Make, Network, family, of
+from regard.networks.design import Make, Network, family, narrow, of
 from regard.networks.inverted import MobileNetV2
 from regard.networks.residual import ResNet
 from regard.networks.sites import Backbone, Site
@@ -33,13 +33,16 @@ LIGHT: Mapping[str, Backbone] = {
 
 def squeeze_excite(site: Site) -> nn.Module:
     """Squeeze-and-excitation without biases."""
-    module: nn.Module = catalog.create("se", site.channels, bias=False)
+    entry = catalog.get("se").load()
+    module: nn.Module = entry(site.channels, bias=False, **narrow(entry, site.channels))
     return module
 
 
 def from_input(**options: Any) -> Make:
     """A spatial pyramid gate from the block's input."""
-    return lambda site: PreSpatialPyramid(site.before, out=site.channels, **options)
+    return lambda site: PreSpatialPyramid(
+        site.before, out=site.channels, **options, **narrow(PreSpatialPyramid, min(site.before, site.channels))
+    )
 
 
 NETWORKS: Mapping[str, Network] = {
