@@ -1,11 +1,12 @@
 """Prints the tables of docs/gradcam.md and draws its picture.
 
     python docs/gradcam.py digits --device cuda --out build/gradcam   trains five networks and scores their maps
+    python docs/gradcam.py digits --share 2 --epochs 12 --training 4000 --new 500 --out build/gradcam-small
     python docs/gradcam.py picture docs/images/gradcam.jpg            maps of the network that comes with the library
     python docs/gradcam.py layers                                     the layer that is found in every family of timm's
 
-`digits` takes half a minute for each seed on a GPU, and goes on with the seeds that are not finished; its settings were
-fixed before the first run. `layers` builds the models of docs/families.md, the smallest of every family, with random
+`digits` goes on with the seeds that are not finished; its settings were fixed before the first run, those of the small
+networks before theirs. `layers` builds the models of docs/families.md, the smallest of every family, with random
 weights, and takes some minutes.
 """
 
@@ -40,16 +41,21 @@ from regard.viewing.sheet import photograph, sheet
 
 EPOCHS, BATCH, RATE = 20, 256, 4e-3
 TRAINING, NEW = 16000, 1000  # images
+LARGEST = 60  # million parameters of a network whose layer is looked for
 WIDTHS = (24, 48, 96, 96, 96)
 
 Explain = Callable[[nn.Sequential, Tensor, Tensor], Tensor]
 
 
-def network() -> nn.Sequential:
-    """Five convolutions with batch norm and ReLU, two poolings, a global mean and a linear classifier."""
+def network(share: int = 1) -> nn.Sequential:
+    """Five convolutions with batch norm and ReLU, two poolings, a global mean and a linear classifier.
+
+    Args:
+        share: by which all widths are divided.
+    """
     layers: list[nn.Module] = []
     before = 3
-    for number, width in enumerate(WIDTHS):
+    for number, width in enumerate(width // share for width in WIDTHS):
         layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         layers += [nn.MaxPool2d(2)] if number < 2 else []
         before = width
@@ -61,13 +67,13 @@ def pixels(images: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
     return (images.images(range(len(images))).to(device) - 0.5) / 0.25, torch.tensor(images.labels, device=device)
 
 
-def trained(seed: int, device: torch.device, epochs: int, count: int) -> nn.Sequential:
+def trained(seed: int, device: torch.device, epochs: int, count: int, share: int) -> nn.Sequential:
     """A network trained on cluttered digits of the handwritten digits that `examples.images` never shows."""
     greys, labels = handwritten()
     train, _ = divide(labels.tolist(), TEST_SHARE, 0)
     x, y = pixels(Digits(greys[train], labels[train], count=count, size=SIZE, key=(seed, 0)), device)
     torch.manual_seed(seed)
-    model = network().to(device)
+    model = network(share).to(device)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     steps = epochs * (len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
@@ -117,8 +123,9 @@ def found_on(model: nn.Sequential, seed: int, device: torch.device, count: int) 
     regions = torch.stack([images.region(i) for i in range(len(images))])
     predicted = model(x).argmax(1).detach()
     torch.manual_seed(seed + 1000)
-    fresh = network().to(device).eval()
-    headless = network().to(device).eval()
+    share = WIDTHS[-1] // model[-1].in_features
+    fresh = network(share).to(device).eval()
+    headless = network(share).to(device).eval()
     headless.load_state_dict(model.state_dict())
     headless[-1].load_state_dict(fresh[-1].state_dict())
     along = torch.linspace(-1, 1, SIZE)
@@ -164,14 +171,14 @@ MEASURES = {"energy": "energy on the digit, %", "pointing": "maximum on it, %", 
 CORRELATIONS = {"classifier random": "classifier random", "all random": "all weights random"}
 
 
-def digits(seeds: int, device: torch.device, out: Path, epochs: int, training: int, new: int) -> None:
+def digits(seeds: int, device: torch.device, out: Path, epochs: int, training: int, new: int, share: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         file = out / f"{seed}.json"
         if file.is_file():
             continue
         start = time.monotonic()
-        found = found_on(trained(seed, device, epochs, training), seed, device, new)
+        found = found_on(trained(seed, device, epochs, training, share), seed, device, new)
         file.write_text(json.dumps(found, indent=1), encoding="utf-8")
         print(f"seed {seed}: {found['network']} in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
@@ -235,6 +242,10 @@ def layers(device: torch.device) -> None:
 
 def found(name: str, device: torch.device) -> list[str]:
     """Layer, layout, map and image of one model."""
+    with torch.device("meta"):
+        millions = sum(parameter.numel() for parameter in timm.create_model(name).parameters()) / 1e6
+    if millions > LARGEST:
+        return [f"not run: {millions:.0f} million parameters", "", "", ""]
     torch.manual_seed(0)
     model = timm.create_model(name, num_classes=10).eval()
     for parameter_name, parameter in model.named_parameters():
@@ -269,9 +280,11 @@ def main() -> None:
     command.add_argument("--epochs", type=int, default=EPOCHS)
     command.add_argument("--training", type=int, default=TRAINING)
     command.add_argument("--new", type=int, default=NEW)
+    command.add_argument("--share", type=int, default=1)
     given = parser.parse_args()
     if given.command == "digits":
-        digits(given.seeds, torch.device(given.device), given.out, given.epochs, given.training, given.new)
+        settings = given.epochs, given.training, given.new, given.share
+        digits(given.seeds, torch.device(given.device), given.out, *settings)
     elif given.command == "picture":
         picture(given.file)
     else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import timm
 import torch
@@ -12,6 +14,10 @@ from torch.nn import functional
 import regard
 from regard import gradcam, guided_backpropagation, guided_gradcam
 from regard.attaching import siting
+from regard.data.batches import normalised
+from regard.looking import examples
+from regard.metrics.localisation import energy, pointing
+from regard.saved.opening import open_network
 
 
 class Small(nn.Module):
@@ -490,3 +496,28 @@ def test_bad_arguments_are_named(small):
     with pytest.raises(ValueError, match=r"class scores B K are needed, and the model returns \(2, 5, 5, 5\)"):
         gradcam(nn.Sequential(small.conv, nn.ReLU()), x, layer="0")
     assert not small.conv._forward_hooks
+
+
+# ---- of a trained network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_map_of_a_trained_network_lies_on_the_digit(seed):
+    """On images that are drawn anew: against the area, the map of another image, and the same network untrained."""
+    network, new = open_network(weights=examples.weights()), examples.images(100, seed=seed)
+    x = normalised(new.images(range(100)), network.normalise)
+    regions = torch.stack([new.region(i) for i in range(100)])
+    heat = gradcam(network.model, x, layer="stages.3", upsample=False)
+    assert heat.shape == (100, 6, 6)
+    untrained = copy.deepcopy(network.model)
+    torch.manual_seed(seed)
+    for module in untrained.modules():
+        if hasattr(module, "reset_parameters"):
+            module.reset_parameters()
+    area = regions.double().mean().item()
+    assert energy(heat, regions).mean() > 2.5 * area
+    assert energy(heat, regions).mean() > 1.3 * energy(heat.roll(10, 0), regions).mean()
+    plain = gradcam(untrained, x, layer="stages.3", upsample=False)
+    assert energy(heat, regions).mean() > 1.5 * energy(plain, regions).mean()
+    assert pointing(heat, regions).mean() > 0.8 > pointing(plain, regions).mean() + 0.2
