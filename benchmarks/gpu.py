@@ -110,6 +110,7 @@ def arguments(line: Sequence[str] | None) -> argparse.Namespace:
                         "8,256,56,56 and 32,256,56,56 (on the CPU, small ones); may be given again")  # fmt: skip
     parser.add_argument("--side", type=int, help=f"height and width of the large map ({SIDE}; on the CPU {SMALL_SIDE})")
     parser.add_argument("--seconds", type=float, default=0.3, help="about how long each figure takes (0.3)")
+    parser.add_argument("--note", default="", help="a sentence for the table, on what else ran for example")
     chosen = parser.parse_args(line)
     if not chosen.minutes > 0:
         parser.error(f"--minutes {chosen.minutes:g}: above 0 is accepted")
@@ -176,9 +177,9 @@ def tested(device: str, seconds: float, only: Sequence[str]) -> dict[str, Any]:
 
 
 def reported(report: Path) -> dict[str, Any]:
-    """What pytest's report says; without one, no test has been counted."""
+    """What pytest's report says, tests that failed alike together; without one, no test has been counted."""
     counts = {"passed": 0, "failed": 0, "skipped": 0, "not reached": 0}
-    failures = []
+    failures: dict[str, list[str]] = {}
     cases = ElementTree.parse(report).getroot().iter("testcase") if report.is_file() else ()
     for case in cases:
         broken = [*case.findall("failure"), *case.findall("error")]
@@ -186,14 +187,19 @@ def reported(report: Path) -> dict[str, Any]:
         if broken:
             counts["failed"] += 1
             last = (broken[0].get("message") or "").strip().partition("\n")[0]
-            failures.append(f"{case.get('name')}: {last}"[:300])
+            failures.setdefault(last[:200], []).append(str(case.get("name")))
         elif skipped is None:
             counts["passed"] += 1
         elif "time budget" in (skipped.get("message") or ""):
             counts["not reached"] += 1
         else:
             counts["skipped"] += 1
-    return {**counts, "failures": failures}
+    return {**counts, "failures": [_alike(names, message) for message, names in failures.items()]}
+
+
+def _alike(names: Sequence[str], message: str) -> str:
+    """One line for tests that failed with one message."""
+    return f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {message}"
 
 
 # Memory
@@ -231,8 +237,8 @@ def at_hand(authors: Path | None, only: Sequence[str]) -> tuple[list[Peer], list
         try:
             code_of(peer, authors)
             found.append(peer)
-        except NotFetched as error:
-            absent.append(f"{peer.name}: not fetched" + (f", {error}" if authors else ""))
+        except NotFetched:
+            absent.append(f"{peer.name}: not fetched")
         except ImportError as error:
             absent.append(f"{peer.name}: cannot be imported, {error}")
     kinds = ("library", "authors", "port")
@@ -250,6 +256,8 @@ def table(result: dict[str, Any]) -> str:
         f"{results.told(result)}; {result['seconds']:.0f} s of {result['minutes']:g} minutes.",
         "Printed by `python -m benchmarks.gpu`; how and why stands in `benchmarks/README.md`.",
     ]
+    if result["note"]:
+        lines += ["", result["note"]]
     if result["rehearsal"]:
         lines += ["", "**A rehearsal on the CPU: the figures say nothing about a GPU.**"]
     if tests := result.get("tests"):
@@ -273,7 +281,8 @@ def table(result: dict[str, Any]) -> str:
     for done in result["passes"]:
         lines += ["", f"### {done['setting']}", ""]
         lines += [*results.comparison(done["rows"]), *results.summary(done["rows"], level=4)] if done["rows"] else []
-        lines += ["", f"Not reached in time: {', '.join(done['left out'])}."] if done["left out"] else []
+        if done["left out"]:
+            lines += ["", f"Not reached in time: {', '.join(done['left out']) if done['rows'] else 'all'}."]
     if result["absent"]:
         lines += ["", "## Not at hand", "", *(f"- {line}" for line in result["absent"])]
     return "\n".join(lines) + "\n"
@@ -303,6 +312,7 @@ def main(line: Sequence[str] | None = None) -> int:
     result: dict[str, Any] = {
         "machine": results.machine(chosen.device, torch.get_num_threads()),
         "rehearsal": chosen.device == "cpu",
+        "note": chosen.note,
         "settings": {
             "seconds": chosen.seconds,
             "tolerance of the gate": gate.TOLERANCE,
