@@ -2,11 +2,13 @@
 
     python docs/hard.py gradients                                                # a few seconds on one core
     python docs/hard.py accuracy --data mnist/ --device cuda --out 1.json --part 1 3    # the first of three processes
+    python docs/hard.py accuracy --out small.json                                # five seeds in a quarter of an hour
     python docs/hard.py table 1.json 2.json 3.json                               # what all of them have found
     python docs/hard.py speed                                                    # of single mechanisms, on one core
 
-`accuracy` trains every network of `ROWS` once for each seed on cluttered digits of 104×104, and writes the file after
-each training; a run that was stopped goes on where it was. docs/hard.md has the results.
+`accuracy` trains every network of `rows` once for each seed on cluttered digits, MNIST's on 104×104 or, without --data,
+the embedded ones on 48×48, and writes the file after each training; a run that was stopped goes on where it was.
+docs/hard.md has the results.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -29,31 +34,86 @@ from regard.data import mnist
 from regard.data.batches import Batch
 from regard.layers import HardSoftmax, drawing, hard_softmax
 from regard.ops.reinforce import reinforce
-from regard.papers.attention_sampling.recipe import CANVAS, LARGE, PIECES
+from regard.papers.attention_sampling.recipe import CANVAS, LARGE, PIECES, SMALL
 from regard.tasks.classify import Classify
 from regard.tasks.reinforced import Reinforced
 
-# Chosen with other seeds, 100 and 101, before the seeds of the record were tried.
 SEEDS = (1, 2, 3, 4, 5)
-STEPS, BATCH, RATE, ENTROPY = 800, 256, 3e-3, 0.01
+ENTROPY = 0.01
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Canvas and sizes; the settings of training were chosen with seeds from 100 on, before those of the record.
+
+    Args:
+        canvas, pieces, piece: side of the canvas, number and side of the pieces of clutter.
+        sizes: of the network of patches.
+        plain: the stride of the first convolution and the widths of each network on the whole canvas.
+        images: test images.
+        steps, batch, rate: of the training.
+    """
+
+    canvas: int
+    pieces: int
+    piece: int
+    sizes: Mapping[str, Any]
+    plain: Mapping[str, tuple[int, ...]]
+    images: int
+    steps: int
+    batch: int
+    rate: float
+
+
+SETTINGS = {
+    "mnist": Setting(
+        canvas=CANVAS,
+        pieces=PIECES,
+        piece=mnist.PIECE,
+        sizes=LARGE,
+        plain={
+            "plain, small": (4, 12, 24, 32, 64),
+            "plain, large": (2, 32, 64, 128, 128),
+            "plain": (2, 16, 32, 64, 64),
+        },
+        images=10_000,
+        steps=800,
+        batch=256,
+        rate=3e-3,
+    ),
+    "embedded": Setting(
+        canvas=48,
+        pieces=3,
+        piece=5,
+        sizes=SMALL,
+        plain={"plain, small": (2, 10, 18, 32, 48), "plain, large": (2, 32, 64, 80, 80), "plain": (2, 16, 32, 48, 48)},
+        images=2156,
+        steps=480,
+        batch=32,
+        rate=6e-3,
+    ),
+}
 
 
 class Drawn:
-    """Cluttered digits made on the device: a digit and pieces of 8×8 pixels of others, each at a random position.
+    """Cluttered digits made on the device: a digit and pieces of others, each at a random position.
 
     Args:
         digits: where the digits and the pieces are taken from.
+        setting: the canvas.
         device: where the images are made.
     """
 
-    def __init__(self, digits: mnist.Greys, device: str) -> None:
+    def __init__(self, digits: mnist.Greys, setting: Setting, device: str) -> None:
+        self.setting = setting
         self.device = torch.device(device)
         self.greys = digits.greys.to(self.device)
         self.labels = torch.tensor(digits.labels, device=self.device)
 
     def batch(self, which: Tensor, generator: Generator) -> Batch:
         """The digits of the given numbers on new canvases."""
-        count, side, piece = len(which), self.greys.shape[1], mnist.PIECE
+        count, side, piece = len(which), self.greys.shape[1], self.setting.piece
+        canvas, pieces = self.setting.canvas, self.setting.pieces
         flat = self.greys.flatten(1)
 
         def squares(many: int, size: int, width: int) -> Tensor:
@@ -63,22 +123,25 @@ class Drawn:
             along = torch.arange(size, device=self.device)
             return ((top + along[:, None]) * width + left + along).flatten(2)
 
-        sources = torch.randint(len(flat), (count, PIECES), generator=generator, device=self.device)
-        pieces = flat[sources].gather(2, squares(PIECES, piece, side)).flatten(1)
-        ink = torch.cat([flat[which], pieces], 1).float() / 255
-        at = torch.cat([squares(1, side, CANVAS).flatten(1), squares(PIECES, piece, CANVAS).flatten(1)], 1)
-        canvas = torch.zeros(count, CANVAS**2, device=self.device).scatter_reduce(1, at, ink, "amax")
+        sources = torch.randint(len(flat), (count, pieces), generator=generator, device=self.device)
+        cut = flat[sources].gather(2, squares(pieces, piece, side)).flatten(1)
+        ink = torch.cat([flat[which], cut], 1).float() / 255
+        at = torch.cat([squares(1, side, canvas).flatten(1), squares(pieces, piece, canvas).flatten(1)], 1)
+        painted = torch.zeros(count, canvas**2, device=self.device).scatter_reduce(1, at, ink, "amax")
         mean, deviation = (value[0] for value in mnist.NORMALISE)
-        image = (canvas.view(count, 1, CANVAS, CANVAS) - mean) / deviation
+        image = (painted.view(count, 1, canvas, canvas) - mean) / deviation
         return Batch({"image": image, "label": self.labels[which]})
 
 
 class Same(nn.Module):
     """A logit of zero for every patch: each gets the same weight."""
 
+    def __init__(self, setting: Setting) -> None:
+        super().__init__()
+        self.side = (setting.canvas - setting.sizes["patch"]) // setting.sizes["stride"] + 1
+
     def forward(self, x: Tensor) -> Tensor:
-        side = (x.shape[2] * LARGE["scale"] - LARGE["patch"]) // LARGE["stride"] + 1
-        return x.new_zeros(x.shape[0], 1, side, side)
+        return x.new_zeros(x.shape[0], 1, self.side, self.side)
 
 
 class Anywhere(Same):
@@ -88,11 +151,13 @@ class Anywhere(Same):
         return torch.rand_like(super().forward(x))
 
 
-def patches(hard: str | None, *, top_k: int = 1, attention: nn.Module | None = None) -> nn.Module:
+def patches(
+    setting: Setting, hard: str | None, *, top_k: int = 1, attention: type[nn.Module] | None = None
+) -> nn.Module:
     """The network of `hard-digits` with a mode of attention, or with logits from elsewhere."""
-    model: nn.Module = create("attention_sampling", hard=hard, top_k=top_k, **LARGE)
+    model: nn.Module = create("attention_sampling", hard=hard, top_k=top_k, **setting.sizes)
     if attention is not None:
-        model.attention = attention
+        model.attention = attention(setting)
     return model
 
 
@@ -105,33 +170,37 @@ def plain(stride: int, *widths: int) -> nn.Module:
     return nn.Sequential(*layers, nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(widths[-1], 10))
 
 
-ROWS: Mapping[str, Callable[[], nn.Module]] = {
-    "soft": lambda: patches(None),
-    "sample": lambda: patches("sample"),
-    "straight-through": lambda: patches("straight-through"),
-    "gumbel": lambda: patches("gumbel"),
-    "uniform": lambda: patches(None, attention=Same()),
-    "random patch": lambda: patches("argmax", attention=Anywhere()),
-    "plain, small": lambda: plain(4, 12, 24, 32, 64),
-    "plain, large": lambda: plain(2, 32, 64, 128, 128),
-    "plain": lambda: plain(2, 16, 32, 64, 64),
-    "argmax": lambda: patches("argmax"),
-    "top-k, k = 4": lambda: patches("top-k", top_k=4),
-    "expectation, k = 4": lambda: patches("expectation", top_k=4),
-}
+def rows(setting: Setting) -> dict[str, Callable[[], nn.Module]]:
+    """What is trained; the most important first."""
+    network = partial(patches, setting)
+    return {
+        "soft": partial(network, None),
+        "sample": partial(network, "sample"),
+        "straight-through": partial(network, "straight-through"),
+        "gumbel": partial(network, "gumbel"),
+        "uniform": partial(network, None, attention=Same),
+        "random patch": partial(network, "argmax", attention=Anywhere),
+        **{name: partial(plain, *sizes) for name, sizes in setting.plain.items()},
+        "argmax": partial(network, "argmax"),
+        "top-k, k = 4": partial(network, "top-k", top_k=4),
+        "expectation, k = 4": partial(network, "expectation", top_k=4),
+    }
+
+
 AFTER = "soft, then argmax"  # the trained soft network, by its likeliest patch alone
 
 
-def training(name: str, data: Drawn, seed: int, steps: int, batch: int) -> nn.Module:
-    """Trains a network of `ROWS`."""
+def training(name: str, data: Drawn, seed: int, steps: int) -> nn.Module:
+    """Trains a network of `rows`."""
+    setting = data.setting
     torch.manual_seed(seed)
-    model = ROWS[name]().to(data.device)
+    model = rows(setting)[name]().to(data.device)
     task = Reinforced(10, entropy=ENTROPY) if name == "sample" else Classify(10)
     generator = Generator(data.device).manual_seed(seed)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=setting.rate, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, setting.rate, total_steps=steps, pct_start=0.1)
     for _ in range(steps):
-        which = torch.randint(len(data.labels), (batch,), generator=generator, device=data.device)
+        which = torch.randint(len(data.labels), (setting.batch,), generator=generator, device=data.device)
         optimizer.zero_grad()
         task.loss(model, data.batch(which, generator))[0].backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -148,26 +217,29 @@ def error(model: nn.Module, test: Drawn, count: int) -> float:
     generator = Generator(test.device).manual_seed(0)
     wrong = 0
     for which in torch.arange(count, device=test.device).split(250):
-        batch = test.batch(which, generator)
+        batch = test.batch(which % len(test.labels), generator)
         wrong += int((model(batch["image"]).argmax(1) != batch["label"]).sum())
     return 100 * wrong / count
 
 
-def multiplications(model: nn.Module, *, train: bool) -> float:
+def multiplications(model: nn.Module, canvas: int, *, train: bool) -> float:
     """Millions of multiplications for an image, forward only."""
-    images = torch.zeros(2, 1, CANVAS, CANVAS)  # two, which batch norm needs in training
+    images = torch.zeros(2, 1, canvas, canvas)  # two, which batch norm needs in training
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model.train(train)(images)
     return counter.get_total_flops() / 2 / len(images) / 1e6
 
 
 def accuracy(given: argparse.Namespace) -> None:
-    digits = mnist.load(given.data)
-    train, test = Drawn(digits.train, given.device), Drawn(digits.test, given.device)
+    name_of_setting = "embedded" if given.data is None else "mnist"
+    setting = SETTINGS[name_of_setting]
+    digits = mnist.embedded() if given.data is None else mnist.load(given.data)
+    train, test = (Drawn(part, setting, given.device) for part in (digits.train, digits.test))
+    steps, images = given.steps or setting.steps, given.images or setting.images
     found: dict[str, dict[str, float]] = {}
     if given.out.exists():
         found = json.loads(given.out.read_text(encoding="utf-8"))["errors"]
-    names = given.only or list(ROWS)
+    names = given.only or list(rows(setting))
     part, parts = given.part
     began, longest = time.perf_counter(), 0.0
     halves = names[:8], names[8:]  # all seeds of the first half come first
@@ -179,15 +251,15 @@ def accuracy(given: argparse.Namespace) -> None:
             print(f"stopped before {name}, seed {seed}: --limit {given.limit}", file=sys.stderr)
             break
         start = time.perf_counter()
-        model = training(name, train, seed, given.steps, given.batch)
-        found.setdefault(name, {})[str(seed)] = error(model, test, given.images)
+        model = training(name, train, seed, steps)
+        found.setdefault(name, {})[str(seed)] = error(model, test, images)
         if name == "soft":
-            hard = patches("argmax").to(given.device)
+            hard = patches(setting, "argmax").to(given.device)
             hard.load_state_dict(model.state_dict())
-            found.setdefault(AFTER, {})[str(seed)] = error(hard, test, given.images)
+            found.setdefault(AFTER, {})[str(seed)] = error(hard, test, images)
         seconds = time.perf_counter() - start
         longest = max(longest, seconds)
-        facts = {"steps": given.steps, "batch": given.batch, "images": given.images, "errors": found}
+        facts = {"setting": name_of_setting, "steps": steps, "images": images, "errors": found}
         given.out.write_text(json.dumps(facts, indent=1), encoding="utf-8")
         print(f"{name}, seed {seed}: {found[name][str(seed)]:.2f} %, {seconds:.1f} s", flush=True)
 
@@ -195,26 +267,27 @@ def accuracy(given: argparse.Namespace) -> None:
 def table(given: argparse.Namespace) -> None:
     errors: dict[str, dict[int, float]] = {}
     for path in given.files:
-        for name, each in json.loads(path.read_text(encoding="utf-8"))["errors"].items():
+        content = json.loads(path.read_text(encoding="utf-8"))
+        setting = SETTINGS[content.get("setting", "mnist")]
+        for name, each in content["errors"].items():
             errors.setdefault(name, {}).update({int(seed): value for seed, value in each.items()})
-    print(
-        "| | multiplications for an image, M | forward in training, M | parameters | seeds | error, % | against soft |"
-    )
+    print("| | multiplications, M | in training, M | parameters | seeds | error, % | against soft, points |")
     print("|---|---|---|---|---|---|---|")
     soft = errors.get("soft", {})
-    for name in (*list(ROWS)[:1], AFTER, *list(ROWS)[1:]):
+    made = rows(setting)
+    for name in ("soft", AFTER, *list(made)[1:]):
         each = errors.get(name, {})
         if not each:
             continue
-        made = patches("argmax") if name == AFTER else ROWS[name]()
-        cost = multiplications(made, train=False)
-        learning = multiplications(ROWS["soft" if name == AFTER else name](), train=True)
+        model = patches(setting, "argmax") if name == AFTER else made[name]()
+        parameters = sum(parameter.numel() for parameter in model.parameters())
+        cost = multiplications(model, setting.canvas, train=False)
+        learning = multiplications(made["soft" if name == AFTER else name](), setting.canvas, train=True)
         mean = over_seeds(list(each.values()), floor=0, ceiling=100)
         shared = [each[seed] - soft[seed] for seed in each if seed in soft]
         gap = over_seeds(shared) if len(shared) > 1 and name != "soft" else None
-        against = "" if gap is None else f"{gap.mean:+.2f} [{gap.low:+.2f}, {gap.high:+.2f}]"
-        parameters = sum(parameter.numel() for parameter in made.parameters())
-        figure = f"{mean.mean:.2f} [{mean.low:.2f}, {mean.high:.2f}]"
+        against = "" if gap is None else f"{gap.mean:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]"
+        figure = f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
         print(f"| {name} | {cost:.2f} | {learning:.2f} | {parameters:,} | {len(each)} | {figure} | {against} |")
 
 
@@ -345,17 +418,16 @@ def main() -> None:
     shown.add_argument("files", nargs="+", type=Path)
     scored = what.add_parser("accuracy")
     scored.set_defaults(run=accuracy)
-    scored.add_argument("--data", type=Path, required=True, help="the folder of MNIST's idx files")
+    scored.add_argument("--data", type=Path, help="the folder of MNIST's idx files; the embedded digits without")
     scored.add_argument("--device", default="cpu")
     scored.add_argument("--out", type=Path, required=True, help="the JSON file of the errors")
     scored.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
-    scored.add_argument("--only", nargs="+", choices=list(ROWS))
+    scored.add_argument("--only", nargs="+", choices=list(rows(SETTINGS["mnist"])))
     scored.add_argument(
         "--part", type=int, nargs=2, default=(1, 1), metavar=("I", "N"), help="every N-th training from I"
     )
-    scored.add_argument("--steps", type=int, default=STEPS)
-    scored.add_argument("--batch", type=int, default=BATCH)
-    scored.add_argument("--images", type=int, default=10_000, help="test images")
+    scored.add_argument("--steps", type=int, help="in place of the setting's")
+    scored.add_argument("--images", type=int, help="test images, in place of the setting's")
     scored.add_argument("--limit", type=float, default=float("inf"), help="seconds after which no training begins")
     given = parser.parse_args()
     given.run(given)
