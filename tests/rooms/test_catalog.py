@@ -50,7 +50,7 @@ def test_get_takes_names_classes_aliases_and_folders(spelling: str, name: str) -
 
 
 def test_a_paper_of_several_mechanisms_has_to_be_named_more_closely() -> None:
-    with pytest.raises(LookupError, match="'pan' is a paper with several entries: name one of fpa, gau"):
+    with pytest.raises(LookupError, match="'pan' is a paper with several entries: name one of fpa, gau, pan_decoder"):
         catalog.get("pan")
 
 
@@ -169,7 +169,7 @@ def test_mixed_is_channel_and_spatial_together() -> None:
 def test_patterns_fit_names_folders_classes_and_aliases() -> None:
     assert names(pattern="*eca*") >= {"eca", "eca_ns"}
     assert names(pattern="ECA") == {"eca"}  # capitals do not count; without a wildcard it is the whole name
-    assert names(pattern="pan") == {"fpa", "gau"}  # a folder
+    assert names(pattern="pan") == {"fpa", "gau", "pan_decoder"}  # a folder
     assert names(pattern="criss-cross*") >= {"cca"}  # an alias
     assert names(pattern="*squeezeexcite") >= {"se", "cse", "sse", "scse"}  # classes
     assert names(pattern="?se", soft=True) >= {"cse", "sse"}

@@ -8,8 +8,8 @@ from skimage.color import rgb2gray
 from skimage.feature import canny
 
 from regard.metrics.proposals import covered
-from regard.papers.objectness import bayes, cues
-from regard.papers.objectness.cues import Image
+from regard.papers.objectness.measure import bayes, cues
+from regard.papers.objectness.measure.cues import Image
 
 FEW = {16: 0.43, 24: 0.32}  # scales, for speed
 

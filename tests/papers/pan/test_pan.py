@@ -123,7 +123,7 @@ def test_the_whole_decoder_of_segmentation_models_pytorch(depth: int, mode: str)
 
 
 def test_a_decoder_asks_for_its_maps_by_name() -> None:
-    decoder = create("pan", channels=8, finer=(6, 5)).eval()
+    decoder = create("pan_decoder", channels=8, finer=(6, 5)).eval()
     x, second, third = torch.zeros(2, 8, 8, 8), torch.zeros(2, 6, 8, 8), torch.zeros(2, 5, 16, 16)
     assert decoder(x, second, third).shape == (2, 5, 16, 16)
     with pytest.raises(ValueError, match="1 finer maps: 2 are needed"):
@@ -131,6 +131,6 @@ def test_a_decoder_asks_for_its_maps_by_name() -> None:
     with pytest.raises(ValueError, match=r"\(2, 6, 8, 8\): B F h w, B=2, F=5"):
         decoder(x, second, second)
     with pytest.raises(ValueError, match="width=4: None is needed with upsample='deconvolution'"):
-        create("pan", channels=8, finer=(6,), width=4)
+        create("pan_decoder", channels=8, finer=(6,), width=4)
     with pytest.raises(ValueError, match=r"finer=\(6, 5, 4, 3\): at most three"):
-        create("pan", channels=8, finer=(6, 5, 4, 3))
+        create("pan_decoder", channels=8, finer=(6, 5, 4, 3))

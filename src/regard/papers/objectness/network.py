@@ -14,8 +14,9 @@ Official code: none that can be run without MATLAB and its binaries.
 Place: on whole pictures, before a detector; `regard train objectness`.
 Cost: 3 HW for the integral images and 15 D for each of some two thousand windows, D = `hidden`.
 Deviations: paper joins multi-scale saliency, colour contrast, edge density and superpixel straddling by naive Bayes,
-    and draws windows at random | brightness, edge and contrast cues with the same rings and borders, joined by a
-    small network, on all windows of a grid | superpixels are left out.
+    and draws windows at random | here are other cues, brightness, edges and contrast in rings and borders like the
+    paper's, joined by a small network, on all windows of a grid | the paper's own measure is `measure.bayes.learned`,
+    with its four cues in `measure.cues`; docs/objectness.md compares them.
 Errata: none known.
 """
 

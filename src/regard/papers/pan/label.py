@@ -5,7 +5,7 @@ from regard.catalog import Entry, Option, Paper
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="fpa",
-        target="papers.pan.mechanism:FeaturePyramidAttention",
+        target="papers.pan.mechanism.gates:FeaturePyramidAttention",
         paper=Paper(
             "Pyramid Attention Network for Semantic Segmentation",
             "Li, Xiong, An, Wang",
@@ -30,7 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="gau",
-        target="papers.pan.mechanism:GlobalAttentionUpsample",
+        target="papers.pan.mechanism.gates:GlobalAttentionUpsample",
         paper=Paper(
             "Pyramid Attention Network for Semantic Segmentation",
             "Li, Xiong, An, Wang",
@@ -64,8 +64,8 @@ ENTRIES: tuple[Entry, ...] = (
         code="JaveyWang/Pyramid-Attention-Networks-pytorch",
     ),
     Entry(
-        name="pan",
-        target="papers.pan.mechanism:PyramidAttentionDecoder",
+        name="pan_decoder",
+        target="papers.pan.mechanism.decoder:PyramidAttentionDecoder",
         paper=Paper(
             "Pyramid Attention Network for Semantic Segmentation",
             "Li, Xiong, An, Wang",

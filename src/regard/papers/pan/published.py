@@ -153,12 +153,12 @@ REFERENCES = (
     Reference(f"{_JAVEY}/GAU", "gau", _gau, adapt=_high_first, maps={"channel_gate": "module/channel"}),
     Reference(
         f"{_JAVEY}/PAN",
-        "pan",
+        "pan_decoder",
         _pan,
         adapt=_in_one_list,
         recording="the class takes the stages of a ResNet; here their numbers of channels",
     ),
     Reference(f"{_SMP}/FPABlock", "fpa", _smp_fpa),
     Reference(f"{_SMP}/GAUBlock", "gau", _smp_gau, maps={"channel_gate": "channel"}),
-    Reference(f"{_SMP}/PANDecoder", "pan", _smp_pan, adapt=_fine_first),
+    Reference(f"{_SMP}/PANDecoder", "pan_decoder", _smp_pan, adapt=_fine_first),
 )

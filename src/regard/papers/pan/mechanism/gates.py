@@ -1,4 +1,4 @@
-"""Pyramid attention: a pixel gate from a small pyramid, steps gated by a coarse map, and the decoder of both.
+"""Pyramid attention: a pixel gate from a small pyramid, and a decoder's step gated by its coarse map.
 
 Pyramid Attention Network for Semantic Segmentation. Li, Xiong, An, Wang. BMVC 2018, arXiv:1805.10180.
 Official code: none; JaveyWang/Pyramid-Attention-Networks-pytorch is nearest to the paper, segmentation-models-pytorch
@@ -10,7 +10,6 @@ Official code: none; JaveyWang/Pyramid-Attention-Networks-pytorch is nearest to 
     y = relu(P · BN(W x) + BN(U mean x))                                         feature pyramid attention       (4)
     s = relu(BN(W_1 mean g)) | σ(BN(W_1 mean g))                                 from the coarse map g           (5)
     y = relu(s · BN(W_3 x) + up g) | s · relu(BN(W_3 x)) + up g                  global attention upsample       (6)
-    y_0 = (4) of c_0,  y_i = (6) of c_i and y_{i-1}                              decoder, c_0 the coarsest map   (7)
 
 Place: (4) on the last stage of the encoder, dilated to a sixteenth of the image; (6) in every step of the decoder.
 Cost: multiplications for each position of x: (1) to (4) C² + 16Ch + 17h², h = C/4, and (6) 9C² + 4 C C_g; O(CN) memory.
@@ -24,19 +23,17 @@ Errata: a sigmoid in (5), as in segmentation-models-pytorch, is not the paper's,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, positive, whole_numbers
+from regard.checks import bottleneck_width, check_input, check_norm_batch, choice, positive
 from regard.core import Attention
 from regard.ops import pooling
 from regard.ops.tracing import exporting
 
 _KERNELS = (7, 5, 3)
-_RESIZING = ("bilinear", "bicubic", "nearest")
+RESIZING = ("bilinear", "bicubic", "nearest")
 
 
 def _layer(channels: int, out: int, kernel_size: int, *, stride: int = 1, bias: bool = False) -> nn.Sequential:
@@ -189,9 +186,9 @@ class GlobalAttentionUpsample(Attention):
         super().__init__()
         self.channels, self.gate_channels = positive("channels", channels), positive("gate_channels", gate_channels)
         out = channels if out_channels is None else positive("out_channels", out_channels)
-        choice("upsample", upsample, ("deconvolution", "projection", *_RESIZING))
+        choice("upsample", upsample, ("deconvolution", "projection", *RESIZING))
         choice("gate", gate, ("relu", "sigmoid"))
-        if upsample in _RESIZING and gate_channels != out:
+        if upsample in RESIZING and gate_channels != out:
             raise ValueError(
                 f"gate_channels={gate_channels}, out_channels={out}: one number for both is needed with "
                 f"upsample={upsample!r}"
@@ -205,7 +202,7 @@ class GlobalAttentionUpsample(Attention):
 
     def raised(self, g: Tensor, x: Tensor) -> Tensor:
         """g at the size of x."""
-        if self.upsample in _RESIZING:
+        if self.upsample in RESIZING:
             return _resized(g, x, self.upsample)
         if not exporting():
             factor = 2 if self.upsample == "deconvolution" else 1
@@ -225,61 +222,3 @@ class GlobalAttentionUpsample(Attention):
         if self.sigmoid:
             return _multiply_add(fine.relu_(), self.see("channel", gate.sigmoid()), self.raised(g, x))
         return _multiply_add(fine, self.see("channel", gate.relu_()), self.raised(g, x)).relu_()
-
-
-class PyramidAttentionDecoder(Attention):
-    """Decoder of a segmentation network: pyramid attention on the coarsest map, then a gated step for each finer map.
-
-    Args:
-        channels: C of the coarsest map.
-        finer: channels of the one to three finer maps, coarse ones first.
-        width: channels of every step and of the output, where maps are resized; None takes the last of `finer`. With
-            deconvolutions each step has the channels of its finer map.
-        upsample: deconvolution, as JaveyWang: the first finer map is as large as the coarsest, behind a dilated last
-            stage, and each further one twice as large; or bilinear, bicubic or nearest, as segmentation-models-pytorch,
-            for maps of any sizes and with bilinear pyramid attention.
-
-    Shapes: x `B C H W`, then one map for each of `finer`: `B F₁ H W`, `B F₂ 2H 2W`, `B F₃ 4H 4W` -> as large as the
-        last, with its channels or `width`. Maps: pyramid of the first part, and channel of each step.
-    Raises: ValueError for an argument out of range, `width` with deconvolutions, and inputs that do not fit.
-    """
-
-    def __init__(
-        self, channels: int, *, finer: Sequence[int], width: int | None = None, upsample: str = "deconvolution"
-    ) -> None:
-        super().__init__()
-        choice("upsample", upsample, ("deconvolution", *_RESIZING))
-        self.channels = positive("channels", channels)
-        self.finer = whole_numbers("finer", finer)
-        if len(self.finer) > 3:
-            raise ValueError(f"finer={finer!r}: at most three finer maps are needed, as an encoder has")
-        self.pyramid: nn.Module
-        self.steps = nn.ModuleList()
-        if upsample == "deconvolution":
-            if width is not None:
-                raise ValueError(f"width={width!r}: None is needed with upsample='deconvolution'")
-            self.pyramid = FeaturePyramidAttention(channels)
-            coarse = channels
-            for i, number in enumerate(self.finer):
-                way = "deconvolution" if i else "projection"
-                self.steps.append(GlobalAttentionUpsample(number, gate_channels=coarse, upsample=way))
-                coarse = number
-        else:
-            out = self.finer[-1] if width is None else positive("width", width)
-            self.pyramid = FeaturePyramidAttention(channels, out_channels=out, upsample="bilinear")
-            for number in self.finer:
-                step = GlobalAttentionUpsample(
-                    number, gate_channels=out, out_channels=out, upsample=upsample, gate="sigmoid"
-                )
-                self.steps.append(step)
-
-    def forward(self, x: Tensor, second: Tensor, third: Tensor | None = None, fourth: Tensor | None = None) -> Tensor:
-        finer = [fine for fine in (second, third, fourth) if fine is not None]
-        if len(finer) != len(self.finer):
-            raise ValueError(f"{len(finer)} finer maps: {len(self.finer)} are needed, one for each of `finer`")
-        for fine, channels in zip(finer, self.finer, strict=True):
-            check_input(fine, "B F h w", B=x.shape[0], F=channels)
-        y: Tensor = self.pyramid(x)
-        for step, fine in zip(self.steps, finer, strict=True):
-            y = step(fine, y)
-        return y

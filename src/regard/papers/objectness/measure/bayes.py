@@ -23,7 +23,7 @@ from numpy.typing import ArrayLike, NDArray
 from regard.checks import choice, number, positive, sequence, whole
 from regard.metrics.proposals import overlaps
 from regard.ops.boxes import as_boxes, suppressed
-from regard.papers.objectness import cues as published
+from regard.papers.objectness.measure import cues as published
 
 Array = NDArray[np.float64]
 
