@@ -283,12 +283,18 @@ def table(given: argparse.Namespace) -> None:
         parameters = sum(parameter.numel() for parameter in model.parameters())
         cost = multiplications(model, setting.canvas, train=False)
         learning = multiplications(made["soft" if name == AFTER else name](), setting.canvas, train=True)
-        mean = over_seeds(list(each.values()), floor=0, ceiling=100)
-        shared = [each[seed] - soft[seed] for seed in each if seed in soft]
-        gap = over_seeds(shared) if len(shared) > 1 and name != "soft" else None
-        against = "" if gap is None else f"{gap.mean:+.1f} [{gap.low:+.1f}, {gap.high:+.1f}]"
-        figure = f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
+        figure = _figure([each[seed] for seed in sorted(each)], "", 0, 100)
+        shared = [each[seed] - soft[seed] for seed in sorted(each) if seed in soft]
+        against = "" if name == "soft" else _figure(shared, "+", -100, 100)
         print(f"| {name} | {cost:.2f} | {learning:.2f} | {parameters:,} | {len(each)} | {figure} | {against} |")
+
+
+def _figure(values: Sequence[float], sign: str, floor: float, ceiling: float) -> str:
+    """The mean and its interval of five seeds or more; all values of fewer."""
+    if len(values) < 5:
+        return ", ".join(f"{value:{sign}.1f}" for value in values)
+    mean = over_seeds(values, floor=floor, ceiling=ceiling)
+    return f"{mean.mean:{sign}.1f} [{mean.low:{sign}.1f}, {mean.high:{sign}.1f}]"
 
 
 PLACES, WIDTH, DRAWS, PROBLEMS = 7, 5, 20_000, 20
