@@ -1,15 +1,16 @@
 """Trains the ablations of docs/ablations.md: one table of Markdown, and a JSON file with the figures of every seed.
 
-    python docs/ablations.py ran --data cifar10/ --device cuda --out ran.json
-    python docs/ablations.py ltpa --data cifar10/ --device cuda --out ltpa.json
-    python docs/ablations.py fca --data cifar10/ --device cuda --out fca.json
+    python docs/ablations.py ran --out ran.json
+    python docs/ablations.py ltpa --out ltpa.json
+    python docs/ablations.py fca --out fca.json
+    python docs/ablations.py ltpa --large --data cifar10/ --device cuda --out large.json
     python docs/ablations.py table ran.json other-seeds.json
 
 `ran` compares the masks of Residual Attention Network, `ltpa` the scores and the classifiers of Learn To Pay Attention,
 and `fca` runs the two-step search of FcaNet's frequencies and compares what it finds. `table` prints one table of
-several files with different seeds. DATA is a folder of images,
-`train/` and `test/` with a subfolder for each class; without it the embedded digits are used. The same command goes on
-where an interrupted one stopped: what the file has is not trained again.
+several files with different seeds. DATA is a folder of images, `train/` and `test/` with a subfolder for each class;
+without it the embedded digits are used. The same command goes on where an interrupted one stopped: what the file has is
+not trained again.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -32,29 +34,44 @@ from regard import data as datasets
 from regard.comparing.statistics import over_seeds
 from regard.data import mnist
 from regard.papers.fcanet.frequencies import FREQUENCIES, Ranking, rank_frequencies
-from regard.papers.ltpa.network import AttentionVGG
+from regard.papers.ltpa.network import WIDTHS, AttentionVGG
 from regard.papers.residual_attention.mechanism import ResidualAttention
 from regard.papers.residual_attention.network import ResidualAttentionNetwork
 
-SIDE = 32
-BATCH = 125
-MOST_SHIFT = 4
 MOMENTUM, DECAY, CLIP = 0.9, 5e-4, 5.0
 SEARCH_SEED = 1000  # of the frequencies; the compared seeds start at 0
+
+
+class Size(NamedTuple):
+    """How large images, batches and networks are."""
+
+    side: dict[str, int]  # of the images, by what is compared; the attention VGG takes no less than 32
+    batch: int
+    shift: int  # the most that an image is moved, in pixels
+    ran: int  # width of the residual attention network
+    vgg: int  # how many times narrower than the paper's the attention VGG is
+    blocks: int  # in each stage of the network for FcaNet's gate
+
+
+SMALL = Size({"ran": 16, "ltpa": 32, "fca": 16}, batch=50, shift=2, ran=4, vgg=16, blocks=1)
+LARGE = Size({"ran": 32, "ltpa": 32, "fca": 32}, batch=125, shift=4, ran=8, vgg=4, blocks=2)
 
 
 class Images:
     """Images and labels on a device: normalised, the test images in a random order."""
 
-    def __init__(self, source: str, device: torch.device, *, eager: bool = False) -> None:
-        self.eager = eager
-        found = mnist.embedded() if source == "digits" else datasets.load(source, image_size=SIDE)
+    def __init__(self, source: str, what: str, size: Size, device: torch.device) -> None:
+        self.size, side = size, size.side[what]
+        found = mnist.embedded() if source == "digits" else datasets.load(source, image_size=side)
         self.classes = len(found.classes)
         self.flips = source != "digits"
         order = torch.randperm(len(found.test), generator=Generator().manual_seed(0)).tolist()
         parts = (found.train, range(len(found.train))), (found.test, order)
         (x, self.labels), (test, self.test_labels) = (
-            (framed(split.images(list(rows))).to(device), torch.tensor([split.labels[i] for i in rows], device=device))
+            (
+                framed(split.images(list(rows)), side).to(device),
+                torch.tensor([split.labels[i] for i in rows], device=device),
+            )
             for split, rows in parts
         )
         mean, std = x.mean((0, 2, 3), keepdim=True), x.std((0, 2, 3), keepdim=True)
@@ -70,17 +87,17 @@ class Images:
         return own
 
 
-def framed(images: Tensor) -> Tensor:
-    """Grey images of less than 32 × 32 in three channels, in the middle of 32 × 32; others as they are."""
-    edge = (SIDE - images.shape[-1]) // 2
+def framed(images: Tensor, side: int) -> Tensor:
+    """Images in three channels, in the middle of `side` × `side` where they are smaller."""
+    edge = (side - images.shape[-1]) // 2
     return functional.pad(images, (edge,) * 4).expand(-1, 3, -1, -1)
 
 
-def augmented(images: Tensor, flips: bool, generator: Generator) -> Tensor:
-    """Shifts each image by up to 4 pixels and, with `flips`, mirrors every other one: `B C H W`."""
+def augmented(images: Tensor, shift: int, flips: bool, generator: Generator) -> Tensor:
+    """Shifts each image by up to `shift` pixels and, with `flips`, mirrors every other one: `B C H W`."""
     count, _, height, width = images.shape
-    down, right, mirror = torch.randint(0, 2 * MOST_SHIFT + 1, (3, count), generator=generator).to(images.device)
-    padded = functional.pad(images, (MOST_SHIFT,) * 4, mode="reflect")
+    down, right, mirror = torch.randint(0, 2 * shift + 1, (3, count), generator=generator).to(images.device)
+    padded = functional.pad(images, (shift,) * 4, mode="reflect")
     rows = torch.arange(height, device=images.device) + down[:, None]
     columns = torch.arange(width, device=images.device) + right[:, None]
     if flips:
@@ -145,14 +162,15 @@ def fit(model: nn.Module, data: Images, *, epochs: int, rate: float, seed: int) 
     The batches and their augmentation are those of the seed, the same for every model.
     """
     drawn = Generator().manual_seed(seed)
-    steps = len(data.images) // BATCH
+    batch = data.size.batch
+    steps = len(data.images) // batch
     model.train()
-    first = data.images[:BATCH].clone(), data.labels[:BATCH].clone()
-    descent = Descent(model, *first, recorded=data.images.is_cuda and not data.eager)
+    first = data.images[:batch].clone(), data.labels[:batch].clone()
+    descent = Descent(model, *first, recorded=data.images.is_cuda)
     for epoch in range(epochs):
-        order = torch.randperm(len(data.images), generator=drawn).to(data.images.device)[: steps * BATCH]
-        images, labels = augmented(data.images[order], data.flips, drawn), data.labels[order]
-        for step, (x, y) in enumerate(zip(images.split(BATCH), labels.split(BATCH), strict=True)):
+        order = torch.randperm(len(data.images), generator=drawn).to(data.images.device)[: steps * batch]
+        images, labels = augmented(data.images[order], data.size.shift, data.flips, drawn), data.labels[order]
+        for step, (x, y) in enumerate(zip(images.split(batch), labels.split(batch), strict=True)):
             done = epoch * steps + step
             warm = min(1.0, (done + 1) / steps)
             descent.step(x, y, rate * warm * (1 + math.cos(math.pi * done / (epochs * steps))) / 2)
@@ -200,21 +218,22 @@ class Another(Added):
 MODULES = (0, 1, 1)
 
 
-def masked(classes: int, **options: str) -> nn.Module:
-    return ResidualAttentionNetwork(3, classes=classes, stem="cifar", width=8, modules=MODULES, **options)
+def masked(data: Images, **options: str) -> nn.Module:
+    modules, width = MODULES, data.size.ran
+    return ResidualAttentionNetwork(3, classes=data.classes, stem="cifar", width=width, modules=modules, **options)
 
 
-def changed(classes: int, change: type[Added]) -> nn.Module:
-    network = masked(classes)
+def changed(data: Images, change: type[Added]) -> nn.Module:
+    network = masked(data)
     for stage in network.stages:
         for i, module in enumerate(stage):
             stage[i] = change(module)
     return network
 
 
-def unmasked(classes: int) -> nn.Module:
+def unmasked(data: Images) -> nn.Module:
     """Residual units in place of the mask branches: as many as come nearest to their parameters."""
-    network = masked(classes)
+    network = masked(data)
     for stage in network.stages:
         for i, module in enumerate(stage):
             trunk = [module.pre, module.trunk, module.post]
@@ -228,55 +247,57 @@ def counted(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-RAN: dict[str, Callable[[int], nn.Module]] = {
+RAN: dict[str, Callable[[Images], nn.Module]] = {
     "no mask, more residual units": unmasked,
-    "mask branch added, nothing weighed": lambda classes: changed(classes, Added),
+    "mask branch added, nothing weighed": lambda data: changed(data, Added),
     "f1, mixed": masked,
-    "f2, channel": lambda classes: masked(classes, mask="channel"),
-    "f3, spatial": lambda classes: masked(classes, mask="spatial"),
-    "f1, naive learning": lambda classes: masked(classes, learning="naive"),
-    "f1, mask of another image": lambda classes: changed(classes, Another),
+    "f2, channel": lambda data: masked(data, mask="channel"),
+    "f3, spatial": lambda data: masked(data, mask="spatial"),
+    "f1, naive learning": lambda data: masked(data, learning="naive"),
+    "f1, mask of another image": lambda data: changed(data, Another),
 }
 
 
 # ---- Learn To Pay Attention: compatibility and classifiers
 
 
-def vgg(classes: int, **options: str | None) -> AttentionVGG:
-    return AttentionVGG(3, classes=classes, widths=(16, 32, 64, 128, 128, 128), **options)
+def vgg(data: Images, **options: str | None) -> AttentionVGG:
+    widths = tuple(width // data.size.vgg for width in WIDTHS)
+    return AttentionVGG(3, classes=data.classes, widths=widths, **options)
 
 
-def uniform(classes: int) -> nn.Module:
+def uniform(data: Images) -> nn.Module:
     """Every position has the same weight: the score is zero and stays so."""
-    network = vgg(classes)
+    network = vgg(data)
     for attention in network.attentions:
         nn.init.zeros_(attention.score.weight)
         attention.score.requires_grad_(False)
     return network
 
 
-LTPA: dict[str, Callable[[int], nn.Module]] = {
-    "VGG, no attention": lambda classes: vgg(classes, attend=None),
+LTPA: dict[str, Callable[[Images], nn.Module]] = {
+    "VGG, no attention": lambda data: vgg(data, attend=None),
     "uniform weights, concat": uniform,
     "concat, parametrised": vgg,
-    "concat, dot product": lambda classes: vgg(classes, compatibility="dot"),
-    "independent, parametrised": lambda classes: vgg(classes, combine="independent"),
-    "independent, dot product": lambda classes: vgg(classes, compatibility="dot", combine="independent"),
+    "concat, dot product": lambda data: vgg(data, compatibility="dot"),
+    "independent, parametrised": lambda data: vgg(data, combine="independent"),
+    "independent, dot product": lambda data: vgg(data, compatibility="dot", combine="independent"),
 }
 
 
 # ---- FcaNet: frequencies
 
 
-def residual(classes: int) -> nn.Module:
-    """A CIFAR ResNet of 14 layers."""
-    network: nn.Module = create("paper_network", name="resnet20_cifar", classes=classes, blocks=(2, 2, 2))
+def residual(data: Images) -> nn.Module:
+    """A CIFAR ResNet of 8 layers, or of 14."""
+    blocks = (data.size.blocks,) * 3
+    network: nn.Module = create("paper_network", name="resnet20_cifar", classes=data.classes, blocks=blocks)
     return network
 
 
-def frequent(classes: int, frequencies: str | tuple[tuple[int, int], ...]) -> nn.Module:
+def frequent(data: Images, frequencies: str | tuple[tuple[int, int], ...]) -> nn.Module:
     """The same with frequency channel attention in every block, of these frequencies."""
-    return attach(residual(classes), "fca", frequencies=frequencies, reduction=4)
+    return attach(residual(data), "fca", frequencies=frequencies, reduction=4)
 
 
 def searched(data: Images, done: Results, how: dict[str, float]) -> Ranking:
@@ -285,7 +306,7 @@ def searched(data: Images, done: Results, how: dict[str, float]) -> Ranking:
     known = {pair: 1 - done.figures[name] / 100 for pair in FREQUENCIES if (name := str(pair)) in done.figures}
     batches = list(zip(part.test_images.split(500), part.test_labels.split(500), strict=True))
     return rank_frequencies(
-        lambda frequencies: frequent(data.classes, frequencies),
+        lambda frequencies: frequent(data, frequencies),
         batches,
         fit=lambda model: fit(model, part, seed=SEARCH_SEED, **how),
         counts=(1, 2, 4, 8, 16),
@@ -353,7 +374,12 @@ class Results:
 
 
 def trained(
-    rows: dict[str, Callable[[int], nn.Module]], data: Images, results: Results, *, seeds: range, how: dict[str, float]
+    rows: dict[str, Callable[[Images], nn.Module]],
+    data: Images,
+    results: Results,
+    *,
+    seeds: range,
+    how: dict[str, float],
 ) -> None:
     """Trains every row with every seed that the results lack; all rows of a seed, then the next seed."""
     device = data.images.device
@@ -364,7 +390,7 @@ def trained(
                 continue
             began = time.perf_counter()
             torch.manual_seed(seed)
-            model = build(data.classes).to(device)
+            model = build(data).to(device)
             results.parameters[name] = counted(model)
             own[str(seed)] = error(fit(model, data, seed=seed, **how), data)
             results.write()
@@ -382,7 +408,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--rate", type=float, default=0.1, help="peak learning rate")
     parser.add_argument("--out", type=Path, default=None, help="JSON file of the results; by default WHAT.json")
-    parser.add_argument("--eager", action="store_true", help="on a GPU: do not record the step")
+    parser.add_argument("--large", action="store_true", help="32 × 32 and wider networks, for a GPU")
     given = parser.parse_args()
     if given.what == "table":
         results, *others = (Results(file) for file in given.files)
@@ -392,11 +418,9 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = True
-    data = Images(given.data, torch.device(given.device), eager=given.eager)
+    data = Images(given.data, given.what, LARGE if given.large else SMALL, torch.device(given.device))
     how = {"epochs": given.epochs, "rate": given.rate}
-    settings: dict[str, object] = {
-        "what": given.what, "train": len(data.images), "test": len(data.test_images), "classes": data.classes, **how,
-    }  # fmt: skip
+    settings = {"what": given.what, "data": [len(data.images), len(data.test_images)], "large": given.large, **how}
     results = Results(given.out or Path(f"{given.what}.json"), settings)
     rows = {"ran": RAN, "ltpa": LTPA}.get(given.what, {})
     if given.what == "fca":
@@ -404,7 +428,7 @@ def main() -> None:
         print(ranking)
         print("\nbest:", " ".join(f"{u}{v}" for u, v in ranking.top(16)), "\n", flush=True)
         best, worst = ranking.top(16), tuple(ranking.scores)[-16:]
-        rows = {"no attention": residual, "se": lambda classes: attach(residual(classes), "se", reduction=4)}
+        rows = {"no attention": residual, "se": lambda data: attach(residual(data), "se", reduction=4)}
         for name, frequencies in (
             ("fca, the average alone", ((0, 0),)),
             (f"fca, found: the best {len(ranking.best)}", ranking.best),
@@ -413,7 +437,7 @@ def main() -> None:
             ("fca, published top16", "top16"),
             ("fca, published bot16", "bot16"),
         ):
-            rows[name] = lambda classes, frequencies=frequencies: frequent(classes, frequencies)
+            rows[name] = lambda data, frequencies=frequencies: frequent(data, frequencies)
     trained(rows, data, results, seeds=range(given.first, given.first + given.seeds), how=how)
     print(results.table(next(iter(rows))))
 

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Generator, Tensor, nn
 
+SIZES = ("SMALL", "LARGE")
 SCRIPT = Path(__file__).parents[3] / "docs" / "ablations.py"
 
 
@@ -27,7 +28,7 @@ def ablations() -> ModuleType:
 def pictures(ablations: ModuleType) -> object:
     """Two batches of images of two classes, which differ in their brightness, without a file to read."""
     data = ablations.Images.__new__(ablations.Images)
-    data.classes, data.flips, data.eager = 2, True, False
+    data.classes, data.flips, data.size = 2, True, ablations.SMALL
     data.labels = torch.arange(250) % 2
     data.images = (
         torch.randn(250, 3, 8, 8, generator=Generator().manual_seed(3)) + 2.0 * data.labels[:, None, None, None]
@@ -49,9 +50,11 @@ class Linear(nn.Module):
 
 @pytest.mark.slow
 def test_networks_of_a_comparison_have_the_same_parameters(ablations: ModuleType) -> None:
-    for rows in (ablations.RAN, ablations.LTPA):
+    data = pictures(ablations)
+    for rows, size in ((rows, size) for rows in (ablations.RAN, ablations.LTPA) for size in SIZES):
+        data.size = getattr(ablations, size)
         with torch.device("meta"):
-            counts = [ablations.counted(build(10)) for build in rows.values()]
+            counts = [ablations.counted(build(data)) for build in rows.values()]
         assert max(counts) / min(counts) < 1.02, counts
 
 
@@ -59,24 +62,24 @@ def test_networks_of_a_comparison_have_the_same_parameters(ablations: ModuleType
 def test_the_controls_take_the_masks_away(ablations: ModuleType) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 16, 16, generator=Generator().manual_seed(1))
-    masked = ablations.RAN["f1, mixed"](10).eval()
-    other = ablations.RAN["f1, mask of another image"](10).eval()
+    masked = ablations.RAN["f1, mixed"](pictures(ablations)).eval()
+    other = ablations.RAN["f1, mask of another image"](pictures(ablations)).eval()
     state = {key.replace(".module.", "."): key for key in other.state_dict()}
     other.load_state_dict({state[key]: value for key, value in masked.state_dict().items()})
     assert not torch.allclose(other(x), masked(x))
     twins = x[:1].expand(2, -1, -1, -1)
     torch.testing.assert_close(other(twins), masked(twins))  # the mask of an equal image is the same mask
-    for attention in ablations.LTPA["uniform weights, concat"](10).attentions:
-        c, _ = attention(torch.randn(2, attention.channels, 3, 5), torch.randn(2, 128))
+    for attention in ablations.LTPA["uniform weights, concat"](pictures(ablations)).attentions:
+        c, _ = attention(torch.randn(2, attention.channels, 3, 5), torch.randn(2, attention.gate_channels))
         assert c.count_nonzero() == 0
 
 
 def test_an_augmented_image_is_shifted_and_mirrored(ablations: ModuleType) -> None:
     x = torch.arange(7 * 5 * 6).reshape(7, 1, 5, 6).float()
     for flips in (False, True):
-        y = ablations.augmented(x, flips, Generator().manual_seed(2))
-        down, right, mirror = torch.randint(0, 9, (3, 7), generator=Generator().manual_seed(2))
-        padded = torch.nn.functional.pad(x, (4, 4, 4, 4), mode="reflect")
+        y = ablations.augmented(x, 2, flips, Generator().manual_seed(2))
+        down, right, mirror = torch.randint(0, 5, (3, 7), generator=Generator().manual_seed(2))
+        padded = torch.nn.functional.pad(x, (2, 2, 2, 2), mode="reflect")
         for i in range(7):
             wanted = padded[i, :, down[i] : down[i] + 5, right[i] : right[i] + 6]
             torch.testing.assert_close(y[i], wanted.flip(2) if flips and mirror[i] % 2 else wanted)
@@ -109,8 +112,8 @@ def test_a_run_goes_on_where_it_stopped(ablations: ModuleType, tmp_path: Path) -
     data, how, settings = pictures(ablations), {"epochs": 8, "rate": 0.5}, {"what": "linear"}
     built = []
 
-    def build(classes: int) -> nn.Module:
-        built.append(classes)
+    def build(data: object) -> nn.Module:
+        built.append(data)
         return Linear()
 
     rows = {"one": build, "two": build}
@@ -145,7 +148,7 @@ def test_the_table_pairs_the_seeds_of_all_files(
 def test_the_search_keeps_its_figures(ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, built = pictures(ablations), []
 
-    def build(classes: int, frequencies: tuple[tuple[int, int], ...]) -> nn.Module:
+    def build(data: object, frequencies: tuple[tuple[int, int], ...]) -> nn.Module:
         built.append(frequencies)
         return Linear()
 
