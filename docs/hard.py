@@ -19,10 +19,9 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
@@ -42,8 +41,7 @@ SEEDS = (1, 2, 3, 4, 5)
 ENTROPY = 0.01
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """Canvas and sizes; the settings of training were chosen with seeds from 100 on, before those of the record.
 
     Args:
