@@ -15,8 +15,8 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -82,8 +82,7 @@ def residual(name: str, width: int) -> Callable[[int], nn.Module]:
     return build
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row of the table: how its network is built, and whether it sees the frames of each clip in random order."""
 
     build: Callable[[int], nn.Module]
@@ -118,6 +117,9 @@ regard train non-local-clips --tiny                                           # 
 test averages 10 clips of each video and 3 squares of each clip, as published; `--views one` takes the middle.
 
 ```python
+import regard
+import torch
+
 model = regard.create("nonlocal5_c2d_resnet50_8f", classes=4, width=8, blocks=(1, 2, 1)).eval()
 clip = torch.rand(3, 8, 64, 64)
 with regard.watch(model) as maps:
@@ -136,13 +138,15 @@ two frames each) the answer is known, and so is what it needs:
 
 Networks of three short stages, each with at least as many parameters as C2D with a non-local block, save for I3D with
 one, which is C2D with it and kernels over three frames; {train} training and {test} test clips, AdamW, the same number
-of steps for all. Settings were chosen on clips and seeds that are not among these. Accuracy in percent, the mean of
-{seeds} seeds with the 95 % interval of Student's t, and the difference to the first row, paired by seed.
+of steps for all. Settings were chosen on clips and seeds that are not among these. Accuracy in percent, the mean over
+the seeds in the last column with the 95 % interval of Student's t where there are several, and the difference to the
+first row, paired by seed.
 """
 WORDS = {
     "match": """
 A non-local block attends to other moments whatever their order: in C2D it makes nothing that tells a clip from its
-reverse, and shuffling the frames takes only the pairs away that the pool over time joins.
+reverse, and shuffling the frames takes only the pairs away that the pool over time joins. Without it, or with it inside
+single frames, C2D guesses. Kernels over time, through which the moments meet stage by stage, answer too, and less well.
 """,
     "order": """
 Without kernels over time neither C2D nor its non-local blocks tell before from after: the outputs for a clip and its
@@ -221,14 +225,15 @@ def run(args: argparse.Namespace) -> None:
 
 
 def cell(values: Sequence[float], signed: bool = False) -> str:
-    found = over_seeds(values)
+    found = over_seeds(values) if signed else over_seeds(values, floor=0, ceiling=100)
     sign = "+" if signed else ""
+    if len(values) == 1:
+        return f"{found.mean:{sign}.1f}"
     return f"{found.mean:{sign}.1f} ({found.low:{sign}.1f} … {found.high:{sign}.1f})"
 
 
 def page(kept: dict[str, dict[str, dict[str, float]]], *, train: int, test: int, device: str = "") -> str:
-    seeds = max(len(scores) for rows in kept.values() for scores in rows.values())
-    lines = [HEAD.format(frames=FRAMES, side=SIDE, train=train, test=test, seeds=seeds, device=device).rstrip()]
+    lines = [HEAD.format(frames=FRAMES, side=SIDE, train=train, test=test, device=device).rstrip()]
     for question, rows in kept.items():
         first = rows.get(REFERENCE[question], {})
         lines += ["", f"## {question}", WORDS[question].rstrip(), ""]
@@ -236,7 +241,7 @@ def page(kept: dict[str, dict[str, dict[str, float]]], *, train: int, test: int,
         for name in sorted(rows, key=lambda name: (name != REFERENCE[question], list(ROWS).index(name))):
             scores, size = rows[name], sum(p.numel() for p in ROWS[name].build(len(CLASSES[question])).parameters())
             both = [seed for seed in scores if seed in first]
-            apart = "" if name == REFERENCE[question] else cell([scores[s] - first[s] for s in both], signed=True)
+            apart = "" if name == REFERENCE[question] or not both else cell([scores[s] - first[s] for s in both], True)
             lines.append(f"| {name} | {size:,} | {cell(list(scores.values()))} | {apart} | {len(scores)} |")
     return "\n".join(lines)
 
@@ -264,8 +269,9 @@ def main() -> None:
     kept: dict[str, dict[str, dict[str, float]]] = {}
     for file in args.table or [args.out]:
         for question, rows in json.loads(file.read_text(encoding="utf-8")).items():
-            kept.setdefault(question, {}).update(rows)
-    print(page(kept, train=args.train, test=args.test, device=f" {args.note}".rstrip()))
+            for name, scores in rows.items():
+                kept.setdefault(question, {}).setdefault(name, {}).update(scores)
+    print(page(kept, train=args.train, test=args.test, device=f"\n\n{args.note}" if args.note else ""))
 
 
 if __name__ == "__main__":

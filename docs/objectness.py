@@ -62,7 +62,7 @@ CC, edge density ED and superpixel straddling SS, with the thresholds of the aut
 the histograms of naive Bayes are learned on the training images, and the best windows are taken without those that
 overlap a better one by more than half:
 
-```python
+```
 measure = bayes.learned(pairs_of_image_and_boxes)  # regard.papers.objectness.measure.bayes
 boxes, probabilities = measure.propose(image, first=1000)
 ```
