@@ -4,10 +4,10 @@ Processing Megapixel Images with Deep Attention-Sampling Models. Katharopoulos, 
 Official code: idiap/attention-sampling (Keras).
 
     z = attention network(image reduced by s)                            one logit for each of N patches      (1)
-    π = softmax(z)                                                       Section 3.1                          (2)
-    y = Σ_n π_n f(patch_n)                                               soft: every patch, Eq. 4             (3)
-    y = 1/k Σ_i f(patch_{j_i}),  j_i ~ π                                 k draws, Eq. 7                       (4)
-    ∂y = 1/k Σ_i (f ∂log π + ∂f)(j_i)                                    its gradient, unbiased, Eq. 10       (5)
+    π = softmax(z)                                                                                            (2)
+    y = Σ_n π_n f(patch_n)                                               soft: every patch                    (3)
+    y = 1/k Σ_i f(patch_{j_i}),  j_i ~ π                                 k draws, unbiased                    (4)
+    ∂y = 1/k Σ_i (f ∂log π + ∂f)(j_i)                                    its gradient, unbiased               (5)
     p(class) = softmax(W y + b)                                                                               (6)
 
     A choice of `ops.hard_attention` can take the place of (4) and (5), as the hard attention of Show, Attend and Tell
@@ -18,11 +18,11 @@ Place: a network of its own, for images in which a small part decides. Soft atte
 Cost: the attention network on HW/s² pixels and f on each computed patch, whatever the size of the image.
 Deviations: paper, a logit for each pixel of the reduced image and a patch around it | here a grid of patches, `stride`
     apart, with the logits from a convolution as large as a patch, so that (3) can be computed to compare with. Official
-    code draws without replacement by default | with replacement, the paper's Section 3.2. Both draw in use as well |
+    code draws without replacement by default | with replacement, as the paper begins. Both draw in use as well |
     in evaluation here the k likeliest, with their weights renormalised, so that an image has one answer. The attention
     network has rectifiers for hyperbolic tangents, and f strides for a maximum over the patch; both networks are free
     in the paper. The official code was read, and not run.
-Errata: a gradient through π alone, without (5)'s division by π, is not that of (3): it favours what is drawn often.
+Errata: none known.
 """
 
 from __future__ import annotations
