@@ -94,3 +94,14 @@ def test_a_tiny_variant_trains_and_opens_again(tmp_path: Path) -> None:
     result = running.train(LISTING, recipe, out=tmp_path / "run", changes={"epochs": 1})
     model = running.load(recipe, tmp_path / "run")
     assert running.evaluate(recipe, model)["error"] == pytest.approx(result["scores"]["error"])
+
+
+@pytest.mark.slow
+def test_the_tiny_variant_compares_moments_and_its_trunk_guesses(tmp_path: Path) -> None:
+    """Whoever compares no moments is wrong in two thirds of the clips."""
+    trunk = built(LISTING, tiny=True, options={"network": "c2d_resnet50_8f"})
+    guessed = running.train(LISTING, trunk, out=tmp_path / "trunk", changes={"epochs": 5})["scores"]["error"]
+    assert guessed > 55
+    for seed in range(3):
+        recipe = built(LISTING, tiny=True)
+        assert running.train(LISTING, recipe, out=tmp_path / str(seed), seed=seed)["scores"]["error"] < guessed - 20

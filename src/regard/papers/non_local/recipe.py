@@ -52,8 +52,8 @@ def videos(data: Path | None = None, *, tiny: bool = False, network: str = NETWO
     count = VIEWS[choice("views", views, VIEWS)]
     make = catalog.get("paper_network").load()
     if tiny:
-        train, test = (DrawnClips("match", count=number, size=24, part=part) for part, number in enumerate((2048, 256)))
-        plan = Plan(epochs=12, batch_size=64, lr=5e-3, clip=1.0, normalise=((0.3,) * 3, (0.25,) * 3))
+        train, test = (DrawnClips("match", count=number, size=24, part=part) for part, number in enumerate((4096, 256)))
+        plan = Plan(epochs=20, batch_size=64, lr=3e-3, clip=1.0, normalise=((0.3,) * 3, (0.25,) * 3))
         return _recipe(partial(make, 3, name=network, **SMALL), train.classes, train, test, plan, name="drawn clips")
     if data is None:
         raise ValueError("data=None: a folder of videos is needed (--data); --tiny trains on drawn clips")
