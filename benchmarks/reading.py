@@ -139,7 +139,7 @@ def table(results: list[dict[str, Any]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("data", type=Path, nargs="?")
+    parser.add_argument("data", type=Path, nargs="?", help="MNIST's files; without them, the recipe's tiny variant")
     parser.add_argument("--recipe", choices=tuple(RECIPES), default="ram-translated")
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=NETWORKS[:3])
     parser.add_argument("--epochs", type=int, nargs="+", help="of each phase, where not those of the recipe")
@@ -158,7 +158,7 @@ def main() -> None:
         print(table(json.loads(chosen.table.read_text(encoding="utf-8"))["results"]))
         return
     began = time.perf_counter()
-    recipe = RECIPES[chosen.recipe](chosen.data)
+    recipe = RECIPES[chosen.recipe](chosen.data, tiny=chosen.data is None)
     if chosen.recipe == "ram-cluttered":
         parser.error("ram-cluttered: its clutter is made sample by sample; use regard train")
     test = whole(recipe.test, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -151,3 +152,9 @@ def test_the_other_ways_are_the_same_but_for_the_task(name):
     assert recipe.phases[0] == other.phases[0]
     assert recipe.phases[1].plan == other.phases[1].plan
     assert recipe.phases[1].task != other.phases[1].task
+
+
+@pytest.mark.parametrize("name", ["transfer-none", "attention-transfer", "gradient-transfer", "distillation"])
+def test_the_page_has_every_recipe_those_that_lose_too(name: str) -> None:
+    page = (Path(__file__).parents[3] / "docs" / "transfer.md").read_text(encoding="utf-8")
+    assert f"\n| `{name}`" in page

@@ -145,3 +145,16 @@ def test_the_tiny_variant_learns_and_a_finished_run_is_not_trained_again(tmp_pat
     assert result["scores"]["error"] < 60  # 90 by chance
     again = running.train(listing, recipe, out=tmp_path, changes={"epochs": 3}, on_step=never)
     assert again["scores"] == result["scores"]
+
+
+@pytest.mark.slow
+def test_the_tiny_projective_transformer_is_better_than_none_for_three_seeds(tmp_path):
+    gains = []
+    for seed in range(3):
+        errors = {}
+        for name in ("stn-projective", "stn-projective-plain"):
+            listing = recipes.get(name)
+            out = tmp_path / f"{name}-{seed}"
+            errors[name] = running.train(listing, built(listing, tiny=True), out=out, seed=seed)["scores"]["error"]
+        gains.append(errors["stn-projective-plain"] - errors["stn-projective"])
+    assert min(gains) > 3  # points of 43 to 50 %
