@@ -281,3 +281,21 @@ def test_a_training_that_was_stopped_goes_on_with_the_same_baseline(tmp_path: Pa
     assert first.choice.baseline < 0
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", hard_attention.MODES)
+def test_compiled_training_is_one_graph_and_keeps_what_it_draws(mode: str) -> None:
+    module, inputs = made("gc", mode).train(), given("gc")
+    torch.compiler.reset()
+    compiled = torch.compile(module, fullgraph=True, backend="aot_eager")
+    torch.manual_seed(1)
+    wanted = module(*inputs)
+    torch.manual_seed(1)
+    torch.testing.assert_close(compiled(*inputs), wanted)
+    if mode == "sample":
+        with drawing(compiled) as draws:
+            compiled(*inputs)
+        draws[0].log_probability.sum().backward()
+        assert module.mask.weight.grad.abs().sum() > 0
+    torch.compiler.reset()
