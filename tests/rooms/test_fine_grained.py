@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,8 +11,10 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from regard.catalog import recipes
 from regard.data import aircraft, cars, dogs, fine_grained
 from regard.data.images import quiet, read
+from regard.training.recipe import built
 
 
 def picture(path: Path, size: tuple[int, int] = (40, 30), colour: tuple[int, int, int] = (90, 120, 30)) -> None:
@@ -271,3 +274,16 @@ def test_what_is_wrong_with_dogs_is_named(tmp_path: Path) -> None:
 def test_a_folder_of_another_layout_is_told_all_four(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"CUB-200-2011.*Stanford Cars.*FGVC-Aircraft.*Stanford Dogs"):
         fine_grained.load(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "side"), [pytest.param("ra-cnn", 448, marks=pytest.mark.slow), ("classify", 512)])
+def test_recipes_for_photographs_read_all_of_them(tmp_path: Path, name: str, side: int) -> None:
+    folders = {"cars": cars_folder, "dogs": dogs_folder, "aircraft": aircraft_folder}
+    for kind, make in folders.items():
+        root = tmp_path / kind
+        root.mkdir(exist_ok=kind != "aircraft")
+        make(root / "data" if kind == "aircraft" else root)
+        recipe = built(recipes.get(name), root)
+        assert len(recipe.train) == {"cars": 7, "dogs": 5, "aircraft": 6}[kind]
+        sample: Any = recipe.train[0]
+        assert sample[0].shape == (3, side, side)

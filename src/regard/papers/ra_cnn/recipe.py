@@ -7,8 +7,9 @@ alternates between the networks of all scales, with the proposals fixed, and the
 confidence of the finer network. Last, the fusion of all scales is trained. The error of a scale is that of its own
 class scores.
 
-The dataset is a folder, CUB-200-2011 or one with a subfolder for each class and optional boxes, or drawn birds
-(`data/birds.py`), for which the part that differs is known, and so whether the crop contains it.
+The dataset is a folder, a fine-grained one as published (`data/fine_grained.py`) or one with a subfolder for each class
+and optional boxes, or drawn birds (`data/birds.py`), for which the part that differs is known, and so whether the crop
+contains it.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from torch import Tensor, nn
 
 from regard import data as folders
 from regard.backbones import IMAGENET
-from regard.data import ImageSet, birds, cub
+from regard.data import ImageSet, birds, fine_grained
 from regard.data.augmenting import Mirror
 from regard.data.masks import Located
 from regard.papers.ra_cnn.network import RecurrentAttentionCNN
@@ -75,10 +76,10 @@ def photographs(data: Path | None = None, *, tiny: bool = False) -> Recipe:
         return drawn(tiny=True)
     if data is None:
         raise ValueError(
-            f"data=None: a folder with {cub.WANTED}, or with a subfolder for each class, is needed (--data)"
+            f"data=None: a folder with {fine_grained.WANTED}; or with a subfolder for each class, is needed (--data)"
         )
     root = Path(data)
-    found = cub.load(root) if cub.found(root) else folders.load(root, image_size=448)
+    found = fine_grained.load(root) if fine_grained.found(root) else folders.load(root, image_size=448)
     plan = partial(
         Plan, batch_size=16, weight_decay=5e-4, optimizer="sgd", clip=5.0, normalise=IMAGENET, augment=Mirror()
     )
