@@ -53,20 +53,21 @@ class Size(NamedTuple):
     blocks: int  # in each stage of the network for FcaNet's gate
 
 
-SMALL = Size({"ran": 16, "ltpa": 32, "fca": 16}, batch=50, shift=2, ran=4, vgg=16, blocks=1)
+SMALL = Size({"ran": 16, "ltpa": 32, "fca": 16}, batch=25, shift=2, ran=4, vgg=16, blocks=1)
 LARGE = Size({"ran": 32, "ltpa": 32, "fca": 32}, batch=125, shift=4, ran=8, vgg=4, blocks=2)
 
 
 class Images:
     """Images and labels on a device: normalised, the test images in a random order."""
 
-    def __init__(self, source: str, what: str, size: Size, device: torch.device) -> None:
+    def __init__(self, source: str, what: str, size: Size, device: torch.device, most: int) -> None:
         self.size, side = size, size.side[what]
         found = mnist.embedded() if source == "digits" else datasets.load(source, image_size=side)
         self.classes = len(found.classes)
         self.flips = source != "digits"
         order = torch.randperm(len(found.test), generator=Generator().manual_seed(0)).tolist()
-        parts = (found.train, range(len(found.train))), (found.test, order)
+        chosen = torch.randperm(len(found.train), generator=Generator().manual_seed(0))[:most].tolist()
+        parts = (found.train, chosen), (found.test, order)
         (x, self.labels), (test, self.test_labels) = (
             (
                 framed(split.images(list(rows)), side).to(device),
@@ -405,6 +406,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--seeds", type=int, default=5, help="number of seeds")
     parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--train", type=int, default=10**6, help="at most that many images to train on")
     parser.add_argument("--epochs", type=int, default=12)
     parser.add_argument("--rate", type=float, default=0.1, help="peak learning rate")
     parser.add_argument("--out", type=Path, default=None, help="JSON file of the results; by default WHAT.json")
@@ -418,7 +420,7 @@ def main() -> None:
         return
     torch.set_num_threads(1)
     torch.backends.cudnn.benchmark = True
-    data = Images(given.data, given.what, LARGE if given.large else SMALL, torch.device(given.device))
+    data = Images(given.data, given.what, LARGE if given.large else SMALL, torch.device(given.device), given.train)
     how = {"epochs": given.epochs, "rate": given.rate}
     settings = {"what": given.what, "data": [len(data.images), len(data.test_images)], "large": given.large, **how}
     results = Results(given.out or Path(f"{given.what}.json"), settings)
