@@ -96,7 +96,7 @@ def of(mechanism: Callable[..., nn.Module], **options: Any) -> Make:
     return lambda site: mechanism(site.channels, **{**options, **narrow(mechanism, site.channels, **options)})
 
 
-def narrow(mechanism: Callable[..., nn.Module], channels: int, **options: Any) -> dict[str, int]:
+def narrow(mechanism: Callable[..., nn.Module], channels: int, **options: Any) -> dict[str, Any]:
     """The reduction that leaves a hidden channel, as an argument, where that of the paper leaves none.
 
     Only a network narrower than the paper's has such a site. The paper's reduction is the mechanism's default, or among
