@@ -11,6 +11,7 @@ from regard.papers.ra_cnn.network import RecurrentAttentionCNN
 from regard.papers.ra_cnn.published import REFERENCES
 
 
+@pytest.mark.slow
 def test_the_port_s_class_is_rebuilt_from_its_own_arguments_with_vggs():
     """Its names and shapes, from the published code: three VGG-19-BN with their classifiers, and two proposals."""
     with torch.device("meta"):
