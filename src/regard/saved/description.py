@@ -72,8 +72,8 @@ class Trained:
             one; None where all attention is of a user's own, or there is none.
         arguments: all arguments of a system, JSON values; for attached attention, see `Attached`.
         normalise: mean and standard deviation, one for each channel or for all; None for images in 0..1.
-        image: channels, height and width of the training images; None where they are not known, which only a backbone
-            without a name may have.
+        image: channels, height and width of the training images, of clips channels, frames, height and width; None
+            where they are not known, which only a backbone without a name may have.
         prefix: the prefix of the names of its weights in the file, for example `student.` beside a teacher.
         attached: the backbone with its attention; None for a system.
         class_names: the names of the classes, in the order of the outputs; empty where they are not known.
@@ -221,7 +221,8 @@ def _checked(found: Mapping[str, Any]) -> Trained:
     normalise = found["normalise"]
     known = Trained(**{**found, "attached": _attached(found.get("attached"))})
     image, own = known.image, known.attached is not None and known.attached.backbone is None
-    channels = image[0] if image is not None and _all(int, image) and len(image) == 3 else 0
+    axes = (3,) if known.attached is not None else (3, 4)
+    channels = image[0] if image is not None and _all(int, image) and len(image) in axes else 0
     for name, right in (
         ("entry", isinstance(known.entry, str) or (known.entry is None and known.attached is not None)),
         (

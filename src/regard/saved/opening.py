@@ -180,6 +180,8 @@ def _system(
     if weights is not None and found is None:
         _fill(model, weights, entry.name)
     image = None if found is None else found.image
+    if image is not None and len(image) > 3:
+        raise ValueError(f"{weights} was trained on clips of {image[1]} frames: a network for photographs is needed")
     channels = arguments.get("channels", getattr(model, "channels", 3) if image is None else image[0])
     if channels not in (1, 3):
         raise ValueError(

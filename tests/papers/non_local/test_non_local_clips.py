@@ -16,6 +16,7 @@ from regard.catalog import recipes
 from regard.cli import app
 from regard.data.clips import Drawn
 from regard.papers.resnet.network import PaperNetwork
+from regard.saved.opening import open_network
 from regard.training import running
 from regard.training.recipe import built
 
@@ -94,6 +95,8 @@ def test_a_tiny_variant_trains_and_opens_again(tmp_path: Path) -> None:
     result = running.train(LISTING, recipe, out=tmp_path / "run", changes={"epochs": 1})
     model = running.load(recipe, tmp_path / "run")
     assert running.evaluate(recipe, model)["error"] == pytest.approx(result["scores"]["error"])
+    with pytest.raises(ValueError, match="was trained on clips of 8 frames: a network for photographs is needed"):
+        open_network("paper_network", weights=tmp_path / "run" / "model.safetensors")
 
 
 @pytest.mark.slow
