@@ -74,7 +74,10 @@ def list_entries(
         "driven_by": driven_by, "reach": reach, "task": task, "since": since, "until": until,
     }  # fmt: skip
     if networks:
-        _list_networks(pattern, {entry.folder for entry in catalog.find(**conditions)}, as_json)
+        folders = {entry.folder for entry in catalog.find(**conditions)}
+        if any(value is not None for value in conditions.values()):
+            folders.discard(catalog.get("paper_network").folder)  # trunks without attention, which ask for nothing
+        _list_networks(pattern, folders, as_json)
         return
     found = catalog.find(pattern, **conditions)
     if as_json:
