@@ -1,13 +1,12 @@
 """Prints the tables of docs/gradcam.md and draws its picture.
 
     python docs/gradcam.py digits --device cuda --out build/gradcam   trains five networks and scores their maps
-    python docs/gradcam.py digits --share 2 --epochs 12 --training 4000 --new 500 --out build/gradcam-small
     python docs/gradcam.py picture docs/images/gradcam.jpg            maps of the network that comes with the library
     python docs/gradcam.py layers                                     the layer that is found in every family of timm's
 
-`digits` goes on with the seeds that are not finished; its settings were fixed before the first run, those of the small
-networks before theirs. `layers` builds the models of docs/families.md, the smallest of every family, with random
-weights, and takes some minutes.
+`digits` goes on with the seeds that are not finished, of which each takes two minutes on one core beside a GPU; its
+settings were fixed before the first run. `layers` builds the models of docs/families.md, the smallest of every family,
+with random weights, and takes some minutes.
 """
 
 from __future__ import annotations
@@ -41,21 +40,18 @@ from regard.viewing.sheet import photograph, sheet
 
 EPOCHS, BATCH, RATE = 20, 256, 4e-3
 TRAINING, NEW = 16000, 1000  # images
-LARGEST = 60  # million parameters of a network whose layer is looked for
+WIDEST = 512  # pixels of its images
+LARGEST = 100  # million parameters of a network whose layer is looked for
 WIDTHS = (24, 48, 96, 96, 96)
 
 Explain = Callable[[nn.Sequential, Tensor, Tensor], Tensor]
 
 
-def network(share: int = 1) -> nn.Sequential:
-    """Five convolutions with batch norm and ReLU, two poolings, a global mean and a linear classifier.
-
-    Args:
-        share: by which all widths are divided.
-    """
+def network() -> nn.Sequential:
+    """Five convolutions with batch norm and ReLU, two poolings, a global mean and a linear classifier."""
     layers: list[nn.Module] = []
     before = 3
-    for number, width in enumerate(width // share for width in WIDTHS):
+    for number, width in enumerate(WIDTHS):
         layers += [nn.Conv2d(before, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
         layers += [nn.MaxPool2d(2)] if number < 2 else []
         before = width
@@ -67,13 +63,13 @@ def pixels(images: Digits, device: torch.device) -> tuple[Tensor, Tensor]:
     return (images.images(range(len(images))).to(device) - 0.5) / 0.25, torch.tensor(images.labels, device=device)
 
 
-def trained(seed: int, device: torch.device, epochs: int, count: int, share: int) -> nn.Sequential:
+def trained(seed: int, device: torch.device, epochs: int, count: int) -> nn.Sequential:
     """A network trained on cluttered digits of the handwritten digits that `examples.images` never shows."""
     greys, labels = handwritten()
     train, _ = divide(labels.tolist(), TEST_SHARE, 0)
     x, y = pixels(Digits(greys[train], labels[train], count=count, size=SIZE, key=(seed, 0)), device)
     torch.manual_seed(seed)
-    model = network(share).to(device)
+    model = network().to(device)
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     steps = epochs * (len(x) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps)
@@ -123,9 +119,8 @@ def found_on(model: nn.Sequential, seed: int, device: torch.device, count: int) 
     regions = torch.stack([images.region(i) for i in range(len(images))])
     predicted = model(x).argmax(1).detach()
     torch.manual_seed(seed + 1000)
-    share = WIDTHS[-1] // model[-1].in_features
-    fresh = network(share).to(device).eval()
-    headless = network(share).to(device).eval()
+    fresh = network().to(device).eval()
+    headless = network().to(device).eval()
     headless.load_state_dict(model.state_dict())
     headless[-1].load_state_dict(fresh[-1].state_dict())
     along = torch.linspace(-1, 1, SIZE)
@@ -171,19 +166,18 @@ MEASURES = {"energy": "energy on the digit, %", "pointing": "maximum on it, %", 
 CORRELATIONS = {"classifier random": "classifier random", "all random": "all weights random"}
 
 
-def digits(seeds: int, device: torch.device, out: Path, epochs: int, training: int, new: int, share: int) -> None:
+def digits(seeds: int, device: torch.device, out: Path, epochs: int, training: int, new: int) -> None:
     out.mkdir(parents=True, exist_ok=True)
     for seed in range(seeds):
         file = out / f"{seed}.json"
         if file.is_file():
             continue
         start = time.monotonic()
-        found = found_on(trained(seed, device, epochs, training, share), seed, device, new)
+        found = found_on(trained(seed, device, epochs, training), seed, device, new)
         file.write_text(json.dumps(found, indent=1), encoding="utf-8")
         print(f"seed {seed}: {found['network']} in {time.monotonic() - start:.0f} s", file=sys.stderr, flush=True)
     runs = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(out.glob("*.json"))]
-    scores = over_seeds([run["network"]["accuracy"] for run in runs])
-    print(f"{len(runs)} networks, accuracy {scores.mean:.1f} ({scores.low:.1f} to {scores.high:.1f}) %\n")
+    print(f"{len(runs)} networks, accuracy {_cell([run['network']['accuracy'] for run in runs], 1)} %\n")
     for measures, digits_of in ((MEASURES, 1), (CORRELATIONS, 2)):
         print(f"| | {' | '.join(measures.values())} |\n|---|{'---|' * len(measures)}")
         for name in runs[0]:
@@ -194,9 +188,10 @@ def digits(seeds: int, device: torch.device, out: Path, epochs: int, training: i
 
 
 def _cell(values: list[float], places: int) -> str:
-    if not values:
-        return ""
-    interval = over_seeds(values)
+    if len(values) < 3:  # an interval of two would say little
+        return " / ".join(f"{value:.{places}f}" for value in values)
+    least, most = (0, 100) if places == 1 else (-1, 1)
+    interval = over_seeds(values, floor=least, ceiling=most)
     return f"{interval.mean:.{places}f} ({interval.low:.{places}f} to {interval.high:.{places}f})"
 
 
@@ -253,6 +248,8 @@ def found(name: str, device: torch.device) -> list[str]:
             torch.nn.init.constant_(parameter, 0.5)  # a head of zeros, which no training leaves, explains nothing
     model.to(device)
     channels, *size = model.pretrained_cfg["input_size"]
+    if max(size) > WIDEST:
+        return [f"not run: {size[0]} pixels", "", "", ""]
     image = torch.randn(1, channels, *size, device=device)
     try:
         site = siting.last(model, image[[0, 0]])
@@ -280,10 +277,9 @@ def main() -> None:
     command.add_argument("--epochs", type=int, default=EPOCHS)
     command.add_argument("--training", type=int, default=TRAINING)
     command.add_argument("--new", type=int, default=NEW)
-    command.add_argument("--share", type=int, default=1)
     given = parser.parse_args()
     if given.command == "digits":
-        settings = given.epochs, given.training, given.new, given.share
+        settings = given.epochs, given.training, given.new
         digits(given.seeds, torch.device(given.device), given.out, *settings)
     elif given.command == "picture":
         picture(given.file)
