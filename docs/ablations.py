@@ -366,8 +366,8 @@ class Results:
             "|---|---|---|---|",
         ]
         for name, own in self.errors.items():
-            mean = over_seeds([own[seed] for seed in seeds])
-            gain = over_seeds([self.errors[base][seed] - own[seed] for seed in seeds])
+            mean = over_seeds([own[seed] for seed in seeds], floor=0, ceiling=100)
+            gain = over_seeds([self.errors[base][seed] - own[seed] for seed in seeds], floor=-100, ceiling=100)
             gained = "" if name == base else f"{gain.mean:+.1f} [{gain.low:+.1f}, {gain.high:+.1f}]"
             error_shown = f"{mean.mean:.1f} [{mean.low:.1f}, {mean.high:.1f}]"
             lines.append(f"| {name} | {self.parameters[name]:,} | {error_shown} | {gained} |")
