@@ -115,14 +115,14 @@ are paired by seed. Settings and seeds were fixed before the run, on other seeds
 
 Read: (1) Squares around the strongest response find the head once the first network has learnt; squares in the
 middle and random ones do not, as the error of scale 2 shows. (2) On two kinds the first network alone is right for
-almost every bird, and so is a plain network of equal parameters: there the closer look is not needed, and no row is
-better than another once all scales are fused. (3) On eight kinds ranking makes the squares half as large without
-losing the head, and the error of scale 2 falls clearly. (4) It shrinks the third square to its smallest size too, a
-ninth of the image wide and smaller than a head, so that scale 3 loses what scale 2 gains, and the fused error is
-not better than without ranking. (5) Where the body misleads eight kinds, ranking does not move the squares to the
-head but shrinks them where they are, and harms: the proposals from before any ranking are the better ones. The
-machine's time ended before the other rows on eight kinds (plain networks, the middle, random, the whole image);
-they are untested there.
+almost every bird, so that little is left to gain: about a point on squares in the middle and on the whole image,
+and not clearly anything on a plain network of equal parameters. (3) On eight kinds ranking makes the squares half
+as large without losing the head, and the error of scale 2 falls clearly. (4) It shrinks the third square to its
+smallest size too, a ninth of the image wide and smaller than a head, so that scale 3 loses what scale 2 gains, and
+the fused error is not better than without ranking. (5) Where the body misleads eight kinds, ranking does not move
+the squares to the head but shrinks them where they are, and harms: the proposals from before any ranking are the
+better ones. The machine's time ended before the other rows on eight kinds and where the body misleads (plain
+networks, the middle, random, the whole image, the other two ways of ranking); they are untested there.
 """
 
 
