@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from regard.ops import zooming
 from regard.ops.ranking import ranking
-from regard.published.reference import Given, Reference, State
+from regard.published.reference import Given, Reference, State, unsupported
 
 # Convolutions and batch norms of VGG-19-BN, by their numbers in torchvision's Sequential.
 _BLOCKS = [
@@ -65,15 +65,23 @@ class _Amplified(_Around):
         return zooming.enlarged(x, whole, heights, align_corners=self.module.align_corners)
 
 
-def _net(num_classes, pretrained=True):
-    """`pretrained` says where the first weights come from, which the state replaces."""
-    layers = (layer for block in _BLOCKS for layer in block)
-    names = {f"trunks.{i}.features_{j}": f"b{i + 1}.features.{j}" for j in layers for i in range(3)}
-    return {"classes": num_classes}, names | _heads()
+def _net(num_classes, pretrained=True, c=None, in_size=448, out_size=224, apn_hidden=1024):
+    """The published arguments; or, with c, those of a recording with two convolutions in place of each VGG.
 
-
-def _small(c, in_size, out_size, num_classes, apn_hidden):
+    `pretrained` says where the first weights come from, which the state replaces.
+    """
     names: dict[str, str] = {}
+    if c is None:
+        for name, value, built in (
+            ("in_size", in_size, 448),
+            ("out_size", out_size, 224),
+            ("apn_hidden", apn_hidden, 1024),
+        ):
+            if value != built:
+                raise unsupported(name, value, f"the published class has {built}; others need c")
+        for i in range(3):
+            names |= {f"trunks.{i}.features_{j}": f"b{i + 1}.features.{j}" for block in _BLOCKS for j in block}
+        return {"classes": num_classes}, names | _heads()
     for i in range(3):
         names |= {f"trunks.{i}.convolutions.{j}": f"b{i + 1}.features.{3 * j}" for j in (0, 1)}
         names |= {f"trunks.{i}.norms.{j}": f"b{i + 1}.features.{3 * j + 1}" for j in (0, 1)}
@@ -143,13 +151,5 @@ REFERENCES = (
     Reference("racnn_attention_mask/paper", "attention_crop", _mask, adapt=_Masked, recording="equations of the paper"),
     Reference("racnn_amplify/paper", "attention_crop", _amplify, adapt=_Amplified, recording="equations of the paper"),
     Reference("racnn_net/jeong-tae.RACNN-pytorch/RACNN", "ra_cnn", _net, state=_net_state, adapt=_Views),
-    Reference(
-        "racnn_net/jeong-tae.RACNN-pytorch/RACNN-small",
-        "ra_cnn",
-        _small,
-        state=_across_first,
-        adapt=_Views,
-        recording="the class with two convolutions in place of each VGG",
-    ),
     Reference("racnn_rank_loss/klrc.RACNN-pytorch/RACNN.rank_loss", "ra_cnn", _loss, host=_Losses),
 )
