@@ -60,7 +60,9 @@ def _ge_timm(channels, feat_size=None, extra_params=False, extent=0, use_mlp=Tru
 
 REFERENCES = (
     *(
-        Reference(f"{_OFFICIAL}/{name}", "ge", _ge, state=_ge_state, maps=maps, recording="layers of a Caffe definition")
+        Reference(
+            f"{_OFFICIAL}/{name}", "ge", _ge, state=_ge_state, maps=maps, recording="layers of a Caffe definition"
+        )
         for end, maps in (("RN50-{}-gather-excite-layers", {}), ("{}8", {"gate": "gate"}))
         for name in map(end.format, _NETWORKS)
     ),
