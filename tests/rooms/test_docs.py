@@ -89,6 +89,17 @@ def own_images(folder: Path) -> dict[str, object]:
         (folder / "photos" / name).mkdir(parents=True)
         for i in range(4):
             Image.effect_noise((60, 50), 40 + i).convert("RGB").save(folder / "photos" / name / f"{i}.png")
+    aircraft = folder / "fgvc-aircraft-2013b"
+    (aircraft / "images").mkdir(parents=True)
+    names = [f"{i:07d}" for i in range(8)]
+    for name in names:
+        Image.effect_noise((60, 50), 40).convert("RGB").save(aircraft / "images" / f"{name}.jpg")
+    (aircraft / "images_box.txt").write_text("".join(f"{name} 5 3 40 25\n" for name in names))
+    for level, file in (("variant", "variants"), ("family", "families")):
+        (aircraft / f"{file}.txt").write_text("A320\nBoeing 747\n")
+        for part, own in (("trainval", names[:4]), ("test", names[4:])):
+            rows = (f"{name} {('A320', 'Boeing 747')[i % 2]}\n" for i, name in enumerate(own))
+            (aircraft / f"images_{level}_{part}.txt").write_text("".join(rows))
     return {}
 
 

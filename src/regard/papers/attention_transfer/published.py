@@ -108,9 +108,7 @@ REFERENCES = (
     Reference(f"{_AUTHORS}/at_loss", "attention_transfer", _at),
     Reference(f"{_AUTHORS}/at", "attention_transfer", _at, adapt=_Normalised, maps={"attention": "module/student"}),
     Reference("attention_transfer/paper/section-3.1", "attention_transfer", _map, adapt=_Map, recording=_EQUATIONS),
-    Reference(
-        "attention_transfer/paper/eq.-2", "attention_transfer", _loss, adapt=_Distances, recording=_EQUATIONS
-    ),
+    Reference("attention_transfer/paper/eq.-2", "attention_transfer", _loss, adapt=_Distances, recording=_EQUATIONS),
     Reference(
         "attention_transfer/paper/section-3.2",
         "gradient_transfer",

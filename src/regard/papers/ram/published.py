@@ -106,7 +106,13 @@ class _Tested(_Around):
 _COMMON = "kevinzakka.recurrent-visual-attention"
 
 REFERENCES = (
-    Reference(f"ram/{_COMMON}/RecurrentAttention-Trainer.train_one_epoch-loss", "ram", _model, adapt=_Trainer, recording="the network with its trainer's loss"),
+    Reference(
+        f"ram/{_COMMON}/RecurrentAttention-Trainer.train_one_epoch-loss",
+        "ram",
+        _model,
+        adapt=_Trainer,
+        recording="the network with its trainer's loss",
+    ),
     Reference(f"ram_pretrained/{_COMMON}/checkpoint-epoch-25-best-valid-acc-98.38", "ram", _checkpoint, adapt=_Tested),
     Reference(f"ram_glimpse/{_COMMON}/GlimpseNetwork", "ram", _sensor, host=_only_sensor),
     Reference(f"ram_location/{_COMMON}/LocationNetwork", "ram", _locator, host=_only_locator),

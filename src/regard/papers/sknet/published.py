@@ -90,7 +90,9 @@ def _selects(state: State, args: Given) -> State:
 
 
 REFERENCES = (
-    Reference("sk/implus.SKNet/sknet50-conv2_1-SK-unit", "sk", _sk, maps=_MAPS, recording="layers of a Caffe definition"),
+    Reference(
+        "sk/implus.SKNet/sknet50-conv2_1-SK-unit", "sk", _sk, maps=_MAPS, recording="layers of a Caffe definition"
+    ),
     Reference("sk/survey", "sk", _sk_survey, maps=_MAPS, recording="a survey's listing"),
     Reference("sk/pppLang.SKNet/SKConv", "sk", _sk_port, maps=_MAPS),
     Reference("sk/timm/SelectiveKernel", "sk", _sk_timm, state=_divided, maps=_MAPS),

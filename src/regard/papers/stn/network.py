@@ -45,7 +45,7 @@ class TransformerClassifier(Attention):
         classes: number of classes.
         grid: height and width of the image, at least 18 × 18 where a transformer has convolutions.
         transform: "affine", "attention" (scale and translation), "projective" or "spline" (a thin plate, by 16 points);
-            None: the same network without.
+            with None it is the same network without.
         widths: of the convolutions; () for a network without any, whose transformer then has none either.
         kernels: sides of the convolutions' kernels.
         hidden: widths of the fully connected layers before the last; a whole number is one layer.
