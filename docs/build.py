@@ -46,7 +46,7 @@ def table() -> str:
             f"### {len(systems)} systems",
             "",
             "Full networks and models. `regard recipes` lists how they are trained, and `regard list --networks` the"
-            f" {len(catalog.networks())} networks of the papers that `regard.create` builds by name.",
+            f" {len(catalog.networks())} networks that `regard.create` builds by name.",
             "",
             *rows(systems),
         ]

@@ -330,7 +330,6 @@ def test_look_with_wrong_input(photograph: Path, tmp_path: Path, capsys: pytest.
     assert "--with se: no argument 'redution'; did you mean reduction" in fails(
         capsys, *words, "--kwargs", '{"redution": 4}'
     )
-    assert "no network is named" in fails(capsys, "look", photograph, "--on", "test_resnet")
     assert "no entry 'see'" in fails(capsys, "look", photograph, "--with", "see", "--on", "test_resnet")
     (tmp_path / "text.png").write_text("not an image")
     assert "text.png" in fails(capsys, "look", tmp_path / "text.png", "--with", "se", "--on", "test_resnet")

@@ -51,7 +51,8 @@ def test_every_reader_of_pickles_is_a_safe_one():
                 assert given.get(needed[name]) is safe[needed[name]], f"{path}: {ast.unparse(call)}"
             elif name in ("eval", "exec", "pickle.load", "pickle.loads", "os.system") or name.endswith("exec_module"):
                 dangerous.add((path.relative_to(ROOT / "src" / "regard").as_posix(), name))
-            assert not name.startswith(("subprocess.", "urllib.", "requests.", "torch.hub.")), f"{path}: {name}"
+            if name != "torch.hub.get_dir":  # the name of a folder
+                assert not name.startswith(("subprocess.", "urllib.", "requests.", "torch.hub.")), f"{path}: {name}"
     assert seen >= 4
     assert dangerous == {("laws/use.py", "pickle.load"), ("cli/loading.py", "spec.loader.exec_module")}
     unpicklers = [path.name for path in SOURCES if "pickle.Unpickler" in path.read_text(encoding="utf-8")]
@@ -181,7 +182,7 @@ def test_looking_needs_no_network(tmp_path, offline):
 def test_the_recipes_that_load_published_weights_are_named():
     loading = set()
     for path in (ROOT / "src" / "regard" / "papers").glob("*/recipe.py"):
-        if "prepare" in path.read_text(encoding="utf-8"):
+        if "start_from(" in path.read_text(encoding="utf-8"):
             loading.add(path.parent.name)
     assert loading == {"ra_cnn", "saliency_net"}
     assert "`ra-cnn`, `salient-objects` and `fixations`" in TEXT
