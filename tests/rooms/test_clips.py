@@ -164,7 +164,7 @@ def test_tables_of_kinetics(tmp_path: Path) -> None:
     assert found.train.labels == [1, 0] and found.test.labels == [0]
     assert [one.path for one in found.skipped] == ["gone_000000_000010"]
     (tmp_path / "validate.csv").write_text(head + "golf,uvw,five,15,validate\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"time_start='five', time_end='15' of uvw: seconds are needed"):
+    with pytest.raises(ValueError, match=r"time_start='five', time_end='15' of 'uvw': seconds are needed"):
         clips.load(tmp_path, SMALL)
     (tmp_path / "validate.csv").write_text("label,id\n", encoding="utf-8")
     with pytest.raises(ValueError, match="youtube_id is missing"):

@@ -15,7 +15,7 @@ several clips at even distances and three squares along the longer side are aver
 from __future__ import annotations
 
 import csv
-import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -31,12 +31,14 @@ from regard.data import Skipped, videos
 from regard.data.batches import Sample
 from regard.data.dividing import TEST, TRAIN, divide
 from regard.data.images import shown
+from regard.data.texts import parsed, quoted, text
 from regard.data.videos import FILES, numbered
 
 TEST_SHARE = 0.25
 AT_ONCE = 64  # clips in a batch of a test
 COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
 LISTS = (("trainlist.txt", ("vallist.txt", "testlist.txt")), ("train.txt", ("val.txt", "test.txt")))
+LABEL = re.compile(r"[0-9]{1,6}")  # the number of a class in a list
 TABLES = ("val.csv", "validate.csv", "validation.csv", "test.csv")
 
 
@@ -315,16 +317,16 @@ def _listed(folder: Path) -> Found | None:
         if not (folder / name).is_file():
             raise ValueError(f"{shown(folder / names[0])} is there: {name} is needed as well")
         part = []
-        for number, line in enumerate((folder / name).read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(text(folder / name).splitlines(), 1):
             path, _, label = line.strip().rpartition(" ")
             if not line.strip():
                 continue
-            if not path or not label.isdigit():
+            if not path or "\0" in path or not LABEL.fullmatch(label):
                 raise ValueError(
-                    f"{shown(folder / name)}, line {number}, {line[:60]!r}: a path and a number are needed"
+                    f"{shown(folder / name)}, line {number}, {quoted(line)}: a path and a number are needed"
                 )
             place = folder / path
-            if place.exists():
+            if _exists(place):
                 part.append(Labelled(place, int(label)))
             else:
                 skipped.append(Skipped(path, "is listed and not there"))
@@ -333,6 +335,13 @@ def _listed(folder: Path) -> Found | None:
         parts.append(part)
     count = 1 + max(video.label for part in parts for video in part)
     return _named(folder, count), parts, skipped
+
+
+def _exists(place: Path) -> bool:
+    try:
+        return place.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def _names_of_lists(folder: Path) -> tuple[str, str] | None:
@@ -349,8 +358,8 @@ def _named(folder: Path, count: int) -> list[str]:
     numbers = {i: str(i) for i in range(count)}
     if path.is_file():
         try:
-            numbers |= {int(i): name.strip('"') for name, i in json.loads(path.read_text(encoding="utf-8")).items()}
-        except (ValueError, AttributeError, TypeError) as error:
+            numbers |= {int(i): name.strip('"') for name, i in parsed(path).items()}
+        except (ValueError, AttributeError, TypeError, OverflowError) as error:
             raise ValueError(f"{shown(path)}: names of classes and their numbers are needed, as JSON") from error
     return [numbers[i] for i in range(count)]
 
@@ -368,23 +377,30 @@ def _tabled(folder: Path) -> Found | None:
     skipped: list[Skipped] = []
     rows = []
     for table in (place / "train.csv", test):
-        with table.open(encoding="utf-8", newline="") as file:
-            reader = csv.DictReader(file)
-            missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
-            if missing:
-                raise ValueError(
-                    f"{shown(table)}: the columns {', '.join(COLUMNS)} are needed, and {missing[0]} is missing"
-                )
-            part = []
-            for row in reader:
-                name = _clip_name(row, table)
-                path = there.get(name) or there.get(row["youtube_id"])
-                if path is None:
-                    skipped.append(Skipped(name, "is listed and not there"))
-                else:
-                    part.append((path, row["label"]))
+        reader = csv.DictReader(text(table).splitlines())
+        try:
+            listed = list(reader)
+        except csv.Error as error:
+            raise ValueError(f"{shown(table)}: not a table: {error}") from error
+        missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
+        if missing:
+            raise ValueError(
+                f"{shown(table)}: the columns {', '.join(COLUMNS)} are needed, and {missing[0]} is missing"
+            )
+        part, name = [], "none"
+        for row in listed:
+            if not row["label"] or not row["youtube_id"]:
+                raise ValueError(f"{shown(table)}: a row without {' or '.join(COLUMNS[:2])}: {quoted(row)}")
+            name = _clip_name(row, table)
+            path = there.get(name) or there.get(row["youtube_id"])
+            if path is None:
+                skipped.append(Skipped(name, "is listed and not there"))
+            else:
+                part.append((path, row["label"]))
         if not part:
-            raise ValueError(f"{shown(table)}: none of the listed videos is below {shown(folder)}; {name} is the last")
+            raise ValueError(
+                f"{shown(table)}: none of the listed videos is below {shown(folder)}; {quoted(name)} is the last"
+            )
         rows.append(part)
     classes = sorted({label for part in rows for _, label in part})
     index = {label: i for i, label in enumerate(classes)}
@@ -398,7 +414,8 @@ def _clip_name(row: Mapping[str, str], table: Path) -> str:
         return row["youtube_id"]
     try:
         return f"{row['youtube_id']}_{int(float(start)):06d}_{int(float(end)):06d}"
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(
-            f"{shown(table)}: time_start={start!r}, time_end={end!r} of {row['youtube_id']}: seconds are needed"
+            f"{shown(table)}: time_start={quoted(start)}, time_end={quoted(end)} of {quoted(row['youtube_id'])}: "
+            f"seconds are needed"
         ) from None

@@ -36,6 +36,7 @@ KITS = ("ILSVRC2012_devkit_t12/data", "devkit/data", "data", ".")
 TRUTH = "ILSVRC2012_validation_ground_truth.txt"
 MAPPING, SOLUTION = "LOC_synset_mapping.txt", "LOC_val_solution.csv"
 SYNSET = re.compile(r"n\d{8}")
+NUMBER = re.compile(r"[0-9]{1,6}")  # of a synset, in the development kit
 
 
 def found(root: Path) -> bool:
@@ -120,7 +121,7 @@ def _listed(root: Path, val: Path, synsets: set[str], numbered: dict[int, str]) 
     elif kit is not None:
         table = kit / TRUTH
         lines = text(table).split()
-        if len(lines) != len(images) or not all(line.isdigit() for line in lines):
+        if len(lines) != len(images) or not all(NUMBER.fullmatch(line) for line in lines):
             raise ValueError(f"{shown(table)}: {len(images)} numbers are needed, one for each image of {shown(val)}")
         labels = (numbered.get(int(line), f"number {line} of {table.name}") for line in lines)
         known = {path.stem: label for path, label in zip(images, labels, strict=True)}
