@@ -211,7 +211,8 @@ def share(images: Sequence[Sequence[float]]) -> str:
 def page(kept: dict[str, Any]) -> str:
     draws = (
         f"Random windows, the random grid and, where it is listed, the network: the mean of {SEEDS} seeds."
-        f" The paper's measure learns from {LEARNED:,} windows of each training image and ranks {TESTED:,} of each test image, where the authors draw 100,000."
+        f" The paper's measure learns from {LEARNED:,} windows of each training image and ranks {TESTED:,} of each"
+        f" test image, where the authors draw 100,000."
     )
     lines = [HEAD.format(draws=draws, **{key: kept[key] for key in ("train", "test", "boxes")}).rstrip()]
     for method, words in METHODS.items():
