@@ -11,6 +11,15 @@ from regard.papers.ra_cnn.network import RecurrentAttentionCNN
 from regard.papers.ra_cnn.published import REFERENCES
 
 
+@pytest.mark.parametrize(("name", "value"), [("in_size", 32), ("out_size", 16), ("apn_hidden", 16)])
+def test_sizes_of_a_recording_need_its_c(name: str, value: int) -> None:
+    build = next(row for row in REFERENCES if row.name.endswith("/RACNN")).build
+    with pytest.raises(ValueError, match=f"{name}={value}: the published class has .* others need c"):
+        build(3, **{name: value})
+    arguments, _ = build(3, c=6, in_size=32, out_size=16, apn_hidden=16)
+    assert arguments["widths"] == (3, 6) and arguments["image_size"] == 32 and arguments["crop_size"] == 16
+
+
 @pytest.mark.slow
 def test_the_port_s_class_is_rebuilt_from_its_own_arguments_with_vggs():
     """Its names and shapes, from the published code: three VGG-19-BN with their classifiers, and two proposals."""
