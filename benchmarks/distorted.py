@@ -160,11 +160,7 @@ def main() -> None:
         longest[kind, name] = max(longest.get((kind, name), 0.0), 1.1 * seconds)
         facts = {"parameters": size_of(model), "scores": scores, "seconds": seconds}
         results.append({"network": name, "distortion": kind, "seed": seed, **facts})
-        print(json.dumps(results[-1]), flush=True)
-        if chosen.out is not None:
-            chosen.out.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps({"settings": settings, "device": device, "results": results}, indent=1)
-            chosen.out.write_text(text, encoding="utf-8")
+        resident.kept(chosen.out, settings, device, results)
     print(table(results))
 
 

@@ -190,11 +190,7 @@ def main() -> None:
             found = trained(kind, recipe, seed, parts, chosen)
             longest[kind] = max(longest[kind], 1.1 * found["seconds"])
             results.append(found)
-            print(json.dumps(found), flush=True)
-            if chosen.out is not None:
-                chosen.out.parent.mkdir(parents=True, exist_ok=True)
-                text = json.dumps({"settings": settings, "device": device, "results": results}, indent=1)
-                chosen.out.write_text(text, encoding="utf-8")
+            resident.kept(chosen.out, settings, device, results)
     print(table(results))
 
 

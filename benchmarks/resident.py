@@ -6,8 +6,11 @@ network does. Here a batch is cut from a tensor and changed at once; task, plan 
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -84,3 +87,12 @@ def _batch(images: Tensor, labels: Tensor, plan: Plan, generator: Generator, cha
     if change is not None:
         seen = change(seen, generator)
     return Batch(image=normalised(seen, plan.normalise), label=labels)
+
+
+def kept(out: Path | None, settings: Mapping[str, Any], device: str, results: Sequence[Mapping[str, Any]]) -> None:
+    """Prints the last result and writes all of them to `out`, if there is one, so that a run can end at any time."""
+    print(json.dumps(results[-1]), flush=True)
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        text = json.dumps({"settings": settings, "device": device, "results": results}, indent=1)
+        out.write_text(text, encoding="utf-8")

@@ -49,7 +49,7 @@ class Claim:
 
 @dataclass(frozen=True, kw_only=True)
 class Training:
-    """How the authors trained a network: by stochastic gradient descent with momentum 0.9, without Nesterov's.
+    """The training of a network by its authors: by stochastic gradient descent with momentum 0.9, without Nesterov's.
 
     Args:
         networks: glob patterns over the names of the networks.

@@ -44,7 +44,7 @@ TABLES = ("val.csv", "validate.csv", "validation.csv", "test.csv")
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
-    """How a clip is taken from a video.
+    """A way of taking clips from a video.
 
     Args:
         frames: T.

@@ -67,7 +67,7 @@ class DrawnClips(Dataset[dict[str, Tensor | int]]):
         return {"image": self.clip(i), "label": self.labels[i]}
 
     def moments(self, i: int) -> tuple[Square | None, ...]:
-        """What each of the four moments of clip `i` shows; None for nothing."""
+        """The contents of the four moments of clip `i`, in order; None for nothing."""
         return self._shown(i, np.random.default_rng([*self.key, i]))
 
     def clip(self, i: int) -> Tensor:

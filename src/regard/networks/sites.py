@@ -93,6 +93,49 @@ class Backbone(Protocol):
         ...
 
 
+def bottlenecks(
+    blocks: tuple[int, ...],
+    widths: tuple[int, ...],
+    before: int,
+    block: Callable[[Site, nn.Module | None], nn.Module],
+    *,
+    narrowed: Callable[[int], int],
+    fitting: Fitting,
+) -> tuple[nn.ModuleList, int]:
+    """Stages of bottlenecks, four times as wide at their ends, of which all but the first begin with stride 2.
+
+    Args:
+        blocks, widths: how many blocks each stage has, and how wide they are inside before `narrowed`.
+        before: C behind the stem.
+        block: (site, mechanism or None) -> the block.
+        narrowed, fitting: as for `Backbone.build`.
+
+    Returns: the stages, and C behind them.
+    """
+    stages = nn.ModuleList()
+    for stage, count in enumerate(blocks):
+        own = narrowed(widths[stage])
+        parts: list[nn.Module] = []
+        for i in range(count):
+            site = Site(
+                stage=stage,
+                block=i,
+                blocks=count,
+                before=before,
+                inside=own,
+                channels=4 * own,
+                stride=2 if stage and not i else 1,
+                narrowed=narrowed,
+            )
+            mechanism = fitting.at(site)
+            parts.append(block(site, mechanism))
+            if mechanism is not None and fitting.place == "behind":
+                parts.append(mechanism)
+            before = site.channels
+        stages.append(nn.Sequential(*parts))
+    return stages, before
+
+
 class Attended(nn.Module):
     """A block that may have a mechanism on its branch: behind the last norm, or as a gate from the input."""
 

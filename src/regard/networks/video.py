@@ -16,7 +16,7 @@ from typing import ClassVar
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.networks.sites import Attended, Body, Fitting, Site, kaiming
+from regard.networks.sites import Attended, Body, Fitting, Site, bottlenecks, kaiming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,30 +51,18 @@ class VideoResNet:
     ) -> Body:
         before = narrowed(self.widths[0])
         stem = _Stem(channels, before, frames=5 if self.inflated else 1, stride=self.stride)
-        stages = nn.ModuleList()
-        for stage, count in enumerate(blocks):
-            own = narrowed(self.widths[stage])
-            parts: list[nn.Module] = []
-            for i in range(count):
-                site = Site(
-                    stage=stage,
-                    block=i,
-                    blocks=count,
-                    before=before,
-                    inside=own,
-                    channels=4 * own,
-                    stride=2 if stage and not i else 1,
-                    narrowed=narrowed,
-                )
-                mechanism = fitting.at(site)
-                parts.append(_Block(site, 3 if self.inflated and _sees_time(site) else 1, mechanism, fitting.place))
-                if mechanism is not None and fitting.place == "behind":
-                    parts.append(mechanism)
-                before = site.channels
-            if stage == 0:
-                parts.append(_Pool((2, 1, 1), (2, 1, 1)))
-            stages.append(nn.Sequential(*parts))
-        return Body(stem=stem, stages=stages, channels=before)
+        stages, last = bottlenecks(
+            blocks,
+            self.widths,
+            before,
+            lambda site, mechanism: _Block(
+                site, 3 if self.inflated and _sees_time(site) else 1, mechanism, fitting.place
+            ),
+            narrowed=narrowed,
+            fitting=fitting,
+        )
+        stages[0].append(_Pool((2, 1, 1), (2, 1, 1)))  # type: ignore[operator]  # a Sequential
+        return Body(stem=stem, stages=stages, channels=last)
 
 
 def _sees_time(site: Site) -> bool:

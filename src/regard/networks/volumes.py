@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from regard.networks.sites import Attended, Body, Fitting, Site, kaiming
+from regard.networks.sites import Attended, Body, Fitting, Site, bottlenecks, kaiming
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,28 +51,15 @@ class VolumeResNet:
             nn.ReLU(inplace=True),
             nn.MaxPool3d((1, 3, 3), (1, 2, 2), (0, 1, 1)),
         )
-        stages = nn.ModuleList()
-        for stage, count in enumerate(blocks):
-            own = narrowed(self.widths[stage])
-            parts: list[nn.Module] = []
-            for i in range(count):
-                site = Site(
-                    stage=stage,
-                    block=i,
-                    blocks=count,
-                    before=before,
-                    inside=own,
-                    channels=4 * own,
-                    stride=2 if stage and not i else 1,
-                    narrowed=narrowed,
-                )
-                mechanism = fitting.at(site)
-                parts.append(_Block(site, mechanism, fitting.place))
-                if mechanism is not None and fitting.place == "behind":
-                    parts.append(mechanism)
-                before = site.channels
-            stages.append(nn.Sequential(*parts))
-        return Body(stem=stem, stages=stages, channels=before)
+        stages, last = bottlenecks(
+            blocks,
+            self.widths,
+            before,
+            lambda site, mechanism: _Block(site, mechanism, fitting.place),
+            narrowed=narrowed,
+            fitting=fitting,
+        )
+        return Body(stem=stem, stages=stages, channels=last)
 
 
 class _Block(Attended):
