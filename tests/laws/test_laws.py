@@ -17,6 +17,8 @@ from regard.laws import ADVICE, LAWS, Broken, Subject, subjects
 
 # Nine tenths of the time of all laws: the quick tier asks them of one default for each mechanism file.
 COSTLY = ("compiles", "exports", "exports_to_onnx")
+# The law of one constructor, whatever its options: the quick tier asks it of each entry's default.
+OF_CONSTRUCTOR = "names_wrong_arguments"
 
 
 def cases() -> Iterator[ParameterSet]:
@@ -28,7 +30,7 @@ def cases() -> Iterator[ParameterSet]:
         files.add(file)
         for subject in subjects(entry):
             for law in LAWS:
-                slow = law in COSTLY and not (first and subject.plain)
+                slow = (law in COSTLY and not (first and subject.plain)) or (law == OF_CONSTRUCTOR and not subject.plain)
                 marks = [pytest.mark.slow] if slow else []
                 yield pytest.param(entry, subject, law, id=f"{subject.name}-{law}", marks=marks)
 

@@ -234,7 +234,7 @@ def several(tmp_path: Path, **changed: Any) -> Peer:
     return Peer(**given | changed)
 
 
-@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("train", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_peer_with_several_inputs_and_outputs_out_of_a_file_that_cannot_run_whole(
     tmp_path: Path, train: bool
 ) -> None:

@@ -148,7 +148,7 @@ def test_a_real_difference_is_drawn_however_small():
 
 def levels(picture):
     """The position of the colours of a picture drawn over black in the scale of colours, darkest and lightest."""
-    shown = pixels(picture.image).reshape(-1, 1, 3) / 0.6
+    shown = np.unique(pixels(picture.image).reshape(-1, 3), axis=0)[:, None] / 0.6
     positions = np.abs(shown - scale()[None].astype(int)).sum(-1).argmin(1)
     return positions.min(), positions.max()
 

@@ -145,6 +145,7 @@ def test_the_table_pairs_the_seeds_of_all_files(
     assert lines[3] == "| se | 1,010 | 20.0 [15.7, 24.3] | +2.0 [-0.5, +4.5] |"
 
 
+@pytest.mark.slow
 def test_the_search_keeps_its_figures(ablations: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data, built = pictures(ablations), []
 
