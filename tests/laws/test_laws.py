@@ -30,8 +30,8 @@ def cases() -> Iterator[ParameterSet]:
         files.add(file)
         for subject in subjects(entry):
             for law in LAWS:
-                slow = (law in COSTLY and not (first and subject.plain)) or (law == OF_CONSTRUCTOR and not subject.plain)
-                marks = [pytest.mark.slow] if slow else []
+                quick = first and subject.plain if law in COSTLY else subject.plain or law != OF_CONSTRUCTOR
+                marks = [] if quick else [pytest.mark.slow]
                 yield pytest.param(entry, subject, law, id=f"{subject.name}-{law}", marks=marks)
 
 
