@@ -106,16 +106,16 @@ class Segment:
                 f"mask {tuple(mask.shape)} for images {tuple(image.shape)}: masks B H W of the size of the images are "
                 "needed"
             )
-        mask = mask.to(torch.int64)
+        labels: Tensor = mask.to(torch.int64)
         accepted = f"classes from 0 to {self.classes - 1} or {self.void} (void)"
-        check_labels("mask", mask[mask != self.void], self.classes, accepted)
-        return mask
+        check_labels("mask", labels[labels != self.void], self.classes, accepted)
+        return labels
 
     def _entropy(self, logits: Tensor, mask: Tensor, *, hard: float | None) -> Tensor:
         """The mean cross-entropy over the pixels that are not void, of the hard ones alone if `hard` is given."""
         if logits.shape[2:] != mask.shape[1:]:
-            # doubles hold every label, and torch resizes them on every device; the floor is the released codes' nearest
-            small = functional.interpolate(mask[:, None].double(), logits.shape[2:], mode="nearest")
+            # float32 holds every label; "nearest" rounds down, as in the released codes
+            small = functional.interpolate(mask[:, None].float(), logits.shape[2:], mode="nearest")
             mask = small[:, 0].to(torch.int64)
         entropies = functional.cross_entropy(logits, mask, ignore_index=self.void, reduction="none")
         kept = mask != self.void
