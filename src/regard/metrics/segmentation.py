@@ -92,7 +92,7 @@ class Segmentation:
         occurring = [(i, name) for i, name in enumerate(self.names) if not iou[i].isnan()]
         return {
             "miou": _mean(iou),
-            "pixel_accuracy": (counts.diagonal().sum() / counts.sum()).item(),
+            "pixel_accuracy": int(counts.diagonal().sum()) / int(counts.sum()),
             "class_accuracy": _mean(_recall(counts)),
             "fwiou": (there * iou.nan_to_num()).sum().item() / there.sum().item(),
             "dice": _mean(dice),
