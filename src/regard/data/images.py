@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -211,6 +212,26 @@ def read_mask(path: Path) -> NDArray[np.bool_]:
         if image.mode in ("RGBA", "LA"):
             inside = values[..., :-1].any(-1) & values[..., -1]
         return inside
+
+
+def read_values(path: Path) -> NDArray[Any]:
+    """Reads the values of a label file as they are stored: `H W`, or `H W 3` of an RGB image. To be called inside
+    `quiet()`.
+
+    The values of a palette image are its indices, those of a black and white one 0 and 1. An alpha channel is left out.
+
+    Raises: UnreadableImage.
+    """
+    with _decoding(path) as image:
+        image.load()
+        turn = _turn(image)
+        if turn is not None:
+            image = image.transpose(turn)
+        if image.mode in ("RGBA", "LA"):
+            image = image.convert(image.mode[:-1])
+        if image.mode not in ("1", "L", "P", "RGB") and not image.mode.startswith("I"):
+            raise UnreadableImage(path, f"its pixels are {image.mode}: whole numbers or RGB are needed for labels")
+        return np.array(image)
 
 
 def to_square(image: Image.Image, size: int) -> Tensor:
