@@ -1,4 +1,4 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
 
@@ -18,7 +18,7 @@ ENTRIES: tuple[Entry, ...] = (
         acts_on=("features",),
         grain=("position",),
         tasks=("segmentation", "medical imaging"),
-        aliases=("Attention U-Net", "AG", "grid attention"),
+        aliases=("AG", "grid attention"),
         maps={"spatial": "B 1 H W"},
         kwargs={"channels": 12, "gate_channels": 10},
         inputs=("B C H W", "B G H/2 W/2"),
@@ -28,9 +28,9 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"subsample": 1, "norm": True, "transform": False}, ("B C H W", "B G H W"), least=(1, 1)),
             Option(
                 {"dims": 3, "subsample": (1, 2, 2)},
-                ("B C T H W", "B G T H/2 W/2"),
-                ("B C T H W",),
-                {"spatial": "B 1 T H W"},
+                ("B C D H W", "B G D H/2 W/2"),
+                ("B C D H W",),
+                {"spatial": "B 1 D H W"},
             ),
         ),
         least=(2, 2),
@@ -62,13 +62,42 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"subsample": 1, "normalization": "softmax", "align_corners": True, "gates": 1}, least=(1, 1)),
             Option(
                 {"dims": 3, "subsample": (1, 2, 2)},
-                ("B C T H W", "B G T H/2 W/2"),
-                ("B C T H W",),
-                {"spatial": "B 1 T H W"},
+                ("B C D H W", "B G D H/2 W/2"),
+                ("B C D H W",),
+                {"spatial": "B 1 D H W"},
             ),
         ),
         least=(2, 2),
         sizes={"G": 10},
+        code="ozan-oktay/Attention-Gated-Networks",
+    ),
+    Entry(
+        name="attention_unet",
+        target="papers.attention_unet.network:AttentionUnet",
+        paper=Paper(
+            "Attention U-Net: Learning Where to Look for the Pancreas",
+            "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
+            "MIDL",
+            2018,
+            arxiv="1804.03999",
+        ),
+        domains=("spatial",),
+        soft=True,
+        acts_on=("features",),
+        grain=("position",),
+        tasks=("segmentation", "medical imaging"),
+        aliases=("Attention U-Net", "AttU_Net"),
+        maps={"spatial": "B 1 d h w"},
+        kwargs={"channels": 2, "classes": 3, "widths": (4, 5, 6)},
+        inputs=("B C D H W",),
+        outputs=("B 3 D H W",),
+        options=(
+            Option(
+                {"dims": 2, "gates": 2, "deep_supervision": False}, ("B C H W",), ("B 3 H W",), {"spatial": "B 1 h w"}
+            ),
+            Option({"dims": 2, "port": True}, ("B C H W",), ("B 3 H W",), {"spatial": "B 1 h w"}),
+        ),
+        exported=16,
         code="ozan-oktay/Attention-Gated-Networks",
     ),
 )

@@ -37,12 +37,12 @@ from regard.core import Attention
 from regard.ops.convolution import convolved
 from regard.ops.tracing import exporting
 
-_CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
-_NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
-_LINEAR = {2: "bilinear", 3: "trilinear"}
+CONV: dict[int, type[nn.Module]] = {2: nn.Conv2d, 3: nn.Conv3d}
+NORM: dict[int, type[nn.Module]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
-def _initialise(module: nn.Module) -> None:
+def initialise(module: nn.Module) -> None:
     """Initialises convolutions by He's rule and norms near 1, as released."""
     for part in module.modules():
         if isinstance(part, (nn.Conv2d, nn.Conv3d)):
@@ -67,8 +67,8 @@ class AttentionGate(Attention):
         align_corners: resizing keeps the corners, as in the PyTorch that the paper used.
         return_mask: return α as well.
 
-    Shapes: x `B C H W` and g `B G h w` of any size, or `B C T H W` and `B G t h w` -> as x; with `return_mask`, (y, α).
-    Maps: spatial α `B 1 H W` or `B 1 T H W`, in (0, 1); before resizing it sums to 1 for softmax.
+    Shapes: x `B C H W` and g `B G h w` of any size, or `B C D H W` and `B G d h w` -> as x; with `return_mask`, (y, α).
+    Maps: spatial α `B 1 H W` or `B 1 D H W`, in (0, 1); before resizing it sums to 1 for softmax.
     Raises: ValueError for an unknown option, other dims, or a map that is smaller than s.
     """
 
@@ -91,7 +91,7 @@ class AttentionGate(Attention):
         positive("channels", channels)
         positive("gate_channels", gate_channels)
         hidden = max(channels // 2, 1) if hidden is None else positive("hidden", hidden)
-        choice("dims", dims, _CONV)
+        choice("dims", dims, CONV)
         choice("activation", activation, ("relu", "softplus"))
         choice("normalization", normalization, ("sigmoid", "softmax"))
         self.subsample = each_axis("subsample", subsample, dims)
@@ -102,7 +102,7 @@ class AttentionGate(Attention):
         self.return_mask = flag("return_mask", return_mask)
         flag("norm", norm)
         flag("transform", transform)
-        conv, batch_norm = _CONV[dims], _NORM[dims]
+        conv, batch_norm = CONV[dims], NORM[dims]
         self.theta = conv(channels, hidden, self.subsample, stride=self.subsample, bias=norm)
         self.phi = conv(gate_channels, hidden, 1)
         self.psi = conv(hidden, 1, 1)
@@ -111,13 +111,13 @@ class AttentionGate(Attention):
         self.psi_norm = batch_norm(1) if norm else None
         self.out = conv(channels, channels, 1) if transform else None
         self.out_norm = batch_norm(channels) if transform else None
-        _initialise(self)
+        initialise(self)
 
     def resized(self, x: Tensor, grid: Sequence[int]) -> Tensor:
         """Linear interpolation along each axis; an equal size is left as it is, which an exported graph cannot know."""
         if not exporting() and x.shape[2:] == grid:
             return x
-        return F.interpolate(x, grid, mode=_LINEAR[len(grid)], align_corners=self.align_corners)
+        return F.interpolate(x, grid, mode=LINEAR[len(grid)], align_corners=self.align_corners)
 
     def mask(self, x: Tensor, g: Tensor) -> Tensor:
         """α: `B 1 *grid of x`."""
@@ -135,7 +135,7 @@ class AttentionGate(Attention):
         return q if max(self.subsample) == 1 else self.resized(q, x.shape[2:])
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        grid = "H W" if len(self.subsample) == 2 else "T H W"
+        grid = "H W" if len(self.subsample) == 2 else "D H W"
         check_input(x, f"B C {grid}", C=self.channels)
         check_input(g, f"B G {grid}", B=x.shape[0], G=self.gate_channels)
         if not exporting() and any(n < s for n, s in zip(x.shape[2:], self.subsample, strict=True)):
@@ -170,8 +170,8 @@ class MultiAttentionGate(Attention):
         align_corners: resizing keeps the corners.
         return_mask: return the K maps as well.
 
-    Shapes: x `B C H W` and g `B G h w`, or `B C T H W` and `B G t h w` -> as x; with `return_mask`, (y, `B K H W`).
-    Maps: spatial `B 1 H W` or `B 1 T H W`, of each gate, in (0, 1).
+    Shapes: x `B C H W` and g `B G h w`, or `B C D H W` and `B G d h w` -> as x; with `return_mask`, (y, `B K H W`).
+    Maps: spatial `B 1 H W` or `B 1 D H W`, of each gate, in (0, 1).
     Raises: ValueError as an attention gate.
     """
 
@@ -205,9 +205,9 @@ class MultiAttentionGate(Attention):
             )
             for _ in range(positive("gates", gates))
         )
-        self.combine = _CONV[dims](gates * channels, channels, 1)
-        self.norm = _NORM[dims](channels)
-        _initialise(self)
+        self.combine = CONV[dims](gates * channels, channels, 1)
+        self.norm = NORM[dims](channels)
+        initialise(self)
 
     def forward(self, x: Tensor, g: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         gated, masks = zip(*(gate(x, g) for gate in self.gates), strict=True)
