@@ -83,6 +83,11 @@ class LabelMaps(Dataset[Mapping[str, Tensor]]):
             content.update(f"{shown(image.name)}\0{image.stat().st_size}\0{of_labels}\0".encode("utf-8", "replace"))
         return content.hexdigest()
 
+    @property
+    def at_once(self) -> int:
+        """The most samples in a batch of scoring: 1 where images may differ in size."""
+        return 1 if self.size is None else len(self)
+
     def resized_to(self, size: int | tuple[int, int] | None, *, own: bool | None = None) -> LabelMaps:
         """The same images in another size; `own` as in the constructor, None for as it is."""
         return LabelMaps(self.pairs, self.coding, size, own=self.own if own is None else own)
