@@ -10,12 +10,14 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from torch import Tensor, nn
 
 from regard import catalog
+
+Grid = tuple[int, ...] | tuple[tuple[int, ...], ...]  # of a flattened axis: one grid, or several one after another
 
 
 class Attention(nn.Module):
@@ -44,20 +46,21 @@ class Attention(nn.Module):
     """
 
     maps: ClassVar[Mapping[str, str]] = {}
-    watcher: Callable[[Attention, str, Tensor, Mapping[str, tuple[int, ...]]], None] | None = None
+    watcher: Callable[[Attention, str, Tensor, Mapping[str, Grid]], None] | None = None
 
     @property
     def watched(self) -> bool:
         """Whether a `watch` is on: then every declared map has to be formed."""
         return self.watcher is not None
 
-    def see(self, name: str, map: Tensor, **grids: tuple[int, ...]) -> Tensor:
+    def see(self, name: str, map: Tensor, **grids: Grid) -> Tensor:
         """Shows `map` to the watcher, if there is one, and returns it.
 
         Args:
             name: the map's name in the label.
             map: the attention weights.
-            grids: for each axis that flattens a grid, its letter and the grid: `Q=(H, W)`.
+            grids: for each axis that flattens a grid, its letter and the grid: `Q=(H, W)`; of an axis that holds
+                several grids one after another, all of them: `S=((1, 1), (3, 3))`.
         """
         if self.watcher is not None:
             self.watcher(self, name, map, grids)
@@ -66,6 +69,12 @@ class Attention(nn.Module):
     def __getstate__(self) -> dict[str, object]:
         """The state for copies and pickles, which nobody watches."""
         return {name: value for name, value in self.__dict__.items() if name != "watcher"}
+
+
+def grids_of(grid: Grid) -> tuple[tuple[int, ...], ...]:
+    """The grids of a flattened axis: one, or several one after another."""
+    several = bool(grid) and isinstance(grid[0], tuple)
+    return cast("tuple[tuple[int, ...], ...]", grid if several else (grid,))
 
 
 class Maps(dict[str, list[Tensor]]):
@@ -79,7 +88,7 @@ class Maps(dict[str, list[Tensor]]):
     def __init__(self) -> None:
         super().__init__()
         self.axes: dict[str, str] = {}
-        self.grids: dict[str, Mapping[str, tuple[int, ...]]] = {}
+        self.grids: dict[str, Mapping[str, Grid]] = {}
 
 
 def declared_maps(module: Attention) -> Mapping[str, str]:
@@ -152,7 +161,7 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
     maps = Maps()
     claim = _Claim(names)
 
-    def record(module: Attention, name: str, map: Tensor, grids: Mapping[str, tuple[int, ...]]) -> None:
+    def record(module: Attention, name: str, map: Tensor, grids: Mapping[str, Grid]) -> None:
         if not claim.mine:
             return
         key = f"{names[module]}/{name}" if names[module] else name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call
 
-from regard.core import Attention, watch
+from regard.core import Attention, grids_of, watch
 from regard.laws.subject import Broken, Subject, cast, fits, floats, loss, outputs_of, same, shape_of
 
 
@@ -173,7 +174,7 @@ def shows_declared_maps(subject: Subject) -> None:
                              f"finite {axes}")  # fmt: skip
         for letter, grid in maps.grids.get(key, {}).items():
             size = looks[0].shape[axes.split().index(letter)]
-            if torch.Size(grid).numel() != size:
+            if sum(map(math.prod, grids_of(grid))) != size:
                 seen_grid = f"{key} {letter} = {size}, grid {grid}"
                 raise Broken("shows_declared_maps", subject.name, shape_of(inputs), seen_grid, "a grid of that size")
 

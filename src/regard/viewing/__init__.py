@@ -4,8 +4,12 @@ The axes that the label declares, and the grids that the mechanism showed, decid
 
     B 1 H W, B S H W, B h H W    heat maps over the image, one a scale or head; of other letters, such as channels, the
                                  mean and the strongest
+    B K H W with named classes   a heat map for each class
     B C 1 1, B C                 bars, largest first
     B Q K with grids             received attention, and where the centre and the strongest query look; the query marked
+    B Q S with several grids     the same, the regions of a pyramid spread over the image
+    B H W X                      the same, X the places of the query's column and row; repeated passes are multiplied
+    B Q K, named classes K       for each class the places that attend to it, and bars of what a chosen query attends to
     B T Q with a grid            one small map a step or word
     B Q K with grids of a clip   attention received by each of its frames
     B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
@@ -25,9 +29,10 @@ from PIL import Image
 from torch import Tensor
 from torch.nn import functional as F
 
-from regard.core import Maps
+from regard.core import Grid, Maps, grids_of
 from regard.viewing import scaling
 from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, plain, png, staged, tiled, veiled
+from regard.viewing.reaching import Dense, Reach, plane_of, reach
 from regard.viewing.scaling import Colouring, Ends, Scale
 
 SIDE = 320  # pixels of a picture's longer side
@@ -72,7 +77,12 @@ def spatial(maps: Maps, key: str) -> Tensor | None:
         raise LookupError(f"no map {key!r}; seen: {', '.join(maps) or 'none'}")
     looks = []
     for look in maps[key]:
-        placed = _placed(look, _letters(maps, key, look), maps.grids.get(key, {}))
+        letters, grids = _letters(maps, key, look), maps.grids.get(key, {})
+        ways = [reach(one[None], letters, grids) for one in look]
+        if any(ways):
+            looks.append(torch.stack([way.received().mean(0) for way in ways if way is not None]))
+            continue
+        placed = _placed(look, letters, grids)
         if placed is None:
             return None
         values, rest = placed
@@ -89,6 +99,7 @@ def draw(
     sample: int = 0,
     *,
     queries: Sequence[tuple[float, float]] | None = None,
+    classes: Mapping[int, str] | None = None,
     scale: Scale = "common",
 ) -> list[Picture]:
     """Draws every map that `watch` recorded, over the image.
@@ -105,6 +116,8 @@ def draw(
         sample: index of the image in the batch.
         queries: for maps from queries to positions, the places (x, y) of the queries to draw, in [0, 1] from the top
             left corner; None draws the centre and the strongest, which is the query with the largest single weight.
+        classes: number and name of every class, those to be drawn first in front; they name the parts of maps with an
+            axis K of as many classes.
         scale: the values of the darkest and the lightest colour. "common": 0 and 1 for a gate, 0 and the largest weight
             for weights that sum to one, the same for all parts of a map; a gate that is nearly the same everywhere
             looks so. "own": the smallest and the largest value of each picture, which shows small differences. A pair:
@@ -127,8 +140,33 @@ def draw(
                 raise IndexError(f"sample={sample}: {key} has a batch of {len(look)}")
             one = look[sample].unsqueeze(0)
             name = key if len(looks) == 1 else f"{key}, look {number} of {len(looks)}"
-            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, queries, scale)
+            before = [other[sample].unsqueeze(0) for other in looks[: number - 1]]
+            chosen = Chosen(queries, classes or {}, scale)
+            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, before)
     return pictures
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """What is drawn of the maps; see `draw`."""
+
+    queries: Sequence[tuple[float, float]] | None
+    classes: Mapping[int, str]
+    scale: Scale
+
+    def named(self, letter: str, size: int) -> Mapping[int, str]:
+        """The names of the parts along an axis; empty if they are not those of the classes."""
+        return self.classes if letter == "K" and size == len(self.classes) else {}
+
+    def places(self, grid: tuple[int, ...]) -> dict[str, int] | None:
+        """The queries by the names of their places; None if none are chosen."""
+        if self.queries is None:
+            return None
+        height, width = grid
+        return {
+            f"({x:.2f}, {y:.2f})": min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
+            for x, y in self.queries
+        }
 
 
 def _counted(number: int, one: str, several: str) -> str:
@@ -158,9 +196,7 @@ def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
     return letters
 
 
-def _placed(
-    look: Tensor, letters: tuple[str, ...], grids: Mapping[str, tuple[int, ...]]
-) -> tuple[Tensor, tuple[str, ...]] | None:
+def _placed(look: Tensor, letters: tuple[str, ...], grids: Mapping[str, Grid]) -> tuple[Tensor, tuple[str, ...]] | None:
     """The map with its place last, `B *rest H W`, and the letters of the rest; None if it has no place."""
     look = look.detach()
     look = look if look.dtype == torch.float64 else look.float()
@@ -178,10 +214,11 @@ def _placed(
         grid = grids.get(last)
         if grid is None and last == "K" and "Q" in letters and look.shape[letters.index("Q")] == look.shape[-1]:
             grid = grids.get("Q")
-        if grid is None:
+        if grid is None or len(grids_of(grid)) > 1:
             return None
-        look = look.unflatten(-1, (1, *grid) if len(grid) == 1 else grid)
-        letters = (*letters[:-1], *("T" for _ in grid[:-2]), "H", "W")
+        (sides,) = grids_of(grid)
+        look = look.unflatten(-1, (1, *sides) if len(sides) == 1 else sides)
+        letters = (*letters[:-1], *("T" for _ in sides[:-2]), "H", "W")
     named = [letter for letter in letters[1:-2] if letter != "1"]
     sizes = [size for letter, size in zip(letters[:-2], look.shape[:-2], strict=True) if letter != "1"]
     return look.reshape(*sizes, *look.shape[-2:]), tuple(named)
@@ -191,13 +228,13 @@ def _pictures(
     name: str,
     look: Tensor,
     letters: tuple[str, ...],
-    grids: Mapping[str, tuple[int, ...]],
+    grids: Mapping[str, Grid],
     frames: Sequence[Image.Image],
-    queries: Sequence[tuple[float, float]] | None,
-    scale: Scale,
+    chosen: Chosen,
+    before: Sequence[Tensor],
 ) -> list[Picture]:
     """Pictures of one look at one sample, `look` with a batch of one; `frames` are several for a clip."""
-    stage = frames[len(frames) // 2]
+    stage, scale = frames[len(frames) // 2], chosen.scale
     if letters[-2:] == ("T", "2"):
         return [Picture(name, path(stage, look[0]), _counted(look.shape[1], "glimpse", "glimpses"))]
     if letters[-2:] == ("T", "4"):
@@ -205,12 +242,18 @@ def _pictures(
     if letters == ("B", *LATTICE):
         return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
     colouring = Colouring(scale, look.dtype)
+    way = reach(look, letters, grids, before)
+    if way is not None:
+        return _queries(name, way, stage, chosen, colouring, after=len(before))
     placed = _placed(look, letters, grids)
     if placed is None:
-        return [_without_place(name, look, letters, colouring)]
+        items = _items(name, look, letters, grids, stage, chosen, colouring)
+        return items or [_without_place(name, look, letters, colouring)]
     values, rest = placed[0][0], placed[1]
-    if rest and rest[-1] == "Q" and len(grids.get("Q", ())) == 2:
-        return _queries(name, values, rest, grids["Q"], stage, queries, colouring)
+    plane = plane_of(grids.get("Q"))
+    if rest and rest[-1] == "Q" and plane is not None:
+        heads = values.flatten(0, len(rest) - 2) if len(rest) > 1 else values[None]  # [h, Q, H, W]
+        return _queries(name, Dense(heads, plane), stage, chosen, colouring)
     if len(rest) > 1 and rest[0] == "Q" and "T" in rest:  # the queries of a clip: what each frame receives
         values, rest = values.movedim(rest.index("T"), 0).flatten(1, len(rest) - 1).mean(1), ("T",)
     while len(rest) > 1:  # only the first axis gets panels
@@ -218,6 +261,9 @@ def _pictures(
     if not rest:
         return _over({name: values}, stage, colouring)
     letter = rest[0]
+    named = chosen.named(letter, len(values))
+    if named:
+        return _over({f"{name}, {word}": values[i] for i, word in [*named.items()][:PANELS]}, stage, colouring)
     words = {"h": "head", "S": "scale", "T": "step", "N": "class", "Q": "query"}
     if letter in ("T", "N", "Q") and len(values) > 1:
         under = [frames[(2 * i + 1) * len(frames) // (2 * len(values))] for i in range(len(values))]
@@ -240,37 +286,60 @@ def _pictures(
 
 
 def _queries(
+    name: str, way: Reach, stage: Image.Image, chosen: Chosen, colouring: Colouring, *, after: int = 0
+) -> list[Picture]:
+    """Pictures of the attention received, one for each head, and of that of single queries, averaged over heads.
+
+    Args:
+        after: how many earlier passes are multiplied into the weights.
+    """
+    received = way.received()
+    shown = {f"{name}, received": received.mean(0)}
+    if len(received) > 1:
+        for number, panel in enumerate(received[:PANELS], 1):
+            shown[f"{name}, received, head {number} of {len(received)}"] = panel
+    pictures = _over(shown, stage, colouring)
+    height, width = way.grid
+    places = chosen.places(way.grid)
+    if places is None:
+        places = {"centre": (height // 2) * width + width // 2, "strongest": way.strongest()}
+    panels = _over({f"{name}, from {word}": way.of(query) for word, query in places.items()}, stage, colouring)
+    passes = f"; through {after + 1} passes" if after else ""
+    for panel, query in zip(panels, places.values(), strict=True):
+        ringed = mark(panel.image, *_middle(query, way.grid))
+        pictures.append(replace(panel, image=ringed, caption=f"{panel.caption}{passes}; the ring is the query"))
+    return pictures
+
+
+def _middle(query: int, grid: tuple[int, ...]) -> tuple[float, float]:
+    """The middle of a position, (x, y) in [0, 1]."""
+    height, width = grid
+    return (query % width + 0.5) / width, (query // width + 0.5) / height
+
+
+def _items(
     name: str,
-    values: Tensor,
-    rest: tuple[str, ...],
-    grid: tuple[int, ...],
+    look: Tensor,
+    letters: tuple[str, ...],
+    grids: Mapping[str, Grid],
     stage: Image.Image,
-    queries: Sequence[tuple[float, float]] | None,
+    chosen: Chosen,
     colouring: Colouring,
 ) -> list[Picture]:
-    """Pictures of the attention received, one for each head, and of that of single queries, averaged over heads."""
-    heads = values.flatten(0, len(rest) - 2) if len(rest) > 1 else values[None]  # [h, Q, H, W]
-    received = heads.mean(1)
-    shown = {f"{name}, received": received.mean(0)}
-    if len(heads) > 1:
-        for number, panel in enumerate(received[:PANELS], 1):
-            shown[f"{name}, received, head {number} of {len(heads)}"] = panel
-    pictures = _over(shown, stage, colouring)
-    from_query = heads.mean(0)  # [Q, H, W]
-    height, width = grid
-    strongest = int(from_query.flatten(1).amax(1).argmax())
-    if queries is None:
-        chosen = {"centre": (height // 2) * width + width // 2, "strongest": strongest}
-    else:
-        chosen = {
-            f"({x:.2f}, {y:.2f})": min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
-            for x, y in queries
-        }
-    panels = _over({f"{name}, from {word}": from_query[query] for word, query in chosen.items()}, stage, colouring)
-    for panel, query in zip(panels, chosen.values(), strict=True):
-        x, y = (query % width + 0.5) / width, (query // width + 0.5) / height
-        ringed = mark(panel.image, x, y)
-        pictures.append(replace(panel, image=ringed, caption=f"{panel.caption}; the ring is the query"))
+    """Pictures of positions that attend to named classes: of each class where it is attended to, and of each chosen
+    position the weights of the classes, `B Q K`; none for other axes.
+    """
+    grid = plane_of(grids.get("Q"))
+    named = chosen.named(letters[-1], look.shape[-1])
+    if letters != ("B", "Q", "K") or grid is None or not named:
+        return []
+    values = look[0] if look.dtype == torch.float64 else look[0].float()
+    by_class = values.mT.unflatten(1, grid)
+    pictures = _over({f"{name}, {word}": by_class[i] for i, word in [*named.items()][:PANELS]}, stage, colouring)
+    for word, query in (chosen.places(grid) or {}).items():
+        weights = values[query]
+        drawn = bars(weights, longest=1.0, names=[named[i] for i in range(len(weights))])
+        pictures.append(Picture(f"{name}, from {word}", drawn, f"{len(weights)} classes; {colouring.words(weights)}"))
     return pictures
 
 

@@ -114,14 +114,22 @@ def veiled(image: Image.Image, alpha: float = 0.6) -> Image.Image:
     return Image.blend(image.convert("L").convert("RGB"), Image.new("RGB", image.size, EVEN), alpha)
 
 
-def bars(values: Tensor, *, most: int = 20, width: int = 320, longest: float | None = None) -> Image.Image:
-    """Horizontal bars, largest value first, each with its index and number.
+def bars(
+    values: Tensor,
+    *,
+    most: int = 20,
+    width: int = 320,
+    longest: float | None = None,
+    names: Sequence[str] | None = None,
+) -> Image.Image:
+    """Horizontal bars, largest value first, each with its index, or its name, and number.
 
     Args:
         values: one a channel.
         most: how many bars at most; of more, the largest and the smallest are shown and the gap says how many are not.
         width: of the picture, in pixels.
         longest: the value of a bar of full length, by default the largest; smaller than that it has no effect.
+        names: of the values.
 
     Shapes: values `C`.
     Raises: ValueError for another shape or values that are not finite.
@@ -136,7 +144,7 @@ def bars(values: Tensor, *, most: int = 20, width: int = 320, longest: float | N
     if len(order) > most:
         tail = most // 3
         rows = [*order[: most - tail], None, *order[len(order) - tail :]]
-    line, label, number = 15, 46, 58
+    line, label, number = 15, 46 if names is None else 128, 58
     picture = Image.new("RGB", (width, line * len(rows) + 8), PAPER)
     pen, font = ImageDraw.Draw(picture), ImageFont.load_default(11)
     low, high = min(0.0, float(values.min())), max(0.0, float(values.max()), longest or 0.0)
@@ -150,7 +158,10 @@ def bars(values: Tensor, *, most: int = 20, width: int = 320, longest: float | N
         value = float(values[index])
         ends = sorted((zero, zero + value * span))
         pen.rectangle((ends[0], y + 2, max(ends[1], ends[0] + 1), y + line - 3), fill=BAR)
-        pen.text((label - 8, y), str(index), FAINT, font, anchor="ra")
+        text = str(index) if names is None else names[index]
+        while names is not None and font.getlength(text) > label - 16:
+            text = f"{text[:-2]}…"
+        pen.text((label - 8, y), text, FAINT, font, anchor="ra")
         pen.text((width - 6, y), f"{value:.3g}", INK, font, anchor="ra")
     return picture
 

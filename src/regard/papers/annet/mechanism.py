@@ -101,7 +101,8 @@ class _Block(nn.Module):
         anchors = _pyramid(low, self.sizes)  # [B, C_l, S]
         terms = []
         for stage in self.stages:
-            a = see("affinity", stage.weights(low, x, self.sizes), Q=tuple(x.shape[2:]))  # type: ignore[operator]
+            weights = stage.weights(low, x, self.sizes)  # type: ignore[operator]
+            a = see("affinity", weights, Q=tuple(x.shape[2:]), S=tuple((size, size) for size in self.sizes))
             c = of_context @ stage.out(stage.value(anchors))  # type: ignore[operator]  # [B, C', S]
             terms.append((c, a.mT.to(c.dtype)))
         bias = x.new_zeros(()) if self.fuse.bias is None else self.fuse.bias[:, None]

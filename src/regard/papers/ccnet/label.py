@@ -22,7 +22,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("segmentation",),
         aliases=("criss-cross attention",),
-        maps={"affinity": "B H W S"},
+        maps={"affinity": "B H W X"},
         kwargs={"channels": 12},
         options=(Option({"reduction": 4}), Option({"hidden": 5}), Option({"recurrence": 2})),
         code="speedinghzl/CCNet",
@@ -38,10 +38,12 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("segmentation",),
         aliases=("RCCA", "recurrent criss-cross attention"),
-        maps={"affinity": "B H W S"},
+        maps={"affinity": "B H W X"},
         kwargs={"channels": 6, "classes": 4, "hidden": 8},
         outputs=("B G H W",),
         options=(Option({"out": 5, "slope": 0.0, "dropout": 0.3}), Option({"recurrence": 1})),
         code="speedinghzl/CCNet",
     ),
 )
+
+SEGMENTERS: tuple[str, ...] = ("ccnet_resnet101",)

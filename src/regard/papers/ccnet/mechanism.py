@@ -45,8 +45,8 @@ class CrissCrossAttention(Attention):
         hidden: width of queries and keys, in place of `reduction`.
         recurrence: R, how many times it is applied, with the same weights; 2 reach every position.
 
-    Shapes: x `B C H W` -> `B C H W`. Maps: affinity `B H W S`, S = H + W places of column and row, one look for each
-        pass; sums to 1 over S, and is 0 where the column meets the position itself, which counts in the row.
+    Shapes: x `B C H W` -> `B C H W`. Maps: affinity `B H W X`, X = H + W places of column and row, one look for each
+        pass; sums to 1 over X, and is 0 where the column meets the position itself, which counts in the row.
     Raises: ValueError if `reduction` leaves no channel, or `recurrence` is below 1.
     """
 
@@ -99,7 +99,7 @@ class CrissCrossHead(Attention):
         slope: of the leaky ReLU below zero.
         dropout: probability that a whole channel is dropped before the classifier.
 
-    Shapes: x `B C H W` -> logits `B K H W`, K classes. Maps: affinity `B H W S`, one look for each pass, as
+    Shapes: x `B C H W` -> logits `B K H W`, K classes. Maps: affinity `B H W X`, one look for each pass, as
         `CrissCrossAttention` shows them.
     Raises: ValueError if C / 4 leaves fewer than the 8 channels that the attention needs, for a width or a
         `recurrence` below 1, or in training where a batch norm sees a single value.

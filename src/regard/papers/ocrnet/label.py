@@ -76,9 +76,10 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("position", "item"),
         reach="point to region",
         tasks=("segmentation",),
-        maps={"region": "B 4 H W", "affinity": "B Q 4"},
+        maps={"region": "B K H W", "affinity": "B Q K"},
         kwargs={"channels": 6, "classes": 4, "hidden": 8},
-        outputs=("B 4 H W", "B 4 H W"),
+        outputs=("B K H W", "B K H W"),
+        sizes={"K": 4},
         options=(
             Option({"key": 5, "dropout": 0.3, "bias": True}),
             Option({"aux_channels": 3}, inputs=("B C H W", "B 3 H W")),
@@ -87,3 +88,5 @@ ENTRIES: tuple[Entry, ...] = (
         code="openseg-group/openseg.pytorch",
     ),
 )
+
+SEGMENTERS: tuple[str, ...] = ("ocrnet_resnet101", "ocrnet_hrnet_w48")

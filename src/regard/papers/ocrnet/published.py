@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from regard.core import Grid
 from regard.papers.ocrnet.mechanism.context import ObjectAttention
 from regard.published.reference import Reference, unsupported
 
@@ -110,7 +111,7 @@ class _Fetching(nn.Module):
         (part,) = (part for part in self.module.modules() if isinstance(part, ObjectAttention))
         seen: list[Tensor] = []
 
-        def see(name: str, map: Tensor, **grids: tuple[int, ...]) -> Tensor:
+        def see(name: str, map: Tensor, **grids: Grid) -> Tensor:
             seen.append(map)
             return ObjectAttention.see(part, name, map, **grids)
 
