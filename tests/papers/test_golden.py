@@ -107,9 +107,14 @@ def test_maps_equal_the_authors(path: Path) -> None:
         torch.testing.assert_close(seen, tensors[f"map.{theirs}"].reshape(seen.shape), **CLOSE)
 
 
+def has_statistics(path: Path) -> bool:
+    """Whether the recorded module has batch norms."""
+    return any(key.endswith("running_mean") for key in read(path)[1])
+
+
 @pytest.mark.parametrize(
     "path",
-    [path for path in CASES if read(path)[0]["mode"] == "train"],
+    [path for path in CASES if read(path)[0]["mode"] == "train" and has_statistics(path)],
     ids=lambda path: f"{path.parents[1].name}-{path.stem}",
 )
 def test_running_statistics_equal_the_authors(path: Path) -> None:
@@ -167,4 +172,4 @@ def test_every_mechanism_with_published_code_has_a_recorded_case() -> None:
 
 
 def test_the_recorded_cases_stay_small() -> None:
-    assert sum(path.stat().st_size for path in CASES) < 20 * 2**20
+    assert sum(path.stat().st_size for path in CASES) < 32 * 2**20

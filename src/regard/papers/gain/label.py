@@ -1,0 +1,41 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="gain",
+        target="papers.gain.network:GAIN",
+        paper=Paper(
+            "Tell Me Where to Look: Guided Attention Inference Network",
+            "Li, Wu, Peng, Ernst, Fu",
+            "CVPR",
+            2018,
+            arxiv="1802.10171",
+        ),
+        domains=("spatial",),
+        soft=True,
+        acts_on=("image",),
+        grain=("position",),
+        tasks=("classification", "segmentation"),
+        aliases=("guided attention inference network",),
+        maps={"cam": "B 1 H W", "mask": "B 1 H W"},
+        kwargs={"channels": 2, "classes": 3, "backbone": None, "widths": (4, 6)},
+        outputs=("B 3",),
+        options=(
+            Option(
+                {
+                    "norm": False,
+                    "layer": "features",
+                    "sigma": 0.25,
+                    "omega": 100.0,
+                    "normalise": "batch",
+                    "align_corners": True,
+                    "detach": True,
+                }
+            ),
+        ),
+        least=(2, 2),
+        parity="transcribed",
+    ),
+)
