@@ -1,7 +1,7 @@
 """Recipes for semantic segmentation, shared by the papers' networks: any folder of images with label maps.
 
-An image is resized by a factor drawn from 0.5 to 2, a window of the network's size is cropped from it, padded outside
-the image with the mean colour and the label void, and flipped with probability 1/2. Validation images are seen in their
+An image is resized by a factor, drawn from 0.5 to 2 where the authors have no other bounds; a window of a fixed size is
+cropped from it, outside the image grey and void, and flipped with probability 1/2. Validation images are seen in their
 own size. Stochastic gradient descent with momentum 0.9 decays every parameter, and the rate falls with each step as
 (1 − u)^0.9, u the finished share of the training.
 """
@@ -33,6 +33,7 @@ FOLDER = "images/ and labels/, or the layout of a published dataset for segmenta
 HARD = 0.7  # the probability above which OHEM drops a pixel, as in the released codes of CCNet and ANN
 GREY = 0.45  # pads images; about the mean of photographs, which becomes 0
 DRAWN = {"size": 32, "train_size": 1024, "test_size": 128}  # the embedded scenes of the tiny variants
+QUICK = Plan(epochs=6, batch_size=16, lr=2e-3, schedule=Poly(0.9), normalise=((0.5,) * 3, (0.25,) * 3))  # for these
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,7 @@ class Training:
         weight_decay: of all parameters.
         batch: the images in a step.
         crop: height and width of the window that is cropped from an image, in pixels.
+        resize: the bounds of the factor by which an image is resized before.
         epochs, steps: the passes over the data, or the steps; one of them.
         rates: glob pattern over parameter names -> factor of the learning rate, as for `Plan`.
         weights: the weights of the network's outputs in the loss, the prediction first.
@@ -58,6 +60,7 @@ class Training:
     weight_decay: float
     batch: int
     crop: tuple[int, int]
+    resize: tuple[float, float] = (0.5, 2.0)
     epochs: int | None = None
     steps: int | None = None
     rates: Mapping[str, float] = field(default_factory=dict)
@@ -85,7 +88,7 @@ def recipe(
     make: Make,
     small: Make,
     training: Training,
-    quick: Plan,
+    quick: Plan = QUICK,
     image_size: int | None = None,
     window: int | None = None,
     scales: Sequence[float] | None = None,
@@ -148,7 +151,7 @@ def named(
     tiny: bool = False,
     trainings: Mapping[str, Training],
     smaller: Mapping[str, Mapping[str, Any]],
-    quick: Plan,
+    quick: Plan = QUICK,
     network: str | None = None,
     backbone: str | None = None,
     image_size: int | None = None,
@@ -229,7 +232,7 @@ def _plan(training: Training, crop: tuple[int, int], images: int) -> Plan:
         warmup=0.0,
         rates=training.rates,
         decays={"*": 1.0},
-        augment=InTurn(Rescale(0.5, 2.0), Crop(*crop, fill=GREY), Mirror()),
+        augment=InTurn(Rescale(*training.resize), Crop(*crop, fill=GREY), Mirror()),
         normalise=IMAGENET,
     )
 
