@@ -14,7 +14,8 @@ from functools import cache
 
 from regard import catalog
 
-# Dataset -> its classes, training images and test images, by which a score is known to be on it.
+# Dataset -> its classes, training images and test images, by which a score is known to be on it; of Cityscapes those
+# with public labels.
 DATASETS = {
     "MNIST": (10, 60_000, 10_000),
     "CIFAR-10": (10, 50_000, 10_000),
@@ -22,6 +23,7 @@ DATASETS = {
     "CUB-200-2011": (200, 5_994, 5_794),
     "ImageNet": (1_000, 1_281_167, 50_000),
     "Kinetics-400": (400, 246_535, 19_761),
+    "Cityscapes": (19, 2_975, 500),
 }
 
 

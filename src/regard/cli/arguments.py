@@ -40,6 +40,19 @@ def at_least(option: str, value: int | None, least: int) -> None:
         raise ValueError(f"{option}={value}: a whole number of at least {least} is accepted")
 
 
+def numbers(option: str, text: str | None) -> list[float] | None:
+    """The numbers of a text with commas between them; None for no text.
+
+    Raises: ValueError if a part is no number.
+    """
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError:
+        raise ValueError(f"{option}={text!r}: numbers with commas between them are accepted, as 0.75,1,1.25") from None
+
+
 def one_of(option: str, value: str | None, known: tuple[str, ...]) -> None:
     """Raises: ValueError if the word is none of the known ones."""
     if value is not None and value not in known:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -15,6 +16,19 @@ from regard.cli.progress import Steps
 out = Console()
 err = Console(stderr=True)
 
+# Options of the recipes for segmentation, which both commands take.
+Window = Annotated[
+    int | None,
+    typer.Option(help="Side of the windows through which a scored image is segmented, in pixels; 0 for the whole."),
+]
+Scales = Annotated[str | None, typer.Option(help="Factors by which a scored image is resized, as 0.75,1,1.25.")]
+Mirrored = Annotated[
+    bool | None, typer.Option("--mirror", help="Average the segmentation with that of the mirrored image.")
+]
+Further = Annotated[
+    str | None, typer.Option("--options", help="Further options of the recipe, as JSON: '{\"ohem\": true}'.")
+]
+
 
 def train(
     name: Annotated[
@@ -25,13 +39,23 @@ def train(
     network: Annotated[
         str | None,
         typer.Option(
-            help="The network, for the recipes classify and non-local-clips: a name of `regard list --networks`.",
+            help="The network, for recipes with several: for classify a name of `regard list --networks`.",
             autocompletion=completion.networks,
         ),
     ] = None,
     views: Annotated[
         str | None, typer.Option(help="published or one: the views of a test video, for the recipe non-local-clips.")
     ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Another trunk, any of timm's, for the recipes for segmentation.")
+    ] = None,
+    image_size: Annotated[
+        int | None, typer.Option(help="Side of the training windows in pixels, for the recipes for segmentation.")
+    ] = None,
+    window: Window = None,
+    scales: Scales = None,
+    mirror: Mirrored = None,
+    further: Further = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data, in place of the recipe's.")] = None,
     batch_size: Annotated[int | None, typer.Option(help="Images a step, in place of the recipe's.")] = None,
     optimizer: Annotated[
@@ -77,6 +101,12 @@ def train(
     arguments.one_of("--optimizer", optimizer, tuple(comparing.USUAL))
     arguments.one_of("--augment", augment, comparing.AUGMENTS)
     arguments.one_of("--freeze", freeze, comparing.FREEZE)
+    arguments.at_least("--image-size", image_size, 1)
+    options = _options(
+        further,
+        {"network": network, "views": views, "backbone": backbone, "image_size": image_size}
+        | {"window": window, "scales": arguments.numbers("--scales", scales), "mirror": mirror},
+    )
     listing = recipes.get(name)
     from regard.saved.files import apart
     from regard.training import running
@@ -84,8 +114,7 @@ def train(
 
     place = folder or Path(f"regard-{name}{'-tiny' if tiny else ''}")
     apart(place, data)  # before the dataset is read
-    options = {"network": network, "views": views}
-    recipe = built(listing, data, tiny=tiny, options=arguments.given(options))
+    recipe = built(listing, data, tiny=tiny, options=options)
     given = {
         "epochs": epochs, "batch_size": batch_size, "optimizer": optimizer, "lr": lr, "weight_decay": weight_decay,
         "augment": augment, "precision": precision,
@@ -125,12 +154,17 @@ def evaluate(
     network: Annotated[
         str | None,
         typer.Option(
-            help="The network, for NAME classify; without NAME the weights tell it.", autocompletion=completion.networks
+            help="The network, for a NAME with several; without NAME the weights tell it.",
+            autocompletion=completion.networks,
         ),
     ] = None,
     views: Annotated[
         str | None, typer.Option(help="published or one: the views of a test video, of clips; by default as trained.")
     ] = None,
+    window: Window = None,
+    scales: Scales = None,
+    mirror: Mirrored = None,
+    further: Further = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score trained weights of a recipe on its test data.
@@ -142,12 +176,16 @@ def evaluate(
     arguments.there(weights)
     arguments.there(data)
     arguments.device(device)
+    options = _options(
+        further,
+        {"network": network, "views": views, "window": window, "mirror": mirror}
+        | {"scales": arguments.numbers("--scales", scales)},
+    )
     listing = None if name is None else recipes.get(name)
     from regard.training import running
     from regard.training.claims import judged
     from regard.training.recipe import built
 
-    options = arguments.given({"network": network, "views": views})
     if listing is None:
         known, tiny, recorded = running.recorded(weights)
         options = recorded | options
@@ -155,3 +193,15 @@ def evaluate(
     recipe = built(listing, data, tiny=tiny, options=options)
     scores = running.evaluate(recipe, running.load(recipe, weights), device=device)
     tables.scored(out, scores, judged(listing, recipe, running.changes_of(weights)))
+
+
+def _options(further: str | None, named: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of the recipe: those that were given by name, and the JSON of `--options`.
+
+    Raises: ValueError if the text is no JSON object, or an option is given twice.
+    """
+    options = arguments.given(named)
+    others = {} if further is None else arguments.json_object("--options", further)
+    if twice := options.keys() & others.keys():
+        raise ValueError(f"--options {further!r}: {min(twice)} is given by its own option as well; one is accepted")
+    return options | others
