@@ -30,7 +30,7 @@ FLOORS = {
     "ops": 1,
     "layers": 2,
     "viewing": 3,
-    "attaching": 2,
+    "attaching": 1,
     "metrics": 3,
     "networks": 3,
     "published": 4,
@@ -160,23 +160,25 @@ def test_every_label_has_a_file_and_every_file_a_label() -> None:
         for path in folder.rglob("*.py")
         if shelf(path) in ("mechanism", "network") and path.stem != "__init__"
     }
-    for module in files - labelled:  # networks known by name belong to the entry `paper_network`
+    named = {*catalog.networks().values(), *catalog.segmenters().values()}
+    for module in files - labelled:  # networks known by name belong to the entries `paper_network` and `segmenter`
         folder = module.split(".")[1]
         assert module.endswith(".network"), f"{module} has no label"
-        assert folder in catalog.networks().values(), f"{module} has no label"
+        assert folder in named, f"{module} has no label"
     assert labelled <= files
     for entry in catalog.entries():
         assert inspect.isclass(entry.load()), entry.name
 
 
-def test_the_networks_of_a_label_are_those_of_its_file() -> None:
+@pytest.mark.parametrize("table", ["NETWORKS", "SEGMENTERS"])
+def test_the_networks_of_a_label_are_those_of_its_file(table: str) -> None:
     named: dict[str, list[str]] = {}
-    for name, folder in catalog.networks().items():
+    for name, folder in (catalog.networks() if table == "NETWORKS" else catalog.segmenters()).items():
         named.setdefault(folder, []).append(name)
     for folder in PAPERS:
         if (folder / "network.py").is_file():
             found = importlib.import_module(f"regard.papers.{folder.name}.network")
-            assert list(getattr(found, "NETWORKS", {})) == named.get(folder.name, [])
+            assert list(getattr(found, table, {})) == named.get(folder.name, [])
 
 
 MECHANISMS = [

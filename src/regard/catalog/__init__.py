@@ -246,6 +246,18 @@ def networks() -> Mapping[str, str]:
     return {name: folder for folder, label in labels().items() for name in getattr(label, "NETWORKS", ())}
 
 
+@cache
+def segmenters() -> Mapping[str, str]:
+    """Segmentation networks known by name, for `create` -> the folder of the paper that they are of."""
+    return {name: folder for folder, label in labels().items() for name in getattr(label, "SEGMENTERS", ())}
+
+
+@cache
+def known() -> Mapping[str, str]:
+    """Every network known by name -> the entry that builds it."""
+    return {**dict.fromkeys(networks(), "paper_network"), **dict.fromkeys(segmenters(), "segmenter")}
+
+
 def find(
     pattern: str | None = None,
     *,
@@ -338,8 +350,9 @@ def get(name: str) -> Entry:
     entry = _named(name)
     if entry is not None:
         return entry
-    if name in networks():
-        raise LookupError(f"{name!r} is a network of {networks()[name]}: regard.create({name!r}) builds it")
+    if name in known():
+        folder = {**networks(), **segmenters()}[name]
+        raise LookupError(f"{name!r} is a network of {folder}: regard.create({name!r}) builds it")
     raise LookupError(f"no entry {name!r}; {hint(name, _offered())}")
 
 
@@ -375,7 +388,7 @@ def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
         classifier = regard.create("se_resnet50", classes=10)
 
     Args:
-        name: as for `get`, or one of `catalog.networks()`.
+        name: as for `get`, or one of `catalog.networks()` or `catalog.segmenters()`.
         args, kwargs: the constructor's arguments; `regard show NAME` lists them.
 
     Raises:
@@ -383,12 +396,12 @@ def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
         TypeError: it does not take these arguments; the message names the nearest and lists all that it takes.
         ValueError: the value of an argument is refused.
     """
-    if name in networks():
-        entry, kwargs = get("paper_network"), {"name": name, **kwargs}
+    if name in known():
+        entry, kwargs = get(known()[name]), {"name": name, **kwargs}
     else:
         named = _named(name)
         if named is None:
-            offered = _offered() | {network: network for network in networks()}
+            offered = _offered() | {network: network for network in known()}
             raise LookupError(f"no entry {name!r}; {hint(name, offered)}")
         entry = named
     check_arguments(entry, kwargs, name)

@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _ANN = Paper(
     "Asymmetric Non-local Neural Networks for Semantic Segmentation",
@@ -75,3 +76,15 @@ ENTRIES: tuple[Entry, ...] = (
         code="MendelXu/ANN",
     ),
 )
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="annet",
+        target="papers.annet.recipe:segment",
+        system="segmenter",
+        summary="ANN-101, on images with label maps",
+        data="images/ and labels/, or a published dataset for segmentation, such as Cityscapes, VOC or ADE20K",
+    ),
+)
+
+SEGMENTERS: tuple[str, ...] = ("annet_resnet101",)

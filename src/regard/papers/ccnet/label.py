@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _CCNET = Paper(
     "CCNet: Criss-Cross Attention for Semantic Segmentation",
@@ -43,6 +44,16 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B G H W",),
         options=(Option({"out": 5, "slope": 0.0, "dropout": 0.3}), Option({"recurrence": 1})),
         code="speedinghzl/CCNet",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="ccnet",
+        target="papers.ccnet.recipe:segment",
+        system="segmenter",
+        summary="CCNet-101, on images with label maps",
+        data="images/ and labels/, or a published dataset for segmentation, such as Cityscapes, VOC or ADE20K",
     ),
 )
 

@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _DANET = Paper(
     "Dual Attention Network for Scene Segmentation",
@@ -66,3 +67,15 @@ ENTRIES: tuple[Entry, ...] = (
         code="junfu1115/DANet",
     ),
 )
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="danet",
+        target="papers.danet.recipe:segment",
+        system="segmenter",
+        summary="DANet-101, on images with label maps",
+        data="images/ and labels/, or a published dataset for segmentation, such as Cityscapes, VOC or ADE20K",
+    ),
+)
+
+SEGMENTERS: tuple[str, ...] = ("danet_resnet101",)

@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -40,3 +41,15 @@ NETWORKS: tuple[str, ...] = (
     "gc_resnet50_r16",
     "gc_resnet101_r16",
 )
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="gcnet",
+        target="papers.gcnet.recipe:segment",
+        system="segmenter",
+        summary="ResNet-101 with global context blocks and a plain head, on images with label maps",
+        data="images/ and labels/, or a published dataset for segmentation, such as Cityscapes, VOC or ADE20K",
+    ),
+)
+
+SEGMENTERS: tuple[str, ...] = ("gcnet_resnet101",)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from regard.networks.design import Network, family, of
+from regard.networks.segmenter import Auxiliary, Design
 from regard.networks.sites import Site
 from regard.networks.trunks import RESNET
 from regard.papers.gcnet.mechanism import GlobalContext
@@ -25,4 +26,10 @@ def from_stage_2(site: Site) -> bool:
 NETWORKS: Mapping[str, Network] = {
     **family("gc_resnet{}_r4", RESNET, of(GlobalContext, reduction=4), {50: None, 101: None}, where=from_stage_2),
     **family("gc_resnet{}_r16", RESNET, of(GlobalContext, reduction=16), {50: None, 101: None}, where=from_stage_2),
+}
+
+SEGMENTERS: Mapping[str, Design] = {
+    "gcnet_resnet101": Design(
+        attention="gc(reduction=16)@layer2+layer3+layer4", options={"convolutions": 1}, auxiliary=Auxiliary()
+    ),
 }

@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _OCR = Paper(
     "Object-Contextual Representations for Semantic Segmentation",
@@ -86,6 +87,16 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"scale": 2}, least=(2, 2)),
         ),
         code="openseg-group/openseg.pytorch",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="ocrnet",
+        target="papers.ocrnet.recipe:segment",
+        system="segmenter",
+        summary="OCR on a ResNet-101 or HRNetV2-W48 (--network), on images with label maps",
+        data="images/ and labels/, or a published dataset for segmentation, such as Cityscapes, VOC or ADE20K",
     ),
 )
 
