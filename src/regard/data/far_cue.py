@@ -1,9 +1,10 @@
 """Far cues: drawn scenes where the class of a region is set by a marker in none of its rows and columns.
 
 A scene is a dark canvas with a grey region and a small marker, whose colour is the class of the region. All regions
-look the same, so a network that does not see the marker from the region can only guess: one of three is right. That
-the marker shares no row and no column with its region, and a gap lies between, is what makes a single pass along rows
-and columns (criss-cross attention) miss it. The marker itself belongs to the ground.
+look the same, so a network that does not see the marker from the region can only guess: one of three is right. The
+marker shares no row and no column with its region, and a gap lies between, so that a single pass along rows and columns
+(criss-cross attention) misses it; in one direction it is nearly half the canvas away, beyond what a few convolutions
+see. The marker itself belongs to the ground.
 
 A scene is a function of (seed, part, index) only, whichever other scenes are made.
 """
@@ -24,12 +25,12 @@ from regard.data.regions import filled
 
 CLASSES = ("ground", "red", "green", "blue")
 PALETTE: tuple[Colour, ...] = ((0, 0, 0), *((round(255 * r), round(255 * g), round(255 * b)) for r, g, b in COLOURS))
-GREY = 0.6  # brightness of a region, varied as a colour is
+GREY = 0.6  # brightness of a region, varied as the channels of a colour are
 TRAIN_SIZE, TEST_SIZE, SIZE = 3000, 500, 32
 LEAST_SIZE = 16  # below, a marker is a single pixel
 SIDE = (1 / 4, 3 / 8)  # of a region, as a share of the canvas's
 MARKER = 1 / 8  # side of the marker
-GAP = 1 / 16  # the least distance between the rows of region and marker, and between their columns
+GAP, FAR = 1 / 16, 7 / 16  # the least distance of region and marker: in both directions, and in the larger one
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two exclusive
 
@@ -56,7 +57,7 @@ class FarCue(Dataset[Mapping[str, Tensor]]):
         self.size, self.own = whole("size", size, LEAST_SIZE), own
         self.key = (whole("seed", seed, 0), whole("part", part, 0))
         self.names = tuple(f"{'train' if part == 0 else 'test'} scene {i}" for i in range(positive("count", count)))
-        self.digest = f"far-cue 1 {count} {size} {seed} {part}"
+        self.digest = f"far-cue 2 {count} {size} {seed} {part}"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -67,9 +68,8 @@ class FarCue(Dataset[Mapping[str, Tensor]]):
         region, marker = self._places(random)
         image = np.full((self.size, self.size, 3), random.uniform(*GROUND), np.float32)
         label = 1 + i % len(COLOURS)
-        for (left, top, right, bottom), colour in ((region, (GREY,) * 3), (marker, COLOURS[label - 1])):
-            varied = np.add(colour, random.uniform(-VARIATION, VARIATION, size=3)).astype(np.float32)
-            image[top:bottom, left:right] = varied
+        for (left, top, right, bottom), colour, channels in ((region, GREY, 1), (marker, COLOURS[label - 1], 3)):
+            image[top:bottom, left:right] = colour + random.uniform(-VARIATION, VARIATION, size=channels)
         image += NOISE * random.standard_normal(image.shape, dtype=np.float32)
         mask = filled(region, self.size).to(torch.uint8) * label
         sample = {"image": torch.from_numpy(image.clip(0, 1)).permute(2, 0, 1).contiguous(), "mask": mask}
@@ -92,7 +92,7 @@ class FarCue(Dataset[Mapping[str, Tensor]]):
             top, left = (int(random.integers(self.size - extent + 1)) for extent in (tall, wide))
             y, x = random.integers(self.size - side + 1, size=2).tolist()
             apart = max(y - (top + tall), top - (y + side)), max(x - (left + wide), left - (x + side))
-            if min(apart) >= gap:
+            if min(apart) >= gap and max(apart) >= FAR * self.size:
                 return (left, top, left + wide, top + tall), (x, y, x + side, y + side)
 
 
