@@ -8,9 +8,10 @@
 A large annotated medical image dataset for the development and evaluation of segmentation algorithms. Simpson et al.
 2019, arXiv:1902.09063. Its images for testing have no labels: without "validation" every fifth case is a test case.
 
-Axes are brought to one orientation, D from the feet up, H from the front to the back, W from left to right, as far as
-flips and exchanges of axes can; the size of a voxel stays as it is unless a spacing is asked for. Each modality is
-standardised by its own mean and standard deviation. Reading needs nibabel: `pip install regard[volumes]`.
+Axes are brought to one orientation, D from the head down, H from front to back, W from the right of the body to its left,
+as far as flips and exchanges of axes can, so that slices look as radiologists are used to. The size of a voxel stays as
+it is unless a spacing is asked for. Each modality is standardised by its own mean and standard deviation. Reading needs
+nibabel: `pip install regard[volumes]`.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ from regard.data.texts import parsed, quoted
 WANTED = "dataset.json, imagesTr/ and labelsTr/, as in the Medical Segmentation Decathlon"
 SUFFIXES = (".nii.gz", ".nii")
 VOXELS = 2**30  # at most, of one file: a compressed file of some kilobytes can hold any number of zeros
-_ORIENTATION = ("S", "P", "R")  # where the axes D H W point
+_ORIENTATION = ("I", "P", "L")  # where the axes D H W point
 
 Pair = tuple[Path, Path]  # the files of a volume and of its label map
 
@@ -88,6 +89,7 @@ def _read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         raise ModuleNotFoundError(
             f"{shown(path)}: reading volumes needs nibabel: pip install regard[volumes]"
         ) from error
+    from nibabel.filebasedimages import ImageFileError
     from nibabel.orientations import axcodes2ornt, io_orientation, ornt_transform
 
     if not path.is_file():
@@ -103,7 +105,7 @@ def _read(path: Path) -> tuple[np.ndarray, tuple[float, float, float]]:
         spacing = tuple(float(side) for side in turned.header.get_zooms()[:3])
     except (OSError, EOFError, ValueError, TypeError, KeyError, IndexError, OverflowError, zlib.error) as error:
         raise ValueError(f"{shown(path)} cannot be read as a volume: {_first(error)}") from None
-    except nibabel.filebasedimages.ImageFileError as error:
+    except ImageFileError as error:
         raise ValueError(f"{shown(path)} cannot be read as a volume: {_first(error)}") from None
     if not all(0 < side < math.inf for side in spacing):
         raise ValueError(f"{shown(path)} has voxels of {spacing} mm: sizes above 0 are needed")

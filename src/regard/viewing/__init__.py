@@ -12,6 +12,7 @@ The axes that the label declares, and the grids that the mechanism showed, decid
     B Q K, named classes K       for each class the places that attend to it, and bars of what a chosen query attends to
     B T Q with a grid            one small map a step or word
     B Q K with grids of a clip   attention received by each of its frames
+    B 1 D H W                    three orthogonal slices through the largest value, over a volume
     B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
     B H W 2                      a lattice of the points (x, y) that are sampled
     axes without a place         a matrix, or one for each of the first axes
@@ -34,10 +35,12 @@ from regard.viewing import scaling
 from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, plain, png, staged, tiled, veiled
 from regard.viewing.reaching import Dense, Reach, plane_of, reach
 from regard.viewing.scaling import Colouring, Ends, Scale
+from regard.viewing.slices import orthogonal, through
 
 SIDE = 320  # pixels of a picture's longer side
 PANELS = 16  # heads, scales or steps drawn at most
 LATTICE = ("H", "W", "2")
+VOLUME = ("D", "H", "W")  # behind two other axes or more; in B D H W and B D D the letter is of channels
 STRONGEST = 3  # channels drawn beside their mean
 
 
@@ -112,7 +115,8 @@ def draw(
     Args:
         maps: the maps of `watch`.
         image: the whole image that the model saw: a Pillow image, a float tensor `C H W` in [0, 1], or a uint8 array
-            `H W 3`; of a clip, a float tensor `C T H W`, whose frames lie under the maps of their time.
+            `H W 3`; of a clip, a float tensor `C T H W`, whose frames lie under the maps of their time; of a volume, a
+            float tensor `C D H W`.
         sample: index of the image in the batch.
         queries: for maps from queries to positions, the places (x, y) of the queries to draw, in [0, 1] from the top
             left corner; None draws the centre and the strongest, which is the query with the largest single weight.
@@ -140,6 +144,9 @@ def draw(
                 raise IndexError(f"sample={sample}: {key} has a batch of {len(look)}")
             one = look[sample].unsqueeze(0)
             name = key if len(looks) == 1 else f"{key}, look {number} of {len(looks)}"
+            if letters[2:] == VOLUME:
+                pictures.append(_volume(name, one[0], image, Colouring(scale, look.dtype)))
+                continue
             before = [other[sample].unsqueeze(0) for other in looks[: number - 1]]
             chosen = Chosen(queries, classes or {}, scale)
             pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, before)
@@ -191,6 +198,8 @@ def _letters(maps: Maps, key: str, look: Tensor) -> tuple[str, ...]:
         letter.isdigit() and int(letter) != size for letter, size in zip(letters, look.shape, strict=True)
     ):
         raise ValueError(f"{key}: axes {axes!r} do not fit a map of shape {tuple(look.shape)}")
+    if letters[2:] == ("d", "h", "w"):
+        letters = (*letters[:2], *VOLUME)
     if letters[-2:] == ("h", "w"):  # a height and width of the map's own
         letters = (*letters[:-2], "H", "W")
     return letters
@@ -283,6 +292,22 @@ def _pictures(
     strongest = values.mean((1, 2)).argsort(descending=True, stable=True)[:STRONGEST].tolist()
     mean = {f"{name}, mean of {len(values)}": values.mean(0)}
     return _over(mean | {f"{name}, {letter} {index}": values[index] for index in strongest}, stage, colouring)
+
+
+def _volume(name: str, look: Tensor, image: object, colouring: Colouring) -> Picture:
+    """The slices of a map `N D H W`, the mean over N. Raises: ValueError if the image is no volume."""
+    if not isinstance(image, Tensor) or image.dim() != 4:
+        raise ValueError(f"{name}: a volume as image, a float tensor C D H W in [0, 1], is needed for this map")
+    values = look.mean(0) if look.dtype == torch.float64 else look.float().mean(0)
+    even, ends = colouring.even(values), colouring.ends(values[None], place=3)
+    low, high = ends or (None, None)
+    drawn = orthogonal(image, values, SIDE, low=low, high=high, even=even)
+    size = " x ".join(map(str, values.shape))
+    if even:
+        return Picture(name, drawn, f"{size}; {colouring.words(values)}")
+    place = " ".join(f"{letter} {at}" for letter, at in zip(VOLUME, through(values), strict=True))
+    facts = f"{size}; {colouring.words(values)}; largest at {place}"
+    return Picture(name, drawn, facts, ends or _ends(values), _ends(values))
 
 
 def _queries(
