@@ -40,9 +40,8 @@ from regard.training.evaluate import batches, evaluating
 from regard.training.loop import fit
 from regard.training.plan import Plan
 
-TRAIN, TEST = 400, 120
-PLAN: Mapping[str, Any] = {"epochs": 20, "lr": 6e-3, "batch_size": 16, "weight_decay": 1e-4, "clip": 5.0}
-ALONE = Ships(weights=(1.0, 0.0))
+TRAIN, TEST = 250, 100
+PLAN: Mapping[str, Any] = {"epochs": 12, "lr": 6e-3, "batch_size": 8, "weight_decay": 1e-4, "clip": 5.0}
 PARTITION, SWAPPED, OPEN = "partition", "swapped", "open"
 UNGATED, DEEP, SHALLOW, PLAIN = "ungated", "deep", "shallow", "plain"
 NAMES = {
@@ -54,6 +53,7 @@ NAMES = {
     SHALLOW: "the shallow head alone, of four classes",
     PLAIN: "plain network with a skip connection, equal parameters",
 }
+EMPHASIS = {PARTITION: 5.0, UNGATED: 5.0, DEEP: 1.0, SHALLOW: 1.0, PLAIN: 1.0}  # the better of 1 and 5 on seed 901
 MEASURES = ("f1", "precision", "recall", "end_error")
 Maps = tuple[Tensor, Tensor]
 
@@ -105,7 +105,8 @@ def network(name: str) -> nn.Module:
 
 def trained(name: str, seed: int, *, count: int = TRAIN, epochs: int = PLAN["epochs"]) -> tuple[nn.Module, Ships]:
     """The network of a row after its training, and the task that reads it."""
-    task = {PARTITION: Ships(), UNGATED: Ships(gated=False)}.get(name, ALONE)
+    weights = (1.0, 1.0) if name in (PARTITION, UNGATED) else (1.0, 0.0)
+    task = Ships(weights=weights, emphasis=EMPHASIS[name], gated=name == PARTITION)
     torch.manual_seed(seed)
     model = network(name)
     plan = Plan(**{**PLAN, "epochs": epochs}, seed=seed, augment=Mirror())
@@ -175,7 +176,7 @@ def table(paths: Sequence[Path]) -> str:
     by = {(row["row"], row["seed"]): row for row in results}
     seeds = sorted({seed for name, seed in by if all((other, seed) in by for other in NAMES)})
     lines = [
-        f"Seeds {', '.join(map(str, seeds))}; {results[0]['train']} training and {results[0]['test']} test harbours each.",
+        f"Seeds {', '.join(map(str, seeds))}; {results[0]['train']} training and {results[0]['test']} test harbours.",
         "",
         "| | parameters | F1, % | precision, % | recall, % | error of ends, pixels | F1, difference |",
         "|---|---|---|---|---|---|---|",
@@ -197,7 +198,7 @@ def _interval(values: Sequence[float], sign: str = "") -> str:
 
 
 def picture(out: Path, seed: int, columns: int) -> None:
-    """Test harbours: the image with true boxes, the response of the shallow head, the attention map, the found ships."""
+    """Test harbours: true boxes, the response of the shallow head, the attention map, the found ships."""
     model, task = trained(PARTITION, seed)
     data = Harbours(count=columns, seed=seed, part=1)
     outputs, _ = seen(model, data)

@@ -1,19 +1,20 @@
 """Harbours with ships: drawn ones, and those of HRSC2016.
 
-Both give `image`, float32 `3 H W` in 0..1; `mask`, uint8 `H W` with the classes bow/stern, hull, sea and land, or 255 for
-void; and `ships`, float32 `M 5`: x, y of the centre, length, width, in pixels, and the angle of the length in radians
-from the x axis towards the y axis, which points down. The bow lies at the angle. The first and the last fifth of a ship
-are its bow and stern.
+Both give `image`, float32 `3 H W` in 0..1; `mask`, uint8 `H W` with the classes bow/stern, hull, sea and land, or 255
+for void; and `ships`, float32 `M 5`: x, y of the centre, length, width, in pixels, and the angle of the length in
+radians from the x axis towards the y axis, which points down. The bow lies at the angle. The first and the last fifth
+of a ship are its bow and stern.
 
-A drawn harbour has a quay in any direction, and two groups of ships, which lie side by side: with the bow or the stern at
-the quay, or alongside it and each other; sometimes a ship at sea. On land there are halls with gables, and at the quay
-jetties with a pointed end, in the colours and widths of ships: a bow looks the same as a gable, and a stern as a hall.
+A drawn harbour has a quay in any direction, and up to two groups of ships, which lie side by side: with the bow or the
+stern at the quay, or alongside it and each other; sometimes a ship at sea. On land there are halls with gables, and at
+the quay jetties with a pointed end, in the colours and widths of ships: a bow looks the same as a gable, and a stern as
+a hall.
 A drawn harbour is a function of (seed, part, index) only, whichever others are made.
 
 HRSC2016 (Liu, Wang, Weng, Yang. A High Resolution Optical Satellite Image Dataset for Ship Recognition and Some New
 Baselines. ICPRAM 2017, doi:10.5220/0006120603240331), as remembered, not verified on the dataset itself:
 
-    AllImages/<name>.bmp, Annotations/<name>.xml, ImageSets/{train,val,trainval,test}.txt, and perhaps LandMask/<name>.png
+    AllImages/<name>.bmp, Annotations/<name>.xml, ImageSets/{train,val,trainval,test}.txt, perhaps LandMask/<name>.png
     HRSC_Object: mbox_cx, mbox_cy, mbox_w (length), mbox_h (width) in pixels; mbox_ang in radians; header_x, header_y
 
 Without land masks nothing is known about land, and all that is no ship is labelled sea.
@@ -295,8 +296,8 @@ def annotated(path: Path) -> tuple[Ship, ...]:
 
     The angle is turned by half a turn where the header, the place of the bow, lies at the other end.
 
-    Raises: FileNotFoundError without the file; ValueError if it is no XML, or a box lacks a number, or length or width is
-        not positive.
+    Raises: FileNotFoundError without the file; ValueError if it is no XML, or a box lacks a number, or length or width
+        is not positive.
     """
     if not path.is_file():
         raise FileNotFoundError(f"{shown(path)}: the annotation is missing")

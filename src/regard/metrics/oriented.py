@@ -1,14 +1,13 @@
 """Metrics of oriented boxes: precision, recall and F1 at a rotated overlap, and the distance of the ends.
 
-    IoU     = |A ∩ B| / (|A| + |B| − |A ∩ B|)         exact: the intersection of two rectangles is a convex polygon     (1)
-    F1      = 2 TP / (found + true boxes)                                                                             (2)
-    ends    = mean distance of the ends of a found box from those of its true box, in pixels                          (3)
+    IoU     = |A ∩ B| / (|A| + |B| − |A ∩ B|)      exact: two rectangles share a convex polygon                  (1)
+    F1      = 2 matches / (found + true boxes)                                                                   (2)
+    ends    = mean distance of the ends of a found box from those of its true box, in pixels                     (3)
 
-A box is x, y of its centre, length, width and angle: in pixels, and in radians from the x axis towards the y axis, which
-points down; the length lies along the angle. Each found box, the best score first, is matched with the free true box of
-the largest overlap, so that no two match the same one; a match needs at least the threshold. Bow and stern are not told
-apart: of the two ways to pair two ends with two ends the nearer one counts, as turning a box by half a turn changes
-nothing.
+A box is x, y of its centre, length, width and angle: in pixels, and in radians from the x axis towards the y axis,
+which points down; the length lies along the angle. Each found box, the best score first, is matched with the free true
+box of the largest overlap, so that no two match the same one; a match needs at least the threshold. Bow and stern are
+not told apart: of the two ways to pair two ends with two ends the nearer one counts.
 """
 
 from __future__ import annotations
@@ -57,7 +56,7 @@ def corners(boxes: ArrayLike) -> Array:
 
 
 def tips(boxes: ArrayLike) -> Array:
-    """The two ends of each box, the middles of its short sides: `n 5` -> `n 2 2`, each x, y; first that at its angle."""
+    """The two ends of each box, the middles of its short sides, first that at its angle: `n 5` -> `n 2 2`."""
     b = as_oriented(boxes)
     along = np.stack((np.cos(b[:, 4]), np.sin(b[:, 4])), 1) * b[:, 2:3] / 2
     return np.stack((b[:, :2] + along, b[:, :2] - along), 1)

@@ -83,8 +83,8 @@ class Linking:
         """The parts of (1)."""
         labels, count = ndimage.label(response > self.threshold)
         found = []
-        for number, place in enumerate(ndimage.find_objects(labels, count), 1):
-            rows, columns = np.nonzero(labels[place] == number)
+        for label, place in enumerate(ndimage.find_objects(labels, count), 1):
+            rows, columns = np.nonzero(labels[place] == label)
             if len(rows) >= self.least:
                 at = np.stack((columns + place[1].start + 0.5, rows + place[0].start + 0.5), 1)
                 found.append(Part(at, response[place][rows, columns]))

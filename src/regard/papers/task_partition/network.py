@@ -12,12 +12,13 @@ Fully Convolutional Network With Task Partitioning for Inshore Ship Detection in
 Training: the cross-entropy of d at every pixel, and that of s where a is 1; no gradient passes through a (`task.py`).
 Testing: the connected parts of (5) that lie at the two ends of one hull are linked to a ship (`linking.py`).
 Place: trained as it is: `regard train task-partition`.
-Cost: the backbone's up to the map of `deep`, and 9 D C + 4 D multiplications for each position of two maps, D = `width`.
-Deviations: paper not read in full: its abstract and a survey say that layers of different depths get the tasks (2) and
-    (3), and that (4) selects the pixels of the loss of (3) | no official code | which layers, the width of the heads,
-    batch norm in them, the weights of the two losses (1 and 1), how the loss of (3) is normalised (`over`), the hard map
-    in (5) rather than a probability, and the linking are choices of this library. By default the maps of VGG-16 at
-    strides 4 and 16, the ends of its third and fifth block.
+Cost: the backbone's up to the map of `deep`, and about 9 D C multiplications for each position of two maps, D =
+    `width`.
+Deviations: paper: not read in full; its abstract and a survey say that layers of different depths get the tasks (2)
+    and (3), and that (4) selects the pixels of the loss of (3) | official code: none | here: which layers, the width of
+    the heads, batch norm in them, the weights of the losses and of bow/stern in that of (2), how the loss of (3) is
+    normalised (`over`), the hard map in (5) rather than a probability, and the linking are choices of this library. By
+    default the maps of VGG-16 at strides 4 and 16, the ends of its third and fifth block.
 Errata: none known.
 """
 
@@ -65,8 +66,8 @@ class TaskPartition(Attention):
     Shapes: x `B C H W` in 0..1 -> logits `B 4 H W` of bow/stern, hull, sea and land; logits `B 2 H W` of elsewhere and
         bow/stern.
     Maps: attention `B 1 H W`, 0 or 1; ends `B 1 H W`, the response (5) in 0..1.
-    Raises: ValueError for a width below 1, strides that the backbone has no map of, a deep stride below the shallow one,
-        or images of another shape; LookupError if timm has no such backbone.
+    Raises: ValueError for a width below 1, strides that the backbone has no map of, a deep stride below the shallow
+        one, or images of another shape; LookupError if timm has no such backbone.
     """
 
     mean: Tensor

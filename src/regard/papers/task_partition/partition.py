@@ -1,6 +1,6 @@
 """The loss of task partitioning, and what the two heads say together.
 
-    L_deep    = mean over pixels of −log softmax(d)[y]                                 (1)
+    L_deep    = Σ w_y · −log softmax(d)[y] / Σ w_y, over pixels; w is m at bow/stern, else 1  (1)
     a         = 1 where argmax d is bow/stern, else 0; no gradient passes through it    (2)
     L_shallow = Σ a · −log softmax(s)[e] / Z                                            (3)
     Z         = 1 (`"sum"`), Σ a (`"mask"`) or the number of pixels (`"all"`)
@@ -28,16 +28,22 @@ def attention(deep: Tensor, ends: int = ENDS) -> Tensor:
 
     Shapes: deep `B K H W` -> bool `B H W`.
     """
-    return deep.argmax(1) == ends
+    return deep[:, ends] >= deep.amax(1)  # several times as fast as argmax over strided classes
 
 
-def deep_entropy(deep: Tensor, labels: Tensor, *, void: int = VOID) -> Tensor:
+def deep_entropy(deep: Tensor, labels: Tensor, *, emphasis: float = 1.0, ends: int = ENDS, void: int = VOID) -> Tensor:
     """Equation (1); 0 if all pixels are void.
+
+    Args:
+        emphasis: m, the weight of the pixels labelled `ends`.
 
     Shapes: deep `B K H W`, labels `B H W` -> a single number.
     """
-    errors = functional.cross_entropy(widened(deep), labels.long(), ignore_index=void, reduction="sum")
-    return errors / (labels != void).sum().clamp_min(1)
+    weights = deep.new_ones(deep.shape[1], dtype=widened(deep).dtype)
+    weights[ends] = emphasis
+    errors = functional.cross_entropy(widened(deep), labels.long(), weights, ignore_index=void, reduction="sum")
+    total = (labels != void).sum() + (emphasis - 1) * (labels == ends).sum()
+    return errors / total.clamp_min(min(1.0, emphasis))
 
 
 def gated_entropy(shallow: Tensor, labels: Tensor, gate: Tensor, *, over: str = "mask", void: int = VOID) -> Tensor:

@@ -37,6 +37,8 @@ class Ships:
     Args:
         weights: of the losses of the deep and of the shallow head. With 0 for the shallow head it is left out: ends and
             hulls are then both read from the deep head, and the model may be any segmentation network of four classes.
+        emphasis: weight of bow and stern in the loss of the deep head. They are few pixels of a coarse map, and the
+            shallow head learns nothing where the deep head does not find them.
         over: what the loss of the shallow head is divided by; see `partition`.
         gated: the loss of the shallow head counts only where the deep head says bow/stern; otherwise everywhere.
         linking: how ends become ships.
@@ -46,14 +48,17 @@ class Ships:
     """
 
     weights: Sequence[float] = (1.0, 1.0)
+    emphasis: float = 1.0
     over: str = "mask"
     gated: bool = True
     linking: Linking = field(default_factory=Linking)
     threshold: float = 0.5
 
     def __post_init__(self) -> None:
-        for name, weight, least in zip(("weights[0]", "weights[1]"), sequence("weights", self.weights, 2), (1e-9, 0.0)):
-            number(name, weight, least=least)
+        first, second = sequence("weights", self.weights, 2)
+        number("weights[0]", first, above=0)
+        number("weights[1]", second, least=0)
+        number("emphasis", self.emphasis, above=0)
         choice("over", self.over, OVER)
         flag("gated", self.gated)
         OrientedScores(self.threshold)
@@ -70,7 +75,7 @@ class Ships:
         """
         deep, shallow = self._logits(model, batch)
         labels = batch["mask"]
-        loss = self.weights[0] * deep_entropy(deep, labels)
+        loss = self.weights[0] * deep_entropy(deep, labels, emphasis=self.emphasis)
         if shallow is None:
             return loss, {}
         gate = attention(deep.detach())
@@ -98,13 +103,9 @@ class Ships:
     def _logits(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Tensor | None]:
         outputs = model(batch["image"])
         given = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-        size = (batch["image"].shape[0], *batch["image"].shape[2:])
-        wanted = (len(CLASSES), 2)[: 2 if self.weights[1] else 1]
-        for output, classes in zip(given, wanted):
-            if output.shape != (size[0], classes, *size[1:]):
-                raise ValueError(
-                    f"the model returns {tuple(output.shape)}: {classes} logits for each pixel of the image are needed"
-                )
-        if len(given) < len(wanted):
-            raise ValueError(f"the model returns {len(given)} output: logits of a deep and of a shallow head are needed")
+        count, _, *size = batch["image"].shape
+        wanted = [(count, classes, *size) for classes in (len(CLASSES), 2)][: 2 if self.weights[1] else 1]
+        found = [tuple(output.shape) for output in given]
+        if found[: len(wanted)] != wanted:
+            raise ValueError(f"the model returns {found}: logits of the shapes {wanted} are needed")
         return widened(given[0]), widened(given[1]) if self.weights[1] else None
