@@ -14,6 +14,7 @@ Official code: cocodataset/cocoapi, `common/maskApi.c`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -69,13 +70,16 @@ class Outlines:
         for counts in self.runs:
             inside |= run_mask(counts, self.height, self.width)
         if self.polygons:
-            canvas = Image.new("L", (self.width * FINER, self.height * FINER))
+            flat = [(points[0::2], points[1::2]) for points in self.polygons]
+            left, right = _span([x for xs, _ in flat for x in xs], self.width)
+            top, bottom = _span([y for _, ys in flat for y in ys], self.height)
+            canvas = Image.new("L", ((right - left) * FINER, (bottom - top) * FINER))
             pen = ImageDraw.Draw(canvas)
-            for points in self.polygons:
+            for xs, ys in flat:
                 # Pillow's coordinates start at the centre of the first pixel, not at its edge.
-                corners = [(x * FINER - 0.5, y * FINER - 0.5) for x, y in zip(points[0::2], points[1::2], strict=True)]
+                corners = [((x - left) * FINER - 0.5, (y - top) * FINER - 0.5) for x, y in zip(xs, ys, strict=True)]
                 pen.polygon(corners, fill=255)
-            inside |= np.asarray(canvas.reduce(FINER)) >= 128
+            inside[top:bottom, left:right] |= np.asarray(canvas.reduce(FINER)) >= 128
         return inside
 
 
@@ -112,7 +116,7 @@ def outlined(part: Part) -> list[tuple[Path, Outlines]]:
     there = {path.name: path for path in sorted(part.images.iterdir())}
     images: dict[Any, tuple[str, Outlines]] = {}
     for position, image in enumerate(listed(content, "images", part.instances)):
-        name, size = image.get("file_name"), _size(image)
+        name, size = image.get("file_name"), stated_size(image)
         if not isinstance(image.get("id"), int | str) or not isinstance(name, str) or size is None:
             raise ValueError(f"{where} images[{position}]: an image needs id, file_name, width and height")
         if Path(name).name in there:
@@ -123,14 +127,15 @@ def outlined(part: Part) -> list[tuple[Path, Outlines]]:
         if not isinstance(number, int | str) or number not in known:
             raise ValueError(f"{where} annotations[{position}]: no image has the id {quoted(number)}")
         if number in images:
-            _add(images[number][1], annotation, f"{where} annotations[{position}]")
+            add_outline(images[number][1], annotation, f"{where} annotations[{position}]")
     found = {name: outlines for name, outlines in images.values() if outlines.polygons or outlines.runs}
     if not found:
         raise ValueError(f"{where} has outlines for none of the {len(there)} images in {shown(part.images)}")
     return [(there[name], found[name]) for name in sorted(found)]
 
 
-def _add(outlines: Outlines, annotation: Mapping[str, Any], where: str) -> None:
+def add_outline(outlines: Outlines, annotation: Mapping[str, Any], where: str) -> None:
+    """Adds the polygons or the run-length mask of an annotation. Raises: ValueError if it is malformed."""
     given = annotation.get("segmentation")
     if isinstance(given, list):
         for points in given:
@@ -183,7 +188,13 @@ def run_mask(counts: Sequence[int], height: int, width: int) -> Mask:
     return np.repeat(inside, counts).reshape(width, height).T
 
 
-def _size(image: Mapping[str, Any]) -> tuple[int, int] | None:
+def _span(ends: Sequence[float], side: int) -> tuple[int, int]:
+    """The first and, exclusive, the last of the pixels between coordinates: at least one, inside the image."""
+    first = min(max(math.floor(min(ends)) - 1, 0), side - 1)
+    return first, max(min(math.ceil(max(ends)) + 1, side), first + 1)
+
+
+def stated_size(image: Mapping[str, Any]) -> tuple[int, int] | None:
     """Width and height; None if they are not given, or too large."""
     width, height = image.get("width"), image.get("height")
     if not isinstance(width, int) or not isinstance(height, int) or min(width, height) < 1:

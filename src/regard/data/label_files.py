@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from regard.data.augmenting import VOID
-from regard.data.images import UnreadableImage, read_values, shown
+from regard.data.images import SUFFIXES, UnreadableImage, read_values, shown
 from regard.data.label_names import PALETTES, Colour
 from regard.data.texts import quoted, text
 
@@ -33,6 +33,9 @@ class Drawn(Protocol):
 
     def values(self) -> NDArray[Any]:
         """The stored values `H W`. Raises: ValueError if the file is damaged."""
+
+
+Pair = tuple[Path, Path | Drawn]  # an image file and its label map
 
 
 @dataclass(frozen=True)
@@ -129,6 +132,9 @@ class Coding:
         return of_each
 
 
+Read = tuple[Sequence[Pair], Sequence[Pair], Coding]  # the pairs for training and for validation
+
+
 def pack(colours: NDArray[Any]) -> NDArray[np.int64]:
     """Colours as one number each: `* 3` -> `*`."""
     wide = colours.astype(np.int64)
@@ -196,3 +202,27 @@ def same_stem(images: Sequence[Path], labels: Mapping[str, Path], where: Path) -
         if image.stem not in labels:
             raise ValueError(f"{shown(image)}: a label file {shown(image.stem)}.png is needed in {shown(where)}")
     return [(image, labels[image.stem]) for image in images]
+
+
+def files(folder: Path) -> dict[str, Path]:
+    """The image files of a folder, by stem. Raises: ValueError if two files have the same stem."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            if path.stem in found:
+                raise ValueError(f"{shown(path)} and {shown(found[path.stem].name)}: one file of each stem is needed")
+            found[path.stem] = path
+    return found
+
+
+def stems(path: Path) -> list[str]:
+    """The lines of a list of images. Raises: ValueError naming the list, if it is empty or a line occurs twice."""
+    lines = [line.strip() for line in text(path).splitlines() if line.strip()]
+    if not lines:
+        raise ValueError(f"{shown(path)} is empty: the names of images, one a line, are needed")
+    twice = (
+        next((line for i, line in enumerate(lines) if line in lines[:i]), None) if len({*lines}) < len(lines) else None
+    )
+    if twice is not None:
+        raise ValueError(f"{shown(path)}: {quoted(twice)} occurs twice; each image once is needed")
+    return lines

@@ -1,7 +1,6 @@
-"""Images with label maps for semantic segmentation, in the layouts of the published datasets.
+"""Images with label maps for semantic segmentation, in the layouts of the published datasets (`label_layouts`), or
 
-    images/, labels/                      any dataset; alone, or with parts train/ and val/ inside or outside
-    train/, trainannot/, val/, valannot/  CamVid as SegNet's authors published it: 11 classes, 11 is void
+    images/, labels/        any dataset; alone, or with parts train/ and val/ inside or outside
 
 A label map is an image of class numbers with the stem of its image; 255 is void. Names of the classes stand in
 classes.txt, one a line; RGB label maps are read by `name red green blue` a line, or by one line `palette voc`. Without
@@ -29,16 +28,14 @@ from regard.data.augmenting import VOID
 from regard.data.batches import collate
 from regard.data.dividing import every_fifth
 from regard.data.images import SUFFIXES, Picture, quiet, shown, whole
-from regard.data.label_files import Coding, Drawn, LabelMap, listed_classes, same_stem
-from regard.data.label_names import CAMVID, PALETTE_CLASSES, PALETTES, apart
-from regard.data.texts import quoted, text
+from regard.data.label_files import Coding, LabelMap, Pair, Read, files, listed_classes, same_stem, stems
+from regard.data.label_layouts import LAYOUTS
+from regard.data.label_names import PALETTE_CLASSES, PALETTES, apart
+from regard.data.texts import quoted
 
 PARTS = (("train", "val"), ("training", "validation"), ("train", "test"))
 LABELS = ("labels", "masks", "annotations")
 CLASS_NAMES = "classes.txt"
-
-Pair = tuple[Path, Path | Drawn]
-Read = tuple[Sequence[Pair], Sequence[Pair], Coding]  # of training, of validation
 
 
 class LabelMaps(Dataset[Mapping[str, Tensor]]):
@@ -152,7 +149,8 @@ def read(folder: Path) -> tuple[LabelMaps, LabelMaps]:
     """
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
-    train, val, coding = _camvid(folder) or _plain(folder)
+    found = next((parts for layout in LAYOUTS if (parts := layout(folder)) is not None), None)
+    train, val, coding = _plain(folder) if found is None else found
     return LabelMaps(train, coding), LabelMaps(val, coding)
 
 
@@ -200,44 +198,6 @@ def checked(train: LabelMaps, val: LabelMaps, progress: Callable[[int, int], Non
 def _counted(job: tuple[int, LabelMaps, int]) -> tuple[int, Tensor]:
     part, data, i = job
     return part, data.count(i)
-
-
-def files(folder: Path) -> dict[str, Path]:
-    """The image files of a folder, by stem. Raises: ValueError if two files have the same stem."""
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            if path.stem in found:
-                raise ValueError(f"{shown(path)} and {shown(found[path.stem].name)}: one file of each stem is needed")
-            found[path.stem] = path
-    return found
-
-
-def stems(path: Path) -> list[str]:
-    """The lines of a list of images. Raises: ValueError naming the list, if it is empty or a line occurs twice."""
-    lines = [line.strip() for line in text(path).splitlines() if line.strip()]
-    if not lines:
-        raise ValueError(f"{shown(path)} is empty: the names of images, one a line, are needed")
-    twice = (
-        next((line for i, line in enumerate(lines) if line in lines[:i]), None) if len({*lines}) < len(lines) else None
-    )
-    if twice is not None:
-        raise ValueError(f"{shown(path)}: {quoted(twice)} occurs twice; each image once is needed")
-    return lines
-
-
-def _camvid(folder: Path) -> Read | None:
-    if not (folder / "train").is_dir() or not (folder / "trainannot").is_dir():
-        return None
-    parts = []
-    for name in ("train", "val"):
-        pictures, labels = folder / name, folder / f"{name}annot"
-        for place in (pictures, labels):
-            if not place.is_dir():
-                raise ValueError(f"{shown(folder)}: the folder {place.name}/ is needed as well")
-        parts.append(same_stem(list(files(pictures).values()), files(labels), labels))
-    values = {label: label for label in range(len(CAMVID))} | {len(CAMVID): VOID}
-    return parts[0], parts[1], Coding(tuple(CAMVID), tuple(CAMVID.values()), values, PALETTES["camvid"])
 
 
 def _plain(folder: Path) -> Read:
