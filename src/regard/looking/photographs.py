@@ -11,7 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from regard.data import images
-from regard.looking import examples
+from regard.data.volumes import is_volume
+from regard.looking import examples, volumes
 from regard.looking.explaining import BEST, Explainer, drawn, probabilities
 from regard.saved.opening import Network, open_network
 from regard.viewing import draw, scaling
@@ -77,8 +78,8 @@ def look(
     Grad-CAM of its most likely classes.
 
     Args:
-        photographs: one image file or several; None shows the network that comes with the library, and then no other
-            argument names one.
+        photographs: one image file or several, or volumes, for a network trained on them; None shows the network
+            that comes with the library, and then no other argument names one.
         mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`; if none of them is
             given, Itti's model of saliency looks at the photographs. A backbone or weights without attention need no
             mechanism.
@@ -109,6 +110,8 @@ def look(
     paths = [Path(path) for path in ([photographs] if isinstance(photographs, str | Path) else photographs)]
     if not paths:
         raise ValueError("photographs=[]: at least one photograph is needed")
+    if any(is_volume(path) for path in paths):
+        return _volumes(paths, named, image_size, target, layer, scale, out)
     network = open_network(
         mechanism if any(named) else EVERYWHERE,
         backbone=backbone,
@@ -139,6 +142,35 @@ def look(
         page = sheet(pictures, f"{path.name}: {state}", warning=warning(network))
         written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
     return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, tuple(answers))
+
+
+def _volumes(
+    paths: Sequence[Path],
+    named: tuple[Any, ...],
+    longest: int | None,
+    target: object,
+    layer: object,
+    scale: Scale,
+    out: Path,
+) -> Looks:
+    """Shows a network for volumes. Raises: ValueError if one of the files is none, or for an option of photographs."""
+    mechanism, backbone, weights, pretrained, after, arguments = named
+    other = next((path for path in paths if not is_volume(path)), None)
+    if other is not None:
+        raise ValueError(f"{other} is no volume: a look at volumes needs files that end in .nii.gz or .nii alone")
+    options = {"backbone": backbone, "pretrained": pretrained, "after": after, "target": target, "layer": layer}
+    given = next((name for name, value in options.items() if value not in (None, False)), None)
+    if given is not None:
+        raise ValueError(f"{given}={options[given]!r}: a network for volumes does not take it")
+    network, found = volumes.opened(mechanism, None if weights is None else Path(weights), arguments)
+    written = []
+    for path in paths:
+        pictures = volumes.pictures(path, network, found, longest=longest, scale=scale)
+        state = ", ".join([network.name, *network.changed])
+        page = sheet(pictures, f"{path.name}: {state}", warning=warning(network, "volume"))
+        written.append(_saved(page, out, f"{path.name.partition('.nii')[0]}-{stem(network)}"))
+    empty = tuple((path.name, ()) for path in paths)
+    return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, empty)
 
 
 def _examples(scale: Scale, out: Path) -> Looks:
@@ -193,13 +225,13 @@ def said(network: Network, prediction: Prediction) -> str:
     return "no prediction: the names of its classes are not known"
 
 
-def warning(network: Network) -> str:
+def warning(network: Network, of: str = "photograph") -> str:
     """What has to be said before everything else; empty if nothing has."""
     if not network.untrained:
         return ""
     return (
         f"RANDOM WEIGHTS: {network.untrained} is untrained. These maps show what random numbers do; they say nothing "
-        "about the photograph."
+        f"about the {of}."
     )
 
 

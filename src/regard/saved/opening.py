@@ -181,7 +181,8 @@ def _system(
         _fill(model, weights, entry.name)
     image = None if found is None else found.image
     if image is not None and len(image) > 3:
-        raise ValueError(f"{weights} was trained on clips of {image[1]} frames: a network for photographs is needed")
+        kind = "volumes" if "D" in " ".join(entry.inputs).split() else f"clips of {image[1]} frames"
+        raise ValueError(f"{weights} was trained on {kind}: a network for photographs is needed")
     channels = arguments.get("channels", getattr(model, "channels", 3) if image is None else image[0])
     if channels not in (1, 3):
         raise ValueError(

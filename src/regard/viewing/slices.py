@@ -19,7 +19,14 @@ def through(map: Tensor) -> tuple[int, int, int]:
 
 
 def orthogonal(
-    volume: Tensor, map: Tensor, side: int, *, low: float | None = None, high: float | None = None, even: bool = False
+    volume: Tensor,
+    map: Tensor,
+    side: int,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    even: bool = False,
+    alpha: float = 0.6,
 ) -> Image.Image:
     """Three slices through the largest value of a map, each over the slice of the volume at the same place.
 
@@ -32,6 +39,7 @@ def orthogonal(
         side: pixels of the picture's longer side.
         low, high: the values that get the darkest and the lightest colour; by default those of the whole map.
         even: whether the values are equal but for rounding, and are drawn in grey, through the middle.
+        alpha: opacity of the map; at 0 the volume alone.
 
     Shapes: volume `C D H W`, map `d h w`.
     Raises: ValueError for another shape, or values that are not finite.
@@ -58,7 +66,7 @@ def orthogonal(
         (grey[..., w].mT, map[..., at[2]].mT, (width + GAP, 0), (depth, height), (share[0], share[1])),
     ):
         below = picture_of(torch.as_tensor(image)).resize(size, Image.Resampling.BICUBIC)
-        canvas.paste(veiled(below) if even else overlay(below, values, **ends), corner)
+        canvas.paste(veiled(below) if even else overlay(below, values, alpha, **ends), corner)
         x, y = corner[0] + cross[0] * size[0], corner[1] + cross[1] * size[1]
         if not even:
             pen.line((x, corner[1], x, corner[1] + size[1] - 1), fill=WHITE, width=1)

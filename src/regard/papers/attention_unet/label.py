@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -99,5 +100,15 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         exported=16,
         code="ozan-oktay/Attention-Gated-Networks",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="attention-unet",
+        target="papers.attention_unet.recipe:volumes",
+        system="attention_unet",
+        summary="3-D Attention U-Net on volumes with label maps",
+        data="dataset.json, imagesTr/ and labelsTr/, as in the Medical Segmentation Decathlon",
     ),
 )
