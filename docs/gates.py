@@ -39,8 +39,8 @@ from regard.training.loop import fit
 from regard.training.plan import Plan
 
 SIZE = (16, 24, 24)
-ORGAN = 0.25  # how much brighter than the rest the organ is, at noise of deviation 0.5
-TRAIN, TEST = 64, 96
+ORGAN = 0.12  # how much brighter than the rest the organ is, at noise of deviation 0.5
+TRAIN, TEST = 64, 64
 EPOCHS, BATCH, RATE = 12, 4, 1e-2
 FIRST = 11  # seeds below were used to choose the settings
 DATA_SEED = 7  # settings were chosen on volumes of another seed
