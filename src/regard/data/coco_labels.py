@@ -77,13 +77,13 @@ def labelled(part: Part) -> tuple[tuple[str, ...], list[tuple[Path, Objects]]]:
         number = annotation.get("image_id")
         if not isinstance(number, int | str) or number not in images:
             raise ValueError(f"{place}: no image has the id {quoted(number)}")
-        category = annotation.get("category_id")
-        if not isinstance(category, int) or category not in classes:
-            raise ValueError(f"{place}: no category has the id {quoted(category)}")
+        kind = annotation.get("category_id")
+        if not isinstance(kind, int) or kind not in classes:
+            raise ValueError(f"{place}: no category has the id {quoted(kind)}")
         if (found := images[number]) is not None:
             outlines = Outlines(found[1].width, found[1].height, place)
             add_outline(outlines, annotation, place)
-            found[1].found.append((VOID if annotation.get("iscrowd") else classes[category], outlines))
+            found[1].found.append((VOID if annotation.get("iscrowd") else classes[kind], outlines))
     pairs = dict(found for found in images.values() if found is not None)
     if not pairs:
         raise ValueError(f"{where} names none of the {len(there)} images in {shown(part.images)}")
