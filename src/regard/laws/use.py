@@ -152,8 +152,10 @@ def _dynamic(subject: Subject) -> tuple[dict[int, Any], ...]:
 
 @lru_cache(maxsize=1)  # both laws of exporting follow each other, and read the same program
 def _program(subject: Subject) -> ExportedProgram:
-    inputs = subject.tensors(_exported_sizes(subject)[0])
-    return torch.export.export(subject.module(), tuple(inputs), dynamic_shapes=_dynamic(subject))
+    inputs, module, shapes = subject.tensors(_exported_sizes(subject)[0]), subject.module(), _dynamic(subject)
+    taken = inspect.signature(module.forward).parameters.values()
+    together = any(one.kind is inspect.Parameter.VAR_POSITIONAL for one in taken)  # `*maps` is one argument
+    return torch.export.export(module, tuple(inputs), dynamic_shapes=(shapes,) if together else shapes)
 
 
 def _exported(law: str, subject: Subject) -> ExportedProgram:

@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -78,7 +79,6 @@ ENTRIES: tuple[Entry, ...] = (
         acts_on=("features",),
         grain=("channel", "value"),
         tasks=("segmentation",),
-        aliases=("pyramid attention network",),
         maps={"pyramid": "B C H W", "channel": "B N 1 1"},
         kwargs={"channels": 12, "finer": (10, 7)},
         inputs=("B C H W", "B G H W", "B M 2H 2W"),
@@ -93,5 +93,43 @@ ENTRIES: tuple[Entry, ...] = (
         sizes={"G": 10, "M": 7},
         exported=16,
         code="JaveyWang/Pyramid-Attention-Networks-pytorch",
+    ),
+    Entry(
+        name="pan",
+        target="papers.pan.network:PyramidAttentionNetwork",
+        paper=Paper(
+            "Pyramid Attention Network for Semantic Segmentation",
+            "Li, Xiong, An, Wang",
+            "BMVC",
+            2018,
+            arxiv="1805.10180",
+        ),
+        domains=("channel", "spatial", "scale"),
+        soft=True,
+        acts_on=("features",),
+        grain=("channel", "value"),
+        tasks=("segmentation",),
+        maps={"pyramid": "B D h w", "channel": "B N 1 1"},
+        kwargs={"channels": 3, "classes": 4, "backbone": "test_resnet"},
+        outputs=("B 4 H W",),
+        options=(
+            Option(
+                {"upsample": "bilinear", "width": 5, "output_stride": 32, "multi_grid": (2,), "presence": True},
+                outputs=("B 4 H W", "B 3 1 1"),
+                maps={"pyramid": "B 1 h w", "channel": "B 5 1 1"},
+            ),
+        ),
+        exported=64,
+        code="JaveyWang/Pyramid-Attention-Networks-pytorch",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="pan",
+        target="papers.pan.recipe:segment",
+        system="pan",
+        summary="PAN on ResNet-50, as JaveyWang or segmentation-models-pytorch has it, on images with label maps",
+        data="images/ and labels/, or the layout of a published dataset for segmentation",
     ),
 )

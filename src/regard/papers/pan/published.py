@@ -1,4 +1,4 @@
-"""Checkpoint mappings for feature pyramid attention, global attention upsample, and the decoders of both."""
+"""Checkpoint mappings for feature pyramid attention, global attention upsample, decoders and whole networks of both."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from regard.published.reference import Reference, unsupported
+from regard.published.reference import Given, Reference, State, unsupported
 
 
 def _fpa(channels=2048):
@@ -97,6 +97,59 @@ def _smp_pan(
     }, _below(parts)
 
 
+# Channels of an encoder's maps as segmentation-models-pytorch counts them, the image's first.
+_BASIC, _BOTTLENECK = (64, 64, 128, 256, 512), (64, 256, 512, 1024, 2048)
+_ENCODERS = {
+    **dict.fromkeys(("resnet18", "resnet34"), _BASIC),
+    **dict.fromkeys(("resnet50", "resnet101", "resnet152"), _BOTTLENECK),
+}
+
+
+def _parts(decoder: Mapping[str, str], **others: str) -> dict[str, str]:
+    """Names below `decoder`, and those of other parts."""
+    return {**{f"decoder.{ours}": theirs for ours, theirs in decoder.items()}, **others}
+
+
+def _javey(num_class=20, presence=True):
+    # four modules, each saved under its own key; `presence` says whether the classifier of classes is among them
+    others = {"trunk.network": "convnet.model", "classify": "mask_classifier.mask_conv"}
+    if presence:
+        others["present"] = "classifier.fc1"
+    return {"classes": num_class + 1, "presence": presence}, _parts(_pan()[1], **others)
+
+
+def _without_fc(state: State, args: Given) -> State:
+    """The state without the classifier of ImageNet, which the trunk carries along unused."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith("convnet.model.fc.")}
+
+
+def _smp(
+    encoder_name="resnet34", encoder_depth=5, encoder_weights=None, encoder_output_stride=16, decoder_channels=32,
+    in_channels=3, classes=1, activation=None, upsampling=4, aux_params=None,
+):  # fmt: skip
+    for name, value, accepted in (
+        ("encoder_name", encoder_name, tuple(_ENCODERS)),
+        ("encoder_depth", encoder_depth, (5,)),
+        ("activation", activation, (None,)),
+        ("upsampling", upsampling, (4,)),
+        ("aux_params", aux_params, (None,)),
+    ):
+        if value not in accepted:
+            raise unsupported(name, value, f"{' or '.join(map(str, accepted))} is accepted")
+    decoder = _smp_pan((in_channels, *_ENCODERS[encoder_name]), decoder_channels=decoder_channels)[1]
+    return {
+        "channels": in_channels,
+        "classes": classes,
+        "backbone": encoder_name,
+        "upsample": "bilinear",
+        "width": decoder_channels,
+        "output_stride": encoder_output_stride,
+    }, _parts(
+        {ours: f"decoder.{theirs}" for ours, theirs in decoder.items()},
+        **{"trunk.network": "encoder", "classify": "segmentation_head.0"},
+    )
+
+
 class _FineFirst(nn.Module):
     """Our decoder, called with the maps of every stage of an encoder, the finest first, as one list or one by one."""
 
@@ -161,4 +214,12 @@ REFERENCES = (
     Reference(f"{_SMP}/FPABlock", "fpa", _smp_fpa),
     Reference(f"{_SMP}/GAUBlock", "gau", _smp_gau, maps={"channel_gate": "channel"}),
     Reference(f"{_SMP}/PANDecoder", "pan_decoder", _smp_pan, adapt=_fine_first),
+    Reference(
+        f"{_JAVEY}/train",
+        "pan",
+        _javey,
+        state=_without_fc,
+        recording="the four modules of train.py in one state: convnet, pan, classifier and mask_classifier",
+    ),
+    Reference(f"{_SMP}/PAN", "pan", _smp),
 )
