@@ -446,11 +446,11 @@ def looked_at(halves, mechanism):
     model = building.build(settings, NONE, 0, data, blueprint)
     if mechanism is not None:
         attach(model, mechanism, after=list(blueprint.places["se"].sites), example=data.test[0][0][None])
-    view = (blueprint.places["se"], ((0.5,) * 3, (0.25,) * 3), torch.device("cpu"))
+    view = looking.View(blueprint.places["se"], ((0.5,) * 3, (0.25,) * 3), torch.device("cpu"))
     model.eval()
-    scores, chance = looking.locate(model, data.test, *view)
+    scores, chance = looking.locate(model, data.test, view)
     shown = data.test.images([0, 1])
-    return scores, chance, looking.through(model, shown, *view), looking.heat_maps(model, shown, *view)
+    return scores, chance, looking.through(model, shown, view), looking.heat_maps(model, shown, view)
 
 
 def test_a_spatial_map_is_scored_directly_and_through_gradcam_as_well(halves):
@@ -480,7 +480,7 @@ def test_maps_of_large_images_are_kept_small():
     model, place = nn.Identity(), SimpleNamespace(explained="", layout=None, grid=(6, 8))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(looking, "_both", lambda *_: (heat, heat))
-        found = looking.heat_maps(model, torch.zeros(1, 3, 300, 400), place, None, torch.device("cpu"))
+        found = looking.heat_maps(model, torch.zeros(1, 3, 300, 400), looking.View(place, None, torch.device("cpu")))
     assert found["map"].shape == (1, 84, looking.LONGEST) and (found["map"].min(), found["map"].max()) == (0, 1)
 
 

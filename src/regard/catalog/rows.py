@@ -56,10 +56,14 @@ class Variant:
         )
 
 
-def parse(text: str) -> Variant:
+def parse(text: str, *, heads: bool = False) -> Variant:
     """Parses the text of one row.
 
         parse("CBAM(order=parallel)@layer3")
+
+    Args:
+        text: the row.
+        heads: accept heads for segmentation, and parts of them, beside what can be attached.
 
     Raises:
         LookupError: no such mechanism; the message names the nearest.
@@ -90,7 +94,7 @@ def parse(text: str) -> Variant:
     if name in (*REFERENCES, ALL):
         return Variant(name, options, places)
     entry = catalog.get(name)
-    if not entry.drop_in:
+    if not (entry.drop_in or (heads and "segmentation" in entry.tasks and not entry.system)):
         raise ValueError(
             f"attention={text!r}: {entry.name} makes {' and '.join(entry.outputs)} of {' and '.join(entry.inputs)}; "
             "what makes one map B C H W of another is accepted"
@@ -102,14 +106,14 @@ def parse(text: str) -> Variant:
     return Variant(entry.name, options, places)
 
 
-def rows(text: str | Sequence[str]) -> tuple[Variant, ...]:
-    """Parses the rows of a text or of several texts; each row is returned once, in order.
+def rows(text: str | Sequence[str], *, heads: bool = False) -> tuple[Variant, ...]:
+    """Parses the rows of a text or of several texts; each row is returned once, in order; `heads` as for `parse`.
 
     Raises: as `parse`.
     """
     texts = [text] if isinstance(text, str) else list(text)
     parts = [part.strip() for each in texts for part in _split(each, each)]
-    found = {str(row): row for row in (parse(part) for part in parts if part)}
+    found = {str(row): row for row in (parse(part, heads=heads) for part in parts if part)}
     return tuple(found.values())
 
 

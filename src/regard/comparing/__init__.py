@@ -4,7 +4,8 @@ A comparison is a set of trials, one for each row and seed. A row is a mechanism
 as `rows` describes. Every trial with one seed starts from the same backbone weights and sees the same batches in the
 same order, so that two trials differ by the attention alone. Two reference rows come by themselves: `none`, the bare
 backbone, and `plain`, ordinary convolutions with as many parameters as the largest row, at that row's sites, so that a
-gain is not just capacity.
+gain is not just capacity. In a comparison of segmentation a row is a head on a dilated backbone, or a mechanism in one
+(`comparing.segmenting`), and the two references are plain convolutional heads.
 
 This file defines the settings, the progress protocol and the public functions. It imports no torch, so that the command
 line shows its defaults at once.
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 SOURCE = "digits"
 BACKBONE = "test_resnet"
 ATTENTION = ("se", "eca", "cbam", "gc")
+SCENES = "far-cue"  # the embedded default of a segmentation
+HEADS = ("gc", "cca", "cca(recurrence=2)", "pam", "apnb", "ocr")
 SEEDS = 3
 EPOCHS = 8
 BATCH_SIZE = 16
@@ -40,6 +43,8 @@ OPTIMIZER = "adamw"
 AUGMENTS = ("none", "light", "timm")  # the names of `data.presets`
 AUGMENT = AUGMENTS[0]
 FREEZE = ("backbone",)
+SEGMENT = "segment"
+TASKS = (SEGMENT,)  # tasks by name; None classifies
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,8 @@ class Comparison:
     """The settings that determine the results of a comparison; each run folder has one of these.
 
     Args:
-        source: `digits`, `faces`, `frames` or a folder of images; what own datasets are called.
+        source: `digits`, `faces`, `frames` or a folder of images; `far-cue` or a folder of images with label maps for a
+            segmentation; what own datasets are called.
         backbone: a timm model's name, or a function that makes a new model of a number of classes.
         attention: rows as `rows.parse` reads them; `none` and `plain` are added in front. `all` stands for every
             mechanism that can be attached and fits the backbone at these sites.
@@ -94,7 +100,8 @@ class Comparison:
         identity: attach so that the first forward pass is the bare backbone's.
         regions: file or folder with boxes or masks of the objects in a folder of images.
         train_size, test_size: at most that many images; None takes all (of what is drawn, as many as it comes with).
-        task: what is learned and scored; None classifies.
+        task: what is learned and scored: None classifies, `segment` finds the class of every pixel; or a task of one's
+            own.
         device: kind of device the trials run on, `cpu` or `cuda`.
 
     Raises:
@@ -120,7 +127,7 @@ class Comparison:
     regions: str | None = None
     train_size: int | None = None
     test_size: int | None = None
-    task: Task | None = None
+    task: str | Task | None = None
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -136,6 +143,16 @@ class Comparison:
             raise ValueError(f"augment={self.augment!r}: {', '.join(AUGMENTS)} are accepted")
         if self.freeze is not None and self.freeze not in FREEZE:
             raise ValueError(f"freeze={self.freeze!r}: {', '.join(FREEZE)} is accepted")
+        if isinstance(self.task, str) and self.task not in TASKS:
+            raise ValueError(f"task={self.task!r}: {', '.join(TASKS)}, or none to classify, is accepted")
+        if self.segments and not isinstance(self.backbone, str):
+            raise ValueError("backbone: the name of a network of timm's is accepted with task='segment'")
+        if self.segments and self.identity:
+            raise ValueError("identity=True: accepted without task='segment', whose heads start from nothing")
+        if self.segments and self.after is not None:
+            raise ValueError(
+                f"after={self.after!r}: accepted without task='segment'; a row has its place, as in se@layer4"
+            )
         if self.pretrained and not isinstance(self.backbone, str):
             raise ValueError("pretrained=True: accepted for a backbone by name; your function decides on its weights")
         usual = USUAL[self.optimizer]
@@ -146,10 +163,16 @@ class Comparison:
         for name, value, least in (("lr", self.lr, "above 0"), ("weight_decay", self.weight_decay, "of at least 0")):
             if value is None or not (value > 0 or (value == 0 and name == "weight_decay")):
                 raise ValueError(f"{name}={value!r}: a number {least} is accepted")
-        named = [str(row) for row in rows.rows(self.attention) if row.mechanism not in REFERENCES]
+        asked = rows.rows(self.attention, heads=self.segments)
+        named = [str(row) for row in asked if row.mechanism not in REFERENCES]
         if not named:
             raise ValueError("attention names no mechanism to compare with none and plain, for example se,cbam")
         object.__setattr__(self, "attention", (*REFERENCES, *named))
+
+    @property
+    def segments(self) -> bool:
+        """Whether the class of every pixel is found."""
+        return self.task == SEGMENT
 
     @property
     def rows(self) -> tuple[str, ...]:
@@ -241,10 +264,10 @@ class Silent:
 
 
 def compare(
-    source: str | Path | tuple[Data, Data] = SOURCE,
+    source: str | Path | tuple[Data, Data] | None = None,
     *,
     backbone: str | Make = BACKBONE,
-    attention: str | Sequence[str] = ATTENTION,
+    attention: str | Sequence[str] | None = None,
     seeds: int = SEEDS,
     epochs: int = EPOCHS,
     image_size: int | None = None,
@@ -261,7 +284,7 @@ def compare(
     train_size: int | None = None,
     test_size: int | None = None,
     classes: Sequence[str] | None = None,
-    task: Task | None = None,
+    task: str | Task | None = None,
     out: str | Path = "regard-report",
     ray: str | None = None,
     workers: int | None = 1,
@@ -281,11 +304,15 @@ def compare(
     known also `region` (bool `H W`, where the object is). An image is a PIL image or a tensor `C H W`, uint8 or
     floating; all are of one size. Images in 0..1 are normalised as the backbone wants them; others are taken to be
     normalised already. A dataset has to give the same sample each time: what is drawn at random goes into `augment`.
+    With `task="segment"` an item is a mapping with `image` and `mask`, whole numbers `H W` where 255 is void.
 
     Args:
-        source: `digits`, `faces`, `frames`, a folder of images, or a pair of datasets to train and to test on.
+        source: `digits`, `faces`, `frames`, a folder of images, or a pair of datasets to train and to test on; with
+            `task="segment"` `far-cue`, a folder of images with label maps, or a pair of datasets. None takes `digits`
+            or `far-cue`.
         backbone, attention, seeds, epochs, image_size, batch_size, optimizer, lr, weight_decay, augment, freeze,
-            pretrained, after, identity, regions, train_size, test_size, task: see `Comparison`.
+            pretrained, after, identity, regions, train_size, test_size, task: see `Comparison`. No `attention` takes
+            `ATTENTION`, and with `task="segment"` `HEADS`.
         classes: names of the classes of own datasets; by default the dataset's `classes`, or the labels' numbers.
         out: the run folder, created where needed; the same settings continue what is there, more `seeds` extend it.
         ray: address of an existing Ray cluster that runs the trials ("auto", "host:port"); None runs them here.
@@ -308,6 +335,10 @@ def compare(
         RuntimeError: a trial failed; the others are kept and the same call tries again.
         ImportError: `ray` was given and Ray is not installed.
     """
+    if source is None:
+        source = SCENES if task == SEGMENT else SOURCE
+    if attention is None:
+        attention = HEADS if task == SEGMENT else ATTENTION
     datasets = None if isinstance(source, str | Path) else tuple(source) if isinstance(source, tuple | list) else ()
     if datasets is not None and len(datasets) != 2:
         raise ValueError(

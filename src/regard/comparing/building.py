@@ -42,6 +42,7 @@ class Place:
             with the grid of `none`; the last of these sites where there is none, or where class tokens may take over
             from the map at that end.
         layout: how that output holds a map.
+        showing: the modules whose spatial maps count, where these are not what is attached to the sites in `looked`.
     """
 
     sites: tuple[str, ...]
@@ -49,6 +50,12 @@ class Place:
     looked: tuple[str, ...]
     explained: str
     layout: Layout
+    showing: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, ...]:
+        """The modules whose spatial maps count."""
+        return self.showing or tuple(f"{site}.{attaching.CHILD}" for site in self.looked)
 
 
 @dataclass(frozen=True)

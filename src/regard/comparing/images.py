@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,9 +11,12 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from regard.comparing import Comparison
 from regard.data import KEEP_BYTES, Skipped
 from regard.data.batches import Data, Sample, as_sample
 from regard.data.contents import as_bytes
+
+Read = Callable[[int, int], None]  # told (images read, images in all)
 
 
 class Part(Protocol):
@@ -200,6 +203,13 @@ class OwnImages:
         if len(given) < needed:
             raise ValueError(f"classes: {len(given)} names for labels up to {needed - 1}: {needed} are needed")
         return tuple(map(str, given))
+
+
+def as_they_are(settings: Comparison) -> None:
+    """Raises: ValueError for an argument that does not go with own datasets."""
+    for name in ("image_size", "regions", "train_size", "test_size"):
+        if getattr(settings, name) is not None:
+            raise ValueError(f"{name}={getattr(settings, name)!r}: own datasets are taken as they are")
 
 
 def _image(image: Any, what: str) -> Tensor:

@@ -13,7 +13,9 @@ A gate between 0 and 1 rarely closes, while Grad-CAM cuts at zero: shares of ene
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +23,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.attaching import CHILD
 from regard.comparing.building import Place
 from regard.comparing.images import Part
 from regard.core import Attention, Maps, watch
@@ -47,9 +48,24 @@ def overall(scores: Tensor) -> Tensor:
     return means.gather(1, means.detach().argmax(1, keepdim=True))[:, 0]
 
 
-def locate(
-    model: nn.Module, data: Part, place: Place, normalise: Normalisation | None, device: torch.device
-) -> tuple[dict[str, NDArray[np.floating]], float | None]:
+@dataclass(frozen=True)
+class View:
+    """Where and how models of a row are looked at.
+
+    Args:
+        place: where.
+        normalise: of the images.
+        device: of the models.
+        score: the model's outputs -> the score of each image that Grad-CAM explains, `B`.
+    """
+
+    place: Place
+    normalise: Normalisation | None
+    device: torch.device
+    score: Callable[[Any], Tensor] = overall
+
+
+def locate(model: nn.Module, data: Part, view: View) -> tuple[dict[str, NDArray[np.floating]], float | None]:
     """Scores of every image whose object is known, in the order of the images, and what an even map would score.
 
     Returns: `energy`, `pointing` (of the row's own kind of map), `energy_gradcam` and `pointing_gradcam`, each float
@@ -59,7 +75,7 @@ def locate(
     scores: dict[str, list[Tensor]] = {}
     for part in _parts(list(regions)):
         inside = torch.stack([regions[i] for i in part])
-        through_own, through_gradcam = _both(model, data.images(part), place, normalise, device)
+        through_own, through_gradcam = _both(model, data.images(part), view)
         for name, heat in (("", through_own), ("_gradcam", through_gradcam)):
             scores.setdefault(f"energy{name}", []).append(energy(heat, inside))
             scores.setdefault(f"pointing{name}", []).append(pointing(heat, inside))
@@ -69,23 +85,20 @@ def locate(
     return {name: torch.cat(parts).numpy() for name, parts in scores.items()}, chance
 
 
-def through(
-    model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
-) -> str:
+def through(model: nn.Module, images: Tensor, view: View) -> str:
     """The kind of heat map of this model's row: `SPATIAL_MAP` or `GRADCAM`."""
-    return GRADCAM if _own_map(model, normalised(images.to(device), normalise), place) is None else SPATIAL_MAP
+    x = normalised(images.to(view.device), view.normalise)
+    return GRADCAM if _own_map(model, x, view.place) is None else SPATIAL_MAP
 
 
-def heat_maps(
-    model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
-) -> dict[str, NDArray[np.float32]]:
+def heat_maps(model: nn.Module, images: Tensor, view: View) -> dict[str, NDArray[np.float32]]:
     """Heat maps of the images, stretched to 0..1; all 0 if a map is even but for rounding.
 
     Shapes: images `B C H W` -> each map [B, H, W], of large images with `LONGEST` as its longer side; ranges [B, 2].
     Returns: `map`, of the row's own kind, and `gradcam` beside it for a row with spatial maps of its own; with each its
         `map_range` and `gradcam_range`, the smallest and the largest value as multiples of the map's mean.
     """
-    own, explained = _both(model, images, place, normalise, device)
+    own, explained = _both(model, images, view)
     factor = min(1.0, LONGEST / max(images.shape[-2:]))
     size = (round(factor * images.shape[-2]), round(factor * images.shape[-1]))
     found = {"map": _stretched(own, size), "map_range": _range(own)}
@@ -107,13 +120,10 @@ def _stretched(heat: Tensor, size: tuple[int, int]) -> NDArray[np.float32]:
     return ((heat - low) / (high - low).clamp_min(torch.finfo(heat.dtype).tiny)).float().numpy()
 
 
-def _both(
-    model: nn.Module, images: Tensor, place: Place, normalise: Normalisation | None, device: torch.device
-) -> tuple[Tensor, Tensor]:
+def _both(model: nn.Module, images: Tensor, view: View) -> tuple[Tensor, Tensor]:
     """The row's own heat maps and those of Grad-CAM, each [B, h, w]; Grad-CAM twice if there are no own maps."""
-    x = normalised(images.to(device), normalise)
-    end = model.get_submodule(place.explained)
-    explained = gradcam.at(model, x, end, place.layout, overall)
+    x, place = normalised(images.to(view.device), view.normalise), view.place
+    explained = gradcam.at(model, x, model.get_submodule(place.explained), place.layout, view.score)
     own = _own_map(model, x, place)
     return (explained if own is None else own), explained
 
@@ -129,7 +139,7 @@ def _own_map(model: nn.Module, x: Tensor, place: Place) -> Tensor | None:
 
 
 def _belongs(key: str, place: Place) -> bool:
-    return any(key.startswith((f"{site}.{CHILD}/", f"{site}.{CHILD}.")) for site in place.looked)
+    return any(key.startswith((f"{module}/", f"{module}.")) for module in place.shown)
 
 
 def _even_sum(maps: Maps, key: str, grid: tuple[int, int]) -> Tensor | None:

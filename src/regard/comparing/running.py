@@ -21,7 +21,7 @@ import torch
 from regard import data as images_of
 from regard.catalog import rows
 from regard.catalog.rows import NONE, PLAIN
-from regard.comparing import Comparison, Progress, Trial, building, cluster, measuring, workers
+from regard.comparing import SCENES, Comparison, Progress, Trial, cluster, kinds, measuring, workers
 from regard.comparing import trial as trials
 from regard.comparing.building import Blueprint
 from regard.comparing.folder import Folder
@@ -30,8 +30,6 @@ from regard.comparing.workers import Event, Failed, Finished, Started, Stepped, 
 from regard.data.batches import Data
 from regard.ops.seeds import mixed
 from regard.saved.files import apart
-from regard.tasks.classify import Classify
-from regard.training import freezing
 from regard.training.evaluate import batches
 from regard.training.memory import advised
 
@@ -55,24 +53,26 @@ def run(
     if ray is not None:
         cluster.check_installed()
     trials.plan_of(settings, 0, None)  # what it refuses is refused before anything is read or written
-    if datasets is None and settings.source not in images_of.EMBEDDED:
+    if datasets is None and settings.source not in (*images_of.EMBEDDED, SCENES):
         apart(out, Path(settings.source).expanduser())
     if settings.regions is not None:
         apart(out, Path(settings.regions), "regions")
     folder = Folder(out)
     with folder.claimed(), advised(workers.less(settings)):
         progress.phase(f"loading {settings.source}")
-        images = _images(settings, datasets, classes, progress)
+        kind = kinds.of(settings)
+        images = kind.load(settings, datasets, classes, _reading(progress))
         progress.phase(f"fitting {', '.join(settings.rows)} to {settings.backbone_name}")
-        settings, left_out = building.fitting(settings, images)
+        settings, left_out = kind.fitting(settings, images)
         for row, reason in left_out.items():
             progress.phase(f"left out: {row}, {reason}")
         lanes = _lanes(settings, images, lanes, progress)
-        blueprint = building.survey(settings, images)
+        blueprint = kind.survey(settings, images)
         for note in blueprint.notes.values():
             progress.phase(note)
-        _check_freezing(settings, images)
-        found = _facts(settings, images, blueprint, out, max(1, torch.get_num_threads() // lanes))
+        _check_freezing(settings, images, blueprint)
+        threads = max(1, torch.get_num_threads() // lanes)
+        found = _facts(settings, images, blueprint, out if datasets is None else None, threads)
         facts = folder.begin(settings, {**found, "left_out": left_out})
         finished = folder.finished()
         missing = [trial for trial in settings.trials if (trial.row, trial.seed) not in finished]
@@ -85,33 +85,9 @@ def run(
                 folder.keep_costs(_costs(settings, images, blueprint, patience, progress))
         if not folder.gallery.exists():
             progress.phase("collecting the gallery")
-            folder.keep_gallery({**trials.gallery_images(images.test), **folder.gallery_parts(settings.attention)})
-
-
-def _images(
-    settings: Comparison, datasets: tuple[Data, Data] | None, classes: Sequence[str] | None, progress: Progress
-) -> Images:
-    """Loads the images of the comparison.
-
-    Raises: ValueError for an argument that own datasets, or only they, take; what reading raises.
-    """
-    if datasets is None:
-        if classes is not None:
-            raise ValueError(f"classes={classes!r}: accepted with a pair of datasets; {settings.source!r} has its own")
-        return images_of.load(
-            settings.source,
-            image_size=settings.image_size,
-            regions=settings.regions,
-            train_size=settings.train_size,
-            test_size=settings.test_size,
-            progress=_reading(progress),
-        )
-    for name in ("image_size", "regions", "train_size", "test_size"):
-        if getattr(settings, name) is not None:
-            raise ValueError(f"{name}={getattr(settings, name)!r}: own datasets are taken as they are")
-    train, test = datasets
-    classify = settings.task is None or isinstance(settings.task, Classify)
-    return OwnImages(train, test, name=settings.source, classes=classes, classify=classify)
+            truths = kind.truths(images, trials.gallery_choice(images.test))
+            parts = folder.gallery_parts(settings.attention)
+            folder.keep_gallery({**trials.gallery_images(images.test), **truths, **parts})
 
 
 def _reading(progress: Progress) -> Callable[[int, int], None]:
@@ -174,11 +150,13 @@ def _check_placement(settings: Comparison, workers: int | None) -> None:
         raise ValueError("device='cuda': torch sees no CUDA device here; use cpu")
 
 
-def _check_freezing(settings: Comparison, images: Images) -> None:
+def _check_freezing(settings: Comparison, images: Images, blueprint: Blueprint) -> None:
     """Raises: ValueError if the backbone is to be frozen and its classifier cannot be told."""
     if settings.freeze is not None:
+        kind = kinds.of(settings)
         try:
-            freezing.learning(building.backbone(settings, images, seed=0), building.outputs(settings, images))
+            bare = kind.build(settings, NONE, 0, images, blueprint)
+            kind.learning(NONE, bare, blueprint, kind.task(settings, images))
         except ValueError as error:
             raise ValueError(f"freeze={settings.freeze!r}: {error}") from error
 
@@ -218,17 +196,19 @@ def _bytes_needed(blueprint: Blueprint, lanes: int, missing: int) -> int:
     return model * (6 * lanes + missing) + (16 << 20) if missing else 0
 
 
-def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path, threads: int) -> dict[str, Any]:
-    """The content of run.json, without the settings."""
-    labels, size = images.test.labels, images.test.images([0]).shape[-2:]
+def _facts(
+    settings: Comparison, images: Images, blueprint: Blueprint, out: Path | None, threads: int
+) -> dict[str, Any]:
+    """The content of run.json, without the settings; `out` is the run folder of a run that a command repeats."""
+    kind, size = kinds.of(settings), images.test.images([0]).shape[-2:]
     common, largest = blueprint.places[NONE], blueprint.largest
-    elsewhere = [row for row in settings.rows if rows.parse(row).places]
+    elsewhere = [row for row in settings.rows if rows.parse(row, heads=settings.segments).places]
     return {
         "id": uuid.uuid4().hex,
         "data": images.name,
         "backbone": settings.backbone_name,
         "attention": list(settings.attention),
-        "measure": asdict(trials.task_of(settings, images).measure),
+        "measure": asdict(kind.task(settings, images).measure),
         "seeds": settings.seeds,
         "epochs": settings.epochs,
         "image_size": size[1] if size[0] == size[1] else list(size),
@@ -247,8 +227,8 @@ def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path
             "widths": list(blueprint.widths),
         },
         "pretrained": settings.pretrained,
-        "chance": max(map(list(labels).count, set(labels))) / len(labels) if labels else None,
-        "command": None if isinstance(images, OwnImages) else _command(settings, out),
+        "chance": kind.chance(images),
+        "command": None if out is None else _command(settings, out),
         "threads": threads,
         "versions": {name: version(name) for name in ("regard", "torch", "timm")}
         | {"python": platform.python_version()},
@@ -258,6 +238,7 @@ def _facts(settings: Comparison, images: Images, blueprint: Blueprint, out: Path
             "parameters of the backbone": blueprint.parameters,
         },
         "data_digests": _digests(images),
+        **kind.facts(settings, images, blueprint),
     }
 
 
@@ -301,8 +282,9 @@ def _costs(
     settings: Comparison, images: Images, blueprint: Blueprint, patience: float, progress: Progress
 ) -> dict[str, Any]:
     """Parameters, operations, latency and memory of every row, on untrained models, which cost the same."""
-    device, task = torch.device(settings.device), trials.task_of(settings, images)
-    bare = building.build(settings, NONE, 0, images, blueprint).to(device)
+    device, kind = torch.device(settings.device), kinds.of(settings)
+    task = kind.task(settings, images)
+    bare = kind.build(settings, NONE, 0, images, blueprint).to(device)
     shown = list(islice(cycle(range(len(images.test))), max(LATENCY_BATCHES)))
     normalise = trials.normalisation(bare, images)
     (batch,) = batches(images.test, shown, batch_size=len(shown), device=device, normalise=normalise)
@@ -310,7 +292,7 @@ def _costs(
     costs = {}
     for row in settings.attention:
         progress.phase(f"measuring what {row} costs")
-        model = building.build(settings, row, 0, images, blueprint).to(device)
+        model = kind.build(settings, row, 0, images, blueprint).to(device)
         costs[row] = {
             "parameters": measuring.parameters(model),
             "flops": measuring.flops(model, pictures[:1]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from regard import backbones
-from regard.attaching.restoring import attachments
-from regard.catalog import rows
-from regard.catalog.rows import NONE, PLAIN
-from regard.comparing import Comparison, Trial, building, looking, measuring
+from regard.comparing import Comparison, Trial, kinds, looking, measuring
 from regard.comparing.building import Blueprint
 from regard.comparing.images import Images, OwnImages, Part
 from regard.data import presets
@@ -28,7 +25,6 @@ from regard.metrics.metric import figures
 from regard.ops.seeds import mixed, seeded
 from regard.report import Record
 from regard.saved import description as trained
-from regard.tasks.classify import Classify
 from regard.training import freezing
 from regard.training.evaluate import batches, evaluating
 from regard.training.loop import fit
@@ -45,23 +41,14 @@ class Outcome:
 
     Args:
         record: its line of results.jsonl.
-        arrays: per test image [N]: `score`, where the task can tell it, `label` and `prediction` of a classifier, and
-            for those whose object is known `energy` and so on; `gallery.map`, `gallery.prediction` and so on of the
-            gallery's images.
+        arrays: per test image [N, …]: what `kinds.Kind.each` keeps, and for those whose object is known `energy` and so
+            on; `gallery.map`, `gallery.prediction` and so on of the gallery's images.
         weights: the trained model's state as a safetensors file.
     """
 
     record: Record
     arrays: Arrays
     weights: bytes
-
-
-def task_of(settings: Comparison, images: Images) -> Task:
-    """The task of the settings; by default the classification of the images.
-
-    Raises: ValueError for fewer than two classes.
-    """
-    return Classify(len(images.classes)) if settings.task is None else settings.task
 
 
 def normalisation(model: nn.Module, images: Images) -> Normalisation | None:
@@ -106,8 +93,9 @@ def run(
         on_step: told (steps done, steps in all).
     """
     began = time.perf_counter()
-    model = building.build(settings, trial.row, trial.seed, images, blueprint)
-    task, normalise = task_of(settings, images), normalisation(model, images)
+    kind = kinds.of(settings)
+    model = kind.build(settings, trial.row, trial.seed, images, blueprint)
+    task, normalise = kind.task(settings, images), normalisation(model, images)
     plan = plan_of(settings, trial.seed, normalise)
     with _learning(settings, trial, model, blueprint, task):
         history = fit(
@@ -122,10 +110,10 @@ def run(
         )
     scores, each = _scored(model, task, images.test, settings, device, normalise)
     model.eval()
-    view = (blueprint.places[trial.row], normalise, device)
+    view = looking.View(blueprint.places[trial.row], normalise, device, kind.explained)
     shown = gallery_choice(images.test)
     shown_images = images.test.images(shown)
-    located, chance = looking.locate(model, images.test, *view)
+    located, chance = looking.locate(model, images.test, view)
     means = {name: float(values.mean()) for name, values in located.items()}
     measure = task.measure
     record = Record(
@@ -134,7 +122,7 @@ def run(
         measure=measure,
         score=scores[measure.name],
         scores=scores,
-        through=looking.through(model, shown_images, *view),
+        through=looking.through(model, shown_images, view),
         history=tuple(
             {
                 "epoch": epoch["epoch"],
@@ -149,37 +137,15 @@ def run(
         chance_energy=chance,
         **means,
     )
+    (shown_batch,) = batches(images.test, shown, batch_size=len(shown), device=device, normalise=normalise)
     arrays = {
         **each,
         **located,
-        **{f"gallery.{name}": maps for name, maps in looking.heat_maps(model, shown_images, *view).items()},
-        **_answers(model, task, images.test, shown, device, normalise),
+        **{f"gallery.{name}": maps for name, maps in looking.heat_maps(model, shown_images, view).items()},
+        **{f"gallery.{name}": values for name, values in kind.answers(task, model, shown_batch).items()},
     }
-    return Outcome(record, arrays, _weights(model, description(settings, trial, images, model, normalise)))
-
-
-def description(
-    settings: Comparison, trial: Trial, images: Images, model: nn.Module, normalise: Normalisation | None
-) -> trained.Trained | None:
-    """The description in the weights file, from which `regard look` opens it; None if it cannot be opened that way.
-
-    That is the row `plain`, whose bottlenecks are not of the catalogue, and a backbone that is not known by name.
-    """
-    network = backbones.built(model)
-    if trial.row == PLAIN or network is None:
-        return None
-    return trained.Trained(
-        entry=None if trial.row == NONE else rows.parse(trial.row).mechanism,
-        normalise=normalise,
-        image=tuple(images.test.images([0]).shape[1:]),
-        class_names=tuple(images.classes) if settings.task is None else (),
-        attached=trained.Attached(
-            backbone=network.name,
-            classes=building.outputs(settings, images),
-            options=trained.plain(network.arguments),
-            sites=attachments(model),
-        ),
-    )
+    described = kind.description(settings, trial, images, model, blueprint, normalise)
+    return Outcome(record, arrays, _weights(model, described))
 
 
 def gallery_choice(data: Part) -> list[int]:
@@ -236,8 +202,7 @@ def _learning(settings: Comparison, trial: Trial, model: nn.Module, blueprint: B
     if settings.freeze is None:
         yield
         return
-    classes = getattr(task, "classes", 0)
-    with freezing.frozen(model, freezing.learning(model, classes, building.attached(trial.row, blueprint, model))):
+    with freezing.frozen(model, kinds.of(settings).learning(trial.row, model, blueprint, task)):
         yield
 
 
@@ -249,12 +214,8 @@ def _scored(
     device: torch.device,
     normalise: Normalisation | None,
 ) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
-    """The numbers of the task's metric on the test images, and what is known of each image.
-
-    Returns: the numbers; `score` [N], the measure of each image, if the task tells it by a method `each`, which takes
-        what the metric's `update` takes (bool where it is yes or no); `label` and `prediction` [N] of a classifier.
-    """
-    metric, each = task.metric(), getattr(task, "each", None)
+    """The numbers of the task's metric on the test images, and what is kept of each image, [N, …], by name."""
+    metric, kind = task.metric(), kinds.of(settings)
     parts: dict[str, list[torch.Tensor]] = {}
     with seeded(mixed("evaluate", 0)), evaluating(model, device):
         for batch in batches(
@@ -262,38 +223,14 @@ def _scored(
         ):
             given = task.answers(model, batch)
             metric.update(*given)
-            if each is not None:
-                parts.setdefault("score", []).append(each(*given).cpu())
-            if isinstance(task, Classify):
-                logits, labels = (torch.as_tensor(one).cpu() for one in given)
-                parts.setdefault("label", []).append(labels.int())
-                parts.setdefault("prediction", []).append(logits.argmax(1).int())
+            for name, values in kind.each(task, given).items():
+                parts.setdefault(name, []).append(values)
     found = figures(metric)
     if task.measure.name not in found:
         raise ValueError(
             f"the measure {task.measure.name!r} of the task is not in its metric: it has {', '.join(found)}"
         )
     return found, {name: torch.cat(part).numpy() for name, part in parts.items()}
-
-
-def _answers(
-    model: nn.Module,
-    task: Task,
-    data: Part,
-    shown: Sequence[int],
-    device: torch.device,
-    normalise: Normalisation | None,
-) -> dict[str, NDArray[Any]]:
-    """The predictions and confidences of a classifier for the gallery; empty for other tasks."""
-    if not isinstance(task, Classify):
-        return {}
-    with evaluating(model, device):
-        (batch,) = batches(data, shown, batch_size=len(shown), device=device, normalise=normalise)
-        confidence, prediction = task.logits(model, batch).softmax(1).max(1)
-    return {
-        "gallery.prediction": prediction.cpu().numpy(),
-        "gallery.confidence": confidence.float().cpu().numpy(),
-    }
 
 
 def _weights(model: nn.Module, what: trained.Trained | None) -> bytes:
