@@ -1,6 +1,6 @@
 """Drawn scenes for segmentation: discs, squares and triangles of three sizes.
 
-Each scene has a large object, two medium and three small ones where there is room, none of which touch. The class of an
+Each scene has a large object, a medium and three small ones where there is room, none of which touch. The class of an
 object is its shape; its colour says nothing, and the background is grey. A pixel in the middle of a large object is far
 from every edge, so that a network has to see much of the image to know its class, while the edges of a small object are
 lost where the image is seen small.
@@ -20,9 +20,9 @@ from regard.data.batches import Sample
 
 CLASSES = ("background", "disc", "square", "triangle")
 COLOURS = ((0, 0, 0), (230, 159, 0), (86, 180, 233), (0, 158, 115))  # of label maps
-SIDE = 49
-DIAMETERS = ((26, 31), (12, 14), (6, 7))  # the least and the largest of the large, medium and small ones, in pixels
-COUNTS = (1, 2, 3)
+SIDE = 33
+DIAMETERS = ((18, 21), (9, 11), (5, 6))  # the least and the largest of the large, medium and small ones, in pixels
+COUNTS = (1, 1, 3)
 TRIES = 40  # places tried for an object before it is left out
 GREYS = (0.4, 0.6)  # of the background
 NOISE = 0.04
@@ -32,8 +32,8 @@ NOISE = 0.04
 class SizedShapes(Dataset[Sample]):
     """Scenes of discs, squares and triangles of three sizes.
 
-    A sample has `image` float32 `3 49 49` in 0..1, `mask` uint8 `49 49` (the class of each pixel), `object` uint8
-    `49 49` (the number of the object, 0 for the background) and `diameter` uint8 `49 49` (its diameter in pixels).
+    A sample has `image` float32 `3 33 33` in 0..1, `mask` uint8 `33 33` (the class of each pixel), `object` uint8
+    `33 33` (the number of the object, 0 for the background) and `diameter` uint8 `33 33` (its diameter in pixels).
 
     Args:
         count: the number of scenes.
