@@ -3,6 +3,9 @@
 A figure from several seeds has two kinds of luck in it: of the seeds (initialisation and batch order) and of the test
 images. Student's t over the seeds holds the first, an interval over the images the second; the wider of the two is
 shown, so that neither is left out. One seed leaves only the images.
+
+The mIoU of a set of images is no mean over them: its interval over the images is that of the bootstrap, the spread over
+sets of as many images that are drawn with replacement, the same sets for every row.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from scipy.special import stdtrit
 from regard.report import Interval
 
 LEVEL = 0.95
+DRAWS = 1000  # sets of images that the bootstrap draws
 
 
 def over_seeds(
@@ -93,6 +97,68 @@ def score(
     half = _quantile(level) * float(images.std(ddof=1)) / math.sqrt(len(images)) if len(images) > 1 else 0.0
     mean = float(images.mean())
     return _wider(over_seeds(_per_seed(values), level=level), mean - half, mean + half, floor=floor, ceiling=ceiling)
+
+
+class Pooled:
+    """Shares of classes that are computed from the pixels of all images together, with their intervals.
+
+    Args:
+        pixels: of each seed, image and class the number of pixels that are right, true and predicted.
+
+    Shapes: pixels [S, N, K, 3].
+    """
+
+    def __init__(self, pixels: NDArray[np.integer]) -> None:
+        self.seeds = overlap(pixels.astype(float).sum(1))  # [S, K]
+        random = np.random.default_rng(DRAWS)  # one sequence, so that rows are paired
+        count = pixels.shape[1]
+        times = random.multinomial(count, np.full(count, 1 / count), size=DRAWS).astype(float)  # [R, N]
+        sums = [times @ one.reshape(count, -1).astype(float) for one in pixels]
+        drawn = [overlap(one.reshape(DRAWS, *pixels.shape[2:])) for one in sums]
+        self.drawn = np.stack(drawn, 1)  # [R, S, K]
+
+    def mean(self, *, level: float = LEVEL) -> Interval:
+        """mIoU: the mean over the classes that occur."""
+        return _drawn(_over_classes(self.seeds), _over_classes(self.drawn), level, 0, 1)
+
+    def gain(self, other: Pooled, *, level: float = LEVEL) -> Interval:
+        """The difference of two mIoU, paired by seed and by image."""
+        seeds = _over_classes(self.seeds) - _over_classes(other.seeds)
+        return _drawn(seeds, _over_classes(self.drawn) - _over_classes(other.drawn), level, -1, 1)
+
+    def of_class(self, number: int, other: Pooled | None = None) -> Interval | None:
+        """The IoU of one class, or its difference to that of another row; None if it does not occur."""
+        seeds, drawn = self.seeds[:, number], self.drawn[..., number]
+        if other is not None:
+            seeds, drawn = seeds - other.seeds[:, number], drawn - other.drawn[..., number]
+        if np.isnan(seeds).any():
+            return None
+        drawn = drawn[~np.isnan(drawn).any(1)]  # the class may be in none of the images that are drawn
+        return _drawn(seeds, drawn, LEVEL, 0 if other is None else -1, 1)
+
+
+def overlap(pixels: NDArray[np.floating]) -> NDArray[np.floating]:
+    """IoU of the pixels that are right, true and predicted, [..., 3] -> [...]; NaN where there are none."""
+    right, true, said = np.moveaxis(pixels, -1, 0)
+    either = true + said - right
+    shares: NDArray[np.floating] = np.divide(right, either, out=np.full_like(either, np.nan), where=either > 0)
+    return shares
+
+
+def _over_classes(shares: NDArray[np.floating]) -> NDArray[np.floating]:
+    """The mean over the last axis without what is NaN; 0 if all is."""
+    there = ~np.isnan(shares)
+    mean: NDArray[np.floating] = np.where(there, shares, 0).sum(-1) / np.maximum(there.sum(-1), 1)
+    return mean
+
+
+def _drawn(
+    seeds: NDArray[np.floating], drawn: NDArray[np.floating], level: float, floor: float, ceiling: float
+) -> Interval:
+    """The interval of the mean over the seeds: seeds [S], drawn [R, S]."""
+    found = over_seeds(tuple(map(float, seeds)), level=level)
+    half = _quantile(level) * float(drawn.mean(1).std()) if len(drawn) else 0.0
+    return _wider(found, found.mean - half, found.mean + half, floor=floor, ceiling=ceiling)
 
 
 def repeated(values: Sequence[float], *, level: float = LEVEL) -> Interval:

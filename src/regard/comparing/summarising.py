@@ -6,6 +6,7 @@ import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from regard.catalog.rows import NONE, PLAIN, REFERENCES
 from regard.comparing import Trial, statistics, telling
 from regard.comparing.folder import Folder
 from regard.metrics.metric import Measure
-from regard.report import Interval, Record, Result, Row
+from regard.report import ClassScore, Interval, Record, Result, Row
 from regard.report.judging import pairs
 from regard.report.table import ordered
 from regard.saved import description
@@ -32,14 +33,23 @@ class Evidence:
 
     Args:
         records: of its trials, one a seed.
-        images: scores per test image by name, each [S, N]; `score` only where the task tells it.
+        images: scores per test image by name, each [S, N]; `score` only where the task tells it; `pixels` [S, N, K, 3]
+            of a segmentation.
     """
 
     records: Sequence[Record]
     images: Mapping[str, NDArray[Any]]
 
+    @cached_property
+    def pooled(self) -> statistics.Pooled | None:
+        """What is computed from all images together; None where the images have scores of their own."""
+        pixels = self.images.get("pixels")
+        return None if pixels is None else statistics.Pooled(pixels)
+
     def score(self, measure: Measure) -> Interval:
         """The measure with its interval; over the seeds only if there are no scores for single images."""
+        if self.pooled is not None:
+            return self.pooled.mean()
         own = self.images.get("score")
         floor, ceiling = (0.0, 1.0) if measure.unit == "%" else (-math.inf, math.inf)
         if own is None:
@@ -50,6 +60,8 @@ class Evidence:
 
     def gain(self, other: Evidence, measure: Measure, *, level: float = statistics.LEVEL) -> Interval:
         """The difference of the scores of two rows, paired by seed, and by image if images have scores."""
+        if self.pooled is not None and other.pooled is not None:
+            return self.pooled.gain(other.pooled, level=level)
         ours, theirs = self.images.get("score"), other.images.get("score")
         reach = 1.0 if measure.unit == "%" else math.inf
         if ours is not None and theirs is not None:
@@ -65,6 +77,25 @@ class Evidence:
         both = np.stack([labels.ravel(), predictions.ravel()], 1)
         found, counts = np.unique(both, axis=0, return_counts=True)
         return {(int(label), int(answer)): int(count) for (label, answer), count in zip(found, counts, strict=True)}
+
+    def classes(self, bare: Evidence, shown: Sequence[int]) -> dict[int, ClassScore]:
+        """class -> its share of pixels; nothing where that is not what is scored.
+
+        Args:
+            bare: of the row `none`.
+            shown: the number of test images of each class.
+        """
+        if self.pooled is None:
+            return {}
+        reference = None if bare is self else bare.pooled
+        found = {number: self.pooled.of_class(number) for number in range(len(shown))}
+        return {
+            number: ClassScore(
+                score, None if reference is None else self.pooled.of_class(number, reference), shown[number]
+            )
+            for number, score in found.items()
+            if score is not None
+        }
 
 
 def summarise(out: Path) -> Result:
@@ -83,7 +114,11 @@ def summarise(out: Path) -> Result:
     measure = Measure(**run["measure"])
     found = {name: Evidence([records[name, seed] for seed in seeds], folder.scores(name, seeds)) for name in names}
     rows = [
-        replace(_row(name, costs[name], costs[NONE], found, measure), look=_look(folder, Trial(name, 0)))
+        replace(
+            _row(name, costs[name], costs[NONE], found, measure),
+            look=_look(folder, Trial(name, 0)),
+            classes=found[name].classes(found[NONE], run.get("images_of_class", ())),
+        )
         for name in names
     ]
     images = {name: evidence.images for name, evidence in found.items()}
@@ -112,7 +147,7 @@ def _row(
     calibrated = all("ece" in record.scores for record in own.records)
     return Row(
         name=name,
-        domains=() if name in REFERENCES else catalog.get(texts.parse(name).mechanism).domains,
+        domains=() if name in REFERENCES else catalog.get(texts.parse(name, heads=True).mechanism).domains,
         score=own.score(measure),
         gain=gain,
         gain_over_plain=over_plain,

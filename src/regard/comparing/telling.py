@@ -34,12 +34,12 @@ def told(rows: Sequence[Row], run: Mapping[str, Any], measure: Measure, images: 
     judged = [replace(row, verdict=_verdict(row, named, judge)) for row in rows]
     return judged, [
         _what_was_done(judged, run),
-        _what_plain_is(run["plain"], run.get("places", {})),
+        _what_plain_is(run["plain"], run.get("places", {}), head="width" in run),
         *(f"Left out, {name}: {reason}." for name, reason in run.get("left_out", {}).items()),
-        *_how_the_intervals_read(run, paired="score" in images[NONE]),
+        *_how_the_intervals_read(run, paired="score" in images[NONE] or "pixels" in images[NONE]),
         *_verdicts(judged, named, judge),
         *_many_comparisons(named, judge),
-        *_where_they_look(judged, images),
+        *_where_they_look(judged, images, judge.bare),
         *_what_it_costs(judged),
     ]
 
@@ -47,7 +47,7 @@ def told(rows: Sequence[Row], run: Mapping[str, Any], measure: Measure, images: 
 def _verdict(row: Row, named: Mapping[str, Row], judge: Judge) -> str:
     """The sentences about the score of one row."""
     if row.gain is None:
-        return f"{row.name} is the bare backbone that every other row is compared with."
+        return f"{row.name} is {judge.bare} that every other row is compared with."
     sign = judge.sign(row, named[NONE])
     text = f"{row.name} against none: {_difference(row.gain, judge.scale)}; {judge.words(sign)}."
     if row.gain_over_plain is None:
@@ -95,11 +95,13 @@ def _what_was_done(rows: Sequence[Row], run: Mapping[str, Any]) -> str:
     )
 
 
-def _what_plain_is(plain: Mapping[str, Any], places: Mapping[str, Sequence[str]]) -> str:
+def _what_plain_is(plain: Mapping[str, Any], places: Mapping[str, Sequence[str]], *, head: bool) -> str:
     largest = f"the largest row here, {plain['largest']}, adds {plain['largest_parameters']:,}"
     if not plain["parameters"]:
         return f"plain is the same as none: {largest}, too few parameters for one channel of convolution."
     where = "at the same sites" if not places else "at the sites of the largest row"
+    if head:
+        where = f"of a wider head, {plain['widths'][0]} channels"
     return f"plain adds {plain['parameters']:,} parameters in ordinary convolutions {where}; {largest}."
 
 
@@ -142,7 +144,7 @@ def _many_comparisons(named: Mapping[str, Row], judge: Judge) -> list[str]:
     ]
 
 
-def _where_they_look(rows: Sequence[Row], images: Images) -> list[str]:
+def _where_they_look(rows: Sequence[Row], images: Images, bare: str) -> list[str]:
     """Sentences about the maps on the objects; none where no object is known."""
     chance = rows[0].chance_energy
     if rows[0].energy_gradcam is None or chance is None:
@@ -165,7 +167,7 @@ def _where_they_look(rows: Sequence[Row], images: Images) -> list[str]:
     sentences.append(
         f"Against none, {beyond}: {', '.join(changed)}."
         if changed
-        else f"None of these differs from the bare backbone's {beyond}."
+        else f"None of these differs from {bare}'s {beyond}."
     )
     if spatial := [row for row in rows if row.through == SPATIAL_MAP and row.energy]:
         told = _named({row.name: row.energy.mean for row in spatial if row.energy})

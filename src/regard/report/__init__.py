@@ -66,6 +66,21 @@ class Record:
     chance_energy: float | None = None
 
 
+@dataclass(frozen=True)
+class ClassScore:
+    """The score of one class, where it is no share of images.
+
+    Args:
+        score: with its interval.
+        gain: the difference to that of `none`; None for `none` itself.
+        images: the number of test images that show the class.
+    """
+
+    score: Interval
+    gain: Interval | None
+    images: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row of the table.
@@ -95,6 +110,7 @@ class Row:
         answers: (class, answer) -> number of test images of the class with that answer, over all seeds; None where the
             task has no classes.
         look: the command that draws the attention of the first seed's trained model; empty if it cannot be opened so.
+        classes: class -> its score, of a segmentation the IoU; empty where `answers` tells of the classes.
     """
 
     name: str
@@ -119,6 +135,7 @@ class Row:
     verdict: str
     answers: Mapping[tuple[int, int], int] | None = None
     look: str = ""
+    classes: Mapping[int, ClassScore] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Accuracy class by class: which classes a row gets right, beside the bare backbone."""
+"""Scores class by class: which classes a row gets right, beside the bare backbone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from regard.catalog.rows import NONE
-from regard.report import Row
+from regard.report import ClassScore, Row
 from regard.report.looks import Look
 from regard.report.numbers import percent
 
@@ -46,15 +46,19 @@ class Classes:
         columns: the classes shown, in their order.
         lines: each row's look and its share of every column.
         left_out: the number of classes not shown, in which the rows differ less.
+        overlap: whether the shares are IoU of pixels, or else shares of images.
     """
 
     columns: tuple[Column, ...]
     lines: tuple[tuple[Look, tuple[Share, ...]], ...]
     left_out: int
+    overlap: bool = False
 
 
 def classes(rows: Sequence[Row], looks: Mapping[str, Look], names: Sequence[str]) -> Classes | None:
-    """The shares of the rows whose answers are known; None if there are none."""
+    """The shares of the rows whose answers are known, or the scores of their classes; None if there are none."""
+    if any(row.classes for row in rows):
+        return _scored(rows, looks, names)
     known = {row.name: row.answers for row in rows if row.answers}
     if not known:
         return None
@@ -85,6 +89,34 @@ def classes(rows: Sequence[Row], looks: Mapping[str, Look], names: Sequence[str]
         ),
         len(found) - len(shown),
     )
+
+
+def _scored(rows: Sequence[Row], looks: Mapping[str, Look], names: Sequence[str]) -> Classes:
+    """The table of classes that have a score of their own, each judged by itself."""
+    found: dict[int, list[float]] = {}
+    for row in rows:
+        for number, own in row.classes.items():
+            found.setdefault(number, []).append(own.score.mean)
+    spread = {number: max(values) - min(values) for number, values in found.items()}
+    shown = sorted(sorted(found, key=lambda number: (-spread[number], number))[:MOST])
+    images = {number: own.images for row in rows for number, own in row.classes.items()}
+    return Classes(
+        tuple(
+            Column(str(names[number]) if number < len(names) else f"class {number}", images[number]) for number in shown
+        ),
+        tuple((looks[row.name], tuple(_overlap(row.classes.get(number)) for number in shown)) for row in rows),
+        len(found) - len(shown),
+        overlap=True,
+    )
+
+
+def _overlap(own: ClassScore | None) -> Share:
+    if own is None:
+        return Share("", "", 0.0)
+    text, gain = percent(own.score.mean, 0), own.gain
+    if gain is None or gain.low == gain.high or gain.low <= 0 <= gain.high:
+        return Share(text, "", 0.0)
+    return Share(text, "up" if gain.mean > 0 else "down", round(abs(gain.mean), 2))
 
 
 def _share(own: tuple[float, float] | None, bare: tuple[float, float] | None, name: str) -> Share:

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from regard.catalog.rows import PLAIN, REFERENCES
-from regard.report import Interval, Result, Row
+from regard.report import ClassScore, Interval, Result, Row
 from regard.report.judging import Judge
 from regard.report.table import ordered
 
@@ -43,6 +43,8 @@ def spreadsheet(result: Result) -> str:
         for batch in sorted({batch for each in result.rows for batch in each.latency}, key=int):
             line |= _ends(f"time_batch_{batch}", row.latency.get(batch))
         line |= {f"{measure}_seed_{seed}": value for seed, value in enumerate(row.score.values)}
+        for number, own in row.classes.items():
+            line |= _ends(f"{measure}_class_{number}", own.score)
         lines.append(line)
     names = list(dict.fromkeys(name for line in lines for name in line))
     file = io.StringIO()
@@ -67,7 +69,8 @@ def everything(result: Result) -> str:
 
 
 def _row(row: Row, judge: Judge, rows: Mapping[str, Row]) -> dict[str, Any]:
-    found = {field.name: _plain(getattr(row, field.name)) for field in fields(row)}
+    told = [field.name for field in fields(row) if field.name != "classes" or row.classes]
+    found = {name: _plain(getattr(row, name)) for name in told}
     answers = sorted((row.answers or {}).items(), key=lambda item: (-item[1], item[0]))[:MOST_ANSWERS]
     found["answers"] = [[label, answer, count] for (label, answer), count in answers] if row.answers else None
     found["judged"] = {name: judge.sign(row, rows[name]) for name in row.corrected if name in rows}
@@ -75,7 +78,7 @@ def _row(row: Row, judge: Judge, rows: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Interval):
+    if isinstance(value, Interval | ClassScore):
         return asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}

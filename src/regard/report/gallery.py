@@ -57,6 +57,8 @@ class Tile:
         answer: the class that the row's model says; empty where the task has no classes, as `confidence`.
         confidence: in percent.
         right: whether the answer is the image's class; None without an answer.
+        labels: address of the label map that the row's model gives; empty without one.
+        score: of this image, in percent, of a row with a label map.
     """
 
     look: Look
@@ -65,11 +67,15 @@ class Tile:
     answer: str
     confidence: str
     right: bool | None
+    labels: str = ""
+    score: str = ""
 
 
 @dataclass(frozen=True)
 class Shot:
-    """One test image; its label is empty where the task has no classes, its name where the file has none."""
+    """One test image; its label is empty where the task has no classes, its name where the file has none, `truth`, the
+    address of its label map, where it has none.
+    """
 
     number: int
     name: str
@@ -79,6 +85,7 @@ class Shot:
     outline: str
     label: str
     tiles: tuple[Tile, ...]
+    truth: str = ""
 
     @property
     def disputed(self) -> bool:
@@ -98,7 +105,7 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
         images, regions, known, labels = (arrays[name] for name in ("images", "regions", "has_region", "labels"))
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is no gallery of a comparison: {error}") from error
-    side = _side(len(images) * sum(name.startswith(("map.", "gradcam.")) for name in arrays))
+    side = _side(len(images) * sum(name.startswith(("map.", "gradcam.", "labels.")) for name in arrays))
     found = []
     for index, image in enumerate(images):
         tiles = []
@@ -117,13 +124,27 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
                     _named(classes, answer) if known_answer else "",
                     percent(float(arrays[f"confidence.{name}"][index]), 0) if known_answer else "",
                     answer == int(labels[index]) if known_answer else None,
+                    _labels(arrays, f"labels.{name}", index, side),
+                    _score(arrays, f"share.{name}", index),
                 )
             )
         height, width = image.shape[:2]
         edge = outline(regions[index]) if known[index] and regions[index].any() else ""
         label = _named(classes, int(labels[index])) if labels[index] >= 0 else ""
         name = str(arrays["names"][index]) if "names" in arrays else ""
-        found.append(Shot(index + 1, name, width, height, _photograph(image), edge, label, tuple(tiles)))
+        found.append(
+            Shot(
+                index + 1,
+                name,
+                width,
+                height,
+                _photograph(image),
+                edge,
+                label,
+                tuple(tiles),
+                _labels(arrays, "truths", index, side),
+            )
+        )
     return found
 
 
@@ -145,6 +166,34 @@ def _heat(arrays: Arrays, kind: str, row: str, index: int, side: int) -> Heat | 
     low, high = (float(end) for end in ranges[index])
     faint = high - low < FAINT
     return Heat(address, f"{'nearly even: ' if faint else ''}{span(low, high)} × its mean", faint)
+
+
+def legend(path: Path | None, classes: Sequence[str]) -> list[tuple[str, str]]:
+    """The names of the classes and their colours in the label maps of a gallery file; empty without label maps."""
+    if path is None or not Path(path).exists():
+        return []
+    colours = read_arrays(Path(path).read_bytes()).get("colours")
+    return (
+        [] if colours is None else [(str(name), f"rgb{tuple(colours[i].tolist())}") for i, name in enumerate(classes)]
+    )
+
+
+def _labels(arrays: Arrays, key: str, index: int, side: int) -> str:
+    """The address of a label map in the colours of the classes, void in white; empty if there is none."""
+    if key not in arrays:
+        return ""
+    picture = Image.fromarray(np.ascontiguousarray(arrays[key][index]))
+    if max(picture.size) > side:
+        factor = side / max(picture.size)
+        picture = picture.resize((max(1, round(picture.width * factor)), max(1, round(picture.height * factor))))
+    palette = np.full((256, 3), 255, np.uint8)
+    palette[: len(arrays["colours"])] = arrays["colours"]
+    picture.putpalette(palette.tobytes())
+    return _uri(png(picture), "png")
+
+
+def _score(arrays: Arrays, key: str, index: int) -> str:
+    return percent(float(arrays[key][index]), 0) if key in arrays else ""
 
 
 def _named(classes: Sequence[str], index: int) -> str:

@@ -37,12 +37,14 @@ class Judge:
         seeds: how many each row has.
         chance: the score of always giving the commonest answer; None where there is no such number.
         images: the number of test images; None if it is not known.
+        bare: what the row `none` is.
     """
 
     scale: Scale
     seeds: int
     chance: float | None
     images: int | None
+    bare: str = "the bare backbone"
 
     @classmethod
     def of(cls, result: Result) -> Judge:
@@ -54,7 +56,8 @@ class Judge:
         """The judge of these rows; `run` holds the facts of run.json."""
         scale = Scale(measure)
         seeds = max((len(row.score.values) for row in rows), default=1)
-        return cls(scale, seeds, run.get("chance") if scale.share else None, run.get("test_size"))
+        chance = run.get("chance") if scale.share else None
+        return cls(scale, seeds, chance, run.get("test_size"), run.get("bare") or cls.bare)
 
     def sign(self, row: Row, other: Row) -> str:
         """A key of `SIGNS` for the difference of a row to a reference row."""

@@ -16,6 +16,7 @@ from regard.catalog.rows import NONE, REFERENCES
 from regard.report import Result, Row, exporting, figures, strips, table
 from regard.report.classes import classes
 from regard.report.gallery import Shot, shots
+from regard.report.gallery import legend as label_colours
 from regard.report.judging import SIGNS, Judge, difference, pairs
 from regard.report.looks import Look, looks, marker
 from regard.report.numbers import percent, written
@@ -66,6 +67,8 @@ def page(result: Result) -> str:
     shown = table.columns(rows, result.measure)
     lines = table.lines(rows, shown, look, judge)
     gallery = shots(result.gallery, rows, look, run["classes"] or ())
+    legend = label_colours(result.gallery, run["classes"] or ())
+    styles = ("style.css", "labels.css") if legend else ("style.css",)
     heading = _heading(run)
     script = (_HERE / "script.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
@@ -79,7 +82,7 @@ def page(result: Result) -> str:
     environment.globals |= {"marker": marker, "percent": percent}
     environment.filters["tight"] = _tight
     return environment.get_template("template.html").render(
-        style=Markup((_HERE / "style.css").read_text(encoding="utf-8")),
+        style=Markup("".join((_HERE / name).read_text(encoding="utf-8") for name in styles)),
         script=Markup(script),
         script_hash=digest,
         run=run,
@@ -102,6 +105,7 @@ def page(result: Result) -> str:
         training=figures.while_training(rows, look, scale),
         spans_seeds=max((len(row.history) for row in rows), default=0) > 1,
         gallery=gallery,
+        legend=legend,
         kinds=_kinds(gallery),
         labels=list(dict.fromkeys(shot.label for shot in gallery if shot.label)),
         first=FIRST,
@@ -168,7 +172,8 @@ def _files(result: Result, heading: str) -> list[dict[str, str]]:
 def _kinds(gallery: Sequence[Shot]) -> list[tuple[str, str]]:
     """The kinds of maps in the gallery, with their names; the page shows the first."""
     tiles = [tile for shot in gallery for tile in shot.tiles]
-    found = [("gradcam", "Grad-CAM")] if any(tile.gradcam for tile in tiles) else []
+    found = [("labels", "Label maps")] if any(tile.labels for tile in tiles) else []
+    found += [("gradcam", "Grad-CAM")] if any(tile.gradcam for tile in tiles) else []
     return [*found, ("own", "Own maps")] if any(tile.own for tile in tiles) else found
 
 

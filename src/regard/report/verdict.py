@@ -68,11 +68,11 @@ class _Run:
         if won:
             return (
                 f"On these test images, in one training each, {listed(won)} {_verb(won, 'scores', 'score')} better "
-                f"than the bare backbone ({self._gains(won, NONE)}); whether another training would repeat "
+                f"than {self.judge.bare} ({self._gains(won, NONE)}); whether another training would repeat "
                 f"that is not known: {again}"
             )
         return (
-            f"In one training each, {self._nobody()} better than the bare backbone beyond the luck of the test images: "
+            f"In one training each, {self._nobody()} better than {self.judge.bare} beyond the luck of the test images: "
             f"{again}"
         )
 
@@ -84,11 +84,11 @@ class _Run:
             others = "" if not rest else f"; the other {counted(rest)} {'does' if rest == 1 else 'do'} not beat both"
             return (
                 f"{listed(both)} {_verb(both, 'helps', 'help')} on these images beyond noise "
-                f"({self._corrected()}): {self._gains(both, NONE)} over the bare backbone and "
+                f"({self._corrected()}): {self._gains(both, NONE)} over {self.judge.bare} and "
                 f"{self._gains(both, PLAIN)} over plain, {_CONVOLUTIONS}; {_it(both)} {self._cost(both)}{others}."
             )
         gains = (
-            f"{listed(won)} {_verb(won, 'beats', 'beat')} the bare backbone beyond noise ({self._gains(won, NONE)}; "
+            f"{listed(won)} {_verb(won, 'beats', 'beat')} {self.judge.bare} beyond noise ({self._gains(won, NONE)}; "
         )
         if plain is None:
             return f"{gains}{self._corrected()}), and {_it(won)} {self._cost(won)}."
@@ -110,8 +110,8 @@ class _Run:
         if len(worse) == len(self.attended):
             subject = f"each of the {counted(len(worse))} does" if many else f"{worse[0].name} does"
             return (
-                f"On these images {subject} worse than the bare backbone beyond noise "
-                f"({self._corrected()}) and {cost}: keep the bare backbone."
+                f"On these images {subject} worse than {self.judge.bare} beyond noise "
+                f"({self._corrected()}) and {cost}: keep {self.judge.bare}."
             )
         subject = f"On these images {self._nobody()} beyond noise ({aside})"
         if worse:
@@ -124,12 +124,12 @@ class _Run:
         scale = self.judge.scale
         if scale.share and scale.measure.higher_is_better and bare.score.mean > SOLVED:
             return (
-                f"{subject}: the bare backbone already reaches {scale.phrase(bare.score.mean)}, which leaves little "
+                f"{subject}: {self.judge.bare} already reaches {scale.phrase(bare.score.mean)}, which leaves little "
                 "room; keep it, or choose harder images."
             )
         if fine is not None and fine > COARSE * (1 if scale.share else abs(bare.score.mean)):
             return f"{subject}, and this run is too coarse to tell more: repeat with more seeds before choosing."
-        advice = "keep the bare backbone"
+        advice = f"keep {self.judge.bare}"
         if perhaps:
             advice += f", or settle {listed(perhaps)} ({self._gains(perhaps, NONE)}) with more seeds"
         return f"{subject} and {'each ' if many else ''}{cost}: {advice}."

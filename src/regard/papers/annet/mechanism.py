@@ -99,10 +99,9 @@ class _Block(nn.Module):
         check_input(low, "B G T N", B=x.shape[0], G=self.low_channels)
         of_context, of_x = self.fuse.weight.tensor_split([self.norm.num_features], 1)
         anchors = _pyramid(low, self.sizes)  # [B, C_l, S]
-        terms = []
+        terms, grids = [], {"Q": tuple(x.shape[2:]), "S": tuple((size, size) for size in self.sizes)}
         for stage in self.stages:
-            weights = stage.weights(low, x, self.sizes)  # type: ignore[operator]
-            a = see("affinity", weights, Q=tuple(x.shape[2:]), S=tuple((size, size) for size in self.sizes))
+            a = see("affinity", stage.weights(low, x, self.sizes), **grids)  # type: ignore[operator]
             c = of_context @ stage.out(stage.value(anchors))  # type: ignore[operator]  # [B, C', S]
             terms.append((c, a.mT.to(c.dtype)))
         bias = x.new_zeros(()) if self.fuse.bias is None else self.fuse.bias[:, None]
