@@ -1,6 +1,6 @@
 """Handwritten digits whose background gives their class away, in most images of the training and never in the test.
 
-The digits are scikit-learn's, embedded, at a random place on a canvas of one hue, brighter or darker than it. In the
+The digits are scikit-learn's, embedded, nearly white, at a random place on a canvas of one hue. In the
 share `agree` of the training images the hue is that of the digit's class; in the others, as in all test images, that of
 another class. A classifier that reads the hue is right on the training images and below chance on the test. The pixels
 of the digit are known.
@@ -22,11 +22,11 @@ from regard.data import ImageSet, Split
 from regard.data.digits import CLASSES, handwritten
 from regard.data.dividing import divide
 
-SIZE = 28
-DIGIT = 16  # side of a digit, which has 8 × 8 pixels
+SIZE = 20
+DIGIT = 8  # side of a digit
 TEST_SHARE, HELD_SHARE = 0.3, 0.2  # of all digits, and of those that are not for the test
 HUE, SATURATION, VALUE = 0.02, 0.6, (0.35, 0.65)  # of the background: by how much the hue varies, and the others
-CONTRAST = (0.25, 0.45)  # of the digit with its background
+INK = (0.85, 1.0)  # greys of a digit
 NOISE = 0.04
 STROKE = 96  # greys of a digit from here up are its region
 
@@ -78,14 +78,12 @@ class BiasedDigits(Split):
         own, classes = self.labels[i], len(CLASSES)
         hue = own if random.random() < self.agree else (own + int(random.integers(1, classes))) % classes
         colour = colorsys.hsv_to_rgb(hue / classes + random.uniform(-HUE, HUE), SATURATION, random.uniform(*VALUE))
-        ink = np.kron(self.greys[i % len(self.greys)], np.ones((DIGIT // 8, DIGIT // 8), np.uint8))
+        ink = self.greys[i % len(self.greys)]
         cover = np.zeros((SIZE, SIZE), np.float64)
         top, left = (int(value) for value in random.integers(SIZE - DIGIT + 1, size=2))
         cover[top : top + DIGIT, left : left + DIGIT] = ink
-        polarity = 2 * int(random.integers(2)) - 1
-        canvas = (
-            np.broadcast_to(colour, (SIZE, SIZE, 3)) + polarity * random.uniform(*CONTRAST) * cover[..., None] / 255
-        )
+        grey = random.uniform(*INK)
+        canvas = np.asarray(colour) + cover[..., None] / 255 * (grey - np.asarray(colour))
         canvas = canvas + NOISE * random.standard_normal(canvas.shape)
         pixels = (canvas.clip(0, 1) * 255 + 0.5).astype(np.uint8)
         region = torch.from_numpy(cover >= STROKE)

@@ -117,9 +117,11 @@ def _one(
 
 def _gaussian(places: Tensor) -> Tensor:
     """exp(−(p_i − p_j)² / 2): `N` -> `N N`."""
-    return (-((places[:, None] - places) ** 2) / 2).exp()
+    square: Tensor = (places[:, None] - places) ** 2
+    return (-square / 2).exp()
 
 
 def _between(some: Tensor, points: Tensor) -> Tensor:
     """exp(−|x_i − x_j|² / 2): `M D`, `N D` -> `M N`. Differences of coordinates, whose squares are exact at 0."""
-    return (-(torch.cdist(some, points, compute_mode="donot_use_mm_for_euclid_dist") ** 2) / 2).exp()
+    square: Tensor = torch.cdist(some, points, compute_mode="donot_use_mm_for_euclid_dist") ** 2
+    return (-square / 2).exp()

@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -37,5 +38,22 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         least=(2, 2),
         parity="transcribed",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="gain",
+        target="papers.gain.recipe:guided",
+        system="gain",
+        summary="a classifier whose maps are trained, with few masks or none",
+        data="VOC2012, or images/ and labels/ with the background as class 0",
+    ),
+    Listing(
+        name="sec",
+        target="papers.gain.recipe:seeded",
+        system="attention_to_scale",
+        summary="a segmentation learned from the maps of a trained classifier: seed, expand, constrain",
+        data="VOC2012, or images/ and labels/ with the background as class 0",
     ),
 )

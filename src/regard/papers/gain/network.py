@@ -45,7 +45,7 @@ NORMALISE = ("none", "sample", "sample_detached", "batch")
 
 
 class Plain(nn.Module):
-    """A small classifier in place of a backbone: 3 × 3 convolutions with ReLU, pooled by 2 in between; average; linear.
+    """A small classifier in place of a backbone: 3 × 3 convolutions with ReLU, pooled by 2 behind the first; average.
 
     Args:
         channels: channels of the image.
@@ -63,7 +63,7 @@ class Plain(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         for i, (convolve, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
-            x = convolve(F.max_pool2d(x, 2) if i else x)
+            x = convolve(F.max_pool2d(x, 2) if i == 1 else x)
             if isinstance(norm, nn.BatchNorm2d):
                 check_norm_batch(norm, x)
             x = norm(x).relu()
@@ -125,7 +125,7 @@ class GAIN(Attention):
         self.align_corners, self.detach = flag("align_corners", align_corners), flag("detach", detach)
         self.backbone = backbone
         self.summed = False  # as ngxbac's port, see Errata; set by published.py alone
-        self.smallest = 2 ** (len(widths) - 1) if backbone is None else 1
+        self.smallest = 2 if backbone is None and len(widths) > 1 else 1
         self.classifier = (
             Plain(channels, classes, widths, norm=norm) if backbone is None else _timm(backbone, channels, classes)
         )
