@@ -7,8 +7,8 @@ of a ship are its bow and stern.
 
 A drawn harbour has a quay in any direction, and up to two groups of ships, which lie side by side: with the bow or the
 stern at the quay, or alongside it and each other; sometimes a ship at sea. On land there are halls with gables, and at
-the quay jetties with a pointed end, in the colours and widths of ships: a bow looks the same as a gable, and a stern as
-a hall.
+the quay jetties with a pointed end, in the colours and widths of ships. There are yards too: rectangles of land in the
+colour of the sea, with sheds that look the same as ships. A shed differs from a ship in what lies around the yard only.
 A drawn harbour is a function of (seed, part, index) only, whichever others are made.
 
 HRSC2016 (Liu, Wang, Weng, Yang. A High Resolution Optical Satellite Image Dataset for Ship Recognition and Some New
@@ -51,6 +51,7 @@ TAPER = 0.22  # of a ship's length that its bow is pointed
 LENGTHS, BEAMS = (0.23, 0.36), (0.06, 0.085)  # as shares of the image's side
 GROUPS, ABREAST, GAP = 2, (2, 5), (2.0, 3.2)  # of ships; of the gap, in pixels
 GREYS = (0.42, 0.85)  # of decks, halls and jetties
+YARD = 0.09  # of the image's side: the least distance of a shed from the edge of its yard
 NOISE = 0.03
 
 Array = NDArray[np.float64]
@@ -107,13 +108,14 @@ class _Scene:
         self.x, self.y = x, y
         self.ships: list[tuple[float, float, float, float, float]] = []
         v = (x - middle[0]) * self.out[0] + (y - middle[1]) * self.out[1]
-        sea = random.uniform((0.08, 0.2, 0.25), (0.2, 0.36, 0.45))
+        self.sea = random.uniform((0.08, 0.2, 0.25), (0.2, 0.36, 0.45))
         land = random.uniform((0.36, 0.34, 0.28), (0.6, 0.56, 0.48))
         self.image = np.empty((size, size, 3))
-        self.image[:] = sea
+        self.image[:] = self.sea
         self.mask = np.full((size, size), SEA, np.uint8)
         self._paint(_covered(v, -np.inf, 0), land, LAND)
         self._draw_land()
+        self._draw_yard()
         self._draw_berths()
 
     def sample(self) -> Sample:
@@ -167,6 +169,20 @@ class _Scene:
             centre = self._at(random.uniform(-0.5, 0.5) * self.size, length / 2)
             self._draw_shape(centre, self.turn + math.pi / 2, length, beam, gable=True, label=LAND)
 
+    def _draw_yard(self) -> None:
+        random, margin = self.random, YARD * self.size
+        length, beam = random.uniform(*LENGTHS) * self.size, random.uniform(*BEAMS) * self.size
+        count = int(random.integers(1, 3))
+        depth = count * (beam + GAP[1]) + 2 * margin
+        u, top = random.uniform(-0.35, 0.35) * self.size, -random.uniform(0.04, 0.08) * self.size
+        a, b = self._local(self._at(u, top - depth / 2), self.turn)
+        yard = self._hull(a, b, length + 2 * margin, depth, 0)
+        self._paint(yard, self.sea, LAND)
+        for i in range(count):
+            centre = self._at(u, top - margin - beam / 2 - i * (beam + random.uniform(*GAP)))
+            angle = self.turn + math.pi * float(random.random() < 0.5)
+            self._paint_ship(*self._local(centre, angle), length * random.uniform(0.85, 1.0), beam, LAND)
+
     def _draw_shape(self, centre: Array, angle: float, length: float, beam: float, *, gable: bool, label: int) -> None:
         a, b = self._local(centre, angle)
         taper = beam * self.random.uniform(0.9, 1.3) if gable else 0.0
@@ -211,10 +227,13 @@ class _Scene:
         inside = all(half / 2 + 1 <= c <= self.size - half / 2 - 1 for c, half in zip(centre, reach, strict=True))
         if not inside or (self.mask[body > 0.5] != SEA).any():
             return
-        self._paint(body, self._grey(), HULL)
-        self._paint(self._hull(a + 0.38 * length, b, 0.5 * beam, 0.6 * beam, 0), self._grey(), None)  # the bridge
+        self._paint_ship(a, b, length, beam, HULL)
         self.mask[(body > 0.5) & (np.abs(a) > (0.5 - END_SHARE) * length)] = ENDS
         self.ships.append((float(centre[0]), float(centre[1]), length, beam, _wrapped(angle)))
+
+    def _paint_ship(self, a: Array, b: Array, length: float, beam: float, label: int) -> None:
+        self._paint(self._hull(a, b, length, beam, TAPER * length), self._grey(), label)
+        self._paint(self._hull(a + 0.38 * length, b, 0.5 * beam, 0.6 * beam, 0), self._grey(), None)  # the bridge
 
 
 def _inside(distance: Array) -> Array:
