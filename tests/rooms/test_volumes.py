@@ -322,6 +322,27 @@ def test_surface_distances_are_those_of_brute_force(seed: int) -> None:
     assert surface_distances(regions[0], regions[0], (1.0, 1.0, 1.0)) == (0, 0)
 
 
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:monai:FutureWarning")
+def test_surface_distances_and_dice_are_those_of_monai() -> None:
+    """MONAI is no dependency, as it needs a newer torch than this library: the test runs where it is installed."""
+    theirs = pytest.importorskip("monai.metrics")
+    generator, spacing = Generator().manual_seed(3), (2.5, 1.5, 1.0)
+    for _ in range(4):
+        noise = torch.randn(2, 1, 20, 18, 16, generator=generator)
+        one, other = nn.functional.avg_pool3d(noise, 5, 1, 2)[:, 0] > 0.05
+        pair = one[None, None].float(), other[None, None].float()
+        average = theirs.compute_average_surface_distance(
+            *pair, include_background=True, symmetric=True, spacing=spacing
+        )
+        far = theirs.compute_hausdorff_distance(*pair, include_background=True, percentile=95, spacing=spacing)
+        found = surface_distances(one, other, spacing)
+        assert found == pytest.approx((average.item(), far.item()), rel=1e-6)
+        metric = Volumes(2)
+        metric.update([one.long()], [other.long()], [spacing])
+        assert metric.compute()["dice"] == pytest.approx(theirs.compute_dice(*pair).item(), rel=1e-6)
+
+
 def test_one_voxel_apart_is_the_spacing() -> None:
     one, other = torch.zeros(3, 5, 7, dtype=torch.bool), torch.zeros(3, 5, 7, dtype=torch.bool)
     one[1, 2, 3], other[2, 2, 3] = True, True
