@@ -22,6 +22,8 @@ from regard.catalog.recipes import Claim
 from regard.checks import choice, flag, positive, whole
 from regard.data import label_maps
 from regard.data.augmenting import Crop, InTurn, Mirror, Rescale
+from regard.data.far_cue import FarCue, far_cue
+from regard.data.label_maps import LabelMaps
 from regard.tasks.inference import Inference
 from regard.tasks.segment import Segment
 from regard.training.plan import Plan
@@ -32,8 +34,9 @@ Make = Callable[..., nn.Module]  # channels and classes -> network
 FOLDER = "images/ and labels/, or the layout of a published dataset for segmentation"
 HARD = 0.7  # the probability above which OHEM drops a pixel, as in the released codes of CCNet and ANN
 GREY = 0.45  # pads images; about the mean of photographs, which becomes 0
-DRAWN = {"size": 32, "train_size": 1024, "test_size": 128}  # the embedded scenes of the tiny variants
-QUICK = Plan(epochs=6, batch_size=16, lr=2e-3, schedule=Poly(0.9), normalise=((0.5,) * 3, (0.25,) * 3))  # for these
+# The tiny variants: drawn scenes whose regions get their class from a distant marker.
+DRAWN = {"size": 32, "train_size": 1000, "test_size": 200}
+QUICK = Plan(epochs=5, batch_size=8, lr=2e-3, schedule=Poly(0.9), normalise=((0.3,) * 3, (0.25,) * 3))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,18 +120,18 @@ def recipe(
     if image_size is not None:
         positive("image_size", image_size)
     hard = HARD if flag("ohem", ohem) else None
+    train: LabelMaps | FarCue
+    test: LabelMaps | FarCue
     if tiny:
         if image_size is not None:
             raise ValueError(f"image_size={image_size!r}: None is needed for the tiny variant, whose scenes are drawn")
-        from regard.data.far_cue import far_cue
-
         train, test = far_cue(**DRAWN)
         inference, name, plan = _inference(Inference(), window, scales, mirror), "far-cue", quick
     elif data is None:
         raise ValueError(f"data=None: a folder with {FOLDER} is needed (--data); --tiny trains on drawn scenes")
     else:
-        train, test = label_maps.read(data)
-        label_maps.checked(train, test)
+        train, test = found = label_maps.read(data)
+        label_maps.checked(*found)
         crop = training.crop if image_size is None else (image_size, image_size)
         name, plan = str(data), _plan(training, crop, len(train))
     task = Segment(len(train.classes), weights=training.weights, names=train.classes, hard=hard, inference=inference)
@@ -151,7 +154,6 @@ def named(
     tiny: bool = False,
     trainings: Mapping[str, Training],
     smaller: Mapping[str, Mapping[str, Any]],
-    quick: Plan = QUICK,
     network: str | None = None,
     backbone: str | None = None,
     image_size: int | None = None,
@@ -163,7 +165,7 @@ def named(
     """A recipe for a segmentation network known by name.
 
     Args:
-        data, tiny, quick, image_size, window, scales, mirror, ohem: as for `recipe`.
+        data, tiny, image_size, window, scales, mirror, ohem: as for `recipe`.
         trainings: name of a network -> how its authors trained it.
         smaller: name of a network -> the arguments of its tiny variant.
         network: a name in `trainings`; None for the first.
@@ -184,7 +186,6 @@ def named(
         make=partial(entry, name=chosen, **({} if backbone is None else {"backbone": backbone})),
         small=partial(entry, name=chosen, **smaller[chosen]),
         training=training,
-        quick=quick,
         image_size=image_size,
         window=window,
         scales=scales,
