@@ -9,7 +9,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import Dataset
 
-from regard.data.augmenting import Crop, InTurn, Mirror, OfImage, Rescale, ResizedCrop, resized
+from regard.data.augmenting import Crop, InTurn, Jitter, Mirror, OfImage, Rescale, ResizedCrop, Turn, resized
 from regard.data.batches import Batch, as_sample, collate, in_order, loader, padded, samples
 
 
@@ -127,6 +127,45 @@ def test_image_mask_and_boxes_move_together(seed: int) -> None:
     assert ((moved["image"][0] > 0.5) == (moved["mask"] == 1))[inside].double().mean() > 0.9
 
 
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_a_turn_moves_image_mask_and_boxes_and_leaves_void_outside(seed: int) -> None:
+    turned = Turn(30, fill=0.5)({**scene(), "mask": scene()["mask"].to(torch.uint8)}, generator(seed))
+    assert turned["image"].shape == (3, 12, 20) and turned["mask"].dtype == torch.uint8 and turned["label"] == 7
+    assert set(turned["mask"].unique().tolist()) == {0, 1, 255}
+    left, top, right, bottom = around(turned["mask"])
+    box = turned["boxes"][0].tolist()
+    assert box[0] - 1 <= left <= right <= box[2] + 1 and box[1] - 1 <= top <= bottom <= box[3] + 1
+    inside = turned["mask"] != 255
+    assert ((turned["image"][0] > 0.5) == (turned["mask"] == 1))[inside].double().mean() > 0.9
+    corners = (turned["mask"] == 255) & (turned["image"][1] == 0.5)
+    assert corners.any()
+
+
+def test_a_turn_by_a_right_angle_is_exact() -> None:
+    sample = {"image": scene(7, 7)["image"], "mask": scene(7, 7)["mask"], "boxes": torch.tensor([[5.0, 3, 7, 7]])}
+    share = 2 * torch.rand((), generator=generator(1)).item() - 1  # of the largest angle, and its sign
+    assert abs(share) > 0.5
+    turned = Turn(90 / abs(share))(sample, generator(1))
+    clockwise = share > 0  # y points down
+    assert torch.equal(turned["mask"], sample["mask"].rot90(-1 if clockwise else 1))
+    assert (turned["image"] - sample["image"].rot90(-1 if clockwise else 1, (1, 2))).abs().max() < 1e-5
+    assert turned["boxes"].tolist() == [pytest.approx([0, 5, 4, 7] if clockwise else [3, 0, 7, 2], abs=1e-4)]
+    assert torch.equal(Turn(0.0)(sample, generator(1))["mask"], sample["mask"])
+
+
+def test_a_jitter_changes_colours_alone() -> None:
+    sample = {"image": torch.rand(3, 5, 7, generator=generator(1)), "mask": torch.zeros(5, 7, dtype=torch.uint8)}
+    changed = Jitter()(sample, generator(2))
+    assert changed["mask"] is sample["mask"] and not torch.equal(changed["image"], sample["image"])
+    assert changed["image"].min() >= 0 and changed["image"].max() <= 1
+    assert torch.equal(Jitter()(sample, generator(2))["image"], changed["image"])
+    assert (Jitter(0, 0, 0)(sample, generator(2))["image"] - sample["image"]).abs().max() < 1e-6
+    grey = {"image": torch.full((3, 5, 7), 0.25)}
+    light = Jitter(0.5, 0, 0)(grey, generator(4))["image"]
+    draw = torch.rand(3, generator=generator(4))[0]
+    assert (light - 0.25 * (0.5 + draw)).abs().max() < 1e-6
+
+
 def test_a_mirror_flips_what_belongs_to_the_image() -> None:
     mirrored = Mirror(1.0)(scene(), generator())
     assert torch.equal(mirrored["image"], scene()["image"].flip(-1))
@@ -178,6 +217,8 @@ def test_a_resized_crop_depends_on_the_generator_alone() -> None:
         (lambda: Rescale(2.0, 1.0), r"low=2\.0, high=1\.0"),
         (lambda: Crop(0, 3), "height=0"),
         (lambda: ResizedCrop(least=0.0), r"least=0\.0"),
+        (lambda: Turn(181), "degrees=181"),
+        (lambda: Jitter(contrast=1.5), r"contrast=1\.5"),
     ],
 )
 def test_bad_settings_are_refused_by_name(make: object, message: str) -> None:

@@ -22,7 +22,7 @@ from torch import Generator, Tensor
 from torch.nn import functional
 from torch.utils.data import Dataset
 
-from regard.checks import positive
+from regard.checks import number, positive
 from regard.data.batches import Augment, Data, Sample, as_sample, samples
 
 DENSITIES = ("human",)
@@ -152,6 +152,81 @@ class Crop:
 
 
 @dataclass(frozen=True)
+class Turn:
+    """Rotates a sample about the middle of its image by a random angle; the size stays, corners are cut or padded.
+
+    Args:
+        degrees: the largest angle, to either side.
+        fill: the value that pads the image, before normalisation.
+        void: the label that pads label maps.
+
+    Boxes become the upright boxes around the rotated ones.
+
+    Raises: ValueError if `degrees` is not between 0 and 180.
+    """
+
+    degrees: float = 15.0
+    fill: float = 0.0
+    void: int = VOID
+
+    def __post_init__(self) -> None:
+        number("degrees", self.degrees, least=0, most=180)
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        angle = math.radians(self.degrees) * (2 * torch.rand((), generator=generator).item() - 1)
+        height, width = sample["image"].shape[-2:]
+        # Where each pixel comes from, in pixels from the middle, and then as `grid_sample` counts.
+        y, x = torch.meshgrid(
+            torch.arange(height) - (height - 1) / 2, torch.arange(width) - (width - 1) / 2, indexing="ij"
+        )
+        from_x, from_y = math.cos(angle) * x + math.sin(angle) * y, math.cos(angle) * y - math.sin(angle) * x
+        grid = torch.stack((2 * from_x / width, 2 * from_y / height), -1)[None]
+
+        def moved(values: Tensor, mode: str, fill: float) -> Tensor:
+            flat = values.reshape(1, -1, height, width).to(torch.float32) - fill
+            found = functional.grid_sample(flat, grid, mode=mode, padding_mode="zeros", align_corners=False) + fill
+            return found.to(values.dtype).reshape(values.shape)
+
+        turned = {**sample, "image": moved(sample["image"], "bilinear", self.fill)}
+        for name in _along(sample):
+            mode = "nearest" if name in LABEL_MAPS else "bilinear"
+            turned[name] = moved(sample[name], mode, _fill(sample[name], name, self.void))
+        if "boxes" in sample:
+            middle = torch.tensor([width, height]) / 2
+            corners = sample["boxes"][:, [0, 1, 2, 1, 2, 3, 0, 3]].unflatten(1, (4, 2)) - middle
+            matrix = torch.tensor([[math.cos(angle), -math.sin(angle)], [math.sin(angle), math.cos(angle)]])
+            placed = corners @ matrix.T + middle
+            turned["boxes"] = _within(torch.cat((placed.amin(1), placed.amax(1)), 1), height, width)
+        return turned
+
+
+@dataclass(frozen=True)
+class Jitter:
+    """Changes brightness, contrast and saturation of the image by random factors, in this order; labels are unchanged.
+
+    Args:
+        brightness, contrast, saturation: each factor is drawn uniformly from 1 − it to 1 + it.
+
+    Raises: ValueError if one is not between 0 and 1.
+    """
+
+    brightness: float = 0.5
+    contrast: float = 0.5
+    saturation: float = 0.5
+
+    def __post_init__(self) -> None:
+        for name in ("brightness", "contrast", "saturation"):
+            number(name, getattr(self, name), least=0, most=1)
+
+    def __call__(self, sample: Sample, generator: Generator) -> Sample:
+        draws = 2 * torch.rand(3, generator=generator) - 1
+        light, contrast, colour = (1 + draws * torch.tensor([self.brightness, self.contrast, self.saturation])).tolist()
+        image = (sample["image"] * light).clamp(0, 1)
+        image = (contrast * image + (1 - contrast) * _grey(image).mean()).clamp(0, 1)
+        return {**sample, "image": (colour * image + (1 - colour) * _grey(image)).clamp(0, 1)}
+
+
+@dataclass(frozen=True)
 class Centre:
     """Crops the window in the middle of a sample, for evaluation.
 
@@ -259,6 +334,12 @@ def _along(sample: Sample) -> list[str]:
 def _fill(values: Tensor, name: str, void: int) -> float:
     """The padding of a field: `void` for label maps of integers; 0 for densities and for bool or float masks."""
     return void if name in LABEL_MAPS and values.dtype in (torch.uint8, torch.int64) else 0
+
+
+def _grey(image: Tensor) -> Tensor:
+    """The brightness of an image `C H W` in 0..1: `1 H W`, by Rec. 601 for RGB."""
+    weights = [0.299, 0.587, 0.114] if len(image) == 3 else [1 / len(image)] * len(image)
+    return (image * image.new_tensor(weights)[:, None, None]).sum(0, keepdim=True)
 
 
 def _bilinear(values: Tensor, height: int, width: int) -> Tensor:
