@@ -274,14 +274,12 @@ def _check_complete(name: str, state: Mapping[str, Tensor]) -> None:
 
 
 def _check_name(name: str) -> None:
-    names = timm.list_models()
     architecture, _, tag = name.partition(".")
-    if architecture not in names:
-        near = difflib.get_close_matches(architecture, names, n=3, cutoff=0.5)
+    if not timm.is_model(architecture):
+        near = difflib.get_close_matches(architecture, timm.list_models(), n=3, cutoff=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else "timm.list_models() lists them"
         raise LookupError(f"no backbone {name!r}; {hint}")
-    known = timm.list_models(f"{architecture}.*", pretrained=True)
-    if tag and name not in known:
+    if tag and name not in (known := timm.list_models(f"{architecture}.*", pretrained=True)):
         near = difflib.get_close_matches(name, known, n=3, cutoff=0.0)
         raise LookupError(f"no weights {name!r}; " + (f"there are {' and '.join(near)}" if near else "there are none"))
 

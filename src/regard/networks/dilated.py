@@ -12,18 +12,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import timm
 import torch
 from timm.layers import AvgPool2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.attaching import attach
-from regard.attaching.siting import at_places
+from regard.attaching.siting import WILD, at_places
 from regard.backbones import build, feature_info
 from regard.catalog import rows
 from regard.checks import choice, flag, positive, text, whole_numbers
 
 STRIDES = (4, 8, 16, 32)
+HRNET, RESNET = "hrnet", "resnet"  # timm's modules of the families that are handled here
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -33,8 +35,8 @@ class Trunk(nn.Module):
     Args:
         backbone: any network of timm's that gives feature maps; hrnet_* gives its four branches as one map.
         channels: of the images.
-        output_stride: of the last map: 4, 8, 16 or 32 for a ResNet, 8, 16 or 32 for others that timm can dilate; None
-            for the network's own.
+        output_stride: 4, 8, 16 or 32: the last map is at most so many times smaller than the image; a network is
+            dilated where its own stride is larger.
         multi_grid: dilations of the blocks of a ResNet's last stage; empty for none of their own.
         contracted: see above.
         round_up: the pool of a ResNet's stem rounds up, as in CCNet's.
@@ -53,7 +55,7 @@ class Trunk(nn.Module):
         backbone: str,
         channels: int,
         *,
-        output_stride: int | None = None,
+        output_stride: int = 32,
         multi_grid: Sequence[int] = (),
         contracted: bool = True,
         round_up: bool = False,
@@ -61,66 +63,71 @@ class Trunk(nn.Module):
     ) -> None:
         super().__init__()
         self.backbone, self.channels = text("backbone", backbone), positive("channels", channels)
-        grid = whole_numbers("multi_grid", multi_grid) if multi_grid != () else ()
-        choice("output_stride", output_stride, (None, *STRIDES))
+        grid = () if multi_grid in ((), []) else whole_numbers("multi_grid", multi_grid)
+        self.output_stride = choice("output_stride", output_stride, STRIDES)
         flag("contracted", contracted)
         flag("round_up", round_up)
-        self.attention = text("attention", attention)
-        self.output_stride = output_stride
+        text("attention", attention)
+        self.family = _family(backbone)
         self.network = self._build()
         found = feature_info(self.network)
         self.widths, self.strides = list(found.channels()), list(found.reduction())
-        self.high_resolution = backbone.startswith("hrnet")
-        residual = all(hasattr(self.network, stage) for stage in RESNET_STAGES)
-        if (grid or round_up) and not residual:
-            raise ValueError(f"multi_grid={multi_grid!r}: () is needed with backbone={backbone!r}, which is no ResNet")
-        if self.high_resolution:
-            if output_stride not in (None, self.strides[0]):
-                raise ValueError(f"output_stride={output_stride!r}: {self.strides[0]} is needed with {backbone!r}")
+        if self.family == HRNET:
             for name in ("stage2", "stage3", "stage4"):
                 stage = self.network.get_submodule(name)
                 for i, module in stage.named_children():
                     stage.add_module(i, _Exchange(module))
             self.widths, self.strides = [sum(self.widths)], self.strides[:1]
-        elif residual and (output_stride or grid):
-            before = self.strides[-len(RESNET_STAGES) :]
-            after = _dilate([getattr(self.network, s) for s in RESNET_STAGES], before, output_stride, grid, contracted)
-            self.strides[-len(RESNET_STAGES) :] = after
-        if round_up:
-            self.network.maxpool.ceil_mode = True  # type: ignore[union-attr]
+        if self.family == RESNET:
+            stages = [self.network.get_submodule(stage) for stage in RESNET_STAGES]
+            kept = len(self.strides) - len(stages)
+            self.strides[kept:] = _dilate(stages, self.strides[kept:], output_stride, grid, contracted)
+            if round_up:
+                self.network.get_submodule("maxpool").ceil_mode = True  # type: ignore[assignment]
+        elif grid:
+            raise ValueError(f"multi_grid={multi_grid!r}: () is needed with backbone={backbone!r}, which is no ResNet")
         self.channels_last = str(getattr(self.network, "output_fmt", "")).endswith("NHWC")
         if attention != rows.NONE:
             self._attach(attention)
 
     def _build(self, *, pretrained: bool = False, state: Mapping[str, Tensor] | None = None) -> nn.Module:
-        """The network as timm builds it, dilated only where this file cannot do it."""
+        """The network as timm builds it, dilated by timm unless it is a ResNet."""
         name = self.backbone
-        options = {"feature_location": "", "out_indices": (1, 2, 3, 4)} if name.startswith("hrnet") else {}
-        given = {"classes": None, "in_chans": self.channels, "pretrained": pretrained, "state": state}
+        options: dict[str, Any] = {"in_chans": self.channels, "pretrained": pretrained, "state": state}
+        if self.family == HRNET:
+            options |= {"feature_location": "", "out_indices": (1, 2, 3, 4)}
+        refused: Exception | None = None
+        if self.output_stride < STRIDES[-1] and self.family not in (HRNET, RESNET, ""):
+            try:
+                dilated = {"output_stride": self.output_stride}
+                return build(name, classes=None, features_only=True, **options, **dilated)
+            except ValueError as error:
+                refused = error
         try:
-            network = build(name, **given, features_only=True, **options)  # type: ignore[arg-type]
-            if self.output_stride is None or name.startswith("hrnet"):
-                return network
-            if all(hasattr(network, stage) for stage in RESNET_STAGES):
-                return network
+            network = build(name, classes=None, features_only=True, **options)
         except LookupError as error:
             raise LookupError(f"backbone={name!r}: {error}") from error
         except (RuntimeError, AttributeError, NotImplementedError) as error:
             raise ValueError(f"backbone={name!r}: a network that gives feature maps is needed: {error}") from error
-        try:
-            return build(name, **given, features_only=True, output_stride=self.output_stride)  # type: ignore[arg-type]
-        except ValueError as error:
-            raise ValueError(
-                f"output_stride={self.output_stride}: None is needed with backbone={name!r}: {error}"
-            ) from error
+        own = feature_info(network).reduction()[-1]
+        if refused is not None and own > self.output_stride:
+            wrong = f"output_stride={self.output_stride}: {own} is needed with backbone={name!r}"
+            raise ValueError(f"{wrong}: {refused}") from refused
+        return network
 
     def _attach(self, attention: str) -> None:
-        for row in rows.rows(attention):
-            if row.mechanism in (rows.PLAIN, rows.ALL, rows.NONE):
-                raise ValueError(f"attention={attention!r}: names of mechanisms are needed")
-            places = [site.name for site in at_places(self.network, row.places)] if row.places else None
-            options: dict[str, Any] = dict(row.options)
-            attach(self.network, row.mechanism, after=places, **options)
+        try:
+            for row in rows.rows(attention):
+                if row.mechanism in (rows.PLAIN, rows.ALL, rows.NONE):
+                    raise ValueError("names of mechanisms are needed")
+                after: Sequence[str] | None = row.places or None
+                if after and not any(character in WILD for place in after for character in place):
+                    after = [site.name for site in at_places(self.network, after)]
+                options: dict[str, Any] = dict(row.options)
+                attach(self.network, row.mechanism, after=after, **options)
+            torch.clear_autocast_cache()  # attaching runs the network: what autocast has kept of its weights may change
+        except (LookupError, ValueError) as error:
+            raise type(error)(f"attention={attention!r}, backbone={self.backbone!r}: {error}") from error
 
     def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
         """Loads weights of the trunk: those given, by timm's names for the whole network, or the published ones.
@@ -137,7 +144,14 @@ class Trunk(nn.Module):
         levels: list[Tensor] = self.network(x)
         if self.channels_last:
             levels = [level.permute(0, 3, 1, 2) for level in levels]
-        return [torch.cat([_resized(level, levels[0]) for level in levels], 1)] if self.high_resolution else levels
+        return [torch.cat([_resized(level, levels[0]) for level in levels], 1)] if self.family == HRNET else levels
+
+
+def _family(backbone: str) -> str:
+    """The module of timm that builds a network; empty if there is no such network."""
+    architecture = backbone.partition(".")[0]
+    known = timm.is_model(architecture)
+    return timm.models.model_entrypoint(architecture).__module__.rpartition(".")[2] if known else ""
 
 
 class _Exchange(nn.Module):
@@ -170,7 +184,7 @@ def _resized(x: Tensor, like: Tensor) -> Tensor:
 def _dilate(
     stages: Sequence[nn.Module],
     strides: Sequence[int],
-    output_stride: int | None,
+    output_stride: int,
     grid: Sequence[int],
     contracted: bool,
 ) -> list[int]:
@@ -182,7 +196,7 @@ def _dilate(
     before = dilation = 1
     for i, stage in enumerate(stages[1:], 1):
         step = strides[i] // strides[i - 1]
-        keeps = output_stride is not None and after[-1] * step > output_stride
+        keeps = after[-1] * step > output_stride
         after.append(after[-1] * (1 if keeps else step))
         dilation *= step if keeps else 1
         for number, block in enumerate(stage.children()):
@@ -190,7 +204,7 @@ def _dilate(
             own = grid[number] if grid and stage is stages[-1] else None
             _dilate_block(block, own or first, own or dilation, keeps=keeps)
             if keeps and any(getattr(part, "stride", 1) not in (1, (1, 1)) for part in list(block.modules())[1:]):
-                raise ValueError(f"output_stride={output_stride}: None is needed for blocks that pool inside")
+                raise ValueError(f"output_stride={output_stride}: {strides[-1]} is needed for blocks that pool inside")
         before = dilation
     return after
 

@@ -55,7 +55,7 @@ class Design:
     """
 
     backbone: str = "resnet101"
-    output_stride: int | None = 8
+    output_stride: int = 8
     multi_grid: tuple[int, ...] = ()
     contracted: bool = True
     round_up: bool = False

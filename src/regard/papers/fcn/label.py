@@ -3,8 +3,6 @@
 from regard.catalog import Entry, Option, Paper
 from regard.catalog.recipes import Listing
 
-_TINY = {"backbone": "test_resnet", "output_stride": 4, "classes": 4}
-
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="segmenter",
@@ -23,29 +21,36 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("segmentation",),
         maps={"affinity": "B Q K", "channel_affinity": "B D D"},
-        kwargs={"channels": 2, "name": "danet_resnet101", "multi_grid": (2,), "width": 9, **_TINY},
+        kwargs={
+            "channels": 2,
+            "classes": 4,
+            "backbone": "test_efficientnet",
+            "output_stride": 4,
+            "multi_grid": (),
+            "head": "danet",
+            "width": 9,
+            "auxiliary": False,
+        },
         outputs=("B 4 H W", "B 4 H W", "B 4 H W"),
         options=(
+            Option({"head": "ccnet"}, outputs=("B 4 H W",), maps={"affinity": "B h w X"}),
+            Option({"head": "annet"}, outputs=("B 4 H W",) * 2, maps={"affinity": "B Q S"}),
             Option(
-                {"name": "ccnet_resnet101", "multi_grid": ()}, outputs=("B 4 H W",) * 2, maps={"affinity": "B H W S"}
-            ),
-            Option({"name": "annet_resnet101", "multi_grid": ()}, outputs=("B 4 H W",) * 2, maps={"affinity": "B Q S"}),
-            Option(
-                {"name": "ocrnet_resnet101", "multi_grid": ()},
+                {"name": "ocrnet_resnet101", "head": None},
                 outputs=("B 4 H W",) * 2,
                 maps={"region": "B 4 h w", "affinity": "B Q 4"},
             ),
             Option(
-                {"name": "gcnet_resnet101", "multi_grid": (), "attention": "gc(reduction=8)@layer4"},
-                outputs=("B 4 H W",) * 2,
-                maps={"spatial": "B 1 h w"},
-            ),
-            Option(
-                {"head": "cam", "auxiliary": False, "width": None, "parameters": 450_000},
+                {"head": "cam", "width": None, "parameters": 120_000},
                 outputs=("B 4 H W",),
                 maps={"channel_affinity": "B D D"},
             ),
-            Option({"name": "fcn_resnet50", "head": "fcn"}, outputs=("B 4 H W",) * 2, maps={}),
+            Option(
+                {"head": "fcn", "auxiliary": True, "attention": "gc(reduction=8)@blocks.4.?"},
+                outputs=("B 4 H W",) * 2,
+                maps={"spatial": "B 1 h w"},
+            ),
+            Option({"head": "fcn", "auxiliary": None}, outputs=("B 4 H W",) * 2, maps={}),
         ),
         exported=32,
         parity="transcribed",

@@ -60,9 +60,9 @@ class Segmenter(nn.Module):
         name: name of the network; `regard.catalog.segmenters()` lists them. None below means what this network has.
         classes: K.
         backbone: of the trunk, any network of timm's that gives feature maps; hrnet_* gives four branches as one map.
-        output_stride: how many times smaller the last map is than the image: 4, 8, 16 or 32 for a ResNet, 8, 16 or 32
-            for others that timm can dilate.
-        multi_grid: dilations of the blocks of a ResNet's last stage; () for none of their own.
+        output_stride: 4, 8, 16 or 32: the last map is at most so many times smaller than the image.
+        multi_grid: dilations of the blocks of a ResNet's last stage; () for none of their own, as where `backbone` is
+            given.
         attention: mechanisms in the trunk, as rows: "gc(reduction=16)@layer2+layer3+layer4"; "none" for none.
         head: "fcn", "danet", "ccnet", "annet" or "ocrnet" ("ocr"), or a mechanism, "pam" or "cca(recurrence=2)",
             between two 3 × 3 convolutions, of which "fcn" has two as well.
@@ -100,7 +100,7 @@ class Segmenter(nn.Module):
             design.backbone if backbone is None else backbone,
             channels,
             output_stride=design.output_stride if output_stride is None else output_stride,
-            multi_grid=design.multi_grid if multi_grid is None else multi_grid,
+            multi_grid=multi_grid if multi_grid is not None else design.multi_grid if backbone is None else (),
             contracted=design.contracted,
             round_up=design.round_up,
             attention=design.attention if attention is None else attention,
@@ -118,7 +118,10 @@ class Segmenter(nn.Module):
             raise ValueError(f"parameters={parameters!r}: None is needed with width={width!r}")
         if parameters is not None:
             whole("parameters", parameters, 1, MOST_PARAMETERS)
-            width = _fitting(build, parameters, parameters - _count(self))
+            width = _fitting(build, parameters - _count(self))
+            if width is None:
+                least = f"{_count(self)} are those of backbone={self.trunk.backbone!r}"
+                raise ValueError(f"parameters={parameters}: more are needed, {least}")
         self.head = build(None if width is None else positive("width", width))
 
     def _heads(self, asked: str, form: Form | None, options: Mapping[str, Any]) -> Callable[[int | None], nn.Module]:
@@ -132,7 +135,12 @@ class Segmenter(nn.Module):
 
             def build(width: int | None) -> nn.Module:
                 own = {} if width is None else {form.width: width}
-                made: nn.Module = catalog.create(asked, widths[-1], classes=self.classes, **{**given, **own})
+                try:
+                    made: nn.Module = catalog.create(asked, widths[-1], classes=self.classes, **{**given, **own})
+                except ValueError as error:
+                    raise ValueError(
+                        (f"head={asked!r}: " if width is None else f"width={width}: ") + str(error)
+                    ) from error
                 return made
 
             return build
@@ -182,8 +190,8 @@ def _count(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-def _fitting(build: Callable[[int | None], nn.Module], parameters: int, left: int) -> int:
-    """The width with which the head has the number of parameters that is nearest to what is left for it."""
+def _fitting(build: Callable[[int | None], nn.Module], left: int) -> int | None:
+    """The width with which the head has the number of parameters that is nearest to what is left for it, if any has."""
 
     def count(width: int) -> int:
         try:
@@ -199,6 +207,4 @@ def _fitting(build: Callable[[int | None], nn.Module], parameters: int, left: in
         middle = (low + high) // 2
         low, high = (middle, high) if count(middle) < left else (low, middle)
     nearest = min((low, high), key=lambda width: (abs(count(width) - left), width))
-    if not count(nearest) or abs(count(nearest) - left) > max(left, 0):
-        raise ValueError(f"parameters={parameters}: the trunk alone has {parameters - left}; more are needed")
-    return nearest
+    return nearest if 0 < count(nearest) <= 2 * left else None

@@ -14,5 +14,5 @@ SEGMENTERS: Mapping[str, Design] = {
     "ocrnet_resnet101": Design(
         backbone="resnet101s", round_up=True, head="ocrnet", options={"bias": True}, align_corners=True
     ),
-    "ocrnet_hrnet_w48": Design(backbone="hrnet_w48", output_stride=None, head="ocrnet", align_corners=True),
+    "ocrnet_hrnet_w48": Design(backbone="hrnet_w48", output_stride=4, head="ocrnet", align_corners=True),
 }
