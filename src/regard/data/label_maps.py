@@ -93,7 +93,7 @@ class LabelMaps(Dataset[Mapping[str, Tensor]]):
         """The images at `indices`, in their order."""
         return LabelMaps([self.pairs[i] for i in indices], self.coding, self.size, own=self.own)
 
-    def labels(self, i: int) -> LabelMap:
+    def label_map(self, i: int) -> LabelMap:
         """The labels of image `i` in the file's own size: uint8 `H W`.
 
         Raises: UnreadableImage or ValueError naming the file, if it is damaged or has a label that is no class.
@@ -107,7 +107,7 @@ class LabelMaps(Dataset[Mapping[str, Tensor]]):
     def __getitem__(self, i: int) -> dict[str, Tensor]:
         """The sample: `image` float `3 H W` in 0..1, `mask` uint8 `H W`, with `own` also `truth`, uint8 `H W`.
 
-        Raises: UnreadableImage or ValueError naming the file, as `labels`, or if image and labels differ in size.
+        Raises: UnreadableImage or ValueError naming the file, as `label_map`, or if image and labels differ in size.
         """
         if not -len(self) <= i < len(self):
             raise IndexError(f"index {i} is out of range: there are {len(self)} images")
