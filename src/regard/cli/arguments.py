@@ -73,9 +73,17 @@ def there(path: Path | None) -> None:
 
 def images(data: str) -> None:
     """Raises: FileNotFoundError if `data` names neither embedded images nor a folder."""
+    if data == "far-cue" and not Path(data).is_dir():
+        raise ValueError("far-cue has label maps: --task segment is needed")
     if data not in EMBEDDED and not Path(data).is_dir():
         hint = catalog.nearest(data, EMBEDDED) if "/" not in data else "give a folder with a subfolder for each class"
         raise FileNotFoundError(f"no images named {data!r} and no such folder; {hint}")
+
+
+def label_maps(data: str) -> None:
+    """Raises: FileNotFoundError if `data` names no folder of images with label maps."""
+    if not Path(data).is_dir():
+        raise FileNotFoundError(f"no folder {data!r}: far-cue, or a folder with images/ and labels/, is needed")
 
 
 def axes(option: str, texts: list[str]) -> None:

@@ -23,16 +23,25 @@ _USUAL = comparing.USUAL[comparing.OPTIMIZER]
 
 def compare(
     data: Annotated[
-        str, typer.Argument(help="digits, faces, frames, or a folder of images in one subfolder a class.")
-    ] = comparing.SOURCE,
+        str | None,
+        typer.Argument(
+            help="digits, faces, frames, or a folder of images in one subfolder a class; with --task segment far-cue, "
+            "or a folder with images/ and labels/.",
+            show_default=comparing.SOURCE,
+        ),
+    ] = None,
     backbone: Annotated[str, typer.Option(help="A model name of timm.")] = comparing.BACKBONE,
     attention: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Rows, with commas: names that `regard list` prints, each with options and a place where wanted, as "
-            "in 'cbam, cbam(order=parallel)@layer3+layer4'; or all."
+            "in 'cbam, cbam(order=parallel)@layer3+layer4'; or all.",
+            show_default=",".join(comparing.ATTENTION),
         ),
-    ] = ",".join(comparing.ATTENTION),
+    ] = None,
+    task: Annotated[
+        str | None, typer.Option(help="segment: the class of every pixel, by heads such as pam, cca, apnb, ocr.")
+    ] = None,
     seeds: Annotated[int, typer.Option(help="Number of trainings of each row.")] = comparing.SEEDS,
     epochs: Annotated[int, typer.Option(help="Passes over the training images.")] = comparing.EPOCHS,
     image_size: Annotated[int | None, typer.Option(help="Side in pixels; the dataset's own by default.")] = None,
@@ -70,9 +79,14 @@ def compare(
     Trains none, plain (as many extra parameters in ordinary convolutions) and every row you name from the same weights
     on the same batches, measures them, and writes one HTML report. The same command resumes an interrupted run.
 
-    Example: `regard compare photos/ --backbone resnet18 --attention "se, cbam, cbam(order=parallel)@layer3+layer4"`
+    Example: `regard compare photos/ --backbone resnet18 --attention "se, cbam, cbam(order=parallel)@layer3+layer4"`;
+    `regard compare street/ --task segment --attention "pam, cca(recurrence=2), apnb, ocr, se@layer4"`
     """
-    arguments.images(data)
+    arguments.one_of("--task", task, comparing.TASKS)
+    if task is None:
+        arguments.images(comparing.SOURCE if data is None else data)
+    elif data not in (None, comparing.SCENES):
+        arguments.label_maps(str(data))
     arguments.there(regions)
     arguments.one_of("--augment", augment, ("none", "light", "timm"))
     arguments.device(device)
@@ -80,6 +94,7 @@ def compare(
     with Bars(err) as progress:
         result = comparing.compare(
             data,
+            task=task,
             backbone=backbone,
             attention=attention,
             seeds=seeds,

@@ -62,6 +62,13 @@ def look(
             help="Values of the darkest and lightest colour: common (0 and 1 for gates), own of each map, or LOW,HIGH."
         ),
     ] = "common",
+    at: Annotated[
+        str | None,
+        typer.Option(help="X,Y, a pixel of the photograph: draws what it attends to, and says its classes."),
+    ] = None,
+    truth: Annotated[
+        Path | None, typer.Option(help="The true label map of the photograph, for a segmentation network.")
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures.")] = Path("regard-look"),
 ) -> None:
     """Draw every attention map of a network over photographs, with its prediction.
@@ -69,7 +76,8 @@ def look(
     `regard look` alone shows a small trained network that comes with the library, on images of its own. A photograph
     alone gets Itti's saliency, which needs no training. A network without attention is shown through Grad-CAM of its
     most likely classes. Without `--weights` or `--pretrained` weights are random: the maps then say nothing about the
-    photograph.
+    photograph. Of a segmentation network the label map comes first, with its confidence and, with `--truth`, what is
+    wrong in it.
 
     Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
     or `--weights report/trials/cbam-0`, a trial of `regard compare`; `regard look photo.jpg --on resnet18 --pretrained`
@@ -77,18 +85,20 @@ def look(
     given = arguments.json_object("--kwargs", kwargs)
     for image in images or ():
         arguments.there(image)
-    ends = _scale(scale)
+    arguments.there(truth)
+    ends, pixel = _scale(scale), _pixel(at)
     named = mechanism is not None or weights is not None
     if named or (backbone is None and (pretrained or after or given)):
         arguments.network(mechanism, weights, given, image_size)
     arguments.at_least("--image-size", image_size, 1)
-    if not images and (named or backbone or image_size is not None or target is not None or layer is not None):
+    options = (image_size, target, layer, at, truth)
+    if not images and (named or backbone or any(option is not None for option in options)):
         raise ValueError("no photograph is named: give one, or no option to see the network that comes with regard")
     from regard.looking.photographs import look as drawn
 
     looks = drawn(
         images or None, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        target=target, layer=layer, image_size=image_size, scale=ends, out=folder, kwargs=given,
+        target=target, layer=layer, image_size=image_size, scale=ends, at=pixel, truth=truth, out=folder, kwargs=given,
     )  # fmt: skip
     _say(looks, by_default=not named)
     for written in looks.pictures:
@@ -107,6 +117,16 @@ def _scale(text: str) -> str | tuple[float, float]:
     if not low < high:
         raise ValueError(f"--scale={text!r}: common, own or two increasing numbers LOW,HIGH are accepted")
     return low, high
+
+
+def _pixel(text: str | None) -> tuple[int, int] | None:
+    """A pixel. Raises: ValueError if the text is no pair of whole numbers."""
+    if text is None:
+        return None
+    parts = text.split(",")
+    if len(parts) != 2 or not all(part.strip().isdecimal() for part in parts):
+        raise ValueError(f"--at={text!r}: two whole numbers X,Y are accepted, for example 120,80")
+    return int(parts[0]), int(parts[1])
 
 
 def _say(looks: Looks, *, by_default: bool) -> None:

@@ -21,6 +21,7 @@ from regard.data.label_names import Colour, apart
 from regard.metrics.segmentation import VOID
 
 SIDE = 128  # pixels of the longer side of the images of a folder
+TRAIN_SCENES, TEST_SCENES = 1500, 300  # drawn scenes, so that a comparison takes minutes
 
 
 class Labelled(Own):
@@ -138,9 +139,9 @@ def load(
             f"regions={settings.regions!r}: accepted without task='segment'; label maps say where things are"
         )
     if settings.source == SCENES:
-        sizes = {"train_size": settings.train_size, "test_size": settings.test_size, "size": settings.image_size}
-        given = {name: size for name, size in sizes.items() if size is not None}
-        return LabelledImages(*far_cue.far_cue(**given), name=SCENES)
+        side = far_cue.SIZE if settings.image_size is None else settings.image_size
+        scenes = far_cue.far_cue(settings.train_size or TRAIN_SCENES, settings.test_size or TEST_SCENES, side)
+        return LabelledImages(*scenes, name=SCENES)
     folder = Path(settings.source).expanduser()
     train, test = (
         part if most is None or most >= len(part) else part.subset(range(most))

@@ -13,6 +13,7 @@ from regard.attaching.siting import Site
 from regard.catalog import nearest
 from regard.core import Maps
 from regard.insight.gradcam import gradcam
+from regard.looking.segmenting import Said
 from regard.saved.opening import Network
 from regard.viewing import Picture, draw
 from regard.viewing.scaling import Scale
@@ -38,21 +39,25 @@ class Explainer:
         self.layer: str | Site | None = layer
         self.asked = target is not None or layer is not None
 
-    def explain(self, pixels: Tensor, seen: Maps, returned: object) -> Maps:
+    def explain(self, pixels: Tensor, seen: Maps, returned: object, labels: Said | None = None) -> Maps:
         """Returns the maps of one photograph, `B H W`, under names that say the class and its probability.
 
         Args:
             pixels: the photograph, uint8 `3 H W`.
             seen: the attention maps of the photograph.
             returned: what the network returned for it.
+            labels: the label map, of a segmentation network: a class is explained where it is said, and nothing by
+                itself.
 
         Raises: LookupError if there is no such layer; ValueError if there is no such class, the network gives no class
             scores, or no map of it can be explained.
         """
         maps = Maps()
-        if seen and not self.asked:
+        if (seen or labels is not None) and not self.asked:
             return maps
         shares = probabilities(returned, len(self.network.class_names))
+        if labels is not None:
+            shares = torch.tensor(labels.shares)
         if shares is None:
             raise ValueError(
                 f"{self.network.name} {'' if seen else 'has no attention and '}gives no class scores that Grad-CAM "
@@ -65,9 +70,10 @@ class Explainer:
         if self.layer is None:
             self.layer = siting.last(self.network.model, x[[0, 0]])
         for number in best if self.target is None else [self.target]:
-            heat = gradcam(
-                self.network.model, x, partial(_score, number=number, classes=len(shares)), self.layer, upsample=False
-            )
+            score = partial(_score, number=number, classes=len(shares))
+            if labels is not None:
+                score = partial(_where_said, number=number)
+            heat = gradcam(self.network.model, x, score, self.layer, upsample=False)
             name = self.network.class_names[number] if number < len(self.network.class_names) else f"class {number}"
             sure = "" if self.network.untrained == "the whole network" else f" ({100 * float(shares[number]):.0f} %)"
             key = f"Grad-CAM of {name}{sure}"
@@ -132,3 +138,11 @@ def _heads(returned: object) -> list[Tensor]:
 def _score(returned: object, *, number: int, classes: int) -> Tensor:
     """The score of a class, summed over the heads that give one. `B`."""
     return torch.stack([head[:, number] for head in _heads(returned) if head.shape == (1, classes)]).sum(0)
+
+
+def _where_said(returned: object, *, number: int) -> Tensor:
+    """The mean score of a class over the pixels that are given it, or over all if none is. `B`."""
+    logits = _heads(returned)[0]
+    said = (logits.detach().argmax(1) == number).to(logits.dtype).flatten(1)
+    weights = torch.where(said.any(1, keepdim=True), said, torch.ones_like(said))
+    return (logits[:, number].flatten(1) * weights).sum(1) / weights.sum(1)

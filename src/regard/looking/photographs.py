@@ -14,6 +14,7 @@ from regard.data import images
 from regard.data.volumes import is_volume
 from regard.looking import examples, volumes
 from regard.looking.explaining import BEST, Explainer, drawn, probabilities
+from regard.looking.segmenting import Said, said_of, true_labels
 from regard.saved.opening import Network, open_network
 from regard.viewing import draw, scaling
 from regard.viewing.painting import picture_of
@@ -37,8 +38,9 @@ class Looks:
         changed: the arguments that differ from those of the training, as text.
         untrained: what has random weights: "the whole network", "the attention", or nothing.
         network: the name of the network.
-        predictions: for each image its name, and the most likely classes with their probabilities; no classes where the
-            network is untrained, is no classifier, or does not know their names.
+        predictions: for each image its name, and the most likely classes with their probabilities, of a segmentation
+            network those with the largest shares of the pixels; no classes where the network is untrained, gives no
+            classes, or does not know their names.
     """
 
     pictures: tuple[Path, ...]
@@ -61,6 +63,8 @@ def look(
     layer: str | None = None,
     image_size: int | None = None,
     scale: Scale = "common",
+    at: tuple[int, int] | None = None,
+    truth: str | Path | None = None,
     out: str | Path = "regard-look",
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
@@ -75,7 +79,8 @@ def look(
 
     A picture has the photograph first, with the classes that the network predicts, and each map with the range of its
     values. Where weights are random it says so above everything else. A network without attention is shown through
-    Grad-CAM of its most likely classes.
+    Grad-CAM of its most likely classes. Of a segmentation network the label map comes before the maps, with the share
+    of the pixels of each class, and its confidence.
 
     Args:
         photographs: one image file or several, or volumes, for a network trained on them; None shows the network
@@ -89,19 +94,23 @@ def look(
             system, the longer side of the whole photograph; None uses the size of its training, if the weights give it,
             or the photograph's own size, up to 800.
         scale: which values get the darkest and the lightest colour, as for `regard.draw`.
+        at: x and y of a pixel of the photograph: of maps from places to places, what this place attends to is drawn, in
+            place of what the centre does; of a segmentation network, the probabilities of the classes there are said.
+        truth: file with the true label map of the photograph, for a segmentation network: class numbers, 255 for void.
         out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
         kwargs, more: arguments of the mechanism or system; `kwargs` can also hold those that have the name of an
             argument of this function.
 
     Raises:
         LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read; there is none; the
-            network has neither attention nor class scores, or no such class or layer.
+            network has neither attention nor class scores, or no such class or layer; `at` lies outside a photograph;
+            `truth` does not fit the one photograph or the network.
     """
     scale, out = scaling.checked(scale), Path(out)
     arguments = {**(kwargs or {}), **more}
     named = (mechanism, backbone, weights, pretrained, after, arguments)
     if photographs is None:
-        if any(named) or image_size is not None or target is not None or layer is not None:
+        if any(named) or any(given is not None for given in (image_size, target, layer, at, truth)):
             raise ValueError(
                 "photographs=None: at least one photograph is needed for a network of your choice; without any "
                 "argument the network that comes with the library is shown"
@@ -110,7 +119,12 @@ def look(
     paths = [Path(path) for path in ([photographs] if isinstance(photographs, str | Path) else photographs)]
     if not paths:
         raise ValueError("photographs=[]: at least one photograph is needed")
+    if truth is not None and len(paths) > 1:
+        raise ValueError(f"truth={str(truth)!r}: one photograph is needed, not {len(paths)}")
     if any(is_volume(path) for path in paths):
+        for name, given in (("at", at), ("truth", truth)):
+            if given is not None:
+                raise ValueError(f"{name}={given!r}: a network for volumes does not take it")
         return _volumes(paths, named, image_size, target, layer, scale, out)
     network = open_network(
         mechanism if any(named) else EVERYWHERE,
@@ -131,14 +145,29 @@ def look(
             maps, returned = network.answer(seen)
         except ValueError as error:  # too small for the network
             raise ValueError(f"{path}: {error}") from error
-        explained = explainer.explain(seen, maps, returned)
-        answers.append((path.name, predicted(network, returned)))
+        labels = said_of(network, returned, (seen.shape[1], seen.shape[2]))
+        if truth is not None and labels is None:
+            raise ValueError(f"truth={str(truth)!r}: {network.name} is no segmentation network")
+        explained = explainer.explain(seen, maps, returned, labels)
+        answers.append((path.name, predicted(network, returned) if labels is None else covered(labels)))
         facts = "; ".join(
             part for part in (f"{shown.shape[2]} x {shown.shape[1]} pixels", said(network, answers[-1][1])) if part
         )
         picture = photograph(picture_of(shown.float() / 255), path.name, facts)
         image = shown.float() / 255
-        pictures = [picture, *draw(maps, image, scale=scale), *drawn(explained, image, scale)]
+        place = None if at is None else placed(path, at, square=not network.system)
+        pictures = [picture]
+        if labels is not None:
+            true = None if truth is None else true_labels(Path(truth), path, labels.names)
+            pictures += labels.pictures(image, at=place, truth=true)
+        pictures += draw(
+            maps,
+            image,
+            queries=None if place is None else [place],
+            classes=None if labels is None else labels.order,
+            scale=scale,
+        )
+        pictures += drawn(explained, image, scale)
         page = sheet(pictures, f"{path.name}: {state}", warning=warning(network))
         written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
     return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, tuple(answers))
@@ -208,6 +237,34 @@ def predicted(network: Network, returned: object) -> Prediction:
     return tuple((names[i], float(p)) for i, p in zip(best.indices, best.values, strict=True))
 
 
+def covered(labels: Said) -> Prediction:
+    """The classes of a label map with their shares of the pixels; empty where the weights are random."""
+    if not labels.trained:
+        return ()
+    shares = labels.shares
+    return tuple((name, shares[i]) for i, name in [*labels.order.items()][:BEST] if shares[i] > 0)
+
+
+def placed(path: Path, at: tuple[int, int], *, square: bool) -> tuple[float, float]:
+    """A pixel of a photograph as (x, y) in 0..1 of what the network sees: all of it, or its middle square.
+
+    Raises: ValueError if it lies outside.
+    """
+    with images.quiet():
+        width, height = images.measured(path)
+    x, y = at
+    if not (0 <= x < width and 0 <= y < height):
+        raise ValueError(f"at={at!r}: a pixel of {path} is needed, x below {width} and y below {height}")
+    side = min(width, height)
+    wide, high = (side, side) if square else (width, height)
+    found = (x + 0.5 - (width - wide) / 2) / wide, (y + 0.5 - (height - high) / 2) / high
+    if not (0 <= found[0] <= 1 and 0 <= found[1] <= 1):
+        raise ValueError(
+            f"at={at!r}: a pixel in the middle {side} x {side} of {path} is needed, which the network sees"
+        )
+    return found
+
+
 def listed(prediction: Prediction) -> str:
     """The classes of a prediction with their probabilities, those below one percent left out but for the first."""
     shown = [(name, share) for i, (name, share) in enumerate(prediction) if i == 0 or share >= 0.01]
@@ -217,7 +274,8 @@ def listed(prediction: Prediction) -> str:
 def said(network: Network, prediction: Prediction) -> str:
     """The prediction as text, or why a classifier gives none; empty for other networks."""
     if prediction:
-        return f"predicted: {listed(prediction)}"
+        segments = network.system and network.entry is not None and "segmentation" in network.entry.tasks
+        return f"{'of the pixels' if segments else 'predicted'}: {listed(prediction)}"
     if network.untrained == "the whole network":
         return "no prediction: the weights are random"
     if network.entry is not None and network.system and "classification" not in network.entry.tasks:
