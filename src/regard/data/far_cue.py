@@ -31,6 +31,7 @@ LEAST_SIZE = 16  # below, a marker is a single pixel
 SIDE = (1 / 4, 3 / 8)  # of a region, as a share of the canvas's
 MARKER = 1 / 8  # side of the marker
 GAP, FAR = 1 / 16, 7 / 16  # the least distance of region and marker: in both directions, and in the larger one
+AT_ONCE = 64  # candidates that are drawn together
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom in pixels, the last two exclusive
 
@@ -57,7 +58,7 @@ class FarCue(Dataset[Mapping[str, Tensor]]):
         self.size, self.own = whole("size", size, LEAST_SIZE), own
         self.key = (whole("seed", seed, 0), whole("part", part, 0))
         self.names = tuple(f"{'train' if part == 0 else 'test'} scene {i}" for i in range(positive("count", count)))
-        self.digest = f"far-cue 2 {count} {size} {seed} {part}"
+        self.digest = f"far-cue 3 {count} {size} {seed} {part}"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -85,14 +86,16 @@ class FarCue(Dataset[Mapping[str, Tensor]]):
         return np.random.default_rng([*self.key, i])
 
     def _places(self, random: np.random.Generator) -> tuple[Box, Box]:
-        """The boxes of region and marker: drawn until they share neither rows nor columns, nor touch."""
+        """The boxes of region and marker: drawn until they share neither rows nor columns, and lie far apart."""
         side, gap = max(2, round(MARKER * self.size)), max(1, round(GAP * self.size))
         while True:
-            tall, wide = (round(self.size * share) for share in random.uniform(*SIDE, size=2))
-            top, left = (int(random.integers(self.size - extent + 1)) for extent in (tall, wide))
-            y, x = random.integers(self.size - side + 1, size=2).tolist()
-            apart = max(y - (top + tall), top - (y + side)), max(x - (left + wide), left - (x + side))
-            if min(apart) >= gap and max(apart) >= FAR * self.size:
+            extent = np.rint(self.size * random.uniform(*SIDE, size=(AT_ONCE, 2))).astype(int)  # of x, y
+            start = random.integers(self.size - extent + 1)
+            marker = random.integers(self.size - side + 1, size=(AT_ONCE, 2))
+            apart = np.maximum(marker - (start + extent), start - (marker + side))
+            (fit,) = np.nonzero((apart.min(1) >= gap) & (apart.max(1) >= FAR * self.size))
+            if fit.size:
+                (left, top), (wide, tall), (x, y) = (ends[fit[0]].tolist() for ends in (start, extent, marker))
                 return (left, top, left + wide, top + tall), (x, y, x + side, y + side)
 
 
