@@ -61,6 +61,16 @@ def test_a_decathlon_folder_is_read_with_its_spacing(tmp_path: Path) -> None:
     assert len(volumes.read(written(tmp_path / "other", count=2, validation=1))[1]) == 1
 
 
+def test_the_digest_changes_with_a_label_map(tmp_path: Path) -> None:
+    train, _ = volumes.read(written(tmp_path))
+    before = train.digest
+    assert volumes.read(tmp_path)[0].digest == before != volumes.read(tmp_path, spacing=(1, 1, 1))[0].digest
+    labels = np.zeros(GRID, np.uint8)
+    labels[3, 2, 1] = 2
+    nibabel.save(nibabel.Nifti1Image(labels, AFFINE), tmp_path / "labelsTr" / "case_1.nii.gz")
+    assert train.digest != before
+
+
 def test_files_of_another_orientation_become_the_same(tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(np.arange(math.prod(GRID), dtype=np.float32).reshape(GRID), AFFINE)
     turned = image.as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))

@@ -8,15 +8,17 @@
 A large annotated medical image dataset for the development and evaluation of segmentation algorithms. Simpson et al.
 2019, arXiv:1902.09063. Its images for testing have no labels: without "validation" every fifth case is a test case.
 
-Axes are brought to one orientation, D from the head down, H from front to back, W from the right of the body to its left,
-as far as flips and exchanges of axes can, so that slices look as radiologists are used to. The size of a voxel stays as
-it is unless a spacing is asked for. Each modality is standardised by its own mean and standard deviation. Reading needs
+Axes are brought to one orientation as far as flips and exchanges can: D from the head down, H from front to back, W from
+the right of the body to the left, so that slices look as radiologists are used to. The size of a voxel stays as it is
+unless a spacing is asked for. Each modality is standardised by its own mean and standard deviation. Reading needs
 nibabel: `pip install regard[volumes]`.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
+import os
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -39,6 +41,7 @@ from regard.data.texts import parsed, quoted
 WANTED = "dataset.json, imagesTr/ and labelsTr/, as in the Medical Segmentation Decathlon"
 SUFFIXES = (".nii.gz", ".nii")
 VOXELS = 2**30  # at most, of one file: a compressed file of some kilobytes can hold any number of zeros
+TAIL = 2**16  # bytes of a file that its digest reads
 _ORIENTATION = ("I", "P", "L")  # where the axes D H W point
 
 Pair = tuple[Path, Path]  # the files of a volume and of its label map
@@ -166,6 +169,20 @@ class Volumes(Dataset[Mapping[str, Tensor]]):
     def names(self) -> tuple[str, ...]:
         """The file name of each volume."""
         return tuple(image.name for image, _ in self.pairs)
+
+    @property
+    def digest(self) -> str:
+        """Names, sizes and last bytes of all files, where gzip keeps a checksum of the whole content; and the spacing.
+
+        Reading every volume would take minutes at each start of a training.
+        """
+        content = hashlib.blake2b(repr((self.classes, self.spacing)).encode(), digest_size=16)
+        for path in (path for pair in self.pairs for path in pair):
+            with path.open("rb") as file:
+                size = file.seek(0, os.SEEK_END)
+                file.seek(max(0, size - TAIL))
+                content.update(f"\0{path.name}\0{size}\0".encode() + file.read())
+        return content.hexdigest()
 
     def __len__(self) -> int:
         return len(self.pairs)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from statistics import fmean
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
-from regard import create, watch
+from regard import create, look, watch
 from regard.catalog import recipes
+from regard.data.drawn_volumes import DrawnVolumes
 from regard.papers.attention_unet.network import PORT_WIDTHS, WIDTHS, AttentionUnet
 from regard.papers.attention_unet.recipe import volumes
 from regard.training import running
@@ -131,7 +135,7 @@ def test_the_tiny_variant_learns_over_three_seeds_as_well_as_without_gates() -> 
 
 
 @pytest.mark.slow
-def test_a_stopped_training_resumes_to_the_bit(tmp_path) -> None:  # type: ignore[no-untyped-def]
+def test_a_stopped_training_resumes_to_the_bit(tmp_path: Path) -> None:
     listing, changes = recipes.get("attention-unet"), {"epochs": 2}
 
     class Stopped(Exception):
@@ -148,3 +152,28 @@ def test_a_stopped_training_resumes_to_the_bit(tmp_path) -> None:  # type: ignor
     assert again["scores"] == whole["scores"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "two")]
     assert weights[0] == weights[1]
+
+
+@pytest.mark.slow
+def test_a_folder_of_volumes_is_trained_on_scored_and_looked_at(tmp_path: Path) -> None:
+    """Five volumes whose sides are no multiples of 16; their label maps are scored at their own size."""
+    nibabel = pytest.importorskip("nibabel")
+    drawn, affine = DrawnVolumes(count=5, size=(17, 25, 31)), np.diag([-1, -1, -1.5, 1])
+    rows = []
+    for i in range(5):
+        sample, row = drawn[i], {}
+        for field, folder, values in (("image", "imagesTr", sample["image"][0]), ("label", "labelsTr", sample["mask"])):
+            row[field] = f"{folder}/case_{i}.nii.gz"
+            (tmp_path / "data" / folder).mkdir(parents=True, exist_ok=True)
+            nibabel.save(nibabel.Nifti1Image(values.numpy().T, affine), tmp_path / "data" / row[field])
+        rows.append(row)
+    table = {"training": rows, "labels": {"0": "background", "1": "target"}}
+    (tmp_path / "data" / "dataset.json").write_text(json.dumps(table))
+    options = {"window": [16, 32, 32], "spacing": [1.5, 1.5, 1.5]}
+    recipe = built(recipes.get("attention-unet"), tmp_path / "data", options=options)
+    found = running.train(recipes.get("attention-unet"), recipe, out=tmp_path / "run", changes={"epochs": 1})
+    assert {"dice", "dice/target"} <= found["scores"].keys()
+    again = running.evaluate(recipe, running.load(recipe, tmp_path / "run"))
+    assert again == found["scores"]
+    (picture,) = look(tmp_path / "data" / rows[4]["image"], weights=tmp_path / "run", out=tmp_path / "looks").pictures
+    assert picture.is_file()
