@@ -8,9 +8,9 @@
 A large annotated medical image dataset for the development and evaluation of segmentation algorithms. Simpson et al.
 2019, arXiv:1902.09063. Its images for testing have no labels: without "validation" every fifth case is a test case.
 
-Axes are brought to one orientation as far as flips and exchanges can: D from the head down, H from front to back, W from
-the right of the body to the left, so that slices look as radiologists are used to. The size of a voxel stays as it is
-unless a spacing is asked for. Each modality is standardised by its own mean and standard deviation. Reading needs
+Axes are brought to one orientation as far as flips and exchanges can: D from the head down, H from front to back, W
+from the right of the body to the left, so that slices look as radiologists are used to. The size of a voxel stays as it
+is unless a spacing is asked for. Each modality is standardised by its own mean and standard deviation. Reading needs
 nibabel: `pip install regard[volumes]`.
 """
 
