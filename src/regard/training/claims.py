@@ -19,7 +19,7 @@ def judged(listing: Listing, recipe: Recipe, changes: Mapping[str, Any] | None =
 
     Returns: the fields of the claim, `comparable`, and a `reason`: why not, or with which changes.
     """
-    claim = listing.claim or recipe.claim
+    claim = recipe.claim or listing.claim  # the recipe knows its options
     if claim is None:
         return None
     reason = _unlike(claim, recipe)

@@ -51,7 +51,7 @@ class Recipe:
         class_names: the names of the classes, in the order of the outputs, which are saved with the weights.
         part: the name of the submodule that is the trained network, if `build` makes others too, as a student with its
             teacher; `build` is then a partial with a keyword argument of this name that makes the submodule.
-        claim: what the paper reports, where the listing does not say since it depends on the recipe's options.
+        claim: what the paper reports, where it depends on the recipe's options; it goes before the listing's.
         tiny: whether this is the tiny variant; `built` sets it.
         source: the folder that the datasets are read from; None for embedded data. `built` sets it.
         options: the options that were given; `built` sets them.

@@ -1,7 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
-from regard.catalog.recipes import Listing
+from regard.catalog.recipes import Claim, Listing
 
 _ANN = Paper(
     "Asymmetric Non-local Neural Networks for Semantic Segmentation",
@@ -77,6 +77,8 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
+CLAIM = Claim(measure="miou", value=0.799, data="Cityscapes", where="README, log of the model; untested")
+
 RECIPES: tuple[Listing, ...] = (
     Listing(
         name="annet",
@@ -84,6 +86,7 @@ RECIPES: tuple[Listing, ...] = (
         system="segmenter",
         summary="ANN-101, on images with label maps",
         data="images/ and labels/, or a published dataset for segmentation, such as Cityscapes, VOC or ADE20K",
+        claim=CLAIM,
     ),
 )
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from regard.catalog.recipes import Claim
+from regard.papers.ccnet.label import CLAIM
 from regard.training.segmentation import Training, named
 
 TRAININGS = {
@@ -26,7 +26,7 @@ TRAININGS = {
         crop=(769, 769),
         resize=(0.7, 2.1),
         steps=60_000,
-        claim=Claim(measure="miou", value=0.7974, data="Cityscapes", where="README, R=2, the whole image; untested"),
+        claim=CLAIM,
         where="README",
     )
 }
