@@ -135,7 +135,7 @@ def recipe(
         crop = training.crop if image_size is None else (image_size, image_size)
         name, plan = str(data), _plan(training, crop, len(train))
     task = Segment(len(train.classes), weights=training.weights, names=train.classes, hard=hard, inference=inference)
-    changed = {"image_size": image_size, "window": window, "scales": scales, "mirror": mirror, "ohem": ohem}
+    changed = {"image size": image_size is not None, "inference": inference != training.inference, "loss": ohem}
     return Recipe(
         build=partial(small if tiny else make, 3, classes=len(train.classes)),
         train=train,
@@ -143,7 +143,7 @@ def recipe(
         phases=(Phase(name="segment", task=task, plan=plan),),
         facts={"data": name, "classes": len(train.classes), "training": "tiny" if tiny else training.where},
         class_names=train.classes,
-        claim=_unlike(training.claim, ", ".join(option for option, value in changed.items() if value)),
+        claim=_unlike(training.claim, *(what for what, differs in changed.items() if differs)),
         start=None if tiny else start,
     )
 
@@ -249,6 +249,8 @@ def _inference(published: Inference, window: int | None, scales: Sequence[float]
     return replace(published, mirror=True) if mirror else published
 
 
-def _unlike(claim: Claim | None, changes: str) -> Claim | None:
-    """The claim of a network that was changed; it compares with no score."""
-    return replace(claim, unlike=f"another {changes}") if claim is not None and changes else claim
+def _unlike(claim: Claim | None, *changed: str) -> Claim | None:
+    """The claim of a network that was changed in something, with which no score compares."""
+    if claim is None or not changed:
+        return claim
+    return replace(claim, unlike=", ".join([*filter(None, [claim.unlike]), *(f"another {what}" for what in changed)]))
