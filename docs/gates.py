@@ -169,15 +169,15 @@ regard look volume.nii.gz --weights run/                            # three slic
 
 *Attention U-Net* (Oktay et al., 2018) weighs what passes along the skip connections of a U-Net by gates that the
 coarser level of the decoder sets, for organs that are small in their volume. Drawn volumes
-(`regard.data.drawn_volumes`: {size} voxels) hold a target of 0.2 to 1 percent of the voxels inside an organ that is
-hardly brighter than its surroundings, and three to five bodies of the same kind outside: only the place tells them
-apart.
+(`regard.data.drawn_volumes`: {size} voxels) hold a target of 0.2 to 1 percent of the voxels inside an organ
+that is hardly brighter than its surroundings, and three to five bodies of the same kind outside: only the place tells
+them apart.
 
 The networks are the authors' at widths of 4, 8, 16 and 24; the one without gates is wider, so that it has as many
 parameters. {train} training and {test} test volumes, {epochs} epochs of Adam, soft Dice, the same for all. Settings
-were chosen on volumes and seeds that are not among these. Dice in percent, the mean over the test volumes and then over
-the seeds in the last column with the 95 % interval of Student's t where there are several; the difference is to the
-first row, paired by seed. `missed` are the targets with a Dice below 0.1.
+were chosen on volumes and seeds that are not among these. Dice in percent, the mean over the test volumes and then over the seeds in
+the last column with the 95 % interval of Student's t where there are several; the difference is to the first row,
+paired by seed. `missed` are the targets with a Dice below 0.1.
 """
 CONTROLLED = """
 *Even gates* have the mean of each gate at all of its positions: the channels are weighed as before, and no place is.
@@ -191,12 +191,26 @@ the target from the other bodies has a larger number in the first row than in th
 """
 
 
-def cell(values: Sequence[float], *, signed: bool = False, digits: int = 1) -> str:
-    found = over_seeds(values)
+def cell(values: Sequence[float], *, signed: bool = False, digits: int = 1, ceiling: float = 100) -> str:
+    found = over_seeds(values) if signed else over_seeds(values, floor=0, ceiling=ceiling)
     sign = "+" if signed else ""
     if len(values) == 1:
         return f"{found.mean:{sign}.{digits}f}"
     return f"{found.mean:{sign}.{digits}f} ({found.low:{sign}.{digits}f} … {found.high:{sign}.{digits}f})"
+
+
+def verdicts(kept: Mapping[str, Mapping[str, Mapping[str, float]]]) -> list[str]:
+    """What the paired differences of trained networks show; nothing of a single seed."""
+    lines = []
+    for name in (PLAIN, AVERAGED):
+        both = [seed for seed in kept.get(name, {}) if seed in kept.get(GATED, {})]
+        if len(both) < 2:
+            continue
+        gain = over_seeds([kept[GATED][seed]["dice"] - kept[name][seed]["dice"] for seed in both])
+        words = "gain" if gain.low > 0 else "lose" if gain.high < 0 else "show no difference of"
+        reach = f"{gain.mean:+.1f} ({gain.low:+.1f} … {gain.high:+.1f})"
+        lines.append(f"- Against *{name}* the gates {words} Dice: {reach} over {len(both)} seeds.")
+    return lines
 
 
 def page(kept: Mapping[str, Mapping[str, Mapping[str, float]]], *, train: int, test: int, epochs: int) -> str:
@@ -204,7 +218,7 @@ def page(kept: Mapping[str, Mapping[str, Mapping[str, float]]], *, train: int, t
     lines = [HEAD.format(size=size, train=train, test=test, epochs=epochs)]
     lines += [f"| | parameters | Dice, % | difference | {' | '.join(THIRDS)} | missed, % | seeds |"]
     lines += ["|---|---|---|---|---|---|---|---|---|"]
-    first = kept[GATED]
+    first = kept.get(GATED, {})
     for name in (GATED, PLAIN, AVERAGED, *CONTROLS):
         rows = kept.get(name, {})
         if not rows:
@@ -214,10 +228,13 @@ def page(kept: Mapping[str, Mapping[str, Mapping[str, float]]], *, train: int, t
         apart = cell([rows[s]["dice"] - first[s]["dice"] for s in both], signed=True) if name != GATED and both else ""
         figures = [cell([row[key] for row in rows.values()]) for key in ("dice", *THIRDS, "missed")]
         lines.append(f"| {name} | {count:,} | {figures[0]} | {apart} | {' | '.join(figures[1:])} | {len(rows)} |")
-    lines += [CONTROLLED, LOOKS, "| | level 2 | level 3 |", "|---|---|---|"]
+    lines += [CONTROLLED, *verdicts(kept)]
+    if not first:
+        return "\n".join(lines)
+    lines += [LOOKS, "| | level 2 | level 3 |", "|---|---|---|"]
     for region, words in (("target", "target"), ("others", "other bodies"), ("organ", "organ")):
         levels = [
-            cell([row["gates"][f"{region}, level {level}"] for row in first.values()], digits=2)  # type: ignore[index]
+            cell([row["gates"][f"{region}, level {level}"] for row in first.values()], digits=2, ceiling=math.inf)  # type: ignore[index]
             for level in (2, 3)
         ]
         lines.append(f"| {words} | {levels[0]} | {levels[1]} |")
