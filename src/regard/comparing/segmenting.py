@@ -107,12 +107,13 @@ class Segmenting:
         places = {row: replace(place, explained=places[NONE].explained) for row, place in places.items()}
         largest = max(settings.rows, key=lambda row: sizes[row])
         plain = {name: value for name, value in common.items() if name != "width"}
-        arguments[PLAIN] = {**plain, **_of(PLAIN), "parameters": sizes[largest]}
-        model = _network(PLAIN, arguments[PLAIN], 0)
+        model = _network(PLAIN, {**plain, **_of(PLAIN), "parameters": sizes[largest]}, 0)
+        width = int(model.get_submodule(f"{HEAD}.classify").in_channels)  # type: ignore[arg-type]
+        arguments[PLAIN] = {**plain, **_of(PLAIN), "width": width}
         sizes[PLAIN], places[PLAIN] = _parameters(model), places[NONE]
         return Heads(
             places,
-            (model.get_submodule(f"{HEAD}.classify").in_channels,),  # type: ignore[arg-type]
+            (width,),
             sizes[NONE],
             {row: size - sizes[NONE] for row, size in sizes.items()},
             largest,

@@ -189,7 +189,9 @@ def _system(
             f"{entry.name} with channels={channels}: 3 channels, or 1 for grey, are needed for photographs"
         )
     grid = arguments.get("grid", getattr(model, "grid", None))
-    if grid is None and image is not None and image_size is None:
+    # A recipe of segmentation trains on crops of photographs that keep their size: a photograph is seen in its own.
+    crops = found is not None and found.recipe is not None and "segmentation" in entry.tasks
+    if grid is None and image is not None and image_size is None and not crops:
         grid = image[1:]
     learned = weights is not None or not any(True for _ in model.parameters())
     return Network(
