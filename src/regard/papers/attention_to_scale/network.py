@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from regard.backbones import build
 from regard.checks import check_input, choice, flag, number, positive, sequence
 from regard.core import Attention
-from regard.networks.dilated import Trunk
+from regard.networks.dilated import STRIDES, Trunk
 from regard.networks.large_fov import FieldOfView, LargeFOV
 from regard.papers.attention_to_scale.mechanism import ScaleAttention, aligned, divided, resized
 
@@ -126,6 +126,7 @@ class AttentionToScale(Attention):
         if list(self.scales) != sorted(set(self.scales), reverse=True):
             raise ValueError(f"scales={scales!r}: the largest first, and no two equal, are needed")
         choice("merge", merge, MERGES)
+        choice("output_stride", output_stride, STRIDES)
         self.extra = flag("extra", extra)
         self.trunk: LargeFOV | _Timm
         if backbone is None:

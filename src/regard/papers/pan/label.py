@@ -110,13 +110,20 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("channel", "value"),
         tasks=("segmentation",),
         maps={"pyramid": "B D h w", "channel": "B N 1 1"},
-        kwargs={"channels": 3, "classes": 4, "backbone": "test_resnet"},
+        kwargs={"channels": 3, "classes": 4, "backbone": "test_efficientnet"},
         outputs=("B 4 H W",),
         options=(
             Option(
-                {"upsample": "bilinear", "width": 5, "output_stride": 32, "multi_grid": (2,), "presence": True},
+                {
+                    "backbone": "test_resnet",
+                    "upsample": "bilinear",
+                    "width": 7,
+                    "output_stride": 8,
+                    "multi_grid": (2,),
+                    "presence": True,
+                },
                 outputs=("B 4 H W", "B 3 1 1"),
-                maps={"pyramid": "B 1 h w", "channel": "B 5 1 1"},
+                maps={"pyramid": "B 1 h w", "channel": "B 7 1 1"},
             ),
         ),
         exported=64,

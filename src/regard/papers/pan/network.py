@@ -16,7 +16,7 @@ Cost: the trunk's, and the decoder's: 115,625,984 of the parameters of the first
 Deviations: paper, a ResNet-101 of output stride 16; its exact pyramid is not known | JaveyWang, dilations 1, 2, 4 in
     the last stage; loss and scores at a quarter of the image, on labels resized to the nearest | as there, but y is
     resized to the image, bilinear with corners kept, before the loss. (3) learns from a detached map: it trains nothing
-    but V. segmentation-models-pytorch dilates every 3 × 3 convolution of the last stage.
+    but V; in evaluation gradients flow. segmentation-models-pytorch dilates every 3 × 3 convolution of the last stage.
 Errata: the smaller network's pyramid has a single channel, so that it gates all channels of a pixel alike: it is not
     "feature pyramid attention" as the paper draws it. A score at a quarter of the image is no mIoU of the image.
 """
@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regard.checks import check_input, choice, flag, positive, whole
+from regard.checks import check_input, choice, flag, positive, text, whole
 from regard.core import Attention
 from regard.networks.dilated import Trunk
 from regard.ops import pooling
@@ -74,6 +74,7 @@ class PyramidAttentionNetwork(Attention):
     ) -> None:
         super().__init__()
         self.channels, self.classes = positive("channels", channels), positive("classes", classes)
+        text("backbone", backbone)
         strided = choice("upsample", upsample, UPSAMPLES) == "deconvolution"
         if strided and output_stride != 16:
             raise ValueError(f"output_stride={output_stride!r}: 16 is needed with upsample='deconvolution'")
@@ -121,4 +122,5 @@ class PyramidAttentionNetwork(Attention):
         logits = functional.interpolate(scores, x.shape[2:], mode="bilinear", align_corners=True)
         if self.present is None:
             return logits
-        return logits, self.present(pooling.average(levels[0].detach()))[:, :, None, None]
+        seen = levels[0].detach() if self.training else levels[0]
+        return logits, self.present(pooling.average(seen))[:, :, None, None]
