@@ -175,9 +175,9 @@ them apart.
 
 The networks are the authors' at widths of 4, 8, 16 and 24; the one without gates is wider, so that it has as many
 parameters. {train} training and {test} test volumes, {epochs} epochs of Adam, soft Dice, the same for all. Settings
-were chosen on volumes and seeds that are not among these. Dice in percent, the mean over the test volumes and then over the seeds in
-the last column with the 95 % interval of Student's t where there are several; the difference is to the first row,
-paired by seed. `missed` are the targets with a Dice below 0.1.
+were chosen on volumes and seeds that are not among these. Dice in percent, the mean over the test volumes and then over
+the seeds in the last column with the 95 % interval of Student's t where there are several; the difference is to the
+first row, paired by seed. `missed` are the targets with a Dice below 0.1.
 """
 CONTROLLED = """
 *Even gates* have the mean of each gate at all of its positions: the channels are weighed as before, and no place is.
