@@ -99,8 +99,7 @@ class Trunk(nn.Module):
         refused: Exception | None = None
         if self.output_stride < STRIDES[-1] and self.family not in (HRNET, RESNET, ""):
             try:
-                dilated = {"output_stride": self.output_stride}
-                return build(name, classes=None, features_only=True, **options, **dilated)
+                return build(name, classes=None, features_only=True, output_stride=self.output_stride, **options)
             except ValueError as error:
                 refused = error
         try:

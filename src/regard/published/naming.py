@@ -129,3 +129,27 @@ def mobile_blocks() -> Iterator[tuple[int, str, int]]:
     """Number of each block of MobileNetV2, counted from 1, our name of it, and its stage, counted from 0."""
     names = [(f"stages.{stage}.{i}", stage) for stage, count in enumerate(MOBILE_BLOCKS) for i in range(count)]
     return ((number, *name) for number, name in enumerate(names, 1))
+
+
+def trunk_names(theirs: str, layers: str = "") -> Names:
+    """Our names of the trunk of a segmentation network -> the published ones, for a stem of three convolutions.
+
+    Args:
+        theirs: what stands before the layers of the stem: conv1, bn1, … conv3, bn3.
+        layers: what stands before the stages: layer1 … layer4.
+    """
+    names = {"bn1": "bn3"}  # of timm's, whose first two convolutions and norms lie in `conv1`
+    names |= {f"conv1.{3 * i}": f"conv{i + 1}" for i in range(3)} | {f"conv1.{3 * i + 1}": f"bn{i + 1}" for i in (0, 1)}
+    stem = {f"trunk.network.{part}": f"{theirs}{layer}" for part, layer in names.items()}
+    return {**stem, **{f"trunk.network.layer{i}": f"{layers}layer{i}" for i in range(1, 5)}}
+
+
+def mmseg_names(head: Names) -> Names:
+    """Our names of a segmentation network on a ResNetV1c with an auxiliary head -> those of mmsegmentation."""
+    names = {f"trunk.network.conv1.{i}": f"backbone.stem.{i}" for i in (0, 1, 3, 4, 6)}
+    names |= {"trunk.network.bn1": "backbone.stem.7", "trunk.network": "backbone"}
+    names |= {
+        f"auxiliary.{ours}1": f"auxiliary_head.convs.0.{theirs}" for ours, theirs in (("conv", "conv"), ("norm", "bn"))
+    }
+    names["auxiliary.classify"] = "auxiliary_head.conv_seg"
+    return {**names, **{f"head.{ours}": f"decode_head.{theirs}" for ours, theirs in head.items()}}

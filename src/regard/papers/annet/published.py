@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regard.published.naming import trunk_names
 from regard.published.reference import Reference, unsupported
 
 _NORMS = ("batchnorm", "sync_batchnorm", "encsync_batchnorm")
@@ -155,6 +156,21 @@ def _head_mmseg_state(state, args):
     return {name: tensor for name, tensor in state.items() if not name.startswith("context.stages.0.query_project.")}
 
 
+def _network(num_classes=19, backbone="deepbase_resnet101_dilated8"):
+    depth = backbone.removeprefix("deepbase_resnet").removesuffix("_dilated8")
+    if depth not in ("50", "101", "152"):
+        raise unsupported("backbone", backbone, "deepbase_resnet50_dilated8, …101… or …152… is accepted")
+    _, head = _head(num_classes=num_classes)
+    names = trunk_names("backbone.prefix.", "backbone.") | {f"head.{ours}": theirs for ours, theirs in head.items()}
+    return {"name": "annet_resnet101", "classes": num_classes, "backbone": f"resnet{depth}s"}, names
+
+
+def _network_state(state, args):
+    """The state without second names; `resinit` is what sister repositories call the stem."""
+    kept = _head_state(state, args)
+    return {name.replace("backbone.resinit.", "backbone.prefix."): tensor for name, tensor in kept.items()}
+
+
 REFERENCES = (
     Reference("annet_apnb/MendelXu.ANN/APNB", "apnb", _apnb, state=_without_second_listing, maps=_MAPS),
     Reference("annet_afnb/MendelXu.ANN/AFNB", "afnb", _afnb, maps=_MAPS),
@@ -166,4 +182,5 @@ REFERENCES = (
         recording="the network without its trunk, on given maps",
     ),
     Reference("annet_head/open-mmlab.mmsegmentation/ANNHead", "annet", _head_mmseg, state=_head_mmseg_state),
+    Reference("annet/MendelXu.ANN/asymmetric_non_local_network", "segmenter", _network, state=_network_state),
 )

@@ -4,8 +4,10 @@ CCNet: Criss-Cross Attention for Semantic Segmentation. Huang, Wang, Huang, Huan
     arXiv:1811.11721.
 Official code: speedinghzl/CCNet.
 
-Deviations: the stem has 64, 64 and 128 channels, its pool rounds up, and every block of a dilated stage has the stage's
-    dilation, as released; the norms of trunk, head and auxiliary head are batch norms in place of InPlaceABN.
+Deviations: none of the layers, whose count was compared with the released code's: a stem of 64, 64 and 128 channels whose
+    pool rounds up, and the stage's dilation in every block of it. InPlaceABN's norms are batch norms here, by
+    the |w| + ε that it applies. It stops the gradient of no layer; its ReLUs are leaky in the two heads only.
+Errata: timm, torchvision and mmsegmentation leave the first block of a dilated stage at the dilation before.
 """
 
 from __future__ import annotations

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from regard.networks.residual import BLOCKS
+from regard.published.naming import mmseg_names, trunk_names
 from regard.published.reference import Reference, State, unsupported
 
 _CONVS = {"query": "query_conv", "key": "key_conv", "value": "value_conv"}
@@ -42,6 +44,41 @@ def _rcca(in_channels, out_channels, num_classes, recurrence=1):
     }, names
 
 
+def _network(num_classes, layers=(3, 4, 23, 3), recurrence=2):
+    depth = {blocks: depth for depth, blocks in BLOCKS.items() if depth >= 50}.get(tuple(layers))
+    if depth is None:
+        raise unsupported("layers", layers, "those of ResNet-50, -101 or -152 are accepted")
+    if recurrence != 2:
+        raise unsupported("recurrence", recurrence, "2 is accepted, as trained")
+    _, head = _rcca(2048, 512, num_classes)
+    names = trunk_names("") | {f"head.{ours}": f"head.{theirs}" for ours, theirs in head.items()}
+    names |= {"auxiliary.conv1": "dsn.0", "auxiliary.norm1": "dsn.1", "auxiliary.classify": "dsn.3"}
+    return {"name": "ccnet_resnet101", "classes": num_classes, "backbone": f"resnet{depth}s"}, names
+
+
+def _positive(state: State, args) -> State:
+    """The weights of the norms as InPlaceABN applies them: |w| + ε."""
+    norms = {key.removesuffix("running_var") + "weight" for key in state if key.endswith("running_var")}
+    return {key: value.abs() + 1e-5 if key in norms else value for key, value in state.items()}
+
+
+def _network_mmseg(num_classes, depth=101, recurrence=2):
+    if recurrence != 2:
+        raise unsupported("recurrence", recurrence, "2 is accepted, as trained")
+    parts = {"before": "convs.0", "after": "convs.1", "merge": "conv_cat"}
+    head = {f"{ours}.{part}": f"{theirs}.{layer}" for ours, theirs in parts.items()
+            for part, layer in (("conv", "conv"), ("norm", "bn"))}  # fmt: skip
+    head |= {f"attention.{ours}": f"cca.{theirs}" for ours, theirs in _CONVS.items()}
+    head |= {"attention.gamma": "cca.gamma.scale", "classify": "conv_seg"}
+    return {
+        "name": "fcn_resnet101",
+        "classes": num_classes,
+        "backbone": f"resnet{depth}c",
+        "head": "ccnet",
+        "head.slope": 0.0,
+    }, mmseg_names(head)
+
+
 _MAPS = {"attention_HplusW": "affinity"}
 
 REFERENCES = (
@@ -53,4 +90,6 @@ REFERENCES = (
         _rcca,
         maps={"attention_HplusW": "attention/affinity"},
     ),
+    Reference("ccnet/speedinghzl.CCNet/ResNet", "segmenter", _network, state=_positive),
+    Reference("ccnet/open-mmlab.mmsegmentation/EncoderDecoder", "segmenter", _network_mmseg),
 )

@@ -3,8 +3,10 @@
 Dual Attention Network for Scene Segmentation. Fu, Liu, Tian, Li, Bao, Fang, Lu. CVPR 2019, arXiv:1809.02983.
 Official code: junfu1115/DANet (PyTorch).
 
-Deviations: none of the network. Its script passes `--aux`, which this network ignores: it has no auxiliary head beside
-    the outputs of its two branches. The width of the trunk's stem is that of torchvision's ResNet.
+Deviations: none of the network, whose count was compared with the released code's. Its script passes `--aux`, which the
+    network ignores: it has no auxiliary head beside the outputs of its two branches. The stem is one 7 × 7 convolution,
+    as counted; later versions of the code also build one of three (`deep_stem`, resnet101s here).
+Errata: the multi-grid (4, 8, 16) gives the dilations themselves; multiplied by the stage's 4 they are another network.
 """
 
 from __future__ import annotations

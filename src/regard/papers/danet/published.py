@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from regard.published.naming import mmseg_names
 from regard.published.reference import Reference, unsupported
 
 _QKV = {"query": "query_conv", "key": "key_conv", "value": "value_conv", "gamma": "gamma"}
@@ -61,9 +62,49 @@ def _head_mmseg(
     }, {**names, "classify.1": "conv_seg"}
 
 
+def _network(
+    nclass,
+    backbone="resnet101",
+    aux=False,
+    se_loss=False,
+    deep_stem=False,
+    multi_grid=True,
+    multi_dilation=(4, 8, 16),
+    norm_layer="BatchNorm2d",
+):
+    if backbone not in ("resnet50", "resnet101", "resnet152"):
+        raise unsupported("backbone", backbone, "resnet50, resnet101 or resnet152 is accepted")
+    _, head = _head(2048, nclass, norm_layer)
+    names = {"trunk.network": "pretrained", **{f"head.{ours}": f"head.{theirs}" for ours, theirs in head.items()}}
+    return {
+        "name": "danet_resnet101",
+        "classes": nclass,
+        "backbone": backbone + ("s" if deep_stem else ""),
+        "multi_grid": tuple(multi_dilation) if multi_grid else (),
+    }, names
+
+
+def _without_classifier(state, args):
+    """The state without the classifier of the ResNet, which some versions of the code keep unused."""
+    return {name: tensor for name, tensor in state.items() if not name.startswith("pretrained.fc.")}
+
+
+def _network_mmseg(num_classes, depth=101, multi_grid=None):
+    _, head = _head_mmseg(2048, 512, num_classes, 64, norm_cfg={"type": "BN"})
+    return {
+        "name": "fcn_resnet101",
+        "classes": num_classes,
+        "backbone": f"resnet{depth}c",
+        "multi_grid": () if multi_grid is None else tuple(multi_grid),
+        "head": "danet",
+    }, mmseg_names(head)
+
+
 REFERENCES = (
     Reference("danet_pam/junfu1115.DANet/PAM_Module", "pam", _position, maps={"affinity": "affinity"}),
     Reference("danet_cam/junfu1115.DANet/CAM_Module", "cam", _channel, maps={"affinity": "channel_affinity"}),
     Reference("danet_head/junfu1115.DANet/DANetHead", "danet", _head),
     Reference("danet_head/open-mmlab.mmsegmentation/DAHead", "danet", _head_mmseg),
+    Reference("danet/junfu1115.DANet/DANet", "segmenter", _network, state=_without_classifier),
+    Reference("danet/open-mmlab.mmsegmentation/EncoderDecoder", "segmenter", _network_mmseg),
 )

@@ -4,7 +4,9 @@ GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. Cao, Xu, 
     arXiv:1904.11492.
 Official code: xvjiarui/GCNet (PyTorch).
 
-Deviations: published for detection, without a count of parameters or an error on ImageNet.
+Deviations: published for detection, without a count of parameters or an error on ImageNet. The segmentation network puts
+    the blocks where the detectors have them, in every block of stages 3 to 5 behind the last norm, and has a plain head
+    and an auxiliary one; mmsegmentation has a single block, in the head: `segmenter(head="gc")`.
 """
 
 from __future__ import annotations

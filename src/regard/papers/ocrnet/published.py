@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from regard.core import Grid
 from regard.papers.ocrnet.mechanism.context import ObjectAttention
+from regard.published.naming import trunk_names
 from regard.published.reference import Reference, unsupported
 
 _ATTENTION = {
@@ -100,6 +101,23 @@ def _head_openseg(c3=1024, c4=2048, mid=512, key=256, ncls=19, image_size=None):
     return {**arguments, "bias": True}, names
 
 
+def _network_hrnet(num_classes=19, width=48):
+    if width not in (18, 30, 32, 40, 44, 48, 64):
+        raise unsupported("width", width, "18, 30, 32, 40, 44, 48 or 64 is accepted")
+    _, head = _head_hrnet(15 * width, ncls=num_classes)
+    names = {"trunk.network": "", **{f"head.{ours}": theirs for ours, theirs in head.items()}}
+    return {"name": "ocrnet_hrnet_w48", "classes": num_classes, "backbone": f"hrnet_w{width}"}, names
+
+
+def _network_openseg(num_classes=19, backbone="deepbase_resnet101_dilated8"):
+    depth = backbone.removeprefix("deepbase_resnet").removesuffix("_dilated8")
+    if depth not in ("50", "101", "152"):
+        raise unsupported("backbone", backbone, "deepbase_resnet50_dilated8, …101… or …152… is accepted")
+    _, head = _head_openseg(ncls=num_classes)
+    names = trunk_names("backbone.resinit.", "backbone.") | {f"head.{ours}": theirs for ours, theirs in head.items()}
+    return {"name": "ocrnet_resnet101", "classes": num_classes, "backbone": f"resnet{depth}s"}, names
+
+
 class _Fetching(nn.Module):
     """Our attention, which also returns the relation of pixels and regions."""
 
@@ -178,4 +196,6 @@ REFERENCES = (
         maps=_OF_HEAD,
         recording=_WITHOUT_TRUNK,
     ),
+    Reference(f"ocrnet/{_HRNET}/HighResolutionNet", "segmenter", _network_hrnet),
+    Reference(f"ocrnet/{_OPENSEG}/SpatialOCRNet", "segmenter", _network_openseg),
 )
