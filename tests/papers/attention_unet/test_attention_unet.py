@@ -10,6 +10,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from regard import create, look, watch
@@ -132,6 +133,33 @@ def test_the_tiny_variant_learns_over_three_seeds_as_well_as_without_gates() -> 
             found.append(evaluate(model, replace(phase.task, surfaces=False), recipe.test, batch_size=8)["dice"])
     assert min(scores[1]) > 0.6
     assert fmean(scores[1]) > fmean(scores[0]) - 0.1
+
+
+def test_the_port_is_trained_by_the_defaults_of_its_script(tmp_path: Path) -> None:
+    for part, side in (("images", 23), ("labels", 23)):
+        (tmp_path / part).mkdir()
+        for i in range(5):
+            values = np.full((side, 29, 3) if part == "images" else (side, 29), i % 2, np.uint8)
+            Image.fromarray(values).save(tmp_path / part / f"{i}.png")
+    recipe = built(recipes.get("attention-unet-images"), tmp_path, options={"gates": 0})
+    with torch.device("meta"):
+        model = recipe.build()
+    assert sum(p.numel() for p in model.parameters()) == 34_527_041 + 64 + 1  # of two classes
+    (phase,) = recipe.phases
+    assert (phase.plan.optimizer, phase.plan.lr, phase.plan.options) == ("adam", 2e-4, {"betas": (0.5, 0.999)})
+    assert recipe.start is None
+
+
+@pytest.mark.slow
+def test_the_tiny_port_learns_drawn_scenes() -> None:
+    recipe = built(recipes.get("attention-unet-images"), tiny=True)
+    (phase,) = recipe.phases
+    torch.manual_seed(0)
+    model = recipe.build()
+    before = evaluate(model, phase.task, recipe.test, normalise=phase.plan.normalise)["miou"]
+    fit(model, phase.task, recipe.train, phase.plan)
+    after = evaluate(model, phase.task, recipe.test, normalise=phase.plan.normalise)["miou"]
+    assert after > 0.5 > before
 
 
 @pytest.mark.slow

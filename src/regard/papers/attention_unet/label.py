@@ -111,4 +111,11 @@ RECIPES: tuple[Listing, ...] = (
         summary="3-D Attention U-Net on volumes with label maps",
         data="dataset.json, imagesTr/ and labelsTr/, as in the Medical Segmentation Decathlon",
     ),
+    Listing(
+        name="attention-unet-images",
+        target="papers.attention_unet.recipe:images",
+        system="attention_unet",
+        summary="the popular 2-D Attention U-Net on images with label maps",
+        data="images/ and labels/, or the layout of a published dataset for segmentation",
+    ),
 )

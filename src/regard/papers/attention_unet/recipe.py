@@ -1,4 +1,4 @@
-"""Recipe for Attention U-Net on volumes with label maps, in the layout of the Medical Segmentation Decathlon.
+"""Recipes for Attention U-Net: on volumes in the layout of the Medical Segmentation Decathlon, and on images.
 
 Attention U-Net: Learning Where to Look for the Pancreas. Oktay et al. MIDL 2018, arXiv:1804.03999, Section 3.
 
@@ -8,11 +8,16 @@ flipped within slices; the soft Dice loss. The released configuration names no o
 the paper says Adam. Volumes are tested through windows of the size of the training.
 
 The tiny variant trains on drawn volumes, whose target lies among bodies that differ from it only by their place.
+
+`images` trains LeeJunHyun's popular 2-D port by the defaults of its script: Adam at 2e-4 with β₁ = 0.5, 100 epochs of
+single windows of 224 × 224 pixels. That script draws rate and epochs at random, holds the rate for 70 epochs and has
+the binary cross-entropy of one class; here the rate falls linearly, and the loss is the cross-entropy over all classes.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -20,11 +25,12 @@ from regard.data import volumes as files
 from regard.data.augmenting import InTurn
 from regard.data.drawn_volumes import CLASSES, DrawnVolumes
 from regard.data.volume_augmenting import Affine, Flips, Window
-from regard.papers.attention_unet.network import WIDTHS, AttentionUnet
+from regard.papers.attention_unet.network import PORT_WIDTHS, WIDTHS, AttentionUnet
 from regard.tasks.volumes import SegmentVolumes
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
-from regard.training.schedules import Steps
+from regard.training.schedules import Poly, Steps
+from regard.training.segmentation import Training, recipe
 
 WINDOW = (96, 160, 160)  # D H W
 TINY_SIZE, TINY_TRAIN, TINY_TEST = (16, 24, 24), 48, 24
@@ -77,6 +83,43 @@ def volumes(
     )
 
 
+def images(
+    data: Path | None = None,
+    *,
+    tiny: bool = False,
+    gates: int = 1,
+    image_size: int | None = None,
+    window: int | None = None,
+    scales: Sequence[float] | None = None,
+    mirror: bool = False,
+) -> Recipe:
+    """The 2-D port on a folder of images with label maps.
+
+    Args:
+        data, tiny, image_size, window, scales, mirror: as for `training.segmentation.recipe`.
+        gates: 1, or 0 for the port's U-Net.
+
+    Raises: as `training.segmentation.recipe`, and ValueError for another number of gates.
+    """
+    build = partial(AttentionUnet, dims=2, gates=gates, deep_supervision=False, port=True)
+    found = recipe(
+        data,
+        tiny=tiny,
+        make=partial(build, widths=PORT_WIDTHS),
+        small=partial(build, widths=PORT_TINY_WIDTHS),
+        training=PORT_TRAINING,
+        image_size=image_size,
+        window=window,
+        scales=scales,
+        mirror=mirror,
+    )
+    (phase,) = found.phases
+    if not tiny:
+        plan = replace(phase.plan, optimizer="adam", options={"betas": (0.5, 0.999)}, schedule=Poly(1.0))
+        phase = replace(phase, plan=plan)
+    return replace(found, phases=(phase,), start=None)
+
+
 def _plan(window: Sequence[int]) -> Plan:
     return Plan(
         epochs=1000,
@@ -91,5 +134,15 @@ def _plan(window: Sequence[int]) -> Plan:
     )
 
 
+PORT_TINY_WIDTHS = (8, 16, 32, 64)
+PORT_TRAINING = Training(
+    lr=2e-4,
+    weight_decay=0.0,
+    batch=1,
+    crop=(224, 224),
+    epochs=100,
+    weights=(1.0,),
+    where="LeeJunHyun/Image_Segmentation",
+)
 TINY_COUNTS = (TINY_TRAIN, TINY_TEST)
 TINY_PLAN = Plan(epochs=10, batch_size=4, lr=1e-2, weight_decay=1e-6, optimizer="adam", augment=Flips((0, 1, 2)))
