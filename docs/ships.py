@@ -176,6 +176,8 @@ def table(paths: Sequence[Path]) -> str:
     results = [row for path in paths for row in json.loads(path.read_text(encoding="utf-8"))]
     by = {(row["row"], row["seed"]): row for row in results}
     seeds = sorted({seed for name, seed in by if all((other, seed) in by for other in NAMES)})
+    if not seeds:
+        raise SystemExit("no seed has all rows yet")
     lines = [
         f"Seeds {', '.join(map(str, seeds))}; {results[0]['train']} training and {results[0]['test']} test harbours.",
         "",
