@@ -144,7 +144,7 @@ def _ct(gates: int) -> Build:
 
 
 def _port(gates: int) -> Build:
-    def build(img_ch=3, output_ch=1, base=64):
+    def build(img_ch=3, output_ch=1, base=64, width_divisor=1):
         names: Names = {"heads.0": "Conv_1x1"}
         for level in range(5):
             for i, conv in enumerate((0, 3)):
@@ -155,7 +155,7 @@ def _port(gates: int) -> Build:
             names |= _layers(f"ups.{level}.widen", f"Up{level + 2}.up.1", f"Up{level + 2}.up.2")
             if gates:
                 names |= {f"ups.{level}.gate.{a}": f"Att{level + 2}.{b}" for a, b in _LEE.items()}
-        widths = [base * width // _FILTERS[0] for width in _FILTERS]
+        widths = [base * width // (_FILTERS[0] * width_divisor) for width in _FILTERS]
         arguments = {"channels": img_ch, "classes": output_ch, "dims": 2, "widths": widths, "gates": gates}
         return {**arguments, "deep_supervision": False, "port": True}, names
 
@@ -197,5 +197,6 @@ REFERENCES: Sequence[Reference] = (
         _port(1),
         maps={f"att{level + 2}": f"ups.{level}.gate/spatial" for level in range(4)},
     ),
+    Reference("attention_gate/LeeJunHyun.Image_Segmentation/AttU_Net", "attention_unet", _port(1)),
     Reference(f"{_LEE_NETWORK}/U_Net", "attention_unet", _port(0)),
 )
