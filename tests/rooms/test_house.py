@@ -35,7 +35,7 @@ FLOORS = {
     "networks": 3,
     "published": 4,
     "insight": 3,
-    "backbones": 3,
+    "backbones": 2,
     "laws": 4,
     "data": 4,
     "saved": 5,

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from torch import Tensor, nn
@@ -31,12 +31,14 @@ class Auxiliary:
         slope: of a leaky ReLU below zero; 0 for a ReLU.
         reduction: how many times narrower its hidden layer is than the map.
         dropout: probability that a value is dropped before the classifier.
+        by_channel: whether whole channels are dropped.
     """
 
     bias: bool = False
     slope: float = 0.0
     reduction: int = 4
     dropout: float = 0.1
+    by_channel: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,6 +123,7 @@ class FCNHead(nn.Sequential):
         bias: of these convolutions.
         slope: of a leaky ReLU below zero; 0 for a ReLU.
         dropout: probability that a value is dropped before the classifier.
+        by_channel: whether whole channels are dropped.
 
     Shapes: x `B C H W` -> logits `B K H W`.
     """
@@ -136,6 +139,7 @@ class FCNHead(nn.Sequential):
         bias: bool = False,
         slope: float = 0.0,
         dropout: float = 0.1,
+        by_channel: bool = False,
     ) -> None:
         super().__init__()
         for i in range(convolutions):
@@ -145,14 +149,14 @@ class FCNHead(nn.Sequential):
             self.add_module(f"relu{i + 1}", nn.LeakyReLU(slope, inplace=True) if slope else nn.ReLU(inplace=True))
             if i == 0 and mechanism is not None:
                 self.add_module("attention", mechanism(width))
-        self.add_module("dropout", nn.Dropout(dropout))
+        self.add_module("dropout", (nn.Dropout2d if by_channel else nn.Dropout)(dropout))
         self.add_module("classify", nn.Conv2d(width, classes, 1))
 
 
 def auxiliary(channels: int, classes: int, how: Auxiliary) -> FCNHead:
     """The auxiliary head on a map of C channels."""
-    width = max(channels // how.reduction, 1)
-    return FCNHead(channels, classes=classes, width=width, bias=how.bias, slope=how.slope, dropout=how.dropout)
+    chosen = {field.name: getattr(how, field.name) for field in fields(how) if field.name != "reduction"}
+    return FCNHead(channels, classes=classes, width=max(channels // how.reduction, 1), **chosen)
 
 
 def resized(logits: Tensor, x: Tensor, align_corners: bool) -> Tensor:

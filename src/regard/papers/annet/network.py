@@ -3,9 +3,9 @@
 Asymmetric Non-local Neural Networks for Semantic Segmentation. Zhu, Xu, Bai, Huang, Bai. ICCV 2019, arXiv:1908.07678.
 Official code: MendelXu/ANN (PyTorch).
 
-Deviations: the head is as released. The trunk (a stem of three convolutions, whose pool rounds up, without a multi-grid)
-    and the names of its layers are read from a sister repository, openseg-group/openseg.pytorch; its count could not be
-    compared with the released network.
+Deviations: the head is as released. The trunk (a stem of three convolutions whose pool rounds up, no multi-grid) and
+    the names of its layers are read from a sister repository, openseg-group/openseg.pytorch, and from memory; its count
+    could not be compared with the released network's.
 """
 
 from __future__ import annotations

@@ -4,9 +4,9 @@ CCNet: Criss-Cross Attention for Semantic Segmentation. Huang, Wang, Huang, Huan
     arXiv:1811.11721.
 Official code: speedinghzl/CCNet.
 
-Deviations: none of the layers, whose count was compared with the released code's: a stem of 64, 64 and 128 channels whose
-    pool rounds up, and the stage's dilation in every block of it. InPlaceABN's norms are batch norms here, by
-    the |w| + ε that it applies. It stops the gradient of no layer; its ReLUs are leaky in the two heads only.
+Deviations: official code has InPlaceABN, which applies |w| + ε | batch norms, for which a checkpoint's weights are read
+    as |w| + ε. The layers are as released, and their count was compared: a stem of 64, 64 and 128 channels whose pool
+    rounds up, and the stage's dilation in every block of it.
 Errata: timm, torchvision and mmsegmentation leave the first block of a dilated stage at the dilation before.
 """
 
@@ -22,7 +22,7 @@ SEGMENTERS: Mapping[str, Design] = {
         contracted=False,
         round_up=True,
         head="ccnet",
-        auxiliary=Auxiliary(bias=True, slope=0.01, reduction=2),
+        auxiliary=Auxiliary(bias=True, slope=0.01, reduction=2, by_channel=True),
         align_corners=True,
         parameters=71_287_911,
     ),

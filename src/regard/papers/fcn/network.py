@@ -70,8 +70,7 @@ class Segmenter(nn.Module):
         parameters: how many the whole network is to have; the width that comes nearest is taken.
         auxiliary: whether there is a head on the map before the last, for a loss of its own.
 
-    Shapes: x `B C H W` -> logits `B K H W`, followed by auxiliary logits `B K H W` where the head or the network has
-        any: a tensor, or a tuple of them.
+    Shapes: x `B C H W` -> logits `B K H W`; a tuple of these and of auxiliary logits where there are any.
     Maps: those of the head, by its name, and of the mechanisms in the trunk.
     Raises: LookupError for an unknown name, backbone or mechanism; it names the nearest. ValueError for an argument
         out of range, or that the backbone or the head cannot take, and for images of another shape.

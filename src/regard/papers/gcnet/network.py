@@ -4,8 +4,8 @@ GCNet: Non-local Networks Meet Squeeze-Excitation Networks and Beyond. Cao, Xu, 
     arXiv:1904.11492.
 Official code: xvjiarui/GCNet (PyTorch).
 
-Deviations: published for detection, without a count of parameters or an error on ImageNet. The segmentation network puts
-    the blocks where the detectors have them, in every block of stages 3 to 5 behind the last norm, and has a plain head
+Deviations: published for detection, without a count of parameters or an error on ImageNet. The segmentation network has
+    the context blocks where the detectors have them, in every block of stages 3 to 5 behind the last norm, a plain head
     and an auxiliary one; mmsegmentation has a single block, in the head: `segmenter(head="gc")`.
 """
 

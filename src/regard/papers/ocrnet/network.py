@@ -3,11 +3,11 @@
 Object-Contextual Representations for Semantic Segmentation. Yuan, Chen, Wang. ECCV 2020, arXiv:1909.11065.
 Official code: openseg-group/openseg.pytorch; HRNet/HRNet-Semantic-Segmentation, branch HRNet-OCR.
 
-    HRNet: x = [z₁; up(z₂); up(z₃); up(z₄)], the branches behind stage 4, 15 W channels at a quarter of the image     (1)
+    HRNet: x = [z₁; up(z₂); up(z₃); up(z₄)], the branches behind stage 4, 15 W channels at a quarter of the image    (1)
 
-Deviations: as released, read in the code; the counts of the whole networks could not be compared. The branches of timm's
-    HRNet exchange maps by the nearest pixel | the released segmentation networks bilinearly | bilinearly, corners on
-    corners; weights trained for classification start from there.
+Deviations: layers and their order are read in the released code; the counts of the whole networks were not compared.
+    The branches of timm's HRNet exchange maps by the nearest pixel | those of the released networks bilinearly, corners
+    on corners | bilinearly.
 Errata: timm's features of an hrnet lie behind further layers, of 128 to 1024 channels, and are not these branches.
 """
 
