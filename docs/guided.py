@@ -14,9 +14,8 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from PIL import Image
@@ -40,12 +39,11 @@ NETWORK: Mapping[str, Any] = {
     "normalise": "sample", "sigma": 0.5, "omega": 10.0,
 }  # fmt: skip
 EPOCHS, BATCH, RATE = 20, 48, 1e-2
-ALPHA, OMEGA, SCORE = 0.1, 30.0, "sigmoid"  # of GAIN's losses
+ALPHA, OMEGA, SCORE = 0.1, 100.0, "sigmoid"  # of GAIN's losses
 MASKED = 3.0  # of the plain mask loss
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """What one row trains.
 
     Args:
@@ -96,8 +94,7 @@ class Headed(nn.Module):
         return scores, F.interpolate(self.head(found[0]), x.shape[2:], mode="bilinear", align_corners=False)
 
 
-@dataclass(frozen=True)
-class MaskLoss:
+class MaskLoss(NamedTuple):
     """Cross-entropy of the class, and of the pixels of images with a mask."""
 
     weight: float = MASKED

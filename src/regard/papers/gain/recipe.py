@@ -97,7 +97,7 @@ def _digits(masks: int, score: str) -> Recipe:
         build=partial(GAIN, 3, classes=classes, backbone=None, widths=(16, 32, 32)),
         train=FewMasks(found.train, few),
         test=found.test,
-        phases=(Phase(name="guide", task=Guide(classes, alpha=0.1, omega=30.0, score=score), plan=plan),),
+        phases=(Phase(name="guide", task=Guide(classes, alpha=0.1, omega=100.0, score=score), plan=plan),),
         facts={"data": found.name, "masks": few},
         class_names=found.classes,
     )
