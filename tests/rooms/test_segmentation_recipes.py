@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 from regard.catalog import recipes
-from regard.cli import main
+from regard.cli import completion, main
 from regard.data.batches import as_sample
 from regard.data.far_cue import FarCue
 from regard.tasks.inference import Inference
@@ -284,3 +284,8 @@ def test_a_stopped_training_goes_on_bit_by_bit(data: Path, tmp_path: Path) -> No
     assert resumed["scores"] == whole["scores"]
     one, other = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "parts"))
     assert one == other
+
+
+def test_the_shell_offers_the_names_of_segmentation_networks() -> None:
+    assert completion.networks("danet") == ["danet_resnet101"]
+    assert "se_resnet50" in completion.networks("se_")
