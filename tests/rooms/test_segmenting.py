@@ -273,6 +273,7 @@ def test_the_report_tells_of_miou_classes_and_label_maps(finished: Path) -> None
     page = found.report().read_text()
     assert "IoU of each class over the pixels of all test images" in page
     assert page.count('class="map labels"') == 10 * 5 and page.count('class="map truth"') == 10
+    assert 'id="confusion"' not in page, "the script reads answers of classes from it"
     assert 'data-kind="labels"' in page and "rgb(" in page
     assert "in ordinary convolutions of a wider head" in str(found)
 

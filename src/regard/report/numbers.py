@@ -45,7 +45,8 @@ class Scale:
 
     @property
     def title(self) -> str:
-        return self.measure.title[:1].upper() + self.measure.title[1:]
+        title = self.measure.title
+        return title if title[1:2].isupper() else title[:1].upper() + title[1:]  # mIoU stays as it is
 
     @property
     def axis(self) -> str:

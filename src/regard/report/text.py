@@ -58,7 +58,8 @@ def written(result: Result) -> str:
 def _title(column: Column) -> str:
     if column.key != "score":
         return TITLES[column.key]
-    return f"{column.title.lower()}, {column.unit}" if column.unit else column.title.lower()
+    title = column.title.lower() if column.title[:1].isupper() else column.title  # mIoU stays as it is
+    return f"{title}, {column.unit}" if column.unit else title
 
 
 def _text(cell: table.Cell) -> str:
