@@ -20,7 +20,7 @@ def named_recipes(incomplete: str) -> list[str]:
 
 def networks(incomplete: str) -> list[str]:
     """Names of networks."""
-    return _starting(incomplete, catalog.known())
+    return _starting(incomplete, (*catalog.networks(), *catalog.segmenters()))
 
 
 def domains(incomplete: str) -> list[str]:
