@@ -99,7 +99,7 @@ def dilated() -> nn.Module:
     return network
 
 
-class Shuffled(nn.Module):
+class Exchanged(nn.Module):
     """A mechanism whose positions receive what other positions, drawn anew each time, asked for."""
 
     def __init__(self, inside: nn.Module) -> None:
@@ -110,6 +110,19 @@ class Shuffled(nn.Module):
         found = (self.inside(x) - x).flatten(2)
         order = torch.rand(x.shape[0], 1, found.shape[2]).argsort(2).expand_as(found)
         return x + found.gather(2, order).view_as(x)
+
+
+class Misplaced(nn.Module):
+    """The keys of position attention at positions drawn anew each time: weights fall on other positions than found."""
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def tokens(self, n: Tensor) -> Tensor:
+        keys: Tensor = self.inside.tokens(n)  # type: ignore[operator]
+        order = torch.rand(keys.shape[0], keys.shape[1], 1).argsort(1).expand_as(keys)
+        return keys.gather(1, order)
 
 
 def opened(head: str) -> nn.Module:
@@ -128,9 +141,18 @@ def uniform() -> nn.Module:
 
 
 def shuffled() -> nn.Module:
+    """The network with position attention whose weights fall on positions drawn at random."""
+    network = whole("pam")
+    attention = network.get_submodule("head.attention")
+    attention.register_module("key", Misplaced(attention.get_submodule("key")))
+    return network
+
+
+def exchanged() -> nn.Module:
+    """The network with position attention whose positions exchange what they receive."""
     network = whole("pam")
     head = network.get_submodule("head")
-    head.register_module("attention", Shuffled(head.get_submodule("attention")))
+    head.register_module("attention", Exchanged(head.get_submodule("attention")))
     return network
 
 
@@ -147,7 +169,8 @@ ROWS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "plain": ("plain", lambda: whole(PLAIN)),
     "dilated": ("plain, deeper and dilated", dilated),
     "uniform": ("position attention, uniform weights", uniform),
-    "shuffled": ("position attention, shuffled", shuffled),
+    "shuffled": ("position attention, weights at random positions", shuffled),
+    "exchanged": ("position attention, answers exchanged", exchanged),
 }
 
 
@@ -166,16 +189,19 @@ A drawn scene (`regard.data.far_cue`) has a grey region and a small marker, off 
 scene away; the marker's colour, one of three, is the class of the region. Everything else can be told from the pixels
 themselves, so the mean IoU says little and the accuracy on the pixels of regions all: {chance:.1f} % is a guess.
 
-All networks are whole: the stem and the first stage of timm's `{backbone}` (stride 4), a head, and logits at the size of
-the scene; with the two convolutions of a plain head they see 27 pixels to one side and 19 to the other, of {side}. A
+All networks are whole: the stem and the first stage of timm's `{backbone}` (stride 4), a head, and logits of the
+scene's size; with the two convolutions of a plain head they see 27 pixels to one side and 19 to the other, of {side}. A
 mechanism stands between these two convolutions. Each network has about {size:,} parameters, by the width of its head.
 {train} training and {test} test scenes, {steps} steps of {batch} with AdamW, the same for all. The settings were chosen
 on scenes and seeds that are not among these. Means over seeds with the 95 % interval of Student's t.
 
-- *Plain* has no mechanism; *plain, deeper and dilated* has a head of five convolutions with dilations of 1, 2, 4, 8 and 1,
-  which sees the whole scene.
+- *Plain* has no mechanism; *plain, deeper and dilated* has a head of five convolutions with dilations of 1, 2, 4, 8 and
+  1, which sees the whole scene.
 - *Uniform weights* is position attention with queries that are zero and stay so: every position receives the mean.
-- *Shuffled* is position attention whose positions receive what another one, drawn anew each time, asked for.
+- *Weights at random positions* is position attention whose keys are moved to positions drawn anew each time, so that
+  the weights fall elsewhere than they should.
+- *Answers exchanged* is position attention whose positions receive what others asked for. With a single marker all ask
+  for the same, so this should cost little: it shows what the task does not need.
 """
 FOOT = ""
 

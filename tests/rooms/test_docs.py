@@ -133,11 +133,24 @@ def authors_glimpses(folder: Path) -> dict[str, object]:
     return {}
 
 
+def photographs(folder: Path) -> dict[str, object]:
+    """Ten images with label maps of three classes."""
+    for place in ("images", "labels"):
+        (folder / "photographs" / place).mkdir(parents=True)
+    for i in range(10):
+        Image.effect_noise((60, 50), 40).convert("RGB").save(folder / "photographs" / "images" / f"{i}.jpg")
+        labels = torch.arange(3000).view(50, 60).remainder(3).to(torch.uint8)
+        Image.fromarray(labels.numpy()).save(folder / "photographs" / "labels" / f"{i}.png")
+    (folder / "photographs" / "classes.txt").write_text("sky\nroad\ntree\n")
+    return {}
+
+
 FOUND = {
     "README.md": two_images,
     "docs/watching.md": two_images,
     "docs/gradcam.md": two_images,
     "docs/data.md": own_images,
+    "docs/label_maps.md": photographs,
     "docs/itti.md": two_images,
     "docs/faithfulness.md": authors_block,
     "docs/glimpses.md": authors_glimpses,

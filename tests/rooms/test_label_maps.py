@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
+from regard.cli import main
 from regard.data import label_maps
 from regard.data.batches import in_order, loader
 from regard.data.coco import Outlines
@@ -335,3 +336,37 @@ def test_a_dataset_is_described_and_cut(tmp_path: Path) -> None:
         LabelMaps(train.pairs, train.coding, 0)
     with pytest.raises(FileNotFoundError, match="no folder"):
         label_maps.read(tmp_path / "nothing")
+
+
+@pytest.mark.slow
+def test_camvid_passes_through_training_scoring_and_looking(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    for part, count in (("train", 3), ("val", 2)):
+        for i in range(count):
+            for folder, pixels in (
+                (part, random.integers(256, size=(33, 47, 3), dtype=np.uint8)),
+                (f"{part}annot", random.integers(12, size=(33, 47), dtype=np.uint8)),
+            ):
+                (tmp_path / "camvid" / folder).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(pixels).save(tmp_path / "camvid" / folder / f"000{i}.png")
+    data, out = tmp_path / "camvid", tmp_path / "run"
+    sizes = ("--backbone", "test_resnet", "--image-size", 32, "--window", 0, "--random")
+    command = ("train", "danet", "--data", data, *sizes, "--epochs", 1, "--batch-size", 3, "--out", out)
+    assert command_line(*command) == 0
+    result = json.loads((out / "result.json").read_text(encoding="utf-8"))
+    assert 0 <= result["scores"]["miou"] < 0.5 and result["facts"]["classes"] == 11
+    weights = (out / "model.safetensors").read_bytes()
+    assert command_line(*command) == 0  # goes on where nothing is left to do
+    assert (out / "model.safetensors").read_bytes() == weights
+    capfd.readouterr()
+    assert command_line("eval", "--weights", out, "--data", data) == 0
+    said = capfd.readouterr().out
+    assert "miou" in said and "iou/bicyclist" in said and "not comparable" in said
+    assert command_line("look", data / "val" / "0001.png", "--weights", out, "--out", tmp_path / "looks") == 0
+    assert [path.name for path in (tmp_path / "looks").iterdir()] == ["0001-segmenter.png"]
+
+
+def command_line(*words: object) -> int:
+    with pytest.raises(SystemExit) as end:
+        main([str(word) for word in words])
+    return int(end.value.code or 0)
