@@ -168,8 +168,8 @@ def test_list_narrows(capsys: pytest.CaptureFixture[str]) -> None:
 def test_list_of_networks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("list", "--networks") == 0
     text = capsys.readouterr().out
-    assert names_of(text) == list(catalog.networks())
-    assert [line.split()[1] for line in text.splitlines()] == list(catalog.networks().values())
+    assert names_of(text) == list(catalog.named()) and "danet_resnet101" in text
+    assert [line.split()[1] for line in text.splitlines()] == list(catalog.named().values())
     assert "se_resnet50" in text and "senet" in text and "Squeeze-and-Excitation Networks" in text
     assert run("list", "--networks", "fcanet*") == 0
     assert names_of(capsys.readouterr().out) == ["fcanet34", "fcanet50", "fcanet101", "fcanet152"]

@@ -253,9 +253,9 @@ def segmenters() -> Mapping[str, str]:
 
 
 @cache
-def known() -> Mapping[str, str]:
-    """Every network known by name -> the entry that builds it."""
-    return {**dict.fromkeys(networks(), "paper_network"), **dict.fromkeys(segmenters(), "segmenter")}
+def named() -> Mapping[str, str]:
+    """Every network known by name, for classification or segmentation -> the folder of its paper."""
+    return {**networks(), **segmenters()}
 
 
 def find(
@@ -350,9 +350,8 @@ def get(name: str) -> Entry:
     entry = _named(name)
     if entry is not None:
         return entry
-    if name in known():
-        folder = {**networks(), **segmenters()}[name]
-        raise LookupError(f"{name!r} is a network of {folder}: regard.create({name!r}) builds it")
+    if name in named():
+        raise LookupError(f"{name!r} is a network of {named()[name]}: regard.create({name!r}) builds it")
     raise LookupError(f"no entry {name!r}; {hint(name, _offered())}")
 
 
@@ -396,14 +395,14 @@ def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
         TypeError: it does not take these arguments; the message names the nearest and lists all that it takes.
         ValueError: the value of an argument is refused.
     """
-    if name in known():
-        entry, kwargs = get(known()[name]), {"name": name, **kwargs}
+    if name in named():
+        entry, kwargs = get("paper_network" if name in networks() else "segmenter"), {"name": name, **kwargs}
     else:
-        named = _named(name)
-        if named is None:
-            offered = _offered() | {network: network for network in known()}
+        found = _named(name)
+        if found is None:
+            offered = _offered() | {network: network for network in named()}
             raise LookupError(f"no entry {name!r}; {hint(name, offered)}")
-        entry = named
+        entry = found
     check_arguments(entry, kwargs, name)
     factory = entry.load()
     try:

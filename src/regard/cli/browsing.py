@@ -76,7 +76,9 @@ def list_entries(
     if networks:
         folders = {entry.folder for entry in catalog.find(**conditions)}
         if any(value is not None for value in conditions.values()):
-            folders.discard(catalog.get("paper_network").folder)  # trunks without attention, which ask for nothing
+            folders -= {
+                catalog.get(name).folder for name in ("paper_network", "segmenter")
+            }  # plain ones ask for nothing
         _list_networks(pattern, folders, as_json)
         return
     found = catalog.find(pattern, **conditions)
@@ -95,12 +97,12 @@ def list_entries(
 def _list_networks(pattern: str | None, folders: set[str], as_json: bool) -> None:
     found = [
         name
-        for name, folder in catalog.networks().items()
+        for name, folder in catalog.named().items()
         if folder in folders
         and (pattern is None or any(fnmatchcase(one.lower(), pattern.lower()) for one in (name, folder)))
     ]
     if as_json:
-        papers = catalog.networks()
+        papers = catalog.named()
         _print_json([{"name": one, "folder": papers[one], "title": listing.paper_of(papers[one])} for one in found])
     elif found:
         _print_lines(listing.networks(found, _width()))

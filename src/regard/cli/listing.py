@@ -104,7 +104,7 @@ def shown(entry: Entry, cost: Cost | None, width: int | None) -> Iterator[str]:
         yield entry.paper.url
     yield ""
     yield from _wrapped(entry.header.partition("\n\n")[2], width)
-    networks = [name for name, folder in catalog.networks().items() if folder == entry.folder]
+    networks = [name for name, folder in catalog.named().items() if folder == entry.folder]
     rows = [
         *described(entry),
         *((f"map {name}", axes) for name, axes in entry.maps.items()),
@@ -164,7 +164,7 @@ def networks(found: Iterable[str], width: int | None) -> Iterator[Line]:
     """Name, folder and title of the paper, for each network known by name."""
     names = list(found)
     name = max(map(len, names), default=0)
-    folders = catalog.networks()
+    folders = catalog.named()
     folder = max((len(folders[one]) for one in names), default=0)
     for one in names:
         yield _line(one, name, f" {folders[one]:<{folder}} {paper_of(folders[one])}", width)
