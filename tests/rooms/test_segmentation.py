@@ -12,7 +12,7 @@ from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics.classification import MulticlassJaccardIndex
-from torchmetrics.segmentation import DiceScore
+from torchmetrics.segmentation import DiceScore, MeanIoU
 
 from regard.data.batches import Batch
 from regard.metrics.segmentation import Segmentation
@@ -67,6 +67,18 @@ def test_the_index_of_jaccard_of_torchmetrics_is_the_miou() -> None:
         metric.update([said], [truth])
         theirs.update(said[None], truth[None])
     assert metric.compute()["miou"] == pytest.approx(theirs.compute().item(), abs=1e-6)
+
+
+def test_the_mean_iou_of_torchmetrics_is_another_number_and_refuses_void() -> None:
+    """It is a mean over samples, as docs/segmentation.md says."""
+    said, truth = torch.tensor([[[0, 0]], [[1, 1]]]), torch.tensor([[[0, 1]], [[1, 1]]])
+    metric, theirs = Segmentation(2), MeanIoU(2, input_format="index")
+    metric.update(said, truth)
+    theirs.update(said, truth)
+    assert metric.compute()["miou"] == pytest.approx((1 / 2 + 2 / 3) / 2)
+    assert abs(theirs.compute().item() - metric.compute()["miou"]) > 0.05
+    with pytest.raises(RuntimeError, match="smaller than num_classes"):
+        theirs.update(said, truth + 254 * truth)
 
 
 def test_dice_is_that_of_torchmetrics() -> None:
