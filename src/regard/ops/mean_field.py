@@ -10,7 +10,8 @@ arXiv:1210.5644.
 With `symmetric`, each kernel is D^{-1/2} K D^{-1/2}, with D the sums of its rows without their diagonal, as the
 published code normalises by default; its filter approximates the sums, and leaves the diagonal in. Positions p are in
 pixels. The sum over (2) is one over rows after one over columns; that over (1) takes time N² for N pixels and memory N
-times the rows of a chunk. An image of 41 × 41 takes milliseconds, one of 321 × 321 minutes on a CPU.
+times the rows of a chunk; a kernel that fits in one is made once. An image of 41 × 41 takes a fraction of a second, one
+of 321 × 321 minutes on a CPU.
 """
 
 from __future__ import annotations
@@ -91,13 +92,16 @@ def _one(
     points = torch.cat((places, image.to(logits.dtype) / alike)).flatten(1).T  # [N, 2 + C]
     kernels = [_gaussian(axis / near) for axis in (rows, columns)]
 
+    rows_at_once = max(1, chunk // len(points))
+    begins = range(0, len(points), rows_at_once)
+    kept = _between(points, points) if appearance and len(begins) == 1 else None
+
     def alike_sum(values: Tensor) -> Tensor:
         """Σ_{j≠i} k_a(i, j) v_j: `N V` -> `N V`."""
-        parts = []
-        for begin in range(0, len(points), max(1, chunk // len(points))):
-            block = points[begin : begin + max(1, chunk // len(points))]
-            parts.append(_between(block, points) @ values - values[begin : begin + len(block)])
-        return torch.cat(parts)
+        if kept is not None:
+            return kept @ values - values
+        blocks = (_between(points[begin : begin + rows_at_once], points) @ values for begin in begins)
+        return torch.cat(list(blocks)) - values
 
     def near_sum(values: Tensor) -> Tensor:
         """Σ_{j≠i} k_s(i, j) v_j: `N V` -> `N V`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,6 @@ from regard.papers.gain.recipe import guided, seeded
 from regard.papers.gain.task import Guide
 from regard.saved.opening import open_network
 from regard.tasks.classify import Classify
-from regard.training.evaluate import evaluate
 from regard.training.loop import fit
 from regard.training.recipe import built
 from regard.training.running import train
@@ -57,7 +57,7 @@ def test_masks_move_the_map_to_the_digit_over_three_seeds() -> None:
     The tiny variant's figures are of the maps alone: on what a map explains, the classifier may still read the hue.
     """
     recipe = guided(tiny=True)
-    task, plan = recipe.phases[0].task, recipe.phases[0].plan
+    task, plan = recipe.phases[0].task, replace(recipe.phases[0].plan, epochs=6)
     found = biased_digits.load()
     regions = torch.stack([found.train.region(i) for i in range(300)])
     mean, std = (torch.tensor(values)[:, None, None] for values in plan.normalise)
@@ -68,7 +68,6 @@ def test_masks_move_the_map_to_the_digit_over_three_seeds() -> None:
             torch.manual_seed(seed)
             model = recipe.build()
             fit(model, learning, recipe.train, plan)
-            assert evaluate(model, learning, found.test, normalise=plan.normalise)["accuracy"] >= 0
             with torch.no_grad():
                 cams = model.eval()(images, labels).cams[:, 0]
             shares.append(float((cams * regions).sum() / cams.sum()))

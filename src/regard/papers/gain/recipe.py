@@ -176,9 +176,9 @@ def seeded(
 
 
 def _sketched(student: partial[nn.Module]) -> Recipe:
-    found = biased_digits.load(agree=0.1, train_size=480, test_size=120)
+    found = biased_digits.load(agree=0.1, train_size=320, test_size=100)
     classes = len(found.classes)
-    plan = Plan(epochs=10, batch_size=16, lr=3e-3, normalise=OWN, clip=1.0)
+    plan = Plan(epochs=6, batch_size=16, lr=5e-3, normalise=OWN, clip=1.0)
     return Recipe(
         build=partial(
             student,
