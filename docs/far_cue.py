@@ -33,7 +33,7 @@ from regard.saved.files import write_whole
 from regard.tasks.segment import Segment
 
 BACKBONE, STAGE = "test_resnet", 1  # the stem and the first stage of timm's smallest ResNet, at stride 4
-PARAMETERS = 60_000  # of every network, as near as the width of its head allows
+PARAMETERS = 64_000  # of every network of this trunk, as near as the width of its head allows
 SIZE = 64  # of the scenes, in pixels
 TRAIN, TEST = 2048, 256
 STEPS, BATCH, RATE, DECAY = 300, 8, 3e-3, 0.02
@@ -72,17 +72,18 @@ def whole(head: str) -> nn.Module:
         return fitted(lambda c, width: regard.create(head, c, classes=K, **{form.width: width}), form.order)
     row = None if head == PLAIN else rows.parse(head)
     mechanism = None if row is None else partial(regard.create, row.mechanism, **row.options)
-    return fitted(lambda c, width: FCNHead(c, classes=K, width=width, convolutions=2, mechanism=mechanism))
+    step = 8 if mechanism else 1  # hidden layers of mechanisms are an eighth of the width
+    return fitted(lambda c, width: FCNHead(c, classes=K, width=width, convolutions=2, mechanism=mechanism), step=step)
 
 
-def fitted(head: Callable[[int, int], nn.Module], order: Sequence[int] = (0,)) -> nn.Module:
-    """The network whose head has the width, a multiple of 8, that fits best."""
+def fitted(head: Callable[[int, int], nn.Module], order: Sequence[int] = (0,), step: int = 8) -> nn.Module:
+    """The network whose head has the width, a multiple of `step`, that fits best."""
 
     def apart(width: int) -> int:
         with torch.device("meta"):
             return abs(size(Network(lambda c: head(c, width), order)) - PARAMETERS)
 
-    width = min(range(16, 129, 8), key=apart)
+    width = min(range(16, 129, step), key=apart)
     return Network(lambda c: head(c, width), order)
 
 
@@ -92,10 +93,18 @@ def size(network: nn.Module) -> int:
 
 def dilated() -> nn.Module:
     """A plain network with five convolutions, of dilation 1, 2, 4, 8 and 1: every position sees the whole scene."""
-    network = fitted(lambda c, width: FCNHead(c, classes=len(CLASSES), width=width, convolutions=5))
+    network = fitted(lambda c, width: FCNHead(c, classes=len(CLASSES), width=width, convolutions=5), step=1)
     for i, dilation in enumerate((1, 2, 4, 8, 1), 1):
         convolution = network.get_submodule(f"head.conv{i}")
         convolution.dilation = convolution.padding = (dilation, dilation)  # type: ignore[assignment]
+    return network
+
+
+def all_stages() -> nn.Module:
+    """The plain network of all four stages, dilated from stride 8 on: every position sees the whole scene."""
+    network: nn.Module = regard.create(
+        "segmenter", classes=len(CLASSES), backbone=BACKBONE, output_stride=8, head=PLAIN, auxiliary=False
+    )
     return network
 
 
@@ -168,6 +177,7 @@ ROWS: dict[str, tuple[str, Callable[[], nn.Module]]] = {
     "ocr": ("object-contextual representations", lambda: whole("ocrnet")),
     "plain": ("plain", lambda: whole(PLAIN)),
     "dilated": ("plain, deeper and dilated", dilated),
+    "stages": ("plain, four stages, dilated", all_stages),
     "uniform": ("position attention, uniform weights", uniform),
     "shuffled": ("position attention, weights at random positions", shuffled),
     "exchanged": ("position attention, answers exchanged", exchanged),
@@ -196,7 +206,8 @@ mechanism stands between these two convolutions. Each network has about {size:,}
 on scenes and seeds that are not among these. Means over seeds with the 95 % interval of Student's t.
 
 - *Plain* has no mechanism; *plain, deeper and dilated* has a head of five convolutions with dilations of 1, 2, 4, 8 and
-  1, which sees the whole scene.
+  1, which sees the whole scene; *plain, four stages, dilated* is timm's whole network at output stride 8, which sees it
+  too and has six times as many parameters.
 - *Uniform weights* is position attention with queries that are zero and stay so: every position receives the mean.
 - *Weights at random positions* is position attention whose keys are moved to positions drawn anew each time, so that
   the weights fall elsewhere than they should.
