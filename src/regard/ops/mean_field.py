@@ -105,8 +105,9 @@ def _one(
 
     def near_sum(values: Tensor) -> Tensor:
         """Σ_{j≠i} k_s(i, j) v_j: `N V` -> `N V`."""
-        grid = values.T.unflatten(1, (height, width))
-        return (kernels[0] @ grid @ kernels[1]).flatten(1).T - values
+        grid = values.T.reshape(-1, height, width)
+        summed: Tensor = (kernels[0] @ grid @ kernels[1]).flatten(1).T
+        return summed - values
 
     used = [(w, summed) for w, summed in ((appearance, alike_sum), (smoothness, near_sum)) if w]
     one = points.new_ones(len(points), 1)
@@ -116,16 +117,17 @@ def _one(
     for _ in range(steps):
         messages = [w * scale * summed(scale * found) for (w, summed), scale in zip(used, scales, strict=True)]
         found = (scores + sum(messages)).softmax(1)
-    return found.T.unflatten(1, (height, width))
+    return found.T.reshape(logits.shape)
 
 
 def _gaussian(places: Tensor) -> Tensor:
     """exp(−(p_i − p_j)² / 2): `N` -> `N N`."""
-    square: Tensor = (places[:, None] - places) ** 2
-    return (-square / 2).exp()
+    kernel: Tensor = (-((places[:, None] - places) ** 2) / 2).exp()
+    return kernel
 
 
 def _between(some: Tensor, points: Tensor) -> Tensor:
     """exp(−|x_i − x_j|² / 2): `M D`, `N D` -> `M N`. Differences of coordinates, whose squares are exact at 0."""
-    square: Tensor = torch.cdist(some, points, compute_mode="donot_use_mm_for_euclid_dist") ** 2
-    return (-square / 2).exp()
+    apart = torch.cdist(some, points, compute_mode="donot_use_mm_for_euclid_dist")
+    kernel: Tensor = (-(apart**2) / 2).exp()
+    return kernel

@@ -131,7 +131,7 @@ def seeded(
         return _sketched(partial(student, **single))
     train, val = _read(data, STUDENT)
     if seeds is None:
-        raise ValueError("seeds=None: the run folder of a trained GAIN is needed (-o seeds=RUN)")
+        raise ValueError('seeds=None: the run folder of a trained GAIN is needed (--options \'{"seeds": "RUN"}\')')
     opened = open_network(weights=Path(seeds))
     if not isinstance(opened.model, GAIN) or opened.model.classes != len(train.classes) - 1:
         raise ValueError(f"seeds={seeds!r}: a GAIN of {len(train.classes) - 1} classes is needed")
