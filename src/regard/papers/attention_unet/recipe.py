@@ -21,6 +21,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from regard.checks import whole_numbers
 from regard.data import volumes as files
 from regard.data.augmenting import InTurn
 from regard.data.drawn_volumes import CLASSES, DrawnVolumes
@@ -30,7 +31,7 @@ from regard.tasks.volumes import SegmentVolumes
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 from regard.training.schedules import Poly, Steps
-from regard.training.segmentation import Training, recipe
+from regard.training.segmentation import QUICK, Training, recipe
 
 WINDOW = (96, 160, 160)  # D H W
 TINY_SIZE, TINY_TRAIN, TINY_TEST = (16, 24, 24), 48, 24
@@ -70,7 +71,7 @@ def volumes(
     if data is None:
         raise ValueError(f"data=None: a folder with {files.WANTED} is needed (--data)")
     train, test = files.read(Path(data), spacing=spacing)
-    window = tuple(window)
+    window = whole_numbers("window", window, count=3)
     task = SegmentVolumes(len(train.classes), names=train.classes, window=window)
     channels = len(train[0]["image"])
     return Recipe(
@@ -108,6 +109,7 @@ def images(
         make=partial(build, widths=PORT_WIDTHS),
         small=partial(build, widths=PORT_TINY_WIDTHS),
         training=PORT_TRAINING,
+        quick=PORT_TINY_PLAN,
         image_size=image_size,
         window=window,
         scales=scales,
@@ -134,7 +136,8 @@ def _plan(window: Sequence[int]) -> Plan:
     )
 
 
-PORT_TINY_WIDTHS = (8, 16, 32, 64)
+PORT_TINY_WIDTHS = (8, 16, 32, 64, 64)  # the coarsest of five levels sees the whole of a drawn scene
+PORT_TINY_PLAN = replace(QUICK, epochs=4, lr=4e-3)
 PORT_TRAINING = Training(
     lr=2e-4,
     weight_decay=0.0,
