@@ -73,6 +73,7 @@ def images() -> LabelledImages:
         ({"task": "segmentation"}, "task='segmentation': segment"),
         ({"task": "segment", "backbone": lambda classes: None}, "backbone: the name of a network of timm's"),
         ({"task": "segment", "identity": True}, "identity=True"),
+        ({"task": "segment", "augment": "timm"}, "augment='timm': none, light"),
         ({"task": "segment", "after": ("layer4",)}, "after="),
         ({"attention": ("ocr",)}, "what makes one map"),
     ],
@@ -118,6 +119,17 @@ def test_samples_without_a_fitting_mask_are_named(mask, said) -> None:
 def test_fewer_names_than_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="classes: 1 names for labels up to 1: 2 are needed"):
         LabelledImages(Halves(2, 0), Halves(2, 1), name="halves", classes=("one",))
+
+
+def test_arguments_that_label_maps_do_not_take_are_named() -> None:
+    for given, classes, said in (
+        ({"source": "digits"}, None, "source='digits': it has no label maps; far-cue"),
+        ({"source": "far-cue", "regions": "boxes.csv"}, None, "regions='boxes.csv'"),
+        ({"source": "far-cue"}, ("a", "b"), "classes="),
+    ):
+        settings = Comparison(task="segment", attention=("pam",), **given)
+        with pytest.raises(ValueError, match=said):
+            label_maps.load(settings, None, classes, lambda done, total: None)
 
 
 def test_images_of_a_folder_keep_their_proportions() -> None:

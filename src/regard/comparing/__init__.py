@@ -147,6 +147,8 @@ class Comparison:
             raise ValueError(f"task={self.task!r}: {', '.join(TASKS)}, or none to classify, is accepted")
         if self.segments and not isinstance(self.backbone, str):
             raise ValueError("backbone: the name of a network of timm's is accepted with task='segment'")
+        if self.segments and self.augment == "timm":
+            raise ValueError("augment='timm': none, light or a function that moves label maps is accepted")
         if self.segments and self.identity:
             raise ValueError("identity=True: accepted without task='segment', whose heads start from nothing")
         if self.segments and self.after is not None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from regard.comparing import SCENES, Comparison
 from regard.comparing.images import Own, OwnImages, Read, as_they_are
-from regard.data import far_cue
+from regard.data import EMBEDDED, far_cue
 from regard.data import label_maps as files
 from regard.data.batches import Data, Sample, collate
 from regard.data.label_names import Colour, apart
@@ -142,6 +142,10 @@ def load(
         side = far_cue.SIZE if settings.image_size is None else settings.image_size
         scenes = far_cue.far_cue(settings.train_size or TRAIN_SCENES, settings.test_size or TEST_SCENES, side)
         return LabelledImages(*scenes, name=SCENES)
+    if settings.source in EMBEDDED:
+        raise ValueError(
+            f"source={settings.source!r}: it has no label maps; {SCENES} or a folder with them is accepted"
+        )
     folder = Path(settings.source).expanduser()
     train, test = (
         part if most is None or most >= len(part) else part.subset(range(most))
