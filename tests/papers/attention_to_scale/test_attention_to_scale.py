@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from regard.catalog import recipes
 from regard.networks.large_fov import LargeFOV
 from regard.papers.attention_to_scale.network import AttentionToScale, scaled_size
 from regard.tasks.segment import Segment
+from regard.training.loop import fit
 from regard.training.recipe import built
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("a_*.safetensors"))
@@ -163,3 +165,24 @@ def test_the_recipe_has_the_papers_settings() -> None:
         built(recipes.get("attention-to-scale"))
     with pytest.raises(ValueError, match="backbone='resnet18': None is needed for the tiny variant"):
         built(recipes.get("attention-to-scale"), tiny=True, options={"backbone": "resnet18"})
+
+
+@pytest.mark.slow
+def test_the_tiny_variant_beats_averages_over_three_seeds() -> None:
+    found: dict[str, list[float]] = {}
+    for merge in ("attention", "average"):
+        for seed in (1, 2, 3):
+            tiny = built(recipes.get("attention-to-scale"), tiny=True, options={"merge": merge})
+            (phase,) = tiny.phases
+            torch.manual_seed(seed)
+            model = tiny.build()
+            fit(model, phase.task, tiny.train, replace(phase.plan, seed=seed))
+            metric = phase.task.metric()
+            model.eval()
+            with torch.no_grad():
+                samples = [tiny.test[i] for i in range(len(tiny.test))]
+                batch = {name: torch.stack([sample[name] for sample in samples]) for name in ("image", "mask")}
+                metric.update(*phase.task.answers(model, batch))  # type: ignore[arg-type]
+            found.setdefault(merge, []).append(metric.compute()["miou"])
+    assert min(found["attention"]) > 0.45
+    assert sum(found["attention"]) > sum(found["average"])

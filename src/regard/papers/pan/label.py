@@ -115,18 +115,17 @@ ENTRIES: tuple[Entry, ...] = (
         options=(
             Option(
                 {
-                    "backbone": "test_resnet",
                     "upsample": "bilinear",
                     "width": 7,
                     "output_stride": 8,
-                    "multi_grid": (2,),
+                    "multi_grid": (),
                     "presence": True,
                 },
                 outputs=("B 4 H W", "B 3 1 1"),
                 maps={"pyramid": "B 1 h w", "channel": "B 7 1 1"},
             ),
         ),
-        exported=64,
+        exported=144,
         code="JaveyWang/Pyramid-Attention-Networks-pytorch",
     ),
 )
