@@ -36,6 +36,7 @@ def test_the_counts_are_those_of_both_published_networks() -> None:
     assert parameters(smp) == 24_265_596
 
 
+@pytest.mark.slow
 def test_the_last_stage_is_dilated_as_in_each_of_both_codes() -> None:
     def dilations(network: PyramidAttentionNetwork) -> list[int]:
         stage = network.trunk.network.get_submodule("layer4")
