@@ -19,6 +19,8 @@ from regard.comparing import Comparison, compare, kinds, label_maps, statistics
 from regard.comparing import trial as trials
 from regard.comparing.label_maps import LabelledImages
 from regard.data.far_cue import far_cue
+from regard.data.label_names import PALETTE_CLASSES
+from regard.looking.segmenting import colours_of, true_labels
 from regard.metrics.segmentation import Segmentation
 from regard.viewing.label_maps import WRONG, different, over, with_legend
 
@@ -255,6 +257,26 @@ def test_the_difference_is_red_where_wrong_and_grey_where_void() -> None:
     assert found[0, 0].tolist() == [100, 100, 100]
     assert abs(found[0, 1] - (0.25 * 100 + 0.75 * np.array(WRONG))).max() <= 1
     assert np.ptp(found[0, 2]) <= 6, "grey"
+
+
+def test_true_labels_are_those_of_the_dataset_whose_classes_they_are(tmp_path: Path) -> None:
+    photograph, labels = tmp_path / "photo.png", tmp_path / "photo_labelIds.png"
+    Image.new("RGB", (3, 1)).save(photograph)
+    for names, stored, expected in (
+        (PALETTE_CLASSES["camvid"], [0, 10, 11], [0, 10, 255]),
+        (PALETTE_CLASSES["cityscapes"], [7, 33, 0], [0, 18, 255]),
+        (("one", "two"), [0, 1, 255], [0, 1, 255]),
+    ):
+        Image.fromarray(np.array([stored], dtype=np.uint8)).save(labels)
+        assert true_labels(labels, photograph, names).tolist() == [expected]
+    with pytest.raises(ValueError, match=r"photo_labelIds\.png: the label 2 "):
+        Image.fromarray(np.array([[2, 0, 0]], dtype=np.uint8)).save(labels)
+        true_labels(labels, photograph, ("one", "two"))
+    Image.new("RGB", (4, 1)).save(photograph)
+    Image.fromarray(np.array([[1, 0, 0]], dtype=np.uint8)).save(labels)
+    with pytest.raises(ValueError, match=r"the labels have 3×1, and their image .* 4×1: one size is needed"):
+        true_labels(labels, photograph, ("one", "two"))
+    assert colours_of(PALETTE_CLASSES["camvid"])[0] == (128, 128, 128) and len(colours_of(("a", "b"))) == 2
 
 
 # ---- the whole way

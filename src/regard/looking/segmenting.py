@@ -12,7 +12,8 @@ from torch import Tensor
 
 from regard.data.images import measured, quiet
 from regard.data.label_files import Coding
-from regard.data.label_names import PALETTE_CLASSES, PALETTES, Colour, apart
+from regard.data.label_layouts import CITYSCAPES_IDS
+from regard.data.label_names import CITYSCAPES, PALETTE_CLASSES, PALETTES, Colour, apart
 from regard.metrics.segmentation import VOID, Segmentation
 from regard.saved.opening import Network
 from regard.tasks.inference import label_map
@@ -130,11 +131,14 @@ def said_of(network: Network, returned: object, size: tuple[int, int]) -> Said |
 def true_labels(path: Path, photograph: Path, names: Sequence[str]) -> Tensor:
     """Reads the true label map of a photograph: int64 `H W`.
 
+    The values are the classes, and 255 is void; in a file of CamVid 11 is void as well, and files of Cityscapes called
+    `…_labelIds` have the ids of its 34 labels.
+
     Raises: ValueError naming the file, if it is damaged, has a label that is no class, or another size than the
         photograph.
     """
     with quiet():
-        found = Coding(tuple(names), tuple(colours_of(names)), None, _palette(names)).read(path)
+        found = Coding(tuple(names), tuple(colours_of(names)), _values(path, names), _palette(names)).read(path)
         width, height = measured(photograph)
     if found.shape != (height, width):
         raise ValueError(
@@ -156,6 +160,15 @@ def colours_of(names: Sequence[str]) -> list[Colour]:
 def _palette(names: Sequence[str]) -> dict[Colour, int] | None:
     found = next((name for name, classes in PALETTE_CLASSES.items() if tuple(classes) == tuple(names)), None)
     return None if found is None else dict(PALETTES[found])
+
+
+def _values(path: Path, names: Sequence[str]) -> dict[int, int] | None:
+    """Stored value -> class where they differ; None where the values are the classes."""
+    if tuple(names) == PALETTE_CLASSES["camvid"]:
+        return {label: label for label in range(len(names))} | {len(names): VOID}
+    if tuple(names) == PALETTE_CLASSES["cityscapes"] and path.stem.endswith("_labelIds"):
+        return dict.fromkeys(range(CITYSCAPES_IDS), VOID) | {value: label for label, value in enumerate(CITYSCAPES)}
+    return None
 
 
 def _percent(share: float) -> str:
