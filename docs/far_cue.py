@@ -170,10 +170,10 @@ themselves, so the mean IoU says little and the accuracy on the pixels of region
 
 All networks are whole: the stem and the first stage of timm's `{backbone}` (a map at stride 4), a head, and logits of
 the scene's size. A mechanism stands between the two convolutions of a plain head, with which a network sees at most 27
-pixels to one side and 19 to the other; the marker is at least {far} away, of {side}. Each has about {size:,} parameters,
-by the width of its head. {train} training and {test} test scenes, {steps} steps of {batch} with AdamW, the same for all.
-The settings were chosen on scenes and seeds that are not among these. Means over seeds with the 95 % interval of
-Student's t.
+pixels to one side and 19 to the other; the marker is at least {far} away, of {side}. Each has about {size:,}
+parameters, by the width of its head. {train} training and {test} test scenes, {steps} steps of {batch} with AdamW, the
+same for all. The settings were chosen on scenes and seeds that are not among these. Means over seeds with the 95 %
+interval of Student's t.
 
 - *Plain* has no mechanism; *plain, deeper and dilated* has a head of five convolutions with dilations of 1, 2, 4, 8 and
   1, which sees the whole scene; *plain, four stages, dilated* is timm's whole network at output stride 4, which sees it
@@ -182,7 +182,6 @@ Student's t.
 - *Weights at random positions* is position attention whose keys are moved to positions drawn anew each time, so that
   the weights fall elsewhere than they should.
 """
-FOOT = ""
 
 
 def drawn(count: int, *, size: int, seed: int, part: int) -> tuple[Tensor, Tensor]:
@@ -300,7 +299,7 @@ def page(kept: Kept, command: str) -> str:
     for one, other in CONTRASTS:
         if one in kept and other in kept:
             lines.append(f"| {ROWS[one][0]} − {ROWS[other][0]} | {paired(kept, one, other, 'region')} |")
-    return "\n".join([*lines, FOOT.rstrip()])
+    return "\n".join(lines)
 
 
 def main() -> None:

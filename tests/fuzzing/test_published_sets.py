@@ -1,8 +1,10 @@
-"""Mutated lists of published datasets: fine-grained ones, ImageNet, and videos."""
+"""Mutated lists of published datasets: fine-grained ones, ImageNet, videos, and label maps."""
 
 from __future__ import annotations
 
 import io
+import json
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +13,7 @@ import pytest
 from PIL import Image
 from scipy.io import savemat
 
-from regard.data import aircraft, cars, clips, dogs, imagenet
+from regard.data import aircraft, cars, clips, dogs, imagenet, label_maps
 
 PIXELS = np.random.default_rng(0).integers(256, size=(41, 13, 3), dtype=np.uint8)
 
@@ -120,6 +122,54 @@ def read_videos(root: Path) -> object:
     return found.train[0]
 
 
+def labels(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(PIXELS[..., 0] % 3).save(path)
+
+
+def of_label_maps(root: Path) -> None:
+    for i in range(4):
+        picture(root / "images" / f"{i}.jpg")
+        labels(root / "labels" / f"{i}.png")
+    written(root / "classes.txt", "sky 0 0 0\nroad 1 2 3\ntree, tall 4 5 6\n")
+    written(root / "train.txt", "0\n1.jpg\n")
+    written(root / "val.txt", "2\n3\n")
+
+
+def of_voc(root: Path) -> None:
+    for i in range(4):
+        picture(root / "JPEGImages" / f"2007_{i}.jpg")
+        labels(root / "SegmentationClass" / f"2007_{i}.png")
+    for name, own in (("train", (0, 1)), ("val", (2, 3))):
+        written(root / "ImageSets" / "Segmentation" / f"{name}.txt", "".join(f"2007_{i}\n" for i in own))
+
+
+def of_coco(root: Path) -> None:
+    shapes: list[tuple[int, object, int]] = [(1, [[1.0, 1, 9, 1, 9, 9]], 0), (2, [[2.0, 2, 7, 2, 7, 30, 2, 30]], 0)]
+    shapes.append((1, {"size": [41, 13], "counts": [3, 500, 30]}, 1))
+    content = {
+        "images": [{"id": 1, "file_name": "1.jpg", "width": 13, "height": 41}],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [{"image_id": 1, "category_id": c, "segmentation": s, "iscrowd": w} for c, s, w in shapes],
+    }
+    for part in ("train2017", "val2017"):
+        picture(root / part / "1.jpg")
+        written(root / "annotations" / f"instances_{part}.json", json.dumps(content))
+
+
+def of_stuff(root: Path) -> None:
+    for name in ("train", "test"):
+        picture(root / "images" / f"{name}_1.jpg")
+        matlab(root / "annotations" / f"{name}_1.mat", {"S": PIXELS[..., 0].astype(np.uint16) % 183})
+        written(root / "imageLists" / f"{name}.txt", f"{name}_1\n")
+
+
+def read_labels(root: Path) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # about classes that a mutation took away
+        return label_maps.checked(*label_maps.read(root))
+
+
 SETS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], tuple[tuple[str, str], ...]]] = {
     "aircraft": (
         of_aircraft,
@@ -148,6 +198,14 @@ SETS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object], tuple[tu
     ),
     "lists of videos": (of_lists, read_videos, (("trainlist.txt", "text"), ("classids.json", "json"))),
     "tables of videos": (of_tables, read_videos, (("train.csv", "text"),)),
+    "label maps": (
+        of_label_maps,
+        read_labels,
+        (("classes.txt", "text"), ("train.txt", "text"), ("labels/1.png", "bytes")),
+    ),
+    "Pascal VOC": (of_voc, read_labels, (("ImageSets/Segmentation/train.txt", "text"),)),
+    "COCO's objects": (of_coco, read_labels, (("annotations/instances_train2017.json", "json"),)),
+    "COCO-Stuff": (of_stuff, read_labels, (("annotations/train_1.mat", "bytes"), ("imageLists/test.txt", "text"))),
 }
 
 

@@ -182,7 +182,7 @@ def listed_classes(path: Path) -> tuple[tuple[str, ...], tuple[Colour, ...] | No
                 )
             colours.append((red, green, blue))
             line = " ".join(words[:-3])
-        if coloured != bool(colours) or line in names:
+        if len(colours) != (len(names) + 1 if coloured else 0) or line in names:
             what = "a colour on every line, or on none" if line not in names else "a name that no other line has"
             raise ValueError(f"{shown(path)} line {number}, {quoted(line)}: {what}, is needed")
         names.append(line)

@@ -81,15 +81,17 @@ def voc(folder: Path) -> Read | None:
     if root is None:
         return None
     lists, plain, more = root / "ImageSets" / "Segmentation", root / "SegmentationClass", root / "SegmentationClassAug"
-    val = stems(lists / "val.txt")
-    if not more.is_dir():
-        train, place = stems(lists / "train.txt"), plain
-    elif (lists / "trainaug.txt").is_file():
-        train, place = stems(lists / "trainaug.txt"), more
+    known = stems(lists / "val.txt")
+    val = _of_list(root, lists / "val.txt", known, plain)
+    where, place = lists / "train.txt", plain
+    if more.is_dir():
+        where, place = lists / "trainaug.txt", more
+    if more.is_dir() and not where.is_file():
+        train = _of_list(root, more, [stem for stem in files(more) if stem not in {*known}], more)
     else:
-        train, place = [stem for stem in files(more) if stem not in set(val)], more
+        train = _of_list(root, where, stems(where), place)
     coding = Coding(VOC, apart(len(VOC)), None, PALETTES["voc"])
-    return _of_list(root, train, place), _of_list(root, val, plain), coding
+    return train, val, coding
 
 
 def context(folder: Path) -> Read | None:
@@ -98,7 +100,7 @@ def context(folder: Path) -> Read | None:
     if root is None:
         return None
     lists, place = root / "ImageSets" / "SegmentationContext", root / "SegmentationClassContext"
-    train, val = (_of_list(root, stems(lists / name), place) for name in ("train.txt", "val.txt"))
+    train, val = (_of_list(root, lists / name, stems(lists / name), place) for name in ("train.txt", "val.txt"))
     return train, val, _shifted(CONTEXT)
 
 
@@ -214,15 +216,14 @@ def _in_folders(images: Path, labels: Path) -> list[Pair]:
     return list(same_stem(list(files(images).values()), files(labels), labels))
 
 
-def _of_list(root: Path, names: Sequence[str], labels: Path) -> list[Pair]:
-    """The pairs of the photographs of VOC with these names."""
+def _of_list(root: Path, where: Path, names: Sequence[str], labels: Path) -> list[Pair]:
+    """The pairs of the photographs of VOC with these names, which are from `where`."""
     if not names:
         raise ValueError(f"{shown(labels)}: label maps are needed")
+    there = files(root / "JPEGImages")
     pairs: list[Pair] = []
     for name in names:
-        image = root / "JPEGImages" / f"{name}.jpg"
-        if not image.is_file():
-            raise ValueError(f"{shown(image)} is listed and not there")
+        image = _listed(there, name, where, root / "JPEGImages")
         pairs.append((image, _needed(labels / f"{name}.png", image)))
     return pairs
 
