@@ -5,6 +5,7 @@ A label map is uint8 `H W`: a class, or `VOID` where the truth is unknown.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -173,7 +174,7 @@ def listed_classes(path: Path) -> tuple[tuple[str, ...], tuple[Colour, ...] | No
     colours: list[Colour] = []
     for number, line in lines:
         words = line.replace(",", " ").split()
-        coloured = len(words) > 3 and all(word.isdecimal() and word.isascii() for word in words[-3:])
+        coloured = len(words) > 3 and all(re.fullmatch("[0-9]{1,3}", word) for word in words[-3:])
         if coloured:
             red, green, blue = (int(word) for word in words[-3:])
             if max(red, green, blue) > 255 or (red, green, blue) in colours:
