@@ -3,8 +3,8 @@
 A scene is a dark canvas with a grey region and a small marker, whose colour is the class of the region. All regions
 look the same, so a network that does not see the marker from the region can only guess: one of three is right. The
 marker shares no row and no column with its region, and a gap lies between, so that a single pass along rows and columns
-(criss-cross attention) misses it; in one direction it is nearly half the canvas away, beyond what a few convolutions
-see. The marker itself belongs to the ground.
+(criss-cross attention) meets only what convolutions around it carry over; in one direction the marker is nearly half
+the canvas away, where a few convolutions hardly see it. The marker itself belongs to the ground.
 
 A scene is a function of (seed, part, index) only, whichever other scenes are made.
 """
