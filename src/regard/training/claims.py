@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from regard.catalog.recipes import DATASETS, Claim, Listing
@@ -20,6 +20,8 @@ def judged(listing: Listing, recipe: Recipe, changes: Mapping[str, Any] | None =
     Returns: the fields of the claim, `comparable`, and a `reason`: why not, or with which changes.
     """
     claim = recipe.claim or listing.claim  # the recipe knows its options
+    if claim and listing.claim and replace(claim, where=listing.claim.where) == listing.claim:
+        claim = listing.claim  # the same number, and a better word of where it stands
     if claim is None:
         return None
     reason = _unlike(claim, recipe)

@@ -126,6 +126,7 @@ ENTRIES: tuple[Entry, ...] = (
             ),
         ),
         exported=144,
+        parity="transcribed",
         code="JaveyWang/Pyramid-Attention-Networks-pytorch",
     ),
 )
