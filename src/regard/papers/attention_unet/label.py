@@ -3,17 +3,19 @@
 from regard.catalog import Entry, Option, Paper
 from regard.catalog.recipes import Listing
 
+_ATTENTION_UNET = Paper(
+    "Attention U-Net: Learning Where to Look for the Pancreas",
+    "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
+    "MIDL",
+    2018,
+    arxiv="1804.03999",
+)
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="attention_gate",
         target="papers.attention_unet.mechanism:AttentionGate",
-        paper=Paper(
-            "Attention U-Net: Learning Where to Look for the Pancreas",
-            "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
-            "MIDL",
-            2018,
-            arxiv="1804.03999",
-        ),
+        paper=_ATTENTION_UNET,
         domains=("spatial",),
         soft=True,
         acts_on=("features",),
@@ -41,13 +43,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="multi_attention_gate",
         target="papers.attention_unet.mechanism:MultiAttentionGate",
-        paper=Paper(
-            "Attention U-Net: Learning Where to Look for the Pancreas",
-            "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
-            "MIDL",
-            2018,
-            arxiv="1804.03999",
-        ),
+        paper=_ATTENTION_UNET,
         domains=("spatial",),
         soft=True,
         acts_on=("features",),
@@ -75,13 +71,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="attention_unet",
         target="papers.attention_unet.network:AttentionUnet",
-        paper=Paper(
-            "Attention U-Net: Learning Where to Look for the Pancreas",
-            "Oktay, Schlemper, Le Folgoc, Lee, Heinrich, Misawa, Mori, McDonagh, Hammerla, Kainz, Glocker, Rueckert",
-            "MIDL",
-            2018,
-            arxiv="1804.03999",
-        ),
+        paper=_ATTENTION_UNET,
         domains=("spatial",),
         soft=True,
         acts_on=("features",),

@@ -3,17 +3,19 @@
 from regard.catalog import Entry, Option, Paper
 from regard.catalog.recipes import Listing
 
+_PAN = Paper(
+    "Pyramid Attention Network for Semantic Segmentation",
+    "Li, Xiong, An, Wang",
+    "BMVC",
+    2018,
+    arxiv="1805.10180",
+)
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="fpa",
         target="papers.pan.mechanism.gates:FeaturePyramidAttention",
-        paper=Paper(
-            "Pyramid Attention Network for Semantic Segmentation",
-            "Li, Xiong, An, Wang",
-            "BMVC",
-            2018,
-            arxiv="1805.10180",
-        ),
+        paper=_PAN,
         domains=("channel", "spatial", "scale"),
         soft=True,
         acts_on=("features",),
@@ -32,13 +34,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="gau",
         target="papers.pan.mechanism.gates:GlobalAttentionUpsample",
-        paper=Paper(
-            "Pyramid Attention Network for Semantic Segmentation",
-            "Li, Xiong, An, Wang",
-            "BMVC",
-            2018,
-            arxiv="1805.10180",
-        ),
+        paper=_PAN,
         domains=("channel",),
         soft=True,
         acts_on=("features",),
@@ -67,13 +63,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="pan_decoder",
         target="papers.pan.mechanism.decoder:PyramidAttentionDecoder",
-        paper=Paper(
-            "Pyramid Attention Network for Semantic Segmentation",
-            "Li, Xiong, An, Wang",
-            "BMVC",
-            2018,
-            arxiv="1805.10180",
-        ),
+        paper=_PAN,
         domains=("channel", "spatial", "scale"),
         soft=True,
         acts_on=("features",),
@@ -97,13 +87,7 @@ ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="pan",
         target="papers.pan.network:PyramidAttentionNetwork",
-        paper=Paper(
-            "Pyramid Attention Network for Semantic Segmentation",
-            "Li, Xiong, An, Wang",
-            "BMVC",
-            2018,
-            arxiv="1805.10180",
-        ),
+        paper=_PAN,
         domains=("channel", "spatial", "scale"),
         soft=True,
         acts_on=("features",),
