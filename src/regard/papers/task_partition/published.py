@@ -26,11 +26,13 @@ class _Losses(Attention):
         super().__init__()
         self.ends = args["foreground_class"]
 
-    def forward(self, deep: Tensor, shallow: Tensor, *, deep_label: Tensor, shallow_label: Tensor) -> dict[str, Tensor]:
-        gate = attention(deep.detach(), self.ends)
-        self.see("attention", gate.to(deep))
-        mine = {over: gated_entropy(shallow, shallow_label, gate, over=over) for over in ("all", "mask", "sum")}
-        error = deep_entropy(deep, deep_label, ends=self.ends)
+    def forward(
+        self, deep_logits: Tensor, shallow_logits: Tensor, *, deep_label: Tensor, shallow_label: Tensor
+    ) -> dict[str, Tensor]:
+        gate = attention(deep_logits.detach(), self.ends)
+        self.see("attention", gate.to(deep_logits))
+        mine = {over: gated_entropy(shallow_logits, shallow_label, gate, over=over) for over in ("all", "mask", "sum")}
+        error = deep_entropy(deep_logits, deep_label, ends=self.ends)
         return {
             "loss_deep": error,
             "loss_shallow_mean_over_all": mine["all"],
