@@ -34,6 +34,7 @@ from regard.comparing import (
     Comparison,
     Silent,
     Trial,
+    attached,
     building,
     compare,
     looking,
@@ -327,7 +328,7 @@ def test_all_rows_of_a_seed_see_the_same_batches_in_the_same_order(images, monke
             seen.append((batch["image"].sum().item(), tuple(batch["label"].tolist())))
             return super().loss(model, batch)
 
-    monkeypatch.setattr(trials, "Classify", Recording)
+    monkeypatch.setattr(attached, "Classify", Recording)
     settings = Comparison(**{**TINY, "epochs": 2})
     blueprint = building.survey(settings, images)
     batches = {}
