@@ -37,8 +37,8 @@ PARAMETERS = 64_000  # of every network of this trunk, as near as the width of i
 SIZE = 32  # of the scenes, in pixels
 TRAIN, TEST = 3000, 500
 STEPS, BATCH, RATE, DECAY = 500, 32, 3e-3, 0.02
-READING = """What pays is to join distant places: equal weights do it nearly as well as learned ones here, and so do weights at
-random positions. The scenes do not show that it matters where position attention looks."""
+READING = """What pays is to join distant places: equal weights do it nearly as well as learned ones here, and so do
+weights at random positions. The scenes do not show that it matters where position attention looks."""
 FIRST = 11  # seeds below were used to choose the settings
 DATA_SEED = 7  # settings were chosen on scenes of other seeds
 
