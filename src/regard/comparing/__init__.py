@@ -173,7 +173,7 @@ class Comparison:
 
     @property
     def segments(self) -> bool:
-        """Whether the class of every pixel is found."""
+        """Whether the comparison is one of segmentation, where every pixel has a class."""
         return self.task == SEGMENT
 
     @property

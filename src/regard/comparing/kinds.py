@@ -1,4 +1,4 @@
-"""What a comparison does differently for attention in a backbone and for segmentation heads."""
+"""The two kinds of comparison: attention in a backbone, and segmentation heads."""
 
 from __future__ import annotations
 
@@ -57,19 +57,19 @@ class Kind(Protocol):
         ...
 
     def each(self, task: Task, given: Sequence[Any]) -> Mapping[str, Tensor]:
-        """What is kept of each image of a batch, by name, each `B …`; `given` is what the metric's `update` takes."""
+        """Per-image results of a batch to keep, by name, each `B …`; `given` is what the metric's `update` takes."""
         ...
 
     def answers(self, task: Task, model: nn.Module, batch: Batch) -> Mapping[str, NDArray[Any]]:
-        """What the gallery shows of the model's answers, by name, each [B, …]; empty where it shows none."""
+        """The model's answers for the gallery, by name, each [B, …]; empty where it shows none."""
         ...
 
     def truths(self, images: Images, shown: Sequence[int]) -> Mapping[str, NDArray[Any]]:
-        """What the gallery shows of the truth of these test images; empty where it shows none beside the class."""
+        """The truth of these test images for the gallery; empty where it shows none beside the class."""
         ...
 
     def facts(self, settings: Comparison, images: Images, blueprint: Blueprint) -> Mapping[str, Any]:
-        """What run.json holds beyond the facts of every comparison."""
+        """The facts of this kind for run.json, beyond those of every comparison."""
         ...
 
     def description(

@@ -48,7 +48,7 @@ class Labelled(Own):
         return super().name(i) if names is None else str(names[i])
 
     def region(self, i: int) -> Tensor | None:
-        """What the dataset says by a method `region`, or the field of the sample: bool `H W`."""
+        """The region of the object, from the dataset's method `region` or the sample's field: bool `H W`."""
         told = getattr(self.data, "region", None)
         return super().region(i) if told is None else torch.as_tensor(told(i)).bool()
 
@@ -163,7 +163,7 @@ def shape(own: tuple[int, ...], side: int) -> tuple[int, int]:
 
 
 def counts(predictions: Sequence[Tensor], truths: Sequence[Tensor], classes: int) -> Tensor:
-    """What mIoU is made from, of each image: `B K 3`, the pixels of each class that are right, true and predicted."""
+    """The pixel counts of each image and class, `B K 3`: right, true and predicted, of which mIoU is made."""
     found = []
     for prediction, truth in zip(predictions, truths, strict=True):
         known = truth != VOID
