@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import ClassVar, cast
 
@@ -83,12 +83,15 @@ class Maps(dict[str, list[Tensor]]):
     Attributes:
         axes: the same keys -> the map's axes, for example `"B 1 H W"`.
         grids: the same keys -> for each flattened axis its letter and grid, for example `{"Q": (14, 14)}`.
+        words: letter of an axis of words, `L` of a network's own and `T` of those it reads -> the words of each sample
+            in the batch. A network sees numbers only: whoever knows the words sets them, and `draw` writes them.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.axes: dict[str, str] = {}
         self.grids: dict[str, Mapping[str, Grid]] = {}
+        self.words: dict[str, Sequence[Sequence[str]]] = {}
 
 
 def declared_maps(module: Attention) -> Mapping[str, str]:
