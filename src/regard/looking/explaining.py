@@ -15,7 +15,8 @@ from regard.core import Maps
 from regard.insight.gradcam import gradcam
 from regard.looking.segmenting import Said
 from regard.saved.opening import Network
-from regard.viewing import Picture, draw
+from regard.viewing import draw
+from regard.viewing.pictures import Picture
 from regard.viewing.scaling import Scale
 
 BEST = 3  # classes named, and explained, with a photograph

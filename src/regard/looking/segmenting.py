@@ -17,8 +17,9 @@ from regard.data.label_names import CITYSCAPES, PALETTE_CLASSES, PALETTES, Colou
 from regard.metrics.segmentation import VOID, Segmentation
 from regard.saved.opening import Network
 from regard.tasks.inference import label_map
-from regard.viewing import SIDE, Picture, label_maps
+from regard.viewing import label_maps
 from regard.viewing.painting import mark, overlay, staged
+from regard.viewing.pictures import SIDE, Picture
 
 LISTED = 12  # classes in the legend
 

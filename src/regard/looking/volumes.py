@@ -27,7 +27,8 @@ from regard.saved.building import built, changes
 from regard.saved.description import Trained
 from regard.saved.opening import Network
 from regard.tasks.volumes import label_map
-from regard.viewing import SIDE, Picture, draw
+from regard.viewing import draw
+from regard.viewing.pictures import SIDE, Picture
 from regard.viewing.scaling import Scale
 from regard.viewing.slices import orthogonal, through
 

@@ -10,7 +10,10 @@ The axes that the label declares, and the grids that the mechanism showed, decid
     B Q S with several grids     the same, the regions of a pyramid spread over the image
     B H W X                      the same, X the places of the query's column and row; repeated passes are multiplied
     B Q K, named classes K       for each class the places that attend to it, and bars of what a chosen query attends to
-    B T Q with a grid            one small map a step or word
+    B T Q with a grid            one small map a step
+    B L H W                      one small map a word, above the word
+    B L N with boxes, B N        regions outlined for each word, or at once, the thicker the larger the weight
+    B L                          bars in the order of the words
     B Q K with grids of a clip   attention received by each of its frames
     B 1 D H W                    three orthogonal slices through the largest value, over a volume
     B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
@@ -22,7 +25,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -32,39 +34,16 @@ from torch.nn import functional as F
 
 from regard.core import Grid, Maps, grids_of
 from regard.viewing import scaling
-from regard.viewing.painting import bars, boxes, lattice, mark, matrix, overlay, path, plain, png, staged, tiled, veiled
+from regard.viewing.painting import bars, boxes, lattice, mark, matrix, path, plain, staged, tiled
+from regard.viewing.pictures import PANELS, SIDE, Picture, counted, ends_of, over
 from regard.viewing.reaching import Dense, Reach, plane_of, reach
-from regard.viewing.scaling import Colouring, Ends, Scale
+from regard.viewing.scaling import Colouring, Scale
 from regard.viewing.slices import orthogonal, through
+from regard.viewing.words import looked
 
-SIDE = 320  # pixels of a picture's longer side
-PANELS = 16  # heads, scales or steps drawn at most
 LATTICE = ("H", "W", "2")
 VOLUME = ("D", "H", "W")  # behind two other axes or more; in B D H W and B D D the letter is of channels
 STRONGEST = 3  # channels drawn beside their mean
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A drawn map.
-
-    Args:
-        name: the key of the map, and which part of it is drawn.
-        image: the picture.
-        caption: a line of facts: the size of the map and the range of its values.
-        ends: the values with the darkest and the lightest colour; None where no colours stand for values.
-        span: the smallest and the largest value of the map, where colours stand for values.
-    """
-
-    name: str
-    image: Image.Image
-    caption: str
-    ends: Ends | None = None
-    span: Ends | None = None
-
-    def png(self) -> bytes:
-        """The picture as a PNG file."""
-        return png(self.image)
 
 
 def spatial(maps: Maps, key: str) -> Tensor | None:
@@ -103,6 +82,7 @@ def draw(
     *,
     queries: Sequence[tuple[float, float]] | None = None,
     classes: Mapping[int, str] | None = None,
+    boxes: Tensor | None = None,
     scale: Scale = "common",
 ) -> list[Picture]:
     """Draws every map that `watch` recorded, over the image.
@@ -122,6 +102,7 @@ def draw(
             left corner; None draws the centre and the strongest, which is the query with the largest single weight.
         classes: number and name of every class, those to be drawn first in front; they name the parts of maps with an
             axis K of as many classes.
+        boxes: (left, top, right, bottom) of the regions that maps with an axis N are over, `N 4` in [0, 1].
         scale: the values of the darkest and the lightest colour. "common": 0 and 1 for a gate, 0 and the largest weight
             for weights that sum to one, the same for all parts of a map; a gate that is nearly the same everywhere
             looks so. "own": the smallest and the largest value of each picture, which shows small differences. A pair:
@@ -148,7 +129,7 @@ def draw(
                 pictures.append(_volume(name, one[0], image, Colouring(scale, look.dtype)))
                 continue
             before = [other[sample].unsqueeze(0) for other in looks[: number - 1]]
-            chosen = Chosen(queries, classes or {}, scale)
+            chosen = Chosen(queries, classes or {}, scale, _sentence(maps, sample), boxes)
             pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, before)
     return pictures
 
@@ -160,6 +141,8 @@ class Chosen:
     queries: Sequence[tuple[float, float]] | None
     classes: Mapping[int, str]
     scale: Scale
+    words: Sequence[str] = ()
+    boxes: Tensor | None = None
 
     def named(self, letter: str, size: int) -> Mapping[int, str]:
         """The names of the parts along an axis; empty if they are not those of the classes."""
@@ -174,6 +157,12 @@ class Chosen:
             f"({x:.2f}, {y:.2f})": min(int(y * height), height - 1) * width + min(int(x * width), width - 1)
             for x, y in self.queries
         }
+
+
+def _sentence(maps: Maps, sample: int) -> Sequence[str]:
+    """The words of the axis L for one sample; empty if they are not known."""
+    sentences = maps.words.get("L", ())
+    return sentences[sample] if sentences else ()
 
 
 def _counted(number: int, one: str, several: str) -> str:
@@ -251,6 +240,9 @@ def _pictures(
     if letters == ("B", *LATTICE):
         return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
     colouring = Colouring(scale, look.dtype)
+    worded = looked(name, look, letters, grids, chosen.words, chosen.boxes, stage, colouring)
+    if worded is not None:
+        return [worded]
     way = reach(look, letters, grids, before)
     if way is not None:
         return _queries(name, way, stage, chosen, colouring, after=len(before))
@@ -268,30 +260,30 @@ def _pictures(
     while len(rest) > 1:  # only the first axis gets panels
         values, rest = values.mean(1), (rest[0], *rest[2:])
     if not rest:
-        return _over({name: values}, stage, colouring)
+        return over({name: values}, stage, colouring)
     letter = rest[0]
     named = chosen.named(letter, len(values))
     if named:
-        return _over({f"{name}, {word}": values[i] for i, word in [*named.items()][:PANELS]}, stage, colouring)
+        return over({f"{name}, {word}": values[i] for i, word in [*named.items()][:PANELS]}, stage, colouring)
     words = {"h": "head", "S": "scale", "T": "step", "N": "class", "Q": "query"}
     if letter in ("T", "N", "Q") and len(values) > 1:
         under = [frames[(2 * i + 1) * len(frames) // (2 * len(values))] for i in range(len(values))]
-        panels = _over(dict(enumerate(values[:PANELS])), under, colouring)
+        panels = over(dict(enumerate(values[:PANELS])), under, colouring)
         block = tiled([panel.image for panel in panels], SIDE)
         own = "; each has its own colours" if scale == "own" else ""
-        facts = f"{_shown(len(panels), len(values))} {words[letter]} maps; {colouring.words(values)}{own}"
+        facts = f"{counted(len(panels), len(values))} {words[letter]} maps; {colouring.words(values)}{own}"
         ends = None if own else next((panel.ends for panel in panels if panel.ends is not None), None)
-        return [Picture(name, block, facts, ends, _ends(values))]
+        return [Picture(name, block, facts, ends, ends_of(values))]
     if letter in ("h", "S") or len(values) == 1:
         word, count = words.get(letter, "map"), len(values)
-        return _over(
+        return over(
             {f"{name}, {word} {i} of {count}" if count > 1 else name: one for i, one in enumerate(values[:PANELS], 1)},
             stage,
             colouring,
         )
     strongest = values.mean((1, 2)).argsort(descending=True, stable=True)[:STRONGEST].tolist()
     mean = {f"{name}, mean of {len(values)}": values.mean(0)}
-    return _over(mean | {f"{name}, {letter} {index}": values[index] for index in strongest}, stage, colouring)
+    return over(mean | {f"{name}, {letter} {index}": values[index] for index in strongest}, stage, colouring)
 
 
 def _volume(name: str, look: Tensor, image: object, colouring: Colouring) -> Picture:
@@ -307,7 +299,7 @@ def _volume(name: str, look: Tensor, image: object, colouring: Colouring) -> Pic
         return Picture(name, drawn, f"{size}; {colouring.words(values)}")
     place = " ".join(f"{letter} {at}" for letter, at in zip(VOLUME, through(values), strict=True))
     facts = f"{size}; {colouring.words(values)}; largest at {place}"
-    return Picture(name, drawn, facts, ends or _ends(values), _ends(values))
+    return Picture(name, drawn, facts, ends or ends_of(values), ends_of(values))
 
 
 def _queries(
@@ -323,12 +315,12 @@ def _queries(
     if len(received) > 1:
         for number, panel in enumerate(received[:PANELS], 1):
             shown[f"{name}, received, head {number} of {len(received)}"] = panel
-    pictures = _over(shown, stage, colouring)
+    pictures = over(shown, stage, colouring)
     height, width = way.grid
     places = chosen.places(way.grid)
     if places is None:
         places = {"centre": (height // 2) * width + width // 2, "strongest": way.strongest()}
-    panels = _over({f"{name}, from {word}": way.of(query) for word, query in places.items()}, stage, colouring)
+    panels = over({f"{name}, from {word}": way.of(query) for word, query in places.items()}, stage, colouring)
     passes = f"; through {after + 1} passes" if after else ""
     for panel, query in zip(panels, places.values(), strict=True):
         ringed = mark(panel.image, *_middle(query, way.grid))
@@ -360,7 +352,7 @@ def _items(
         return []
     values = look[0] if look.dtype == torch.float64 else look[0].float()
     by_class = values.mT.unflatten(1, grid)
-    pictures = _over({f"{name}, {word}": by_class[i] for i, word in [*named.items()][:PANELS]}, stage, colouring)
+    pictures = over({f"{name}, {word}": by_class[i] for i, word in [*named.items()][:PANELS]}, stage, colouring)
     for word, query in (chosen.places(grid) or {}).items():
         weights = values[query]
         drawn = bars(weights, longest=1.0, names=[named[i] for i in range(len(weights))])
@@ -388,34 +380,8 @@ def _without_place(name: str, look: Tensor, letters: tuple[str, ...], colouring:
     ]
     size = f"{rows} {height} by {columns} {width}"
     if len(axes) == 2:
-        shown = (None, None) if colouring.even(values) else (ends or _ends(values), _ends(values))
+        shown = (None, None) if colouring.even(values) else (ends or ends_of(values), ends_of(values))
         return Picture(name, pictures[0], f"{size}; {facts}", *shown)
     own = "; each has its own colours" if ends is None else ""
-    count = _shown(len(pictures), len(tables))
-    return Picture(name, tiled(pictures, SIDE), f"{count} tables, each {size}; {facts}{own}", ends, _ends(values))
-
-
-def _over(
-    maps: Mapping[Any, Tensor], stage: Image.Image | Sequence[Image.Image], colouring: Colouring
-) -> list[Picture]:
-    """Maps `H W` by their names, over the image or each over its own, with equal colours where they are common."""
-    stages = [stage] * len(maps) if isinstance(stage, Image.Image) else stage
-    ends = colouring.ends(torch.stack([*maps.values()]))
-    low, high = ends or (None, None)
-    pictures = []
-    for (name, map), below in zip(maps.items(), stages, strict=False):
-        facts = f"{map.shape[0]} x {map.shape[1]}; {colouring.words(map)}"
-        if colouring.even(map):
-            pictures.append(Picture(str(name), veiled(below), facts))
-        else:
-            drawn = overlay(below, map, low=low, high=high)
-            pictures.append(Picture(str(name), drawn, facts, ends or _ends(map), _ends(map)))
-    return pictures
-
-
-def _ends(values: Tensor) -> Ends:
-    return float(values.min()), float(values.max())
-
-
-def _shown(shown: int, total: int) -> str:
-    return str(total) if shown == total else f"{shown} of {total}"
+    count = counted(len(pictures), len(tables))
+    return Picture(name, tiled(pictures, SIDE), f"{count} tables, each {size}; {facts}{own}", ends, ends_of(values))

@@ -9,9 +9,9 @@ from functools import cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from regard.viewing import SIDE, Picture
 from regard.viewing.colours import scale
 from regard.viewing.painting import FAINT, INK, PAPER, WHITE, staged
+from regard.viewing.pictures import SIDE, Picture
 from regard.viewing.scaling import Ends
 
 MARGIN, GAP, CAPTION = 28, 20, 58
@@ -33,14 +33,14 @@ def sheet(pictures: Sequence[Picture], title: str, *, warning: str = "", columns
         pictures: what `draw` gave, and photographs.
         title: a line above them.
         warning: what has to be known before anything else; it stands above the title, on red.
-        columns: how many pictures stand side by side at most.
+        columns: how many pictures stand side by side at most; a wide one takes the place of several.
 
     Raises: ValueError if there is nothing to show.
     """
     if not pictures:
         raise ValueError("pictures: at least one is needed")
-    columns = min(columns, len(pictures))
-    lines = [pictures[start : start + columns] for start in range(0, len(pictures), columns)]
+    columns = max(min(columns, sum(map(_slots, pictures))), *map(_slots, pictures))
+    lines = _rows(pictures, columns)
     heights = [_height(line) for line in lines]
     width = max(2 * MARGIN + columns * SIDE + (columns - 1) * GAP, 2 * MARGIN + 2 * SIDE)
     above = _lines(warning, width - 2 * MARGIN, 18)
@@ -54,8 +54,10 @@ def sheet(pictures: Sequence[Picture], title: str, *, warning: str = "", columns
     pen.text((MARGIN, top + MARGIN - 6), _fitted(title, width - 2 * MARGIN, 20), INK, _font(20))
     y = top + MARGIN + 36
     for line, tall in zip(lines, heights, strict=True):
-        for column, picture in enumerate(line):
+        column = 0
+        for picture in line:
             x = MARGIN + column * (SIDE + GAP)
+            column += _slots(picture)
             page.paste(picture.image, (x, y))
             below = y + picture.image.height + 7
             if picture.ends is not None:
@@ -69,6 +71,24 @@ def sheet(pictures: Sequence[Picture], title: str, *, warning: str = "", columns
                 below += 16
         y += tall + GAP
     return page
+
+
+def _slots(picture: Picture) -> int:
+    """How many columns a picture takes: more than one if it is wider than the others."""
+    return max(1, math.ceil((picture.image.width + GAP) / (SIDE + GAP)))
+
+
+def _rows(pictures: Sequence[Picture], columns: int) -> list[list[Picture]]:
+    """The pictures in rows, in their order."""
+    rows: list[list[Picture]] = [[]]
+    free = columns
+    for picture in pictures:
+        if _slots(picture) > free:
+            rows.append([])
+            free = columns
+        rows[-1].append(picture)
+        free -= _slots(picture)
+    return rows
 
 
 def _height(line: Sequence[Picture]) -> int:
