@@ -30,6 +30,7 @@ TASKS = (
     "medical imaging",
     "saliency",
     "captioning",
+    "visual question answering",
     "translation",
     "re-identification",
     "diagnosis prediction",
