@@ -1,0 +1,37 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="neural_baby_talk",
+        target="papers.neural_baby_talk.network:NeuralBabyTalk",
+        paper=Paper("Neural Baby Talk", "Lu, Yang, Batra, Parikh", "CVPR", 2018, arxiv="1803.09845"),
+        domains=("spatial", "sequence"),
+        soft=True,
+        acts_on=("image", "features"),
+        grain=("position", "item"),
+        reach="point to region",
+        tasks=("captioning",),
+        aliases=("NBT",),
+        maps={"attention": "B L H W", "regions": "B L N", "pointer": "B L N", "sentinel": "B L"},
+        kwargs={
+            "channels": 6,
+            "vocabulary": 11,
+            "classes": 5,
+            "names": 7,
+            "width": 8,
+            "embedding": 9,
+            "hidden": 10,
+            "word_vector": 4,
+            "dropout": 0.1,
+            "backbone": None,
+            "output_stride": 32,
+        },
+        inputs=("B C H W", "B N 4", "word<5> B N", "B N", "bool B N", "word<24> B L"),
+        outputs=("B L 24",),
+        sizes={"N": 13},
+        options=(Option({"core": "att2in2"}),),
+        code="jiasenlu/NeuralBabyTalk",
+    ),
+)
