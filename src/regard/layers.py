@@ -100,9 +100,9 @@ class Heads(nn.Module):
                 nn.init.zeros_(layer.bias)
 
     def split(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        return self._heads(self.query(q)), self._heads(self.key(k)), self._heads(self.value(v))
+        return self.by_head(self.query(q)), self.by_head(self.key(k)), self.by_head(self.value(v))
 
-    def _heads(self, x: Tensor) -> Tensor:
+    def by_head(self, x: Tensor) -> Tensor:
         """`B T hD` -> `B h T D`."""
         heads: Tensor = x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         return heads

@@ -13,12 +13,12 @@ arXiv:1409.0473. Official code: lisa-groundhog/GroundHog (Theano).
 Place: a whole system; the attention is `bahdanau`.
 Cost: per source word 6n(m + n) and per target word 3n(m + 3n) + 2l(m + 3n) + lV multiplications, and 2n·T + n'(n + T)
     for the attention; T·n' memory. 80,401,000 parameters at 30,000 words in each language.
-Deviations: paper (5) | official code s_i = f(s_{i−1}, [E y_i; c_i]), so that the state that aligns and reads out knows
-    the word before | `lag=False`. Paper leaves out all biases, and counts none | official code has them in the embeddings,
-    the candidates, the first state and both layers of the readout | `bias=True`. The official code factorises W_o
-    through the width of the embeddings; here it is one matrix. The paper drops out nothing | `dropout`, of the
-    embeddings and of t, for small corpora. RNNencdec, to which the paper compares, hands the decoder one vector of the
-    sentence | `context="ends"`, c_i = [→h_T; ←h_1] in the same network.
+Deviations: paper (5) | official code s_i = f(s_{i−1}, [E y_i; c_i]), so that the state that aligns and reads out
+    knows the word before | `lag=False`. Paper leaves out all biases, and counts none | official code has them in the
+    embeddings, the candidates, the first state and both layers of the readout | `bias=True`. The official code
+    factorises W_o through the width of the embeddings; here it is one matrix. The paper drops out nothing | `dropout`,
+    of the embeddings and of t, for small corpora. RNNencdec, to which the paper compares, hands the decoder one vector
+    of the sentence | `context="ends"`, c_i = [→h_T; ←h_1] in the same network.
 Errata: torch's GRU is another cell: z and 1 − z are exchanged, and r multiplies after U. Ports on it, such as
     bastings/annotated_encoder_decoder, also read out from s_i, without maxout | `GRUSearch`.
 """

@@ -44,7 +44,7 @@ class _Bastings(nn.Module):
         return context.unsqueeze(1), alphas.unsqueeze(1)
 
 
-def _groundhog(Kx, Ky, m=620, n=1000, n2=1000, l=500, variant="paper"):  # noqa: E741 N803
+def _groundhog(Kx, Ky, m=620, n=1000, n2=1000, l=500, variant="paper"):  # noqa: E741
     biased = _biased(variant)
     arguments = {
         "source_vocabulary": Kx,

@@ -1,4 +1,4 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
 
@@ -172,6 +172,57 @@ ENTRIES: tuple[Entry, ...] = (
             Option(
                 {"dropout": 0.2, "attention_dropout": 0.2, "hidden_dropout": 0.2, "return_weights": True},
                 outputs=("B T C", "B 3 T T", "B 3 T K"),
+            ),
+        ),
+        code="tensorflow/tensor2tensor",
+    ),
+    Entry(
+        name="encoder_decoder",
+        target="papers.transformer.mechanism.stacks:EncoderDecoder",
+        paper=_TRANSFORMER,
+        domains=("self", "cross", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("item",),
+        reach="point to point",
+        tasks=("translation",),
+        aliases=("transformer stacks",),
+        maps={"affinity": "B h K K", "self": "B h T T", "cross": "B h T K"},
+        kwargs={"channels": 12, "heads": 3, "layers": 1},
+        inputs=("B K C", "B T C"),
+        outputs=("B T C",),
+        least=(1,),
+        options=(
+            Option(
+                {"layers": 2, "decoder_layers": 1, "norm_first": True, "bias": True, "hidden": 7},
+                inputs=("B K C", "B T C", "bool B K", "bool B T"),
+            ),
+        ),
+        code="tensorflow/tensor2tensor",
+    ),
+    Entry(
+        name="transformer_model",
+        target="papers.transformer.network:Transformer",
+        paper=_TRANSFORMER,
+        domains=("self", "cross", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("item",),
+        reach="point to point",
+        tasks=("translation",),
+        maps={"affinity": "B h T T", "self": "B h L L", "cross": "B h L T"},
+        kwargs={"source_vocabulary": 11, "vocabulary": 13, "channels": 12, "heads": 3, "layers": 2, "hidden": 7},
+        inputs=("word<11> B T", "bool B T", "word<13> B L"),
+        outputs=("B L 13",),
+        least=(),
+        sizes={"L": 5},
+        options=(
+            Option(
+                {"shared": "none", "norm_first": True, "output_bias": True, "positions": 20, "decoder_layers": 1},
+            ),
+            Option(
+                {"source_vocabulary": 13, "shared": "all", "scale": "logits", "embedding_norm": True},
+                inputs=("word<13> B T", "bool B T", "word<13> B L"),
             ),
         ),
         code="tensorflow/tensor2tensor",

@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +46,20 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+class Past(NamedTuple):
+    """What a decoder layer knows before the next position; every tensor has the batch first.
+
+    Attributes:
+        keys, values: of the positions before, `B h t D` and `B h t E`.
+        memory_keys, memory_values: of the memory, `B h K D` and `B h K E`.
+    """
+
+    keys: Tensor
+    values: Tensor
+    memory_keys: Tensor
+    memory_values: Tensor
+
+
 class _UnbiasedNorm(nn.LayerNorm):
     """a (x - μ) / (s + ε) + b with the unbiased standard deviation s."""
 
@@ -54,6 +69,13 @@ class _UnbiasedNorm(nn.LayerNorm):
             centred = wide - wide.mean(-1, keepdim=True)
             s = torch.linalg.vector_norm(centred, dim=-1, keepdim=True) / (x.shape[-1] - 1) ** 0.5
             return torch.addcmul(self.bias, self.weight, centred / (s + self.eps)).to(x.dtype)
+
+
+def norm(channels: int, unbiased: bool, eps: float) -> nn.LayerNorm:
+    """LN over the channels. Raises: ValueError if an argument is out of range."""
+    if flag("unbiased", unbiased) and channels < 2:
+        raise ValueError(f"channels={channels}: at least 2 is needed for the unbiased deviation")
+    return (_UnbiasedNorm if unbiased else nn.LayerNorm)(channels, number("eps", eps, above=0))
 
 
 class _FeedForward(nn.Module):
@@ -78,9 +100,7 @@ class _Sublayer(nn.Module):
 
     def __init__(self, channels: int, dropout: float, norm_first: bool, unbiased: bool, eps: float) -> None:
         super().__init__()
-        if flag("unbiased", unbiased) and channels < 2:
-            raise ValueError(f"channels={channels}: at least 2 is needed for the unbiased deviation")
-        self.norm = (_UnbiasedNorm if unbiased else nn.LayerNorm)(channels, number("eps", eps, above=0))
+        self.norm = norm(channels, unbiased, eps)
         self.dropout = nn.Dropout(number("dropout", dropout, least=0, most=1))
         self.norm_first = flag("norm_first", norm_first)
 
@@ -246,3 +266,29 @@ class DecoderLayer(Attention):
         x = self.middle.after(x, y)
         x = self.last.after(x, self.feed(self.last.before(x)))
         return (x, own, across) if self.return_weights and own is not None and across is not None else x
+
+    def begin(self, memory: Tensor) -> Past:
+        """What the layer knows before the first position, for `advance`."""
+        keys, values = (self.cross.by_head(project(memory)) for project in (self.cross.key, self.cross.value))
+        return Past(keys[:, :, :0], values[:, :, :0], keys, values)
+
+    def advance(self, x: Tensor, past: Past, memory_visible: Tensor | None) -> tuple[Tensor, Past, Tensor]:
+        """The next position x `B 1 C` alone, as `forward` with `causal` computes it among the others.
+
+        Returns: `B 1 C`; what the layer knows after it; and the weights over the memory, `B h K`.
+        """
+        drop = self.attention_dropout.p if self.training else 0.0
+        n = self.first.before(x)
+        q, k, v = self.heads.split(n, n, n)
+        keys, values = torch.cat([past.keys, k], 2), torch.cat([past.values, v], 2)
+        y, _ = dot.attend(q, keys, values, scale=q.shape[-1] ** -0.5, dropout=drop)
+        x = self.first.after(x, self.heads.merge(y))
+        q = self.cross.by_head(self.cross.query(self.middle.before(x)))
+        scale = q.shape[-1] ** -0.5
+        y, a = dot.attend(
+            q, past.memory_keys, past.memory_values, scale=scale, visible=memory_visible, dropout=drop, see=lambda a: a
+        )
+        assert a is not None
+        x = self.middle.after(x, self.cross.merge(y))
+        x = self.last.after(x, self.feed(self.last.before(x)))
+        return x, past._replace(keys=keys, values=values), a[:, :, 0]

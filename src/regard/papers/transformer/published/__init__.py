@@ -1,5 +1,5 @@
 """Checkpoint mappings for the transformer, one file for each part."""
 
-from regard.papers.transformer.published import layers, multi_head, positions
+from regard.papers.transformer.published import layers, multi_head, network, positions
 
-REFERENCES = (*multi_head.REFERENCES, *positions.REFERENCES, *layers.REFERENCES)
+REFERENCES = (*multi_head.REFERENCES, *positions.REFERENCES, *layers.REFERENCES, *network.REFERENCES)

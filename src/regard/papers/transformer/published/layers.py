@@ -13,7 +13,7 @@ from regard.papers.transformer.published.multi_head import nonzero, torch_heads,
 from regard.published.reference import Build, Reference, State, unsupported
 
 
-def _activation(given: Any) -> str:
+def activation_name(given: Any) -> str:
     """An activation's name in torch, from the name, the function or the module."""
     if isinstance(given, str) and given in ("relu", "gelu"):
         return given
@@ -44,7 +44,7 @@ def _torch(sublayers: int) -> Build:
             "channels": d_model,
             "heads": nhead,
             "hidden": dim_feedforward,
-            "activation": _activation(activation),
+            "activation": activation_name(activation),
             "norm_first": norm_first,
             "eps": layer_norm_eps,
             "bias": bias,
