@@ -1,0 +1,78 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+
+PAPER = Paper(
+    title="Bottom-Up and Top-Down Attention for Image Captioning and Visual Question Answering",
+    authors="Anderson, He, Buehler, Teney, Johnson, Gould, Zhang",
+    venue="CVPR",
+    year=2018,
+    arxiv="1707.07998",
+)
+CODE = "peteanderson80/Up-Down-Captioner"
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="top_down",
+        target="papers.top_down.mechanism:TopDownAttention",
+        paper=PAPER,
+        domains=("cross",),
+        soft=True,
+        acts_on=("features",),
+        grain=("item",),
+        reach="point to region",
+        tasks=("captioning", "visual question answering"),
+        aliases=("Up-Down attention",),
+        maps={"attention": "B N"},
+        kwargs={"channels": 6, "query_channels": 10, "hidden": 8},
+        inputs=("B D", "B N C", "bool B N"),
+        outputs=("B C",),
+        least=(),
+        sizes={"D": 10},
+        options=(
+            Option({"scores": "gated-tanh"}),
+            Option({"scores": "product", "dropout": 0.2}),
+        ),
+        code=CODE,
+    ),
+    Entry(
+        name="top_down_captioner",
+        target="papers.top_down.network:TopDownCaptioner",
+        paper=PAPER,
+        domains=("cross", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("item",),
+        reach="point to region",
+        tasks=("captioning",),
+        aliases=("UpDown", "Up-Down"),
+        maps={"attention": "B L N"},
+        kwargs={"channels": 6, "vocabulary": 11, "embedding": 5, "hidden": 7, "scores": 8},
+        inputs=("B N C", "bool B N", "word<V> B L"),
+        outputs=("B L 11",),
+        sizes={"V": 11, "L": 3},
+        options=(Option({"embedded": True, "dropout": 0.5}),),
+        least=(1,),
+        code=CODE,
+    ),
+    Entry(
+        name="top_down_answerer",
+        target="papers.top_down.network:TopDownAnswerer",
+        paper=PAPER,
+        domains=("cross", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("item",),
+        reach="point to region",
+        tasks=("visual question answering",),
+        aliases=("UpDown VQA",),
+        maps={"attention": "B N"},
+        kwargs={"channels": 6, "vocabulary": 11, "answers": 5, "embedding": 7, "hidden": 8},
+        inputs=("B N C", "bool B N", "word<V> B T", "bool B T"),
+        outputs=("B 5",),
+        sizes={"V": 11, "T": 3},
+        options=(Option({"scores": "rectified", "dropout": 0.5}),),
+        least=(1,),
+        code=CODE,
+    ),
+)
