@@ -26,13 +26,14 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B L 11",),
         least=(),
         sizes={"L": 5},
+        exported=32,
         options=(
             Option({"cell": "tanh", "layers": 2}),
             Option({"cell": "maxout"}),
             Option(
                 {"backbone": "convolutions"},
                 inputs=("B C H W", "word<11> B L"),
-                least=(9, 9),
+                least=(1, 1),
             ),
         ),
         code="tensorflow/models",

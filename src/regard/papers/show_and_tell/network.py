@@ -118,7 +118,7 @@ class ShowAndTell(Attention):
         else:
             seen = self.encoder(seen).mean((2, 3))
         x = self.image(seen)
-        return self._layers(x, [x.new_zeros(len(x), self.hidden)] * 2 * len(self.layers))[1]
+        return self._layers(x, [x.new_zeros(x.shape[0], self.hidden)] * 2 * len(self.layers))[1]
 
     def step(self, words: Tensor, state: list[Tensor]) -> Step:
         m, state = self._layers(self.words(words), state)
