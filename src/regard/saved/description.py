@@ -7,6 +7,7 @@
     normalise, image    mean and standard deviation of each channel; channels, height and width
     prefix              the prefix of the network's weights, if the file has weights of another network too
     class_names         the names of the classes, in the order of the outputs, if it is a classifier of named classes
+    vocabulary          the word of each row, if it reads or writes words; of several vocabularies, each by its name
     recipe, tiny        the recipe that trained it, and whether it was the tiny variant
     options             the options of the recipe, such as the name of the network that it was to train
     format, version     the versions of this description and of regard
@@ -73,10 +74,12 @@ class Trained:
         arguments: all arguments of a system, JSON values; for attached attention, see `Attached`.
         normalise: mean and standard deviation, one for each channel or for all; None for images in 0..1.
         image: channels, height and width of the training images, of clips channels, frames, height and width; None
-            where they are not known, which only a backbone without a name may have.
+            where they are not known, which only a system or a backbone without a name may have.
         prefix: the prefix of the names of its weights in the file, for example `student.` beside a teacher.
         attached: the backbone with its attention; None for a system.
         class_names: the names of the classes, in the order of the outputs; empty where they are not known.
+        vocabulary: the word of each row of a network that reads or writes words; of several vocabularies, such as
+            source and target of a translation, each by its name. Empty where there are no words.
         recipe, tiny: the recipe that trained it, if one did, and whether that was the tiny variant.
         options: the options that the recipe was given, JSON values.
         version: the version of regard that trained it.
@@ -89,6 +92,7 @@ class Trained:
     prefix: str = ""
     attached: Attached | None = None
     class_names: Sequence[str] = ()
+    vocabulary: Sequence[str] | Mapping[str, Sequence[str]] = ()
     recipe: str | None = None
     tiny: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -220,7 +224,7 @@ def _checked(found: Mapping[str, Any]) -> Trained:
     """Checks the fields of a description. Raises: TypeError if one is missing; ValueError that names an invalid one."""
     normalise = found["normalise"]
     known = Trained(**{**found, "attached": _attached(found.get("attached"))})
-    image, own = known.image, known.attached is not None and known.attached.backbone is None
+    image, own = known.image, known.attached is None or known.attached.backbone is None
     axes = (3,) if known.attached is not None else (3, 4)
     channels = image[0] if image is not None and _all(int, image) and len(image) in axes else 0
     for name, right in (
@@ -235,6 +239,7 @@ def _checked(found: Mapping[str, Any]) -> Trained:
         ("normalise", normalise is None or _normalisation(normalise, channels if image else None)),
         ("prefix", isinstance(known.prefix, str)),
         ("class_names", _all(str, list(known.class_names))),
+        ("vocabulary", _vocabulary(known.vocabulary)),
         ("recipe", known.recipe is None or isinstance(known.recipe, str)),
         ("tiny", isinstance(known.tiny, bool)),
         ("options", isinstance(known.options, dict) and largest(known.options) <= LARGEST),
@@ -303,6 +308,12 @@ def _normalisation(value: Any, channels: int | None) -> bool:
         and all(_all((int, float), part) and len(part) in (1, channels or len(part)) for part in value)
         and all(deviation > 0 for deviation in value[1])
     )
+
+
+def _vocabulary(value: Any) -> bool:
+    """Whether it is the words of one vocabulary, or of several by name; no word stands twice in one."""
+    several = list(value.values()) if isinstance(value, dict) else [value]
+    return all(isinstance(one, list | tuple) and _all(str, list(one)) and len({*one}) == len(one) for one in several)
 
 
 def _all(kind: type | tuple[type, ...], value: Any) -> bool:

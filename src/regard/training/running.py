@@ -28,6 +28,7 @@ from regard.catalog.recipes import Listing
 from regard.data import presets
 from regard.data.batches import as_sample
 from regard.data.contents import digest
+from regard.data.words import Words
 from regard.ops.seeds import mixed, seeded
 from regard.saved import description as trained
 from regard.saved.description import Trained
@@ -215,13 +216,21 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
         entry=made[0],
         arguments=made[1],
         normalise=plan.normalise,
-        image=tuple(sample["image"].shape),
+        image=tuple(sample["image"].shape) if "image" in sample else None,
         prefix=f"{recipe.part}." if recipe.part else "",
         class_names=recipe.class_names,
+        vocabulary=_tokens(recipe.vocabulary),
         recipe=name,
         tiny=recipe.tiny,
         options=recipe.options,
     )
+
+
+def _tokens(vocabulary: Words | Mapping[str, Words] | None) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    """The word of each row, or those of several vocabularies by name."""
+    if isinstance(vocabulary, Words):
+        return vocabulary.tokens
+    return {name: words.tokens for name, words in (vocabulary or {}).items()} or ()
 
 
 def recorded(weights: Path) -> tuple[str, bool, dict[str, Any]]:
@@ -284,13 +293,20 @@ def load(recipe: Recipe, weights: Path) -> nn.Module:
     weights = trained.located(weights)
     found, own = trained.read(weights), describe(recipe)
     if found is not None and own is not None:
-        theirs, ours = ({"entry": x.entry, **x.arguments, "normalise": x.normalise} for x in (found, own))
+        theirs, ours = (
+            {"entry": x.entry, **x.arguments, "normalise": x.normalise, "vocabulary": x.vocabulary}
+            for x in (found, own)
+        )
         for name in {**theirs, **ours}:
             was, now = (trained.plain(x.get(name)) for x in (theirs, ours))
             if was != now:
+                told = (
+                    "another vocabulary than the recipe's"
+                    if name == "vocabulary"
+                    else f"{name}={was!r}, and the recipe has {name}={now!r}"
+                )
                 raise ValueError(
-                    f"{weights} was trained with {name}={was!r}, and the recipe has {name}={now!r}: the recipe, the "
-                    "dataset and --tiny of the training are needed"
+                    f"{weights} was trained with {told}: the recipe, the dataset and --tiny of the training are needed"
                 )
     model = recipe.build()
     try:
