@@ -30,8 +30,12 @@ ENTRIES: tuple[Entry, ...] = (
         },
         inputs=("B C H W", "B N 4", "word<5> B N", "B N", "bool B N", "word<24> B L"),
         outputs=("B L 24",),
-        sizes={"N": 13},
+        sizes={"N": 13, "L": 2},
         options=(Option({"core": "att2in2"}),),
+        exempt={
+            "gradients_reach": "the layers that name a region are asked when the sentence is known",
+            "low_precision": "boxes and scores of 10,000 leave the range of float16 in the sums over a region",
+        },
         code="jiasenlu/NeuralBabyTalk",
     ),
 )

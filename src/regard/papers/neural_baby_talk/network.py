@@ -37,7 +37,7 @@ from regard.checks import check_input, choice, number, positive, whole
 from regard.core import Attention
 from regard.networks.captioner import Encoder, Step, evaluated, log_softmax, teacher_forced
 from regard.ops.words import END, START
-from regard.papers.neural_baby_talk.decoder import Att2in2, Looked, Naming, TopDown
+from regard.papers.neural_baby_talk.decoder import LEAST, Att2in2, Looked, Naming, TopDown
 from regard.papers.neural_baby_talk.regions import roi_align
 from regard.papers.neural_baby_talk.targets import Told
 
@@ -105,10 +105,6 @@ class NeuralBabyTalk(Attention):
         dropout: of embeddings, projections and outputs in training.
         backbone: None for feature maps as input, or a network of timm's for images, or "convolutions".
         output_stride: of the backbone.
-
-    Attributes:
-        seen: the fields of a batch that it sees.
-        class_vectors: the word vector of each class, `K word_vector`; of names and classes in `naming`.
 
     Shapes: features `B C H W`, boxes `B N 4` (x0, y0, x1, y1, from 0 to 1), classes `B N` and scores `B N`, visible
         `bool B N` or None, and words `B L` below V + N -> log-probabilities `B L V+N`. With `chosen`, `B L N` of zeros
@@ -212,7 +208,7 @@ class NeuralBabyTalk(Attention):
         rows = torch.where(region >= 0, self.vocabulary - 1 + of_class, words)
         state = state._replace(taken=state.taken | chosen)
         found = self._looked(rows, state)
-        spoken, pointer = self._spoken(found)
+        spoken, pointer = self._spoken(found, state)
         maps = {
             "attention": found.grid.unflatten(1, state.grid.shape[1:3]),
             "regions": found.regions,
@@ -237,15 +233,16 @@ class NeuralBabyTalk(Attention):
         )
         return found
 
-    def _spoken(self, found: Looked) -> tuple[Tensor, Tensor]:
+    def _spoken(self, found: Looked, state: State) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the textual words `B V`, and of the sentinel and the regions `B N+1`."""
-        pointer = found.scores.log_softmax(1)
+        pointer = found.scores.log_softmax(1).masked_fill(state.taken, LEAST)
         return log_softmax(self.logit(found.output)) + pointer[:, :1], pointer
 
     def forward(self, *inputs: Tensor | None, chosen: Tensor | None = None) -> Tensor | Told:
         *seen, words = inputs
+        assert words is not None and seen[0] is not None
+        check_input(words, "B L", B=len(seen[0]))
         if chosen is None:
-            assert words is not None
             return teacher_forced(self, seen, words).log_probabilities
         return self.told(seen, words, chosen)
 
@@ -257,13 +254,12 @@ class NeuralBabyTalk(Attention):
             words: the given words, below V + K - 1: V + k - 1 is any region of class k.
             chosen: the regions of the next word, of zeros and ones.
         """
-        check_input(words, "B L")
         state = self.start(*seen)
         steps, outputs = [], []
         for rows in words.unbind(1):
             found = self._looked(rows, state)
             state = state._replace(h=found.h, c=found.c)
-            steps.append(self._spoken(found))
+            steps.append(self._spoken(found, state))
             outputs.append(found.output)
         spoken, pointer = (torch.stack(list(parts), 1) for parts in zip(*steps, strict=True))
         of_class = (chosen * state.classes[:, None]).amax(2).to(torch.int64)
