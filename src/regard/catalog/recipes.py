@@ -14,7 +14,7 @@ from functools import cache
 
 from regard import catalog
 
-# Dataset -> its classes, training images and test images, by which a score is known to be on it; of Cityscapes those
+# Dataset -> its classes, training samples and test samples, by which a score is known to be on it; of Cityscapes those
 # with public labels.
 DATASETS = {
     "MNIST": (10, 60_000, 10_000),
@@ -24,6 +24,7 @@ DATASETS = {
     "ImageNet": (1_000, 1_281_167, 50_000),
     "Kinetics-400": (400, 246_535, 19_761),
     "Cityscapes": (19, 2_975, 500),
+    "COCO captions": (0, 566_747, 5_000),  # Karpathy's splits; captions to train on, images to test on, and no classes
 }
 
 
