@@ -1,8 +1,8 @@
 """The decoder of Neural Baby Talk: attention over the grid and the regions, a pointer with a sentinel, and naming.
 
-    pointer:  P(r) = softmax over the sentinel and the regions of u · tanh(k_r + W h),   k_0 = W₂ relu(W₁ s)        (1)
-    naming:   v = the mean of the chosen regions;  plural = softmax(W₂ relu(W₁ [h; v])),
-              name = softmax over the words of the regions' class of e_name · (W₂ relu(W₁ [h; v]))                  (2)
+pointer:  P(r) = softmax over the sentinel and the regions of u · tanh(k_r + W h),   k_0 = W₂ relu(W₁ s)        (1)
+naming:   v = the mean of the chosen regions;  plural = softmax(W₂ relu(W₁ [h; v])),
+          name = softmax over the words of the regions' class of e_name · (W₂ relu(W₁ [h; v]))                  (2)
 """
 
 from __future__ import annotations

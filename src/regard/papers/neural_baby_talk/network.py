@@ -28,7 +28,7 @@ Errata: the released constrained beam search moves the masks of chosen regions b
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -169,9 +169,7 @@ class NeuralBabyTalk(Attention):
             raise ValueError("backbone=None: a network of timm's is needed to begin with its weights")
         self.encoder.start_from(state)
 
-    def start(
-        self, x: Tensor, boxes: Tensor, classes: Tensor, scores: Tensor, visible: Tensor | None = None
-    ) -> State:
+    def start(self, x: Tensor, boxes: Tensor, classes: Tensor, scores: Tensor, visible: Tensor | None = None) -> State:
         """Reads the image and its regions: equation (1)."""
         check_input(x, "B C H W", C=self.channels)
         batch = x.shape[0]
@@ -215,7 +213,9 @@ class NeuralBabyTalk(Attention):
             "pointer": pointer[:, 1:].exp(),
             "sentinel": pointer[:, 0].exp(),
         }
-        return Step(torch.cat([spoken, pointer[:, 1:]], 1), state._replace(h=found.h, c=found.c, output=found.output), maps)
+        return Step(
+            torch.cat([spoken, pointer[:, 1:]], 1), state._replace(h=found.h, c=found.c, output=found.output), maps
+        )
 
     def _looked(self, rows: Tensor, state: State) -> Looked:
         x = self.dropout(self.embed(rows).relu())
@@ -246,7 +246,7 @@ class NeuralBabyTalk(Attention):
             return teacher_forced(self, seen, words).log_probabilities
         return self.told(seen, words, chosen)
 
-    def told(self, seen: Sequence[Tensor | None], words: Tensor, chosen: Tensor) -> Told:
+    def told(self, seen: Sequence[Any], words: Tensor, chosen: Tensor) -> Told:
         """A sentence with the true words given, for training.
 
         Args:
@@ -266,9 +266,7 @@ class NeuralBabyTalk(Attention):
         plural, names = self.naming(of_class, state.regions, torch.stack(outputs, 1), chosen.to(state.regions.dtype))
         return Told(spoken, pointer[..., 1:], plural, names)
 
-    def named(
-        self, seen: Sequence[Tensor | None], words: Tensor, *, start: int = START
-    ) -> tuple[Tensor, Tensor]:
+    def named(self, seen: Sequence[Any], words: Tensor, *, start: int = START) -> tuple[Tensor, Tensor]:
         """Log-probabilities of plurals and names in sentences that were written.
 
         A region is named from the state that wrote it, so that the sentences are read once more.
@@ -292,7 +290,7 @@ class NeuralBabyTalk(Attention):
         return self.naming(of_class, state.regions, torch.stack(outputs, 1), chosen)
 
     def slots(
-        self, seen: Sequence[Tensor | None], sentences: Sequence[Sequence[int]], *, start: int = START, end: int = END
+        self, seen: Sequence[Any], sentences: Sequence[Sequence[int]], *, start: int = START, end: int = END
     ) -> list[list[Slot]]:
         """The words of sentences up to their end, and what their regions are called; without gradients.
 
