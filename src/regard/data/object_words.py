@@ -2,7 +2,7 @@
 
     names = ObjectWords.of({"person": ("person", "man", "woman"), "teddy bear": ("teddy bear", "teddy")})
     names.mentions(["two", "men", "with", "a", "teddy", "bear"])
-    # [Mention(first=1, count=1, of_class=1, name=2, plural=True), Mention(4, 2, 2, 4, False)]
+    # [Mention(first=1, length=1, of_class=1, name=2, plural=True), Mention(4, 2, 2, 4, False)]
 
 Classes and names are numbered from 1; 0 is none.
 """
@@ -46,13 +46,13 @@ class Mention(NamedTuple):
     """Words of a sentence that name an object.
 
     Attributes:
-        first, count: where they begin, and how many they are.
+        first, length: where they begin, and how many they are.
         of_class, name: numbers of the class and of the name, from 1.
         plural: whether they are in plural.
     """
 
     first: int
-    count: int
+    length: int
     of_class: int
     name: int
     plural: bool

@@ -109,7 +109,8 @@ class NeuralBabyTalk(Attention):
     Shapes: features `B C H W`, boxes `B N 4` (x0, y0, x1, y1, from 0 to 1), classes `B N` and scores `B N`, visible
         `bool B N` or None, and words `B L` below V + N -> log-probabilities `B L V+N`. With `chosen`, `B L N` of zeros
         and ones, the words are below V + K - 1, V + k - 1 being the class k, and the result is `Told`.
-    Maps: attention `B L H W` and regions `B L N`, each sums to 1; pointer `B L N` and sentinel `B L`, which together do.
+    Maps: attention `B L H W` and regions `B L N`, each of which sums to 1; pointer `B L N` and sentinel `B L`, which
+        sum to 1 together.
     Raises: ValueError for an argument out of range, or inputs of other shapes.
     """
 
@@ -287,7 +288,8 @@ class NeuralBabyTalk(Attention):
         count = state.classes.shape[1]
         chosen = (region[:, :, None] == torch.arange(count, device=words.device)).to(state.regions.dtype)
         of_class = state.classes.gather(1, region.clamp(0, count - 1)).where(region >= 0, 0)
-        return self.naming(of_class, state.regions, torch.stack(outputs, 1), chosen)
+        found: tuple[Tensor, Tensor] = self.naming(of_class, state.regions, torch.stack(outputs, 1), chosen)
+        return found
 
     def slots(
         self, seen: Sequence[Any], sentences: Sequence[Sequence[int]], *, start: int = START, end: int = END

@@ -1,4 +1,4 @@
-"""Checkpoint mappings for Neural Baby Talk. Published words, regions and classes are numbered from one, 0 is the end."""
+"""Checkpoint mappings for Neural Baby Talk, whose words, regions and classes are numbered from 1, with 0 the end."""
 
 from __future__ import annotations
 

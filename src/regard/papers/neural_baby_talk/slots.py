@@ -91,7 +91,7 @@ def sentence(
         else:
             read = len(words) + mention.of_class - 1
             rows.append((read, numbers[at], mention.of_class, 1 + mention.plural, mention.name))
-            at += mention.count
+            at += mention.length
     rows.append((end, end, 0, 0, 0))
     return Sentence(*(tuple(column) for column in zip(*rows, strict=True)))
 

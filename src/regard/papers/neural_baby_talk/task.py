@@ -123,7 +123,7 @@ class BabyTalk:
         self, model: NeuralBabyTalk, inputs: list[Any], row: int, never: tuple[int, ...]
     ) -> tuple[int, ...]:
         """The best sentence for one image that names the regions that are required."""
-        alone = [None if one is None else one[row : row + 1] for one in inputs]
+        alone: list[Any] = [None if one is None else one[row : row + 1] for one in inputs]
         groups = [[model.vocabulary + region] for region in self._required(alone)]
         with evaluated(model), torch.no_grad():
             found = constrained_search(
