@@ -129,8 +129,11 @@ def recipe(
         folder, which name the file.
     """
     chosen = quick if tiny else training
-    chosen = replace(chosen, **{name: value for name, value in (("beam", beam), ("least", least)) if value is not None})
-    positive("least", chosen.least)
+    chosen = replace(
+        chosen,
+        beam=chosen.beam if beam is None else positive("beam", beam),
+        least=chosen.least if least is None else positive("least", least),
+    )
     train: Any
     test: Any
     if tiny:
