@@ -380,6 +380,20 @@ def _offered() -> dict[str, str]:
     return {spelling: entry.name for entry in entries() for spelling in entry.spellings}
 
 
+def resolved(name: str, kwargs: Mapping[str, Any]) -> tuple[Entry, dict[str, Any]]:
+    """The entry that builds what is called `name`, and its arguments: `name` is one of them for a network.
+
+    Raises: LookupError if there is neither an entry nor a network of this name; the message names the nearest.
+    """
+    if name in named():
+        return get("paper_network" if name in networks() else "segmenter"), {"name": name, **kwargs}
+    found = _named(name)
+    if found is None:
+        offered = _offered() | {network: network for network in named()}
+        raise LookupError(f"no entry {name!r}; {hint(name, offered)}")
+    return found, dict(kwargs)
+
+
 def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
     """Builds a mechanism or system of the catalogue, or a network known by name.
 
@@ -395,14 +409,7 @@ def create(name: str, /, *args: Any, **kwargs: Any) -> Any:
         TypeError: it does not take these arguments; the message names the nearest and lists all that it takes.
         ValueError: the value of an argument is refused.
     """
-    if name in named():
-        entry, kwargs = get("paper_network" if name in networks() else "segmenter"), {"name": name, **kwargs}
-    else:
-        found = _named(name)
-        if found is None:
-            offered = _offered() | {network: network for network in named()}
-            raise LookupError(f"no entry {name!r}; {hint(name, offered)}")
-        entry = found
+    entry, kwargs = resolved(name, kwargs)
     check_arguments(entry, kwargs, name)
     factory = entry.load()
     try:

@@ -117,6 +117,6 @@ def network(mechanism: str | None, weights: Path | None, kwargs: Mapping[str, An
             "no network is named: give --with and a name that `regard list` prints, or --weights of `regard train`"
         )
     if mechanism is not None:
-        entry = catalog.get(mechanism)
-        catalog.check_arguments(entry, kwargs, f"--with {mechanism}")
+        entry, given = catalog.resolved(mechanism, kwargs)
+        catalog.check_arguments(entry, given, f"--with {mechanism}")
     there(weights)

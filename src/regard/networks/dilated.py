@@ -26,6 +26,7 @@ from regard.checks import choice, flag, positive, text, whole_numbers
 
 STRIDES = (4, 8, 16, 32)
 HRNET, RESNET = "hrnet", "resnet"  # timm's modules of the families that are handled here
+SMALL = 64  # the side of an image in which the sites of attention are looked for
 RESNET_STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -115,6 +116,9 @@ class Trunk(nn.Module):
         return network
 
     def _attach(self, attention: str) -> None:
+        # A small image finds the sites of a network of convolutions: at full size a dilated trunk takes minutes.
+        small = self.family in (RESNET, HRNET)
+        example = torch.zeros(1, self.channels, SMALL, SMALL) if small else None
         try:
             for row in rows.rows(attention):
                 if row.mechanism in (rows.PLAIN, rows.ALL, rows.NONE):
@@ -123,7 +127,7 @@ class Trunk(nn.Module):
                 if after and not any(character in WILD for place in after for character in place):
                     after = [site.name for site in at_places(self.network, after)]
                 options: dict[str, Any] = dict(row.options)
-                attach(self.network, row.mechanism, after=after, **options)
+                attach(self.network, row.mechanism, after=after, example=example, **options)
             torch.clear_autocast_cache()  # attaching runs the network: what autocast has kept of its weights may change
         except (LookupError, ValueError) as error:
             raise type(error)(f"attention={attention!r}, backbone={self.backbone!r}: {error}") from error

@@ -38,6 +38,7 @@ class Network:
         changed: the arguments that differ from those of the training, as text.
         untrained: what has random weights, as text; empty if nothing has.
         class_names: the names of the classes, in the order of the outputs; empty if they are not known.
+        vocabulary: the word of each row, or of several vocabularies each by its name; empty if there are no words.
     """
 
     entry: Entry | None
@@ -50,6 +51,7 @@ class Network:
     changed: tuple[str, ...] = ()
     untrained: str = ""
     class_names: tuple[str, ...] = ()
+    vocabulary: tuple[str, ...] | Mapping[str, tuple[str, ...]] = ()
 
     @property
     def system(self) -> bool:
@@ -87,8 +89,8 @@ def open_network(
     """Opens a system or a backbone; weights with a description need no other arguments.
 
     Args:
-        mechanism: a name in the catalogue; not needed if the weights have a description, or for a backbone without
-            attention.
+        mechanism: a name in the catalogue, or of a network; not needed if the weights have a description, or for a
+            backbone without attention.
         backbone: the name of a timm model, "resnet18" by default where there is a mechanism; not for a system.
         weights: a file of weights (.safetensors or .pth) of the system, or of the backbone with its attention; or the
             folder of a run of `regard train` or of a trial of `regard compare`.
@@ -104,7 +106,9 @@ def open_network(
             given for a system; the network does not take photographs.
     """
     kwargs = dict(kwargs or {})
-    entry = None if mechanism is None else catalog.get(mechanism)
+    entry = None
+    if mechanism is not None:
+        entry, kwargs = catalog.resolved(mechanism, kwargs)
     found = None
     if weights is not None:
         weights = trained.located(Path(weights))
@@ -205,7 +209,14 @@ def _system(
         changed=() if found is None else changes(found, kwargs),
         untrained="" if learned else "the whole network",
         class_names=() if found is None else tuple(found.class_names),
+        vocabulary=() if found is None else _vocabulary(found.vocabulary),
     )
+
+
+def _vocabulary(found: Sequence[str] | Mapping[str, Sequence[str]]) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+    if isinstance(found, Mapping):
+        return {name: tuple(words) for name, words in found.items()}
+    return tuple(found)
 
 
 def _backbone(name: str, weights: Path | None, pretrained: bool, image_size: int | None) -> Network:
