@@ -36,7 +36,7 @@ def wide_linear(layer: nn.Linear, x: Tensor) -> Tensor:
         return F.linear(widened(x), widened(layer.weight), bias)
 
 
-def wide_norm(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+def wide_norm(norm: nn.BatchNorm1d | nn.BatchNorm2d, x: Tensor) -> Tensor:
     """`norm(x)` of a float32 x, in any precision of the norm, also under autocast."""
     with uncast(x):
         if norm.training or norm.weight.dtype == x.dtype:

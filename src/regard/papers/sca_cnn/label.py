@@ -2,17 +2,19 @@
 
 from regard.catalog import Entry, Option, Paper
 
+_PAPER = Paper(
+    "SCA-CNN: Spatial and Channel-wise Attention in Convolutional Networks for Image Captioning",
+    "Chen, Zhang, Xiao, Nie, Shao, Liu, Chua",
+    "CVPR",
+    2017,
+    arxiv="1611.05594",
+)
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="sca",
         target="papers.sca_cnn.mechanism:SpatialChannel",
-        paper=Paper(
-            "SCA-CNN: Spatial and Channel-wise Attention in Convolutional Networks for Image Captioning",
-            "Chen, Zhang, Xiao, Nie, Shao, Liu, Chua",
-            "CVPR",
-            2017,
-            arxiv="1611.05594",
-        ),
+        paper=_PAPER,
         domains=("channel", "spatial"),
         soft=True,
         acts_on=("features",),
@@ -29,6 +31,29 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"order": "spatial-channel", "scale": False}),
             Option({"hard": "gumbel", "temperature": 0.5, "scale": False}, soft=False),
             Option({"hard": "top-k", "top_k": 2, "scale": False}),
+        ),
+        code="zjuchenlong/sca-cnn.cvpr17",
+    ),
+    Entry(
+        name="sca_captioner",
+        target="papers.sca_cnn.network:SpatialChannelCaptioner",
+        paper=_PAPER,
+        domains=("channel", "spatial", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "channel"),
+        tasks=("captioning",),
+        maps={"inner_channel": "B L D", "inner_spatial": "B L H W", "channel": "B L C", "spatial": "B L H W"},
+        kwargs={"channels": 6, "vocabulary": 11, "inner": 5, "embedding": 7, "hidden": 8, "scores": 9},
+        inputs=("B C H W", "B D H W", "word<V> B L"),
+        outputs=("B L 11",),
+        sizes={"V": 11, "L": 3, "D": 5},
+        options=(
+            Option(
+                {"inner": None, "order": "spatial-channel", "selector": True, "context_to_output": True},
+                inputs=("B C H W", "word<V> B L"),
+                maps={"channel": "B L C", "spatial": "B L H W"},
+            ),
         ),
         code="zjuchenlong/sca-cnn.cvpr17",
     ),

@@ -113,29 +113,43 @@ class SpatialChannel(Attention):
             raise ValueError(f"{given}: state_channels={self.width} is needed, as the module was built")
         if state is not None:
             check_input(state, "B D", B=x.shape[0], D=self.width or 0)
+        y, beta, alpha = self.attended(x, state)
+        if beta is not None:
+            self.see("channel", beta)
+        if alpha is not None:
+            self.see("spatial", alpha)
+        return y
+
+    def attended(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The output, β `B C 1 1` and α `B 1 H W`, each None where the order lacks it, without showing them."""
         alpha = self.over_positions(x, state) if self.order.startswith("spatial") else None  # [B, 1, HW]
+        beta = None
         if self.channel is not None:
-            x = x * self.over_channels(x, state, alpha)
+            beta = self.over_channels(x, state, None if alpha is None else self._scaled(alpha, x))
+            x = x * self._scaled(beta, x)
         if self.order == "channel-spatial":
             alpha = self.over_positions(x, state)
-        return x if alpha is None else x * alpha.unflatten(-1, x.shape[2:])
+        if alpha is None:
+            return x, beta, None
+        return x * self._scaled(alpha, x).unflatten(-1, x.shape[2:]), beta, alpha.unflatten(-1, x.shape[2:])
 
     def over_channels(self, x: Tensor, state: Tensor | None, alpha: Tensor | None) -> Tensor:
-        """C β of Eqs. 1 and 2, for the map that α has weighed, if there is one: `B C H W` -> `B C 1 1`."""
+        """β of Eqs. 1 and 2, for the map that α has weighed, if there is one: `B C H W` -> `B C 1 1`."""
         assert self.channel is not None
         n = x.shape[2] * x.shape[3]
         v = pooling.average(x) if alpha is None else pooling.weighted(x, alpha) / n  # [B, C]
         w = self.channel.embed.weight[:, 0]  # [k]
         b = torch.addcmul(self.channel.offset(state), v[..., None], w)  # [B, C, k]
-        beta = self.see("channel", self.channel.logits(b).softmax(-1)[..., None, None])
-        return (beta * x.shape[1] if self.scale else beta).to(x.dtype)
+        return self.channel.logits(b).softmax(-1)[..., None, None]
 
     def over_positions(self, x: Tensor, state: Tensor | None) -> Tensor:
-        """HW α of Eqs. 3 and 4: `B C H W` -> `B 1 HW`."""
+        """α of Eqs. 3 and 4: `B C H W` -> `B 1 HW`."""
         assert self.spatial is not None
         weight = self.spatial.embed.weight.T.expand(x.shape[0], -1, -1)  # [B, C, k]
         a = torch.baddbmm(self.spatial.offset(state), x.flatten(2).mT, weight)  # [B, HW, k]
         logits = self.spatial.logits(a)[:, None]  # [B, 1, HW]
-        alpha = logits.softmax(-1) if self.choice is None else self.choice(logits)
-        self.see("spatial", alpha.unflatten(-1, x.shape[2:]))
-        return (alpha * alpha.shape[-1] if self.scale else alpha).to(x.dtype)
+        return logits.softmax(-1) if self.choice is None else self.choice(logits)
+
+    def _scaled(self, weights: Tensor, x: Tensor) -> Tensor:
+        """The weights as x is multiplied by them: times their number with `scale`, in the type of x."""
+        return (weights * (weights.shape[1] * weights.shape[2]) if self.scale else weights).to(x.dtype)

@@ -68,7 +68,8 @@ class Normed(nn.Module):
     def weight(self) -> Tensor:
         """g V / ‖V‖: `outputs inputs`."""
         direction = widened(self.direction)
-        return direction * (widened(self.size) / torch.linalg.vector_norm(direction))
+        length: Tensor = widened(self.size) / torch.linalg.vector_norm(direction)
+        return direction * length
 
     def forward(self, x: Tensor) -> Tensor:
         with uncast(x):

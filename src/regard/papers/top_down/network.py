@@ -129,7 +129,7 @@ class Embedding(nn.Module):
         if visible is not None and self.before is not None:
             rows = self._rows(x[visible])
             return rows.new_zeros(*x.shape[:-1], rows.shape[-1]).masked_scatter(visible[..., None], rows)
-        y = self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
+        y: Tensor = self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
         return y if visible is None else y.masked_fill(~visible[..., None], 0)
 
     def _rows(self, x: Tensor) -> Tensor:
@@ -201,7 +201,8 @@ def within(x: Tensor, boxes: Tensor) -> Tensor:
     down = low[..., 1:] + size[..., 1:] * bins
     grid = torch.stack(torch.broadcast_tensors(across[:, :, None], down[..., None]), -1)  # [B, N, POINTS, POINTS, 2]
     read = sample(x, 2 * grid.flatten(2, 3) - 1, padding="border", align_corners=False)
-    return read.mean(-1).mT
+    means: Tensor = read.mean(-1).mT
+    return means
 
 
 def average(features: Tensor, visible: Tensor | None) -> Tensor:
@@ -311,7 +312,8 @@ class TopDownAnswerer(Attention):
         answers: A, the number of answers to choose from.
         embedding: width of a word.
         hidden: of the GRU and of the layers.
-        scores: of the attention and the layers: "gated-tanh" as in the paper, or hengyuan-hu's "rectified" or "product".
+        scores: of the attention and the layers: "gated-tanh" as in the paper, or hengyuan-hu's "rectified" or
+            "product".
         dropout: before the last layer, in training; of the rectified layers only.
         backbone: a trunk of timm's for whole images, or "convolutions"; None for regions with features.
         boxed: attend to the trunk's map within given boxes, rather than to its positions.

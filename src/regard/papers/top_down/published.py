@@ -7,7 +7,7 @@ and stands before the question.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -154,7 +154,7 @@ def _core_of(module: Any, args: Mapping[str, Any]) -> nn.Module:
 class _Core(Attention):
     """Our core, called with an embedded word, the embedded mean and regions, projected regions and the memory."""
 
-    maps = {"attention": "B N"}
+    maps: ClassVar[Mapping[str, str]] = {"attention": "B N"}
 
     def __init__(self, module: Any) -> None:
         super().__init__()
@@ -348,6 +348,11 @@ def _gated_tanh(i, o):  # the layer of the regions
     return arguments, {"value": "W", "gate": "Wg"}
 
 
+def _layer_of_regions(module: Any, args: Mapping[str, Any]) -> nn.Module:
+    layer: nn.Module = module.of_region
+    return layer
+
+
 REFERENCES = (
     Reference(
         "updown_caption/ruotianluo.ImageCaptioning.pytorch/UpDownModel",
@@ -422,6 +427,6 @@ REFERENCES = (
         "top_down_answerer",
         _gated_tanh,
         recording="a reading of the gated tanh of Section 3.3",
-        host=lambda module, args: module.of_region,
+        host=_layer_of_regions,
     ),
 )
