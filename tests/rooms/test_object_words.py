@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
 from regard.data.object_words import Mention, ObjectWords, plural
 
@@ -34,12 +33,6 @@ def test_what_is_said_of_a_name() -> None:
     assert [NAMES.said(2, True), NAMES.said(4, True), NAMES.said(6, False), NAMES.said(0, True)] == [
         ["men"], ["teddy", "bears"], ["knife"], [],
     ]  # fmt: skip
-
-
-def test_names_of_other_classes_are_hidden() -> None:
-    shown = [[], [1, 2, 3], [4, 5], [6]]
-    assert [row.logical_not().nonzero()[:, 0].tolist() for row in NAMES.hidden()] == shown
-    assert NAMES.hidden().dtype is torch.bool
 
 
 def test_a_name_belongs_to_the_first_class_that_has_it() -> None:

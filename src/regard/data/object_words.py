@@ -14,9 +14,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
 _IRREGULAR = {
     "man": "men", "woman": "women", "child": "children", "person": "people", "foot": "feet", "tooth": "teeth",
     "goose": "geese", "mouse": "mice", "ox": "oxen", "knife": "knives", "wife": "wives", "leaf": "leaves",
@@ -139,9 +136,3 @@ class ObjectWords:
             return []
         singular = self.names[name - 1]
         return (plural(singular) if many else singular).split()
-
-    def hidden(self) -> Tensor:
-        """Which names are no names of a class, `bool K F`, classes and names with none in front."""
-        owners = torch.tensor([-1, *self.owners])
-        hidden: Tensor = owners != torch.arange(len(self.classes) + 1)[:, None]
-        return hidden

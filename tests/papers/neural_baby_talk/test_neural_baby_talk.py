@@ -21,14 +21,12 @@ from regard.papers.neural_baby_talk.task import BabyTalk
 
 NAMES = ObjectWords.of({"person": ("man", "woman"), "teddy bear": ("teddy bear",), "dog": ("dog", "puppy")})
 WORDS = Words((*SPECIAL, "a", "and", "dogs", "hugs", "man", "teddy", "two"))
-SIZES = {"vocabulary": len(WORDS), "classes": 4, "names": 6, "width": 17, "embedding": 13, "hidden": 11}
+SIZES = {"vocabulary": len(WORDS), "classes": 4, "names": NAMES.owners, "width": 17, "embedding": 13, "hidden": 11}
 
 
 def network(**changed: object) -> NeuralBabyTalk:
     torch.manual_seed(0)
-    model = NeuralBabyTalk(5, **{**SIZES, "word_vector": 7, **changed}).eval()
-    model.naming.hidden.copy_(NAMES.hidden())
-    return model
+    return NeuralBabyTalk(5, **{**SIZES, "word_vector": 7, **changed}).eval()
 
 
 def seen(regions: int = 3, batch: int = 2) -> tuple[Tensor, ...]:
@@ -42,7 +40,7 @@ def seen(regions: int = 3, batch: int = 2) -> tuple[Tensor, ...]:
 
 def test_parameters_at_the_size_of_the_release() -> None:
     with torch.device("meta"):
-        model = NeuralBabyTalk(2048, vocabulary=9488, classes=81, names=414)
+        model = NeuralBabyTalk(2048, vocabulary=9488, classes=81, names=(1,) * 413)
     layers = {  # weights and biases, by the released classes
         "words": (9488 + 80) * 512,
         "projections": 2 * (2048 + 1) * 1024 + (2048 + 600 + 1) * 1024 + 6 * 300 + 2 * (1024 + 1) * 512,
@@ -130,6 +128,11 @@ def test_of_a_region_its_class_is_read() -> None:
     torch.testing.assert_close(textual, by_class.words[0, 1].softmax(0))
     assert not torch.allclose(textual, same.words[0, 1].softmax(0))
     assert told.words.shape == (2, 2, vocabulary)
+
+
+def test_names_of_other_classes_are_hidden() -> None:
+    shown = [row.logical_not().nonzero()[:, 0].tolist() for row in network().naming.hidden]
+    assert shown == [[], [1, 2], [3], [4, 5]]
 
 
 def test_padding_changes_nothing() -> None:

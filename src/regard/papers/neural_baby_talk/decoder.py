@@ -7,6 +7,7 @@ naming:   v = the mean of the chosen regions;  plural = softmax(W₂ relu(W₁ [
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -172,14 +173,12 @@ class Naming(nn.Module):
     vectors: Tensor
     hidden: Tensor
 
-    def __init__(self, width: int, classes: int, names: int, vector: int, dropout: float) -> None:
+    def __init__(self, width: int, classes: int, owners: Sequence[int], vector: int, dropout: float) -> None:
         super().__init__()
         self.plural = _two_layers(2 * width, width, 2, dropout)
         self.name = _two_layers(2 * width, width, vector, dropout)
-        self.register_buffer("vectors", 2 * torch.rand(names, vector) - 1)
-        hidden = torch.zeros(classes, names, dtype=torch.bool)
-        hidden[0], hidden[:, 0] = True, True
-        self.register_buffer("hidden", hidden)
+        self.register_buffer("vectors", 2 * torch.rand(len(owners) + 1, vector) - 1)
+        self.register_buffer("hidden", torch.tensor([-1, *owners]) != torch.arange(classes)[:, None])
 
     def forward(self, of_class: Tensor, regions: Tensor, h: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Log-probabilities of singular and plural `B L 2`, and of the names `B L F`.

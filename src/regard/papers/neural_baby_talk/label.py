@@ -19,7 +19,7 @@ ENTRIES: tuple[Entry, ...] = (
             "channels": 6,
             "vocabulary": 11,
             "classes": 5,
-            "names": 7,
+            "names": (1, 2, 4, 3, 4, 1),
             "width": 8,
             "embedding": 9,
             "hidden": 10,

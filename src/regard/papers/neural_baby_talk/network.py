@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_input, choice, number, positive, whole
+from regard.checks import check_input, choice, number, positive, whole, whole_numbers
 from regard.core import Attention
 from regard.networks.captioner import Encoder, Step, evaluated, log_softmax, teacher_forced
 from regard.ops.words import END, START
@@ -96,7 +96,7 @@ class NeuralBabyTalk(Attention):
         channels: C of the features, or of the images with a `backbone`.
         vocabulary: V, the textual words, the four special ones included.
         classes: K, the classes of the regions, the first of which is none.
-        names: F, the words by which regions are called, the first of which is none.
+        names: the class of each name by which regions are called, from 1; F is their number and none.
         width: R of the layers and the projected features.
         embedding: E of the words.
         hidden: A, the width in which scores are formed.
@@ -122,7 +122,7 @@ class NeuralBabyTalk(Attention):
         *,
         vocabulary: int,
         classes: int,
-        names: int,
+        names: Sequence[int],
         width: int = 1024,
         embedding: int = 512,
         hidden: int = 512,
@@ -135,7 +135,8 @@ class NeuralBabyTalk(Attention):
         super().__init__()
         self.channels = positive("channels", channels)
         self.vocabulary, self.classes = whole("vocabulary", vocabulary, 2), whole("classes", classes, 2)
-        self.names, self.width = whole("names", names, 2), positive("width", width)
+        names = whole_numbers("names", names, 1, classes - 1)
+        self.names, self.width = len(names) + 1, positive("width", width)
         positive("embedding", embedding)
         positive("hidden", hidden)
         positive("word_vector", word_vector)

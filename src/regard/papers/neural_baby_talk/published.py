@@ -47,7 +47,7 @@ def _arguments(args: Mapping[str, Any], core: str) -> dict[str, Any]:
         "channels": args["att_feat_size"],
         "vocabulary": args["vocab_size"] + 1,
         "classes": args["detect_size"] + 1,
-        "names": args["fg_size"] + 1,
+        "names": (1,) * args["fg_size"],  # their classes are in the state
         "width": args["rnn_size"],
         "embedding": args["input_encoding_size"],
         "hidden": args["att_hid_size"],
@@ -207,7 +207,7 @@ class _Written(nn.Module):
 
 
 _SMALL = {  # of a network of which a part is published alone
-    "channels": 1, "vocabulary": 2, "classes": 2, "names": 2, "width": 1, "embedding": 1, "hidden": 1,
+    "channels": 1, "vocabulary": 2, "classes": 2, "names": (1,), "width": 1, "embedding": 1, "hidden": 1,
     "word_vector": 1,
 }  # fmt: skip
 
@@ -253,7 +253,7 @@ class _Step(nn.Module):
 
 
 def _cascade(args: dict[str, Any]) -> tuple[dict[str, Any], Names]:
-    sizes = {"width": args["rnn_size"], "classes": args["detect_size"] + 1, "names": args["fg_size"] + 1}
+    sizes = {"width": args["rnn_size"], "classes": args["detect_size"] + 1, "names": (1,) * args["fg_size"]}
     return {**_SMALL, **sizes, "word_vector": 300, "dropout": args["drop_prob_lm"]}, dict(_NAMING)
 
 
