@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 # One prime for each letter, so that no two axes can be swapped unseen.
-SIZES = {"B": 2, "H": 7, "W": 5, "T": 11, "N": 13, "K": 17, "Q": 19, "S": 23, "M": 29, "D": 31, "G": 37}
+SIZES = {"B": 2, "H": 7, "W": 5, "T": 11, "N": 13, "K": 17, "Q": 19, "S": 23, "M": 29, "D": 31, "G": 37, "L": 3}
 
 
 # The kind of an input that holds numbers, and the axes of any input: letters, numbers, multiples and quotients.

@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _PAPER = Paper(
     "Neural Machine Translation by Jointly Learning to Align and Translate",
@@ -10,6 +11,7 @@ _PAPER = Paper(
     arxiv="1409.0473",
 )
 
+_PACKED = "torch packs sentences by their lengths on the CPU, outside of a graph"
 _RECURRENT = "a loop over a sentence whose length a program leaves open"
 
 ENTRIES: tuple[Entry, ...] = (
@@ -60,7 +62,7 @@ ENTRIES: tuple[Entry, ...] = (
         inputs=("word<11> B T", "bool B T", "word<13> B L"),
         outputs=("B L 13",),
         least=(),
-        sizes={"T": 5, "L": 3},
+        sizes={"T": 5},
         options=(
             Option({"lag": False, "bias": True, "dropout": 0.2}),
             Option({"context": "ends"}, maps={}),
@@ -84,8 +86,23 @@ ENTRIES: tuple[Entry, ...] = (
         inputs=("word<11> B T", "bool B T", "word<13> B L"),
         outputs=("B L 13",),
         least=(),
-        sizes={"T": 5, "L": 3},
-        exempt={"exports": _RECURRENT, "exports_to_onnx": _RECURRENT},
+        sizes={"T": 5},
+        exempt={
+            "exports": _RECURRENT,
+            "exports_to_onnx": _RECURRENT,
+            "builds_on_meta": _PACKED,
+            "compiles": _PACKED,
+        },
         code="lisa-groundhog/GroundHog",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="rnn-search",
+        target="papers.rnn_search.recipe:translate",
+        system="rnnsearch",
+        summary="a recurrent translator that aligns before every word",
+        data="a parallel corpus: train.de and train.en, val.… and test.…, or .gz, as in Multi30k",
     ),
 )

@@ -44,7 +44,7 @@ CONTEXTS = ("attention", "ends", "mean")
 class _Gates(nn.Module):
     """The maps of one input of a cell to its candidate and its gates, as one matrix `3n inputs` in this order."""
 
-    def __init__(self, inputs: int, hidden: int, *, bias: bool = False, std: float | None = 0.01) -> None:
+    def __init__(self, inputs: int, hidden: int, *, std: float | None, bias: bool = False) -> None:
         super().__init__()
         self.candidate = nn.Linear(inputs, hidden, bias=bias)
         self.update = nn.Linear(inputs, hidden, bias=False)
@@ -70,9 +70,9 @@ class _Gates(nn.Module):
 class _Cell(nn.Module):
     """f of equation (1): the maps of its input and of the state before."""
 
-    def __init__(self, inputs: int, hidden: int, *, bias: bool) -> None:
+    def __init__(self, inputs: int, hidden: int, *, bias: bool, std: float) -> None:
         super().__init__()
-        self.input = _Gates(inputs, hidden, bias=bias)
+        self.input = _Gates(inputs, hidden, bias=bias, std=std)
         self.recurrent = _Gates(hidden, hidden, std=None)
 
 
@@ -82,7 +82,7 @@ def _updated(x: Tensor, h: Tensor, weight: Tensor) -> Tensor:
     gates = torch.baddbmm(x[..., n:], h, weight[..., n:]).sigmoid()
     z, r = gates[..., :n], gates[..., n:]
     candidate = torch.baddbmm(x[..., :n], r * h, weight[..., :n]).tanh()
-    return torch.lerp(h, candidate, z)
+    return h + z * (candidate - h)
 
 
 class Memory(NamedTuple):
@@ -118,6 +118,7 @@ class RNNSearch(Attention):
         lag: the state is updated as in (5); without it with the word itself, as in the official code.
         bias: the biases of the official code.
         dropout: of the embeddings and of t.
+        std: the standard deviation of the first weights; the paper's 0.01 is for its widths, narrow networks need more.
 
     Shapes: source `word B T`, source_mask `bool B T`, true where there is a word (None: everywhere), words `word B L`,
         the first of which is the start -> log-probabilities `B L vocabulary` of the word after each.
@@ -140,6 +141,7 @@ class RNNSearch(Attention):
         lag: bool = True,
         bias: bool = False,
         dropout: float = 0.0,
+        std: float = 0.01,
     ) -> None:
         super().__init__()
         positive("source_vocabulary", source_vocabulary)
@@ -152,19 +154,20 @@ class RNNSearch(Attention):
         flag("lag", lag)
         flag("bias", bias)
         number("dropout", dropout, least=0, most=1)
+        number("std", std, above=0)
         self.lag = lag
         self.fixed = context
         self.source = nn.Embedding(source_vocabulary, embedding)
         self.target = nn.Embedding(vocabulary, embedding)
         self.biases = nn.ParameterList([torch.zeros(embedding) for _ in range(2)] if bias else [])
-        self.ahead = _Cell(embedding, hidden, bias=bias)
-        self.back = _Cell(embedding, hidden, bias=bias)
+        self.ahead = _Cell(embedding, hidden, bias=bias, std=std)
+        self.back = _Cell(embedding, hidden, bias=bias, std=std)
         self.first = nn.Linear(hidden, hidden, bias=bias)
         self.align = (
             AdditiveAttention(2 * hidden, state_channels=hidden, hidden=attention) if context == "attention" else None
         )
-        self.decoder = _Cell(embedding, hidden, bias=bias)
-        self.from_context = _Gates(2 * hidden, hidden)
+        self.decoder = _Cell(embedding, hidden, bias=bias, std=std)
+        self.from_context = _Gates(2 * hidden, hidden, std=std)
         self.read_state = nn.Linear(hidden, 2 * maxout, bias=bias)
         self.read_word = nn.Linear(embedding, 2 * maxout, bias=False)
         self.read_context = nn.Linear(2 * hidden, 2 * maxout, bias=False)
@@ -172,7 +175,7 @@ class RNNSearch(Attention):
         self.dropout = nn.Dropout(dropout)
         linear = (self.first, self.read_state, self.read_word, self.read_context, self.output)
         for layer in (self.source, self.target, *linear):
-            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.normal_(layer.weight, std=std)
         for layer in linear:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)

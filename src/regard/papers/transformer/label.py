@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _TRANSFORMER = Paper(
     "Attention Is All You Need",
@@ -215,16 +216,23 @@ ENTRIES: tuple[Entry, ...] = (
         inputs=("word<11> B T", "bool B T", "word<13> B L"),
         outputs=("B L 13",),
         least=(),
-        sizes={"L": 5},
         options=(
-            Option(
-                {"shared": "none", "norm_first": True, "output_bias": True, "positions": 20, "decoder_layers": 1},
-            ),
+            Option({"shared": "none", "norm_first": True, "output_bias": True, "decoder_layers": 1}),
             Option(
                 {"source_vocabulary": 13, "shared": "all", "scale": "logits", "embedding_norm": True},
                 inputs=("word<13> B T", "bool B T", "word<13> B L"),
             ),
         ),
         code="tensorflow/tensor2tensor",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="transformer",
+        target="papers.transformer.recipe:translate",
+        system="transformer_model",
+        summary="a translator of attention alone",
+        data="a parallel corpus: train.de and train.en, val.… and test.…, or .gz, as in Multi30k",
     ),
 )
