@@ -35,6 +35,13 @@ def by_name(tensors: dict[str, torch.Tensor], prefix: str) -> dict[str, torch.Te
     return {key: value for key, value in part(tensors, prefix).items() if not key.isdigit()}
 
 
+def drawn(facts: dict[str, str], tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """What was drawn in a recording, and the baseline that it was scored against; nothing where nothing was drawn."""
+    if "sampled attention" not in facts["mode"]:
+        return {}
+    return {"choice": tensors["output.3"], "baseline": tensors["map.baseline_time_before"]}
+
+
 def rebuilt(path: Path) -> tuple[torch.nn.Module, dict[str, str], dict[str, torch.Tensor]]:
     facts, tensors = read(path)
     module = published.rebuild(facts["reference"], json.loads(facts["args"]), part(tensors, "param."))
@@ -48,7 +55,7 @@ def rebuilt(path: Path) -> tuple[torch.nn.Module, dict[str, str], dict[str, torc
 def test_outputs_and_gradients_equal_the_authors(path: Path) -> None:
     module, facts, tensors = rebuilt(path)
     inputs = [x.requires_grad_(x.is_floating_point()) for x in in_order(tensors, "input.")]
-    result = module(*inputs, **by_name(tensors, "input."))
+    result = module(*inputs, **by_name(tensors, "input."), **drawn(facts, tensors))
     if isinstance(result, dict):  # several results that go by names
         recorded = [part(tensors, "output.")[name] for name in result]
         outputs = list(result.values())

@@ -1,0 +1,83 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="show_attend_tell",
+        target="papers.show_attend_tell.network:ShowAttendTell",
+        paper=Paper(
+            title="Show, Attend and Tell: Neural Image Caption Generation with Visual Attention",
+            authors="Xu, Ba, Kiros, Cho, Courville, Salakhutdinov, Zemel, Bengio",
+            venue="ICML",
+            year=2015,
+            arxiv="1502.03044",
+        ),
+        domains=("spatial", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "item"),
+        tasks=("captioning",),
+        aliases=("SAT", "Show, Attend and Tell"),
+        maps={"attention": "B L H W", "selector": "B L"},
+        kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
+        inputs=("B C H W", "word<11> B L"),
+        outputs=("B L 11",),
+        sizes={"L": 3},
+        options=(
+            Option(
+                {"hard": True, "draws": 0.7, "temperature": 1.5, "layers": 2, "output_layers": 2},
+                maps={"attention": "B L H W", "selector": "B L", "choice": "B L H W"},
+                soft=False,
+            ),
+            Option(
+                {"form": "tutorial", "regions": True, "coverage": 0.5},
+                inputs=("B N C", "bool B N", "word<11> B L"),
+                maps={"attention": "B L N", "selector": "B L C"},
+                least=(1,),
+            ),
+            Option(
+                {
+                    "attention_layers": 1,
+                    "initial_layers": 1,
+                    "selector": False,
+                    "previous_word": False,
+                    "context": False,
+                },
+                maps={"attention": "B L H W"},
+            ),
+        ),
+        code="kelvinxu/arctic-captions",
+    ),
+    Entry(
+        name="att2in",
+        target="papers.show_attend_tell.network:Att2in",
+        paper=Paper(
+            title="Self-critical Sequence Training for Image Captioning",
+            authors="Rennie, Marcheret, Mroueh, Ross, Goel",
+            venue="CVPR",
+            year=2017,
+            arxiv="1612.00563",
+        ),
+        domains=("spatial", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "item"),
+        tasks=("captioning",),
+        aliases=("att2in2", "att2all"),
+        maps={"attention": "B L H W"},
+        kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
+        inputs=("B C H W", "word<11> B L"),
+        outputs=("B L 11",),
+        sizes={"L": 3},
+        options=(
+            Option(
+                {"into": "gates", "regions": True},
+                inputs=("B N C", "bool B N", "word<11> B L"),
+                maps={"attention": "B L N"},
+                least=(1,),
+            ),
+            Option({"embedded": False}),
+        ),
+    ),
+)
