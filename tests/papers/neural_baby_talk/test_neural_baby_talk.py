@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from regard.data.object_words import ObjectWords
+from regard.data.object_names import ObjectNames
 from regard.data.words import Words
 from regard.networks.captioner import decode
 from regard.ops.constrained_search import constrained_search
@@ -19,7 +19,7 @@ from regard.papers.neural_baby_talk.slots import Described, Slotted, sentence
 from regard.papers.neural_baby_talk.targets import Told, losses, wanted
 from regard.papers.neural_baby_talk.task import BabyTalk
 
-NAMES = ObjectWords.of({"person": ("man", "woman"), "teddy bear": ("teddy bear",), "dog": ("dog", "puppy")})
+NAMES = ObjectNames.of({"person": ("man", "woman"), "teddy bear": ("teddy bear",), "dog": ("dog", "puppy")})
 WORDS = Words((*SPECIAL, "a", "and", "dogs", "hugs", "man", "teddy", "two"))
 SIZES = {"vocabulary": len(WORDS), "classes": 4, "names": NAMES.owners, "width": 17, "embedding": 13, "hidden": 11}
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from regard.data.batches import Batch, padded
-from regard.data.object_words import ObjectWords
+from regard.data.object_names import ObjectNames
 from regard.data.words import Words
 
 FIELDS = ("boxes", "classes", "scores", "objects", "object_classes", "words", "own", "of_class", "plural", "names")
@@ -64,7 +64,7 @@ class Sentence:
 def sentence(
     tokens: Sequence[str],
     words: Words,
-    names: ObjectWords,
+    names: ObjectNames,
     present: Sequence[int],
     *,
     longest: int | None = None,
@@ -116,7 +116,7 @@ class Slotted(Dataset[Mapping[str, Any]]):
         self,
         images: Sequence[Described],
         words: Words,
-        names: ObjectWords,
+        names: ObjectNames,
         *,
         each: bool = True,
         visual: bool = True,

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from regard.checks import flag, number, positive, whole
 from regard.data.batches import Batch
-from regard.data.object_words import ObjectWords
+from regard.data.object_names import ObjectNames
 from regard.data.words import Words
 from regard.metrics.metric import Measure
 from regard.metrics.words.captions import Captions
@@ -45,7 +45,7 @@ class BabyTalk:
     """
 
     words: Words
-    names: ObjectWords
+    names: ObjectNames
     beam: int = 3
     longest: int = 20
     required: int = 0

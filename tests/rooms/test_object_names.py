@@ -1,24 +1,14 @@
-"""Which words of a sentence name an object, and their plurals."""
+"""The names of objects in sentences."""
 
 from __future__ import annotations
 
 import pytest
 
-from regard.data.object_words import Mention, ObjectWords, plural
+from regard.data.object_names import Mention, ObjectNames
 
-NAMES = ObjectWords.of(
+NAMES = ObjectNames.of(
     {"person": ("person", "man", "woman"), "teddy bear": ("teddy bear", "teddy"), "knife": ("knife",)}
 )
-
-
-@pytest.mark.parametrize(
-    ("singular", "several"),
-    [("dog", "dogs"), ("bus", "buses"), ("bench", "benches"), ("city", "cities"), ("boy", "boys"), ("knife", "knives"),
-     ("fireman", "firemen"), ("man", "men"), ("human being", "human beings"), ("wine glass", "wine glasses"),
-     ("sheep", "sheep"), ("bottle opener", "bottle openers")],
-)  # fmt: skip
-def test_plurals(singular: str, several: str) -> None:
-    assert plural(singular) == several
 
 
 def test_longer_names_are_taken_first_and_absent_classes_are_not_meant() -> None:
@@ -36,10 +26,10 @@ def test_what_is_said_of_a_name() -> None:
 
 
 def test_a_name_belongs_to_the_first_class_that_has_it() -> None:
-    assert ObjectWords.of({"cup": ("cup", "glass"), "wine glass": ("glass", "wine glass")}).owners == (1, 1, 2)
+    assert ObjectNames.of({"cup": ("cup", "glass"), "wine glass": ("glass", "wine glass")}).owners == (1, 1, 2)
     with pytest.raises(ValueError, match="'wine glass' has no name of its own among glass"):
-        ObjectWords.of({"cup": ("cup", "glass"), "wine glass": ("glass",)})
+        ObjectNames.of({"cup": ("cup", "glass"), "wine glass": ("glass",)})
     with pytest.raises(ValueError, match="'a' stands there twice"):
-        ObjectWords(("x", "y"), ("a", "a"), (1, 2))
+        ObjectNames(("x", "y"), ("a", "a"), (1, 2))
     with pytest.raises(ValueError, match="owners=3 of 'a': a class from 1 to 2"):
-        ObjectWords(("x", "y"), ("a",), (3,))
+        ObjectNames(("x", "y"), ("a",), (3,))

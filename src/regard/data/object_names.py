@@ -1,6 +1,6 @@
 """Words for the classes of objects: which words of a sentence name an object, and their plurals.
 
-    names = ObjectWords.of({"person": ("person", "man", "woman"), "teddy bear": ("teddy bear", "teddy")})
+    names = ObjectNames.of({"person": ("person", "man", "woman"), "teddy bear": ("teddy bear", "teddy")})
     names.mentions(["two", "men", "with", "a", "teddy", "bear"])
     # [Mention(first=1, length=1, of_class=1, name=2, plural=True), Mention(4, 2, 2, 4, False)]
 
@@ -14,29 +14,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple
 
-_IRREGULAR = {
-    "man": "men", "woman": "women", "child": "children", "person": "people", "foot": "feet", "tooth": "teeth",
-    "goose": "geese", "mouse": "mice", "ox": "oxen", "knife": "knives", "wife": "wives", "leaf": "leaves",
-    "loaf": "loaves", "shelf": "shelves", "calf": "calves", "wolf": "wolves", "half": "halves", "sheep": "sheep",
-    "deer": "deer", "fish": "fish", "aircraft": "aircraft", "broccoli": "broccoli", "scissors": "scissors",
-    "skis": "skis", "potato": "potatoes", "tomato": "tomatoes",
-}  # fmt: skip
-
-
-def plural(name: str) -> str:
-    """The plural of an English noun in singular; of several words that of the last."""
-    before, space, last = name.rpartition(" ")
-    if last in _IRREGULAR:
-        ending = _IRREGULAR[last]
-    elif last.endswith(("man",)) and len(last) > 4:  # fireman, snowman
-        ending = f"{last[:-3]}men"
-    elif last.endswith(("s", "x", "z", "ch", "sh")):
-        ending = f"{last}es"
-    elif last.endswith("y") and last[-2:-1] not in "aeiou":
-        ending = f"{last[:-1]}ies"
-    else:
-        ending = f"{last}s"
-    return f"{before}{space}{ending}"
+from regard.metrics.words.object_words import plural
 
 
 class Mention(NamedTuple):
@@ -56,7 +34,7 @@ class Mention(NamedTuple):
 
 
 @dataclass(frozen=True, repr=False)
-class ObjectWords:
+class ObjectNames:
     """The classes of objects, and the names by which objects of a class are called.
 
     Args:
@@ -88,7 +66,7 @@ class ObjectWords:
         object.__setattr__(self, "_forms", forms)
 
     @classmethod
-    def of(cls, classes: Mapping[str, Sequence[str]]) -> ObjectWords:
+    def of(cls, classes: Mapping[str, Sequence[str]]) -> ObjectNames:
         """The names of each class: class -> names. A name that several classes have belongs to the first.
 
         Raises: ValueError if a class has no name of its own.
@@ -103,7 +81,7 @@ class ObjectWords:
 
     def __repr__(self) -> str:
         """Short, since it stands in the settings of a checkpoint."""
-        return f"ObjectWords({len(self.classes)} classes, {len(self.names)} names)"
+        return f"ObjectNames({len(self.classes)} classes, {len(self.names)} names)"
 
     @cached_property
     def longest(self) -> int:
