@@ -1,0 +1,128 @@
+"""gLSTM: a captioner whose memory is guided at every word by one vector of what the image means.
+
+Guiding the Long-Short Term Memory Model for Image Caption Generation. Jia, Gavves, Fernando, Tuytelaars. ICCV 2015,
+arXiv:1509.04942. Official code: none; recorded are the equations as transcribed.
+
+    i, f, o = σ(W x_t + U m_{t-1} + Q g)                                             Eq. 8–10  (1)
+    c_t = f ⊙ c_{t-1} + i ⊙ tanh(W_c x_t + U_c m_{t-1} + Q_c g)                      Eq. 11    (2)
+    m_t = o ⊙ c_t                                                                    Eq. 12    (3)
+    log p(S_{t+1}) = log softmax(W_o m_t + b_o)                                                (4)
+
+    x_{-1} is the embedded image, as in NIC, and g is the same at every step. Where it comes from is another matter
+    (`guides`): sentences of similar training images (ret-gLSTM), a space that images and sentences share (emb-gLSTM),
+    or the image itself (img-gLSTM). Sentences are ranked by Σ log p divided by a function of their length
+    (`ops.beam_search`, equations 4 to 6 there).
+
+Place: a network of its own, without attention over places.
+Cost: NIC's, and 4·hidden·guide once for each image: the guide's share is computed before the first word.
+Deviations: paper (3) | the same, and `cell="tanh"` for o ⊙ tanh(c) of later codes. One bias, in W.
+Errata: g enters the candidate too, not only the three gates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from regard.checks import check_input, choice, number, positive
+from regard.core import Attention
+from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
+
+CELLS = ("linear", "tanh")
+
+
+class Memory(NamedTuple):
+    """What is known before each word: m and c `B hidden`, and the guide's share of the gates `B 4·hidden`."""
+
+    output: Tensor
+    cell: Tensor
+    guided: Tensor
+
+
+class GuidedLSTM(Attention):
+    """A captioner that sees the image once and its guide at every word.
+
+    Args:
+        channels: of the global feature of an image, or with a backbone of the image.
+        vocabulary: V, the number of words, the four special ones included.
+        guide: width of the guide; None for the image itself, whose feature then guides (img-gLSTM).
+        backbone: a network of timm's, or "convolutions", see `networks.captioner.Encoder`; None takes features.
+        embed: width of the embeddings of words and image.
+        hidden: width of the memory.
+        cell: "linear" for equation (3), or "tanh".
+        dropout: probability that a value is dropped before the scores.
+
+    Shapes: features `B C` (or an image `B C H W` with a backbone), guide `B G` unless the image guides, words `B L` ->
+        log-probabilities `B L V` of the word after each.
+    Maps: none.
+    Raises: ValueError for an argument out of range or an input of another shape; LookupError for an unknown backbone.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        vocabulary: int,
+        guide: int | None = None,
+        backbone: str | None = None,
+        embed: int = 256,
+        hidden: int = 256,
+        cell: str = "linear",
+        dropout: float = 0.5,
+    ) -> None:
+        super().__init__()
+        self.channels, self.vocabulary = positive("channels", channels), positive("vocabulary", vocabulary)
+        self.hidden = positive("hidden", hidden)
+        positive("embed", embed)
+        self.guide = None if guide is None else positive("guide", guide)
+        self.cell = choice("cell", cell, CELLS)
+        self.encoder = None if backbone is None else Encoder(backbone, channels)
+        self.seen = ("features" if backbone is None else "image", *([] if guide is None else ["guide"]))
+        width = channels if self.encoder is None else self.encoder.width
+        self.image = nn.Linear(width, embed)
+        self.words = nn.Embedding(vocabulary, embed)
+        self.input = nn.Linear(embed, 4 * hidden)
+        self.state = nn.Linear(hidden, 4 * hidden, bias=False)
+        self.guides = nn.Linear(guide or width, 4 * hidden, bias=False)
+        self.dropout = nn.Dropout(number("dropout", dropout, least=0, most=1))
+        self.scores = nn.Linear(hidden, vocabulary)
+        for layer in (self.words, self.scores):
+            nn.init.uniform_(layer.weight, -0.1, 0.1)
+        nn.init.zeros_(self.scores.bias)
+
+    def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
+        """Loads the weights of the image encoder; see `networks.captioner.Encoder.start_from`."""
+        if self.encoder is not None:
+            self.encoder.start_from(state)
+
+    def start(self, seen: Tensor, guide: Tensor | None = None) -> Memory:
+        """What is known after the image."""
+        if self.encoder is None:
+            check_input(seen, "B C", C=self.channels)
+        else:
+            seen = self.encoder(seen).mean((2, 3))
+        if self.guide is None:
+            guide = seen
+        elif guide is None:
+            raise ValueError("guide=None: the guide of each image is needed, B G")
+        else:
+            check_input(guide, "B G", B=seen.shape[0], G=self.guide)
+        x = self.image(seen)
+        empty = x.new_zeros(x.shape[0], self.hidden)
+        return self._remembered(x, Memory(empty, empty, self.guides(guide)))
+
+    def step(self, words: Tensor, state: Memory) -> Step:
+        state = self._remembered(self.words(words), state)
+        return Step(log_softmax(self.scores(self.dropout(state.output))), state, {})
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        *seen, words = inputs
+        return teacher_forced(self, seen, words).log_probabilities
+
+    def _remembered(self, x: Tensor, memory: Memory) -> Memory:
+        """Equations (1) to (3)."""
+        i, f, o, g = (self.input(x) + self.state(memory.output) + memory.guided).chunk(4, 1)
+        c = f.sigmoid() * memory.cell + i.sigmoid() * g.tanh()
+        return Memory(o.sigmoid() * (c.tanh() if self.cell == "tanh" else c), c, memory.guided)

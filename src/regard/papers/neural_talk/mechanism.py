@@ -1,0 +1,147 @@
+"""Alignment of the words of a sentence with the regions of an image, learned from whole captions.
+
+Deep Visual-Semantic Alignments for Generating Image Descriptions. Karpathy, Fei-Fei. CVPR 2015, arXiv:1412.2306.
+Official code: none of this part; recorded are the paper's equations as transcribed from a2n-s/imgDesc.
+
+    v_i = W_m f_i + b_m                                 f_i: the feature of region i                  Eq. 1   (1)
+    e_t = max(0, W_w w_t + b_e)                         w_t: the vector of word t                     Eq. 3   (2)
+    →h_t = max(0, e_t + W_f →h_{t-1} + b_f),  ←h_t = max(0, e_t + W_b ←h_{t+1} + b_b)                 Eq. 4,5 (3)
+    s_t = max(0, W_d (→h_t + ←h_t) + b_d)                                                             Eq. 6   (4)
+    S_kl = Σ_t max_i v_i·s_t                            image k, sentence l                           Eq. 8   (5)
+    L = Σ_k [ Σ_l max(0, S_kl − S_kk + 1) + Σ_l max(0, S_lk − S_kk + 1) ]                             Eq. 9   (6)
+    a = argmax Σ_t v_{a_t}·s_t + β Σ_t [a_t = a_{t+1}]                                                Eq. 10–12 (7)
+
+Place: behind a detector (the paper: the 19 best regions of an RCNN, and the whole image) and vectors of words.
+Cost: N·C·hidden for the regions, 5·hidden² a word, and N·T·hidden for each pair of an image and a sentence.
+Deviations: paper (5) replaces Eq. 7, Σ_t Σ_i max(0, v_i·s_t) | `pairs="sum"`. Paper: l = k stands in (6), which adds
+    2 for each pair | the same. Paper writes (7) as an energy that is minimised, with these terms | maximised, which is
+    what is meant. The paper's activations are ReLU throughout, and its region vectors linear | the same.
+Errata: a larger β makes longer phrases point to one region; it is compared with the scores, so it has no fixed scale.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import check_input, choice, number, positive
+from regard.core import Attention
+
+PAIRS = ("max", "sum")
+
+
+class Alignment(Attention):
+    """Scores of images for sentences, by the regions that the words fit best.
+
+    Args:
+        channels: of the feature of a region.
+        word: width of the vector of a word.
+        hidden: width of the common space.
+        pairs: a word counts by its best region ("max", equation 5) or by all that fit it ("sum").
+
+    Shapes: regions `B N C`, regions_mask `bool B N` (None: all), words `B L word`, words_mask `bool B L` (None: all) ->
+        `B B`, every image (row) with every sentence (column).
+    Maps: alignment `B L N`: v_i·s_t of each word of a sentence with the regions of its own image.
+    Raises: ValueError for an argument out of range or inputs of other shapes.
+    """
+
+    seen = ("features", "features_mask")
+
+    def __init__(self, channels: int, *, word: int = 300, hidden: int = 1000, pairs: str = "max") -> None:
+        super().__init__()
+        self.channels, self.word = positive("channels", channels), positive("word", word)
+        positive("hidden", hidden)
+        self.pairs = choice("pairs", pairs, PAIRS)
+        self.region = nn.Linear(channels, hidden)
+        self.embed = nn.Linear(word, hidden)
+        self.ahead = nn.Linear(hidden, hidden)
+        self.back = nn.Linear(hidden, hidden)
+        self.mix = nn.Linear(hidden, hidden)
+
+    def forward(
+        self, regions: Tensor, regions_mask: Tensor | None, words: Tensor, words_mask: Tensor | None = None
+    ) -> Tensor:
+        regions_mask, words_mask = _mask(regions, regions_mask), _mask(words, words_mask)
+        v, s = self.regions(regions), self.sentences(words, words_mask)
+        if self.watched:
+            self.see("alignment", torch.einsum("bnd,bld->bln", v, s))
+        return self.scores(v, regions_mask, s, words_mask)
+
+    def regions(self, regions: Tensor) -> Tensor:
+        """v of equation (1): `B N C` -> `B N hidden`."""
+        check_input(regions, "B N C", C=self.channels)
+        v: Tensor = self.region(regions)
+        return v
+
+    def sentences(self, words: Tensor, mask: Tensor) -> Tensor:
+        """s of equations (2) to (4): `B L word`, mask `bool B L` -> `B L hidden`; padding passes the state on."""
+        check_input(words, "B L E", E=self.word)
+        e = self.embed(words).relu()
+        ahead = _recurrent(self.ahead, e.unbind(1), mask.unbind(1))
+        back = _recurrent(self.back, e.unbind(1)[::-1], mask.unbind(1)[::-1])[::-1]
+        s: Tensor = self.mix(torch.stack(ahead, 1) + torch.stack(back, 1)).relu()
+        return s
+
+    def scores(self, v: Tensor, regions_mask: Tensor, s: Tensor, words_mask: Tensor) -> Tensor:
+        """S of equation (5): `K N hidden`, `bool K N`, `J L hidden`, `bool J L` -> `K J`."""
+        fit = torch.einsum("knd,jld->kjnl", v, s)
+        if self.pairs == "max":
+            best = fit.masked_fill(~regions_mask[:, None, :, None], -torch.inf).amax(2)
+        else:
+            best = (fit.relu() * regions_mask[:, None, :, None]).sum(2)
+        return (best * words_mask[None]).sum(2)
+
+
+def ranking_loss(scores: Tensor, margin: float = 1.0) -> Tensor:
+    """Equation (6): every pair scores higher than its image or its sentence with another, by the margin.
+
+    Shapes: `B B` -> a number.
+    Raises: ValueError if the scores are not square or the margin is not positive.
+    """
+    number("margin", margin, above=0)
+    check_input(scores, "B B", B=scores.shape[0])
+    own = scores.diagonal()
+    sentences = (scores - own[:, None] + margin).relu()
+    images = (scores - own[None] + margin).relu()
+    return sentences.sum() + images.sum()
+
+
+def phrases(scores: Tensor, beta: float) -> tuple[Tensor, Tensor]:
+    """The region of each word by equation (7), found exactly by Viterbi's algorithm: neighbours tend to share one.
+
+    Args:
+        scores: v_i·s_t.
+        beta: β, what it is worth that two words in a row have one region.
+
+    Shapes: `L N` -> regions `int64 L`, the value of the maximum `[]`.
+    Raises: ValueError for scores of another shape or a β below 0.
+    """
+    check_input(scores, "L N")
+    number("beta", beta, least=0)
+    best, came = scores[0], []
+    for row in scores[1:]:
+        change = best.max()
+        stay = best + beta
+        came.append(torch.where(stay >= change, torch.arange(len(row), device=row.device), best.argmax()))
+        best = row + torch.maximum(stay, change)
+    last = best.argmax()
+    path = [last]
+    for before in reversed(came):
+        path.append(before[path[-1]])
+    return torch.stack(path[::-1]), best.max()
+
+
+def _mask(x: Tensor, mask: Tensor | None) -> Tensor:
+    if mask is None:
+        return torch.ones_like(x[..., 0], dtype=torch.bool)
+    check_input(mask, "B N", B=x.shape[0], N=x.shape[1])
+    return mask
+
+
+def _recurrent(layer: nn.Module, rows: tuple[Tensor, ...], masks: tuple[Tensor, ...]) -> list[Tensor]:
+    """Equation (3) in one direction: each `B hidden`."""
+    h, found = torch.zeros_like(rows[0]), []
+    for row, mask in zip(rows, masks, strict=True):
+        h = torch.where(mask[:, None], (row + layer(h)).relu(), h)
+        found.append(h)
+    return found
