@@ -50,9 +50,28 @@ ENTRIES: tuple[Entry, ...] = (
         sizes={"V": 11, "L": 3, "D": 5},
         options=(
             Option(
-                {"inner": None, "order": "spatial-channel", "selector": True, "context_to_output": True},
+                {
+                    "inner": None,
+                    "order": "spatial-channel",
+                    "selector": True,
+                    "word_to_output": False,
+                    "context_to_output": True,
+                    "output_layers": 2,
+                    "dropout": 0.3,
+                    "gate_dropout": True,
+                },
                 inputs=("B C H W", "word<V> B L"),
                 maps={"channel": "B L C", "spatial": "B L H W"},
+            ),
+            Option(
+                {"backbone": "convolutions"},
+                inputs=("B C 8H 8W", "word<V> B L"),
+                maps={
+                    "inner_channel": "B L D",
+                    "inner_spatial": "B L H W",
+                    "channel": "B L 64",
+                    "spatial": "B L H W",
+                },
             ),
         ),
         code="zjuchenlong/sca-cnn.cvpr17",

@@ -11,7 +11,6 @@ from torch.nn import functional as F
 
 from regard.core import Attention
 from regard.papers.sca_cnn.mechanism import SpatialChannel
-from regard.papers.sca_cnn.network import SpatialChannelCaptioner
 from regard.published.reference import Reference, State, unsupported
 
 _ORDERS = {"cs": "channel-spatial", "sc": "spatial-channel", "c": "channel", "s": "spatial"}
@@ -213,7 +212,7 @@ class _Training(Attention):
         "inner_channel": "alpha_1_c", "inner_spatial": "alpha_2_c", "channel": "beta_1_c", "spatial": "beta_2_c",
     }  # fmt: skip
 
-    def __init__(self, module: SpatialChannelCaptioner, args: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
         self.module, self.args = module, args
 

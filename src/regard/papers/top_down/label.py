@@ -30,6 +30,7 @@ ENTRIES: tuple[Entry, ...] = (
         least=(),
         sizes={"D": 10},
         options=(
+            Option({"bias": True}),
             Option({"scores": "gated-tanh"}),
             Option({"scores": "product", "dropout": 0.2}),
         ),
@@ -51,7 +52,20 @@ ENTRIES: tuple[Entry, ...] = (
         inputs=("B N C", "bool B N", "word<V> B L"),
         outputs=("B L 11",),
         sizes={"V": 11, "L": 3},
-        options=(Option({"embedded": True, "dropout": 0.5}),),
+        options=(
+            Option({"embedded": True, "norms": 2, "dropout": 0.5}),
+            Option(
+                {"backbone": "convolutions"},
+                inputs=("B C 8H 8W", "word<V> B L"),
+                maps={"attention": "B L H W"},
+                least=(1, 1),
+            ),
+            Option(
+                {"backbone": "convolutions", "boxed": True},
+                inputs=("B C 8H 8W", "B N 4", "bool B N", "word<V> B L"),
+                least=(1, 1),
+            ),
+        ),
         least=(1,),
         code=CODE,
     ),
@@ -71,7 +85,14 @@ ENTRIES: tuple[Entry, ...] = (
         inputs=("B N C", "bool B N", "word<V> B T", "bool B T"),
         outputs=("B 5",),
         sizes={"V": 11, "T": 3},
-        options=(Option({"scores": "rectified", "dropout": 0.5}),),
+        options=(
+            Option({"scores": "rectified", "dropout": 0.5}),
+            Option(
+                {"backbone": "convolutions", "boxed": True},
+                inputs=("B C 8H 8W", "B N 4", "bool B N", "word<V> B T", "bool B T"),
+                least=(1, 1),
+            ),
+        ),
         least=(1,),
         code=CODE,
     ),

@@ -27,8 +27,7 @@ Errata: "the number of boxes" is a mask: ports that attend to the padding of 100
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -39,76 +38,9 @@ from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
 from regard.ops.precision import wide_linear, wide_norm, widened
 from regard.ops.sampling import sample
 from regard.ops.words import PAD
-from regard.papers.top_down.mechanism import GatedTanh, Normed, TopDownAttention, check_mask, mean
+from regard.papers.top_down.mechanism import Core, GatedTanh, Looked, Memory, Normed, TopDownAttention, check_mask, mean
 
 POINTS = 4  # along each side of a box, at which a map is read
-
-
-class Cell(nn.Module):
-    """An LSTM cell in float32 at least: input, forget, candidate and output gate, in this order."""
-
-    def __init__(self, inputs: int, hidden: int, *, biases: int) -> None:
-        super().__init__()
-        self.input = nn.Linear(inputs, 4 * hidden)
-        self.state = nn.Linear(hidden, 4 * hidden, bias=biases == 2)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -(hidden**-0.5), hidden**-0.5)
-        if biases == 1:  # as in Caffe: the forget gate is open at first
-            nn.init.zeros_(self.input.bias)
-            nn.init.ones_(self.input.bias[hidden : 2 * hidden])
-
-    def forward(self, x: Tensor, state: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-        """Input and (output, cell) -> the next output and cell."""
-        gates = wide_linear(self.input, x) + wide_linear(self.state, state[0])
-        opened, kept, candidate, shown = gates.chunk(4, 1)
-        cell = kept.sigmoid() * state[1] + opened.sigmoid() * candidate.tanh()
-        return shown.sigmoid() * cell.tanh(), cell
-
-
-class Memory(NamedTuple):
-    """Output and cell of the attention LSTM and of the language LSTM, each `B hidden`."""
-
-    attending: Tensor
-    attending_cell: Tensor
-    writing: Tensor
-    writing_cell: Tensor
-
-
-class Looked(NamedTuple):
-    """The state of the captioner: what it sees, read once, and its memory.
-
-    Attributes:
-        features: of the regions, `B N F`, or of the positions of a map, `B H W F`.
-        projected: their part of the scores, `B N k` or `B H W k`.
-        whole: their mean, `B F`.
-        visible: which regions are there, `bool B N`; None for all.
-        memory: of the two LSTM layers.
-    """
-
-    features: Tensor
-    projected: Tensor
-    whole: Tensor
-    visible: Tensor | None
-    memory: Memory
-
-
-class Core(nn.Module):
-    """Equations (2) to (4): a step of the two LSTM layers with the attention between them."""
-
-    def __init__(self, word: int, whole: int, features: int, hidden: int, scores: int, *, biases: int) -> None:
-        super().__init__()
-        self.attend = Cell(hidden + whole + word, hidden, biases=biases)
-        self.attention = TopDownAttention(features, query_channels=hidden, hidden=scores, bias=biases == 2)
-        self.write = Cell(features + hidden, hidden, biases=biases)
-
-    def forward(self, word: Tensor, seen: Looked) -> tuple[Memory, Tensor]:
-        """The next memory, and the weights `B N` or `B H W`."""
-        h1, c1, h2, c2 = seen.memory
-        h1, c1 = self.attend(torch.cat([h2, seen.whole, word], 1), (h1, c1))
-        alpha = self.attention.weights(h1, seen.projected.flatten(1, -2), seen.visible)
-        context = mean(seen.features.flatten(1, -2), alpha)
-        h2, c2 = self.write(torch.cat([context, h1], 1), (h2, c2))
-        return Memory(h1, c1, h2, c2), alpha.view(seen.features.shape[:-1])
 
 
 class Embedding(nn.Module):
@@ -126,7 +58,7 @@ class Embedding(nn.Module):
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
         """`B * inputs` -> `B * outputs`, zeros where nothing is visible."""
-        if visible is not None and self.before is not None:
+        if visible is not None and self.before is not None and self.before.training:
             rows = self._rows(x[visible])
             return rows.new_zeros(*x.shape[:-1], rows.shape[-1]).masked_scatter(visible[..., None], rows)
         y: Tensor = self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
@@ -140,7 +72,7 @@ class Embedding(nn.Module):
         return x if self.behind is None else wide_norm(self.behind, x)
 
 
-class Sight(nn.Module):
+class Sight:
     """What a network sees: regions with features, the map of a trunk, or this map within boxes.
 
     Args:
@@ -149,45 +81,43 @@ class Sight(nn.Module):
         boxed: read the map within boxes.
 
     Attributes:
+        encoder: the trunk, which belongs to the network.
         fields: those of a batch that are seen.
         width: F, the width of the features.
     """
 
     def __init__(self, channels: int, backbone: str | None, boxed: bool) -> None:
-        super().__init__()
         self.channels = positive("channels", channels)
         if flag("boxed", boxed) and backbone is None:
             raise ValueError("boxed=True: a backbone is needed, whose map is read within the boxes")
         self.encoder = None if backbone is None else Encoder(backbone, channels)
         self.width = channels if self.encoder is None else self.encoder.width
-        if self.encoder is None:
-            self.fields: tuple[str, ...] = ("features", "features_mask")
-        else:
+        self.fields: tuple[str, ...] = ("features", "features_mask")
+        if self.encoder is not None:
             self.fields = ("image", "boxes", "boxes_mask") if boxed else ("image",)
 
-    def forward(self, *seen: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """The features, `B N F` or of a map `B H W F`, and which are there, `bool B N`.
 
-        Raises: ValueError for another number of inputs, or inputs of other shapes.
-        """
-        if len(seen) != len(self.fields):
-            raise ValueError(f"{len(seen)} inputs: {', '.join(self.fields)} are needed")
-        x, visible = seen[0], seen[-1]
-        assert x is not None
-        if self.encoder is None:
-            check_input(x, "B N C", C=self.channels)
-            if visible is not None:
-                check_mask(visible, x.shape[:2])
-            return x, visible
-        levels = self.encoder(x)
-        if len(self.fields) == 1:
-            return levels.permute(0, 2, 3, 1), None
-        boxes = seen[1]
-        assert boxes is not None
-        check_input(boxes, "B N 4", B=x.shape[0])
+def look(channels: int, encoder: nn.Module | None, seen: Sequence[Tensor | None]) -> tuple[Tensor, Tensor | None]:
+    """The features of what is seen, `B N F` or of a map `B H W F`, and which are there, `bool B N`.
+
+    Raises: ValueError for inputs of other shapes.
+    """
+    x, visible = seen[0], seen[-1]
+    assert x is not None
+    if encoder is None:
+        check_input(x, "B N C", C=channels)
         if visible is not None:
-            check_mask(visible, boxes.shape[:2])
-        return within(levels, boxes), visible
+            check_mask(visible, x.shape[:2])
+        return x, visible
+    levels = encoder(x)
+    if len(seen) == 1:
+        return levels.permute(0, 2, 3, 1), None
+    boxes = seen[1]
+    assert boxes is not None
+    check_input(boxes, "B N 4", B=x.shape[0])
+    if visible is not None:
+        check_mask(visible, boxes.shape[:2])
+    return within(levels, boxes), visible
 
 
 def within(x: Tensor, boxes: Tensor) -> Tensor:
@@ -251,8 +181,8 @@ class TopDownCaptioner(Attention):
         boxed: bool = False,
     ) -> None:
         super().__init__()
-        self.sight = Sight(channels, backbone, boxed)
-        self.seen = self.sight.fields
+        sight = Sight(channels, backbone, boxed)
+        self.channels, self.encoder, self.seen = sight.channels, sight.encoder, sight.fields
         self.vocabulary = whole("vocabulary", vocabulary, 5)
         for name, value in (("embedding", embedding), ("hidden", hidden), ("scores", scores)):
             positive(name, value)
@@ -261,7 +191,7 @@ class TopDownCaptioner(Attention):
             raise ValueError(f"norms={norms}: 0 is needed with embedded=False")
         if number("dropout", dropout, least=0) >= 1:
             raise ValueError(f"dropout={dropout!r}: a number of at least 0 and below 1 is needed")
-        width = self.sight.width
+        width = sight.width
         self.embed = nn.Embedding(vocabulary, embedding)
         self.of_whole = Embedding(width, hidden, dropout=dropout) if embedded else None
         self.of_regions = Embedding(width, hidden, dropout=dropout, norms=norms) if embedded else None
@@ -273,8 +203,8 @@ class TopDownCaptioner(Attention):
 
     def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
         """Loads the weights of the trunk, as `networks.captioner.Encoder` does. Without a trunk there are none."""
-        if self.sight.encoder is not None:
-            self.sight.encoder.start_from(state)
+        if self.encoder is not None:
+            self.encoder.start_from(state)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         *seen, words = inputs
@@ -283,10 +213,12 @@ class TopDownCaptioner(Attention):
 
     def start(self, *seen: Tensor | None) -> Looked:
         """The features and the empty memory."""
-        features, visible = self.sight(*seen)
-        return self.look(features, average(features, visible), visible)
+        if len(seen) != len(self.seen):
+            raise ValueError(f"{len(seen)} inputs: {', '.join(self.seen)} are needed")
+        features, visible = look(self.channels, self.encoder, seen)
+        return self.of(features, average(features, visible), visible)
 
-    def look(self, features: Tensor, whole: Tensor, visible: Tensor | None = None) -> Looked:
+    def of(self, features: Tensor, whole: Tensor, visible: Tensor | None = None) -> Looked:
         """The state before the first word, of features and what stands for the whole image."""
         if self.of_regions is not None and self.of_whole is not None:
             features, whole = self.of_regions(features, visible), self.of_whole(whole)
@@ -339,15 +271,15 @@ class TopDownAnswerer(Attention):
         boxed: bool = False,
     ) -> None:
         super().__init__()
-        self.sight = Sight(channels, backbone, boxed)
-        self.seen = self.sight.fields
+        sight = Sight(channels, backbone, boxed)
+        self.channels, self.encoder, self.seen = sight.channels, sight.encoder, sight.fields
         self.vocabulary = whole("vocabulary", vocabulary, 5)
         for name, value in (("answers", answers), ("embedding", embedding), ("hidden", hidden)):
             positive(name, value)
         gated = choice("scores", scores, ("gated-tanh", "rectified", "product")) == "gated-tanh"
         if number("dropout", dropout, least=0) >= 1 or (dropout and gated):
             raise ValueError(f"dropout={dropout!r}: a number from 0 to below 1 is needed, and 0 with gated-tanh layers")
-        width, self.hidden = self.sight.width, hidden
+        width, self.hidden = sight.width, hidden
         self.embed = nn.Embedding(vocabulary, embedding, padding_idx=PAD)
         self.input, self.state = nn.Linear(embedding, 3 * hidden), nn.Linear(hidden, 3 * hidden)
         for layer in (self.input, self.state):
@@ -365,15 +297,15 @@ class TopDownAnswerer(Attention):
 
     def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
         """Loads the weights of the trunk, as `networks.captioner.Encoder` does. Without a trunk there are none."""
-        if self.sight.encoder is not None:
-            self.sight.encoder.start_from(state)
+        if self.encoder is not None:
+            self.encoder.start_from(state)
 
     def forward(self, *inputs: Tensor | None) -> Tensor:
-        count = len(self.sight.fields)
+        count = len(self.seen)
         if not count < len(inputs) <= count + 2:
             raise ValueError(f"{len(inputs)} inputs: {', '.join(self.seen)}, question and its mask are needed")
         question, asked = (*inputs[count:], None)[:2]
-        features, visible = self.sight(*inputs[:count])
+        features, visible = look(self.channels, self.encoder, inputs[:count])
         assert question is not None
         q = self.read(question, asked, features.shape[0])
         regions = features.flatten(1, -2)

@@ -15,8 +15,7 @@ from torch.nn import functional as F
 
 from regard.core import Attention
 from regard.ops.beam_search import beam_search
-from regard.papers.top_down.mechanism import TopDownAttention
-from regard.papers.top_down.network import Looked, Memory, TopDownAnswerer, TopDownCaptioner
+from regard.papers.top_down.mechanism import Looked, Memory, TopDownAttention
 from regard.published.reference import Names, Reference, State, unsupported
 
 _CORE = {
@@ -78,7 +77,7 @@ def _cells(state: State, args: Mapping[str, Any]) -> State:
 class _Captioner(nn.Module):
     """Our captioner, called with the mean and the regions; steps after the end of every sentence are zeros."""
 
-    def __init__(self, module: TopDownCaptioner) -> None:
+    def __init__(self, module: Any) -> None:
         super().__init__()
         self.module = module
 
@@ -86,7 +85,7 @@ class _Captioner(nn.Module):
         words = words.flatten(0, -2)
         times = len(words) // len(whole)
         visible = None if mask is None else mask != 0
-        state = self.module.look(*(_repeated(x, times) for x in (features, whole, visible)))  # type: ignore[arg-type]
+        state = self.module.of(*(_repeated(x, times) for x in (features, whole, visible)))
         steps, maps = [], []
         for i, word in enumerate(words.unbind(1)):
             if i and not bool(words[:, i].any()):
@@ -111,7 +110,7 @@ def _filled(x: Tensor, length: int) -> Tensor:
 class _Beam(nn.Module):
     """The best sentence for one image, and its score: word 0 begins, ends and fills it."""
 
-    def __init__(self, module: TopDownCaptioner, args: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
         self.module, self.beam, self.longest = module, args.get("beam_size", 3), args.get("max_length", 20)
         name, _, number = str(args.get("length_penalty", "")).partition("_")
@@ -119,7 +118,7 @@ class _Beam(nn.Module):
         self.never = (args["vocab_size"],) if args.get("suppress_UNK") else ()
 
     def forward(self, whole: Tensor, features: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        state = self.module.look(features, whole, None if mask is None else mask != 0)
+        state = self.module.of(features, whole, None if mask is None else mask != 0)
         found = beam_search(
             self.module.step,
             state,
@@ -215,7 +214,7 @@ def _gates(x: Tensor) -> Tensor:
 class _Caffe(nn.Module):
     """Our captioner, whose images have a fixed number of boxes each."""
 
-    def __init__(self, module: TopDownCaptioner, args: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
         self.module, self.counts = module, args.get("num_boxes")
 
@@ -304,7 +303,7 @@ def _answers_state(state: State, args: Mapping[str, Any]) -> State:
 class _Answerer(nn.Module):
     """Our network, called with regions, boxes, questions and soft scores; it gives the loss and the logits."""
 
-    def __init__(self, module: TopDownAnswerer) -> None:
+    def __init__(self, module: Any) -> None:
         super().__init__()
         self.module = module
 
@@ -334,7 +333,7 @@ def _paper(vocab=9, word=300, hidden=512, feat=2048, answers=3129):
 class _Paper(nn.Module):
     """Our network, called with regions and questions, which gives probabilities."""
 
-    def __init__(self, module: TopDownAnswerer) -> None:
+    def __init__(self, module: Any) -> None:
         super().__init__()
         self.module = module
 
