@@ -1,4 +1,4 @@
-"""Parts of the decoders: scores of the places, memories that take up what was attended to, embeddings of places."""
+"""Parts of the decoders: scores of the places, and memories that take up what was attended to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.ops.hard_attention import drawn, gathered, one_hot
-from regard.ops.precision import wide_linear, wide_norm, widened
+from regard.ops.precision import wide_linear, widened
 
 
 class Scores(nn.Module):
@@ -160,46 +160,3 @@ class Maxout(nn.Module):
         i, f, o = total[:, : 3 * n].sigmoid().chunk(3, 1)
         c = f * c + i * torch.max(*candidate.chunk(2, 1))
         return o * c.tanh(), c, alpha
-
-
-class Embedded(nn.Module):
-    """A layer with a rectifier for every place, with batch norms before and behind it where there are any.
-
-    Args:
-        channels: of the places.
-        width: of the result.
-        dropout: probability that a value is dropped.
-        norms: 0, 1 (before) or 2 (before and behind); they count the visible places only.
-    """
-
-    def __init__(self, channels: int, width: int, *, dropout: float, norms: int) -> None:
-        super().__init__()
-        self.before = nn.BatchNorm1d(channels) if norms else None
-        self.linear = nn.Linear(channels, width)
-        self.dropout = nn.Dropout(dropout)
-        self.behind = nn.BatchNorm1d(width) if norms == 2 else None
-
-    def forward(self, places: Tensor, visible: Tensor | None) -> Tensor:
-        """`B * channels`, `bool B *` -> `B * width`, zeros where nothing is visible."""
-        if visible is None or self.before is None:
-            embedded: Tensor = self._rows(places.flatten(0, -2)).unflatten(0, places.shape[:-1])
-            return embedded if visible is None else embedded.masked_fill(~visible[..., None], 0)
-        rows = self._rows(places[visible])
-        return rows.new_zeros(*places.shape[:-1], rows.shape[1]).masked_scatter(visible[..., None], rows)
-
-    def _rows(self, rows: Tensor) -> Tensor:
-        rows = widened(rows)
-        if self.before is not None:
-            rows = wide_norm(self.before, rows)
-        embedded: Tensor = self.dropout(wide_linear(self.linear, rows).relu())
-        return embedded if self.behind is None else wide_norm(self.behind, embedded)
-
-
-def mean(places: Tensor, visible: Tensor | None) -> Tensor:
-    """The mean of the visible places; zeros where there is none: `B N C`, `bool B N` -> `B C`."""
-    places = widened(places)
-    if visible is None:
-        return places.mean(1)
-    there = visible[..., None]
-    total: Tensor = places.masked_fill(~there, 0).sum(1) / there.sum(1).clamp(min=1)
-    return total

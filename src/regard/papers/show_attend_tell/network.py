@@ -43,9 +43,10 @@ from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
 from regard.networks.captioner import Encoder, Forced, Step, log_softmax, teacher_forced
 from regard.networks.dilated import STRIDES
+from regard.networks.places import EmbeddedPlaces, grid_of, mean_of, regions_of
 from regard.ops.precision import wide_linear, widened
 from regard.ops.words import START
-from regard.papers.show_attend_tell.decoder import Embedded, Layer, Maxout, mean
+from regard.papers.show_attend_tell.decoder import Layer, Maxout
 
 FORMS = ("authors", "tutorial")
 INTO = ("candidate", "gates")
@@ -129,10 +130,10 @@ class ShowAttendTell(Attention):
         super().__init__()
         self.channels, self.vocabulary = positive("channels", channels), positive("vocabulary", vocabulary)
         self.regions = flag("regions", regions)
-        if regions and backbone is not None:
-            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
         choice("output_stride", output_stride, STRIDES)
         self.encoder = None if backbone is None else Encoder(backbone, channels, output_stride=output_stride)
+        if regions and backbone is not None:
+            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
         self.seen = ("image",) if self.encoder else ("features", "features_mask") if regions else ("features",)
         positive("embed", embed), positive("hidden", hidden), positive("layers", layers)
         tutorial = choice("form", form, FORMS) == "tutorial"
@@ -185,13 +186,13 @@ class ShowAttendTell(Attention):
 
     def start(self, seen: Tensor, visible: Tensor | None = None) -> Looking:
         places = self._places(seen, visible)
-        m = mean(places.flatten(1, -2), visible)
+        m = mean_of(places.flatten(1, -2), visible)
         for layer in cast("list[nn.Linear]", self.initial):
             m = self.dropout(wide_linear(layer, m).relu())
         first = [wide_linear(layer, m) for layer in cast("list[nn.Linear]", self.first)]
         draws = None
         if self.hard and self.training:
-            draws = (torch.rand((), device=m.device) < self.draws).expand(len(m))
+            draws = (torch.rand((), device=m.device) < self.draws).expand(m.shape[0])
         projected = [layer.attention.project(places) for layer in cast("list[Layer]", self.layers)]
         return Looking(places, projected, visible, first if self.tutorial else [one.tanh() for one in first], draws)
 
@@ -257,7 +258,7 @@ class ShowAttendTell(Attention):
 
     def forward(self, *inputs: Tensor, return_maps: bool = False) -> Any:
         *seen, words = inputs
-        check_input(words, "B L", B=len(seen[0]))
+        check_input(words, "B L", B=seen[0].shape[0])
         forced: Forced = teacher_forced(self, seen, words)
         return forced if return_maps else forced.log_probabilities
 
@@ -305,10 +306,10 @@ class Att2in(Attention):
         super().__init__()
         self.channels, self.vocabulary = positive("channels", channels), positive("vocabulary", vocabulary)
         self.regions = flag("regions", regions)
-        if regions and backbone is not None:
-            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
         choice("output_stride", output_stride, STRIDES)
         self.encoder = None if backbone is None else Encoder(backbone, channels, output_stride=output_stride)
+        if regions and backbone is not None:
+            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
         self.seen = ("image",) if self.encoder else ("features", "features_mask") if regions else ("features",)
         positive("embed", embed), positive("attention", attention), choice("into", into, INTO)
         self.hidden, self.embedded = positive("hidden", hidden), flag("embedded", embedded)
@@ -318,7 +319,7 @@ class Att2in(Attention):
         self.width = width
         self.words = nn.Embedding(vocabulary, embed)
         self.dropout = nn.Dropout(number("dropout", dropout, least=0, most=1))
-        self.places = Embedded(width, hidden, dropout=dropout, norms=norms) if embedded else None
+        self.places = EmbeddedPlaces(width, hidden, dropout=dropout, norms=norms) if embedded else None
         self.place = nn.Linear(hidden if embedded else width, attention)
         self.memory = Maxout(embed, hidden if embedded else width, hidden, attention, into)
         self.scores = nn.Linear(hidden, vocabulary)
@@ -338,7 +339,7 @@ class Att2in(Attention):
         else:
             places = grid_of(seen if self.encoder is None else self.encoder(seen), self.width)
         places = widened(places) if self.places is None else self.places(places, visible)
-        empty = places.new_zeros(len(places), self.hidden)
+        empty = places.new_zeros(places.shape[0], self.hidden)
         return Looking(places, [wide_linear(self.place, places)], visible, [empty, empty], None)
 
     def step(self, words: Tensor, state: Looking) -> Step:
@@ -353,21 +354,5 @@ class Att2in(Attention):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         *seen, words = inputs
-        check_input(words, "B L", B=len(seen[0]))
+        check_input(words, "B L", B=seen[0].shape[0])
         return teacher_forced(self, seen, words).log_probabilities
-
-
-def grid_of(seen: Tensor, channels: int) -> Tensor:
-    """A map `B C H W` -> its places `B H W C`. Raises: ValueError for another shape."""
-    check_input(seen, "B C H W", C=channels)
-    return seen.permute(0, 2, 3, 1)
-
-
-def regions_of(seen: Tensor, channels: int, visible: Tensor | None) -> Tensor:
-    """Regions `B N C`, as they are. Raises: ValueError for another shape, or a mask that is not of booleans."""
-    check_input(seen, "B N C", C=channels)
-    if visible is not None:
-        check_input(visible, "B N", B=seen.shape[0], N=seen.shape[1])
-        if visible.dtype is not torch.bool:
-            raise ValueError(f"mask of {visible.dtype}: booleans are needed, True where there is a region")
-    return seen

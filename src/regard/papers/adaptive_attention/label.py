@@ -1,0 +1,63 @@
+"""Label: what the paper is, takes and shows, and how it is trained."""
+
+from regard.catalog import Entry, Option, Paper
+
+_PAPER = Paper(
+    title="Knowing When to Look: Adaptive Attention via A Visual Sentinel for Image Captioning",
+    authors="Lu, Xiong, Parikh, Socher",
+    venue="CVPR",
+    year=2017,
+    arxiv="1612.01887",
+)
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        name="adaptive_attention",
+        target="papers.adaptive_attention.network:AdaptiveAttention",
+        paper=_PAPER,
+        domains=("spatial", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "item"),
+        tasks=("captioning",),
+        aliases=("visual sentinel",),
+        maps={"attention": "B L H W", "sentinel": "B L"},
+        kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
+        inputs=("B C H W", "word<11> B L"),
+        outputs=("B L 11",),
+        sizes={"L": 3},
+        options=(
+            Option(
+                {"sentinel": False, "regions": True},
+                inputs=("B N C", "bool B N", "word<11> B L"),
+                maps={"attention": "B L N"},
+                least=(1,),
+            ),
+        ),
+        code="jiasenlu/AdaptiveAttention",
+    ),
+    Entry(
+        name="adaatt",
+        target="papers.adaptive_attention.network:AdaAtt",
+        paper=_PAPER,
+        domains=("spatial", "sequence"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "item"),
+        tasks=("captioning",),
+        maps={"attention": "B L H W", "sentinel": "B L"},
+        kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
+        inputs=("B C H W", "word<11> B L"),
+        outputs=("B L 11",),
+        sizes={"L": 3},
+        options=(
+            Option(
+                {"maxout": True, "layers": 2, "regions": True},
+                inputs=("B N C", "bool B N", "word<11> B L"),
+                maps={"attention": "B L N", "sentinel": "B L"},
+                least=(1,),
+            ),
+        ),
+        code="jiasenlu/AdaptiveAttention",
+    ),
+)
