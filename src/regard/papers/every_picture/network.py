@@ -1,0 +1,149 @@
+"""Every Picture Tells a Story: an image and a sentence meet in triplets of an object, an action and a scene.
+
+Every Picture Tells a Story: Generating Sentences from Images. Farhadi, Hejrati, Sadeghi, Young, Rashtchian,
+Hockenmaier, Forsyth. ECCV 2010, doi:10.1007/978-3-642-15561-1_2. Official code: none; recorded is a reading.
+
+    φ_n(l) = w_n · x_n(l)                         n: object, action or scene; x: what detectors say of label l     (1)
+    ψ(l, m) = w_e · [f(l), f(m), f(l, m), f(l, m) / (f(l) f(m))]          f: frequencies in a corpus of triplets   (2)
+    score(o, a, s) = φ(o) + φ(a) + φ(s) + ψ(o, a) + ψ(o, s) + ψ(a, s)                                              (3)
+    L = max_t [score(t) + Δ(t, t*)] − score(t*)           Δ: the number of wrong labels                            (4)
+    meet(image, sentence) = Σ_t∈both 1 / (rank of t for the image · rank of t for the sentence)                    (5)
+
+Place: behind detectors; beside it a sentence is read as triplets too (`sentences`), and both are compared.
+Cost: O·A·S additions for all triplets (the paper: 23·16·29 = 10,672).
+Deviations: the paper finds the best triplets by relaxing an edge and scoring again | all are scored, which is exact.
+    The paper's node features are scores of linear classifiers and averages over the nearest training images in two
+    spaces | `neighbours` computes these averages; any features may be given. (5) is from memory: the paper sums the
+    inverse ranks of the triplets that both have among their best.
+Errata: 0/0 in (2), of labels that never occur, is 0.
+"""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+
+from regard.checks import check_input, positive
+from regard.core import Attention
+
+NODES = ("object", "action", "scene")
+
+
+class EveryPicture(Attention):
+    """Scores of all triplets of an object, an action and a scene.
+
+    Args:
+        objects, actions, scenes: O, A and S, the number of labels of each.
+        features: F, how many numbers there are of each label.
+
+    Attributes:
+        nodes: w of equation (1), `3 F`; 1 at first.
+        edges: w of equation (2), `4`; 0 at first, so that a text that was not read has no say.
+        of_actions, of_scenes, between: the counts of (object, action), (object, scene) and (action, scene) in the
+            corpus, `O A`, `O S`, `A S`; 0 until they are set.
+
+    Shapes: `B O F`, `B A F`, `B S F` -> `B O A S`.
+    Maps: none.
+    Raises: ValueError for an argument out of range or inputs of other shapes.
+    """
+
+    def __init__(self, objects: int = 23, *, actions: int = 16, scenes: int = 29, features: int = 1) -> None:
+        super().__init__()
+        self.sizes = (positive("objects", objects), positive("actions", actions), positive("scenes", scenes))
+        self.nodes = nn.Parameter(torch.ones(len(NODES), positive("features", features)))
+        self.edges = nn.Parameter(torch.zeros(4))
+        self.register_buffer("of_actions", torch.zeros(objects, actions))
+        self.register_buffer("of_scenes", torch.zeros(objects, scenes))
+        self.register_buffer("between", torch.zeros(actions, scenes))
+        self.of_actions: Tensor
+        self.of_scenes: Tensor
+        self.between: Tensor
+
+    def forward(self, objects: Tensor, actions: Tensor, scenes: Tensor) -> Tensor:
+        potentials = []
+        for x, size, weight in zip((objects, actions, scenes), self.sizes, self.nodes, strict=True):
+            check_input(x, "B K F", B=objects.shape[0], K=size, F=len(weight))
+            potentials.append(x @ weight)
+        o, a, s = potentials
+        with_action, with_scene, between = (
+            edge_features(counts) @ self.edges for counts in (self.of_actions, self.of_scenes, self.between)
+        )
+        nodes = o[:, :, None, None] + a[:, None, :, None] + s[:, None, None, :]
+        table: Tensor = nodes + with_action[:, :, None] + with_scene[:, None, :] + between
+        return table
+
+
+def edge_features(counts: Tensor) -> Tensor:
+    """The features of equation (2) from the counts of two labels together: `L M` -> `L M 4`."""
+    check_input(counts, "L M")
+    joint = counts / counts.sum().clamp_min(1)
+    one, other = joint.sum(1, keepdim=True), joint.sum(0, keepdim=True)
+    product = one * other
+    lift = torch.where(product > 0, joint / product.clamp_min(torch.finfo(joint.dtype).tiny), 0)
+    return torch.stack([one.expand_as(joint), other.expand_as(joint), joint, lift], -1)
+
+
+def best_triplets(table: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The best triplets of a table of scores, best first.
+
+    Shapes: `O A S` -> triplets `count 3`, scores `count`.
+    Raises: ValueError for another shape, or if there are fewer triplets.
+    """
+    check_input(table, "O A S")
+    if positive("count", count) > table.numel():
+        raise ValueError(f"count={count}: at most {table.numel()} triplets are there")
+    scores, at = table.flatten().topk(count)
+    return torch.stack(torch.unravel_index(at, table.shape), 1), scores
+
+
+def margin_loss(table: Tensor, truth: Tensor) -> Tensor:
+    """Equation (4), the mean over a batch: the true triplet beats each other by its number of wrong labels.
+
+    Shapes: `B O A S`, truth `int64 B 3` -> a number.
+    """
+    check_input(table, "B O A S")
+    check_input(truth, "B 3", B=table.shape[0])
+    wrong = torch.zeros_like(table)
+    for node, size in enumerate(table.shape[1:]):
+        shape = [len(truth), 1, 1, 1]
+        shape[node + 1] = size
+        own = torch.arange(size, device=truth.device) != truth[:, node, None]
+        wrong = wrong + own.to(table.dtype).reshape(shape)
+    o, a, s = truth.T
+    scored = table[torch.arange(len(truth), device=truth.device), o, a, s]
+    loss: Tensor = ((table + wrong).flatten(1).amax(1) - scored).mean()
+    return loss
+
+
+def meeting(image: Tensor, sentence: Tensor) -> float:
+    """Equation (5) of two lists of triplets, best first: `M 3` and `N 3`."""
+    ranks = {tuple(triplet): rank for rank, triplet in enumerate(sentence.tolist(), 1)}
+    common = ((rank, ranks.get(tuple(triplet))) for rank, triplet in enumerate(image.tolist(), 1))
+    return sum(1 / (rank * other) for rank, other in common if other is not None)
+
+
+def neighbours(features: Tensor, known: Tensor, scores: Tensor, count: int) -> Tensor:
+    """The average score of the nearest training images: `B D`, `N D`, scores `N K` -> `B K`.
+
+    Raises: ValueError if there are fewer training images than `count`.
+    """
+    check_input(features, "B D")
+    check_input(known, "N D", D=features.shape[1])
+    if positive("count", count) > len(known):
+        raise ValueError(f"count={count}: there are {len(known)} training images")
+    nearest = torch.cdist(features, known).topk(count, largest=False).indices
+    average: Tensor = scores[nearest].mean(1)
+    return average
+
+
+def counted(triplets: Tensor, sizes: tuple[int, int, int]) -> tuple[Tensor, Tensor, Tensor]:
+    """How often two labels stand together in a corpus: `N 3` -> `O A`, `O S`, `A S`, in float32."""
+    check_input(triplets, "N 3")
+    found = []
+    for one, other in combinations(range(3), 2):
+        flat = triplets[:, one] * sizes[other] + triplets[:, other]
+        counts = torch.bincount(flat, minlength=sizes[one] * sizes[other])
+        found.append(counts.view(sizes[one], sizes[other]).float())
+    return found[0], found[1], found[2]
