@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
 
 PAPER = Paper(
     title="Bottom-Up and Top-Down Attention for Image Captioning and Visual Question Answering",
@@ -95,5 +96,28 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         least=(1,),
         code=CODE,
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="top-down",
+        target="papers.top_down.recipe:top_down",
+        system="top_down_captioner",
+        summary="two LSTM layers with attention to regions between them; cross-entropy, then CIDEr-D as the reward",
+        data="COCO's captions, a JSON file of Karpathy's splits, Flickr8k or Flickr30k, and a file of regions",
+        claim=Claim(
+            measure="cider",
+            value=1.201,
+            data="COCO captions",
+            where="README of Up-Down-Captioner, CIDEr optimised",
+        ),
+    ),
+    Listing(
+        name="top-down-vqa",
+        target="papers.top_down.recipe:top_down_vqa",
+        system="top_down_answerer",
+        summary="a question attends to the regions of an image",
+        data="the JSON files of VQA v2's questions and annotations, and a file of regions",
     ),
 )
