@@ -220,7 +220,8 @@ class RNNSearch(Attention):
     def embedded(self, words: Tensor, *, begins: bool = True) -> Tensor:
         """E y `B L m`; zeros for the start, unless the sentence has none."""
         e = F.embedding(words, self.target.weight) + (self.biases[1] if len(self.biases) else 0)
-        return self.dropout(e.masked_fill((words == START)[..., None], 0) if begins else e)
+        dropped: Tensor = self.dropout(e.masked_fill((words == START)[..., None], 0) if begins else e)
+        return dropped
 
     def unrolled(self, memory: Memory, e: Tensor, fresh: Tensor) -> tuple[Tensor, Memory, Tensor | None]:
         """Equations (4) to (6) word by word: logits `B L V`, what is known after them, and α `B L T` if there is any.

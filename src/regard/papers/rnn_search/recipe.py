@@ -10,7 +10,9 @@ Deviations: the paper trains for about five days on 12.1 million pairs; here the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from regard.data.batches import Buckets
 from regard.papers.rnn_search.network import RNNSearch
@@ -40,7 +42,7 @@ QUICK = Plan(
     clip=1.0,
     order=Buckets(),
 )
-SMALL = {"embedding": 32, "hidden": 48, "attention": 32, "maxout": 32, "std": 0.1}
+SMALL: Mapping[str, Any] = {"embedding": 32, "hidden": 48, "attention": 32, "maxout": 32, "std": 0.1}
 
 translate = partial(
     recipe,

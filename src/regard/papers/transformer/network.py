@@ -211,7 +211,8 @@ class Transformer(Attention):
                 raise ValueError(f"input of {end} words: at most positions={len(rows)} are possible")
         y = (e * self.channels**0.5 if self.scale == "embeddings" else e) + rows[first:end]
         y = self.dropout(y)
-        return self.norms[side](y) if len(self.norms) else y
+        normed: Tensor = self.norms[side](y) if len(self.norms) else y
+        return normed
 
     def _read(self, z: Tensor) -> Tensor:
         """Equation (2) without the softmax."""

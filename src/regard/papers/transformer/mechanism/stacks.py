@@ -17,7 +17,7 @@ Errata: a pre-norm stack without the last LN hands on a sum that no norm ever sa
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -85,7 +85,7 @@ class EncoderDecoder(Attention):
             whole(name, count, 1, 1000)
         if final_norm is not None:
             flag("final_norm", final_norm)
-        settings = {
+        settings: dict[str, Any] = {
             "heads": heads,
             "head_channels": head_channels,
             "value_head_channels": value_head_channels,
