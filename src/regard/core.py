@@ -107,7 +107,7 @@ def _declarations(module: Attention) -> list[Mapping[str, str]]:
     return [] if label is None else [setting.maps or {} for setting in label.settings]
 
 
-def _axes(module: Attention, name: str, map: Tensor) -> str:
+def axes_of(module: Attention, name: str, map: Tensor) -> str:
     """The axes declared for a map; of several declarations, as for images and for video, the first that fits its shape.
 
     A number in a label may be one that the constructor's arguments set: where the map has another, it is some size `M`.
@@ -169,7 +169,7 @@ def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
             return
         key = f"{names[module]}/{name}" if names[module] else name
         maps.setdefault(key, []).append(map if keep_graph else map.detach())
-        maps.axes[key] = _axes(module, name, map)
+        maps.axes[key] = axes_of(module, name, map)
         if grids:
             maps.grids[key] = grids
 

@@ -69,6 +69,12 @@ def look(
     truth: Annotated[
         Path | None, typer.Option(help="The true label map of the photograph, for a segmentation network.")
     ] = None,
+    question: Annotated[
+        str | None, typer.Option("--ask", help="A question about the photograph, for a network that answers them.")
+    ] = None,
+    regions: Annotated[
+        Path | None, typer.Option(help="File of `regard regions`, for a network that sees regions.")
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures.")] = Path("regard-look"),
 ) -> None:
     """Draw every attention map of a network over photographs, with its prediction.
@@ -77,7 +83,8 @@ def look(
     alone gets Itti's saliency, which needs no training. A network without attention is shown through Grad-CAM of its
     most likely classes. Without `--weights` or `--pretrained` weights are random: the maps then say nothing about the
     photograph. Of a segmentation network the label map comes first, with its confidence and, with `--truth`, what is
-    wrong in it.
+    wrong in it. A network that writes captions is shown with its sentence, and what it looks at for each word; to one
+    that answers questions, `--ask` puts one.
 
     Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
     or `--weights report/trials/cbam-0`, a trial of `regard compare`; `regard look photo.jpg --on resnet18 --pretrained`
@@ -86,19 +93,21 @@ def look(
     for image in images or ():
         arguments.there(image)
     arguments.there(truth)
+    arguments.there(regions)
     ends, pixel = _scale(scale), _pixel(at)
     named = mechanism is not None or weights is not None
     if named or (backbone is None and (pretrained or after or given)):
         arguments.network(mechanism, weights, given, image_size)
     arguments.at_least("--image-size", image_size, 1)
-    options = (image_size, target, layer, at, truth)
+    options = (image_size, target, layer, at, truth, question, regions)
     if not images and (named or backbone or any(option is not None for option in options)):
         raise ValueError("no photograph is named: give one, or no option to see the network that comes with regard")
     from regard.looking.photographs import look as drawn
 
     looks = drawn(
         images or None, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
-        target=target, layer=layer, image_size=image_size, scale=ends, at=pixel, truth=truth, out=folder, kwargs=given,
+        target=target, layer=layer, image_size=image_size, scale=ends, at=pixel, truth=truth, question=question,
+        regions=regions, out=folder, kwargs=given,
     )  # fmt: skip
     _say(looks, by_default=not named)
     for written in looks.pictures:
@@ -145,6 +154,8 @@ def _say(looks: Looks, *, by_default: bool) -> None:
             "trained network; `--weights` opens yours.",
             soft_wrap=True,
         )
+    for name, sentence in looks.sentences:
+        out.print(f"{name}: {sentence}", markup=False, highlight=False, soft_wrap=True)
     for name, prediction in looks.predictions:
         if prediction:
             out.print(f"{name}: {listed(prediction)}", markup=False, highlight=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from regard.data import images
 from regard.data.volumes import is_volume
-from regard.looking import examples, volumes
+from regard.looking import examples, volumes, words
 from regard.looking.explaining import BEST, Explainer, drawn, probabilities
 from regard.looking.segmenting import Said, said_of, true_labels
 from regard.saved.opening import Network, open_network
@@ -41,6 +41,7 @@ class Looks:
         predictions: for each image its name, and the most likely classes with their probabilities, of a segmentation
             network those with the largest shares of the pixels; no classes where the network is untrained, gives no
             classes, or does not know their names.
+        sentences: for each image its name, and the caption or the answers, of a network that uses words.
     """
 
     pictures: tuple[Path, ...]
@@ -49,6 +50,7 @@ class Looks:
     untrained: str = ""
     network: str = ""
     predictions: tuple[tuple[str, Prediction], ...] = ()
+    sentences: tuple[tuple[str, str], ...] = ()
 
 
 def look(
@@ -65,6 +67,8 @@ def look(
     scale: Scale = "common",
     at: tuple[int, int] | None = None,
     truth: str | Path | None = None,
+    question: str | None = None,
+    regions: str | Path | None = None,
     out: str | Path = "regard-look",
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
@@ -80,7 +84,8 @@ def look(
     A picture has the photograph first, with the classes that the network predicts, and each map with the range of its
     values. Where weights are random it says so above everything else. A network without attention is shown through
     Grad-CAM of its most likely classes. Of a segmentation network the label map comes before the maps, with the share
-    of the pixels of each class, and its confidence.
+    of the pixels of each class, and its confidence. A network that writes captions is shown with its sentence and what
+    it looks at for each word; one that answers questions with its answers.
 
     Args:
         photographs: one image file or several, or volumes, for a network trained on them; None shows the network
@@ -97,6 +102,8 @@ def look(
         at: x and y of a pixel of the photograph: of maps from places to places, what this place attends to is drawn, in
             place of what the centre does; of a segmentation network, the probabilities of the classes there are said.
         truth: file with the true label map of the photograph, for a segmentation network: class numbers, 255 for void.
+        question: in words, for a network that answers questions.
+        regions: file with the regions of the photographs, for a network that sees these; `regard regions` writes it.
         out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
         kwargs, more: arguments of the mechanism or system; `kwargs` can also hold those that have the name of an
             argument of this function.
@@ -104,13 +111,14 @@ def look(
     Raises:
         LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read; there is none; the
             network has neither attention nor class scores, or no such class or layer; `at` lies outside a photograph;
-            `truth` does not fit the one photograph or the network.
+            `truth` does not fit the one photograph or the network; the network answers questions and there is none, or
+            it does not; it sees regions and the file has none of the photograph.
     """
     scale, out = scaling.checked(scale), Path(out)
     arguments = {**(kwargs or {}), **more}
     named = (mechanism, backbone, weights, pretrained, after, arguments)
     if photographs is None:
-        if any(named) or any(given is not None for given in (image_size, target, layer, at, truth)):
+        if any(named) or any(given is not None for given in (image_size, target, layer, at, truth, question, regions)):
             raise ValueError(
                 "photographs=None: at least one photograph is needed for a network of your choice; without any "
                 "argument the network that comes with the library is shown"
@@ -135,12 +143,24 @@ def look(
         image_size=image_size,
         kwargs=arguments,
     )
-    explainer = Explainer(network, target, layer)
+    words.check_question(network, question)
+    explainer = None if words.speaks(network) else Explainer(network, target, layer)
     with images.quiet():
         read = [_read(path, network, image_size) for path in paths]
     state = ", ".join([network.name, *network.changed])
-    written, answers = [], []
+    written: list[Path] = []
+    answers: list[tuple[str, Prediction]] = []
+    sentences: list[tuple[str, str]] = []
     for path, (shown, seen) in zip(paths, read, strict=True):
+        if explainer is None:
+            spoken = words.of_photograph(network, path, shown.float() / 255, seen, question, regions, scale)
+            answers.append((path.name, ()))
+            sentences.append((path.name, spoken.text))
+            picture = photograph(picture_of(shown.float() / 255), path.name, question or "the caption is above")
+            title = f"{path.name}: {state}: {spoken.text}"
+            page = sheet([picture, *spoken.pictures], title, warning=warning(network))
+            written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
+            continue
         try:
             maps, returned = network.answer(seen)
         except ValueError as error:  # too small for the network
@@ -170,7 +190,15 @@ def look(
         pictures += drawn(explained, image, scale)
         page = sheet(pictures, f"{path.name}: {state}", warning=warning(network))
         written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
-    return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, tuple(answers))
+    return Looks(
+        tuple(written),
+        network.trained,
+        network.changed,
+        network.untrained,
+        network.name,
+        tuple(answers),
+        tuple(sentences),
+    )
 
 
 def _volumes(
