@@ -38,7 +38,7 @@ WANTED = (
     "Flickr8k or Flickr30k"
 )
 READ, SEEN = 256, 224  # pixels on a side of the images
-DRAWN = {"train_size": 400, "test_size": 60, "size": 32}
+DRAWN = {"train_size": 200, "test_size": 50, "size": 32}
 NORMALISE: Normalisation = ((0.3,) * 3, (0.3,) * 3)  # of drawn scenes
 TRUNK = "encoder."  # what the names of the parameters of a captioner's image encoder begin with
 
@@ -97,7 +97,7 @@ class Training:
 
 
 # Of a tiny variant: it is trained with its trunk from the first step, and scored greedily.
-QUICK = Training(lr=5e-3, epochs=6, batch=64, clip=5.0, trunk_lr=5e-3, beam=1, least=1, where="tiny")
+QUICK = Training(lr=5e-3, epochs=8, batch=32, clip=5.0, trunk_lr=5e-3, beam=1, least=1, where="tiny")
 
 
 def recipe(
