@@ -27,6 +27,7 @@ from torch.nn import functional as F
 from regard.checks import check_input, positive
 from regard.core import Attention
 from regard.networks.captioner import Encoder
+from regard.ops.sampling import affine_grid, sample
 
 
 class AttributeNet(Attention):
@@ -57,9 +58,9 @@ class AttributeNet(Attention):
     def forward(self, x: Tensor, boxes: Tensor | None = None, mask: Tensor | None = None) -> Tensor:
         if self.encoder is None:
             features, mask = x, boxes
+            check_input(features, "B N C", C=self.channels)
         else:
             features, mask = self._hypotheses(x, boxes, mask)
-        check_input(features, "B N C")
         scores = self.see("hypotheses", self.score(features))
         if mask is not None:
             check_input(mask, "B N", B=features.shape[0], N=features.shape[1])
@@ -74,6 +75,8 @@ class AttributeNet(Attention):
         if boxes is None:
             return self.encoder(image).mean((2, 3))[:, None], None
         check_input(boxes, "B N 4", B=image.shape[0])
+        if mask is not None:
+            check_input(mask, "B N", B=boxes.shape[0], N=boxes.shape[1])
         seen = torch.cat([image[:, None], windows(image, boxes)], 1)
         features = self.encoder(seen.flatten(0, 1)).mean((2, 3)).unflatten(0, seen.shape[:2])
         return features, None if mask is None else F.pad(mask, (1, 0), value=True)
@@ -85,8 +88,9 @@ def windows(image: Tensor, boxes: Tensor) -> Tensor:
     scale, centre = high - low, low + high - 1  # of an affine map onto [-1, 1]
     theta = torch.cat([torch.diag_embed(scale), centre[..., None]], -1).flatten(0, 1)
     several = image[:, None].expand(-1, boxes.shape[1], -1, -1, -1).flatten(0, 1)
-    grid = F.affine_grid(theta.to(image.dtype), list(several.shape), align_corners=False)
-    seen: Tensor = F.grid_sample(several, grid, align_corners=False).unflatten(0, boxes.shape[:2])
+    height, width = image.shape[2:]
+    grid = affine_grid(theta.to(image.dtype), (height, width), align_corners=False)
+    seen: Tensor = sample(several, grid, align_corners=False).unflatten(0, boxes.shape[:2])
     return seen
 
 

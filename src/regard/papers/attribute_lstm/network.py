@@ -71,12 +71,13 @@ class AttributeLSTM(Attention):
         self.channels, self.vocabulary = positive("channels", channels), positive("vocabulary", vocabulary)
         self.hidden = positive("hidden", hidden)
         positive("embed", embed)
+        positive("attributes", attributes)
         self.cell = choice("cell", cell, CELLS)
         if flag("proposals", proposals) and backbone is None:
-            raise ValueError("proposals=True: a backbone is needed, which sees the boxes")
+            raise ValueError("backbone=None: a network is needed with proposals=True, which sees the boxes")
         self.attributes = None if backbone is None else AttributeNet(channels, attributes=attributes, backbone=backbone)
         self.seen = ("features",) if backbone is None else ("image", "boxes", "boxes_mask")[: 3 if proposals else 1]
-        self.image = nn.Linear(channels if backbone is None else positive("attributes", attributes), embed, bias=False)
+        self.image = nn.Linear(channels if backbone is None else attributes, embed, bias=False)
         self.words = nn.Embedding(vocabulary, embed)
         self.input = nn.Linear(embed, 4 * hidden, bias=False)
         self.state = nn.Linear(hidden, 4 * hidden, bias=False)
@@ -108,6 +109,7 @@ class AttributeLSTM(Attention):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         *seen, words = inputs
+        check_input(words, "B L", B=inputs[0].shape[0])
         return teacher_forced(self, seen, words).log_probabilities
 
     def _remembered(self, x: Tensor, h: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:

@@ -35,4 +35,14 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
-RECIPES: tuple[Listing, ...] = ()
+DATA = "COCO's captions and images, a JSON file of Karpathy's splits, or Flickr8k or Flickr30k"
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="glstm",
+        target="papers.guided_lstm.recipe:glstm",
+        system="glstm",
+        summary="an LSTM that is guided by the image at every word",
+        data=DATA,
+    ),
+)

@@ -119,6 +119,7 @@ class GuidedLSTM(Attention):
 
     def forward(self, *inputs: Tensor) -> Tensor:
         *seen, words = inputs
+        check_input(words, "B L", B=inputs[0].shape[0])
         return teacher_forced(self, seen, words).log_probabilities
 
     def _remembered(self, x: Tensor, memory: Memory) -> Memory:

@@ -49,10 +49,18 @@ ENTRIES: tuple[Entry, ...] = (
         aliases=("deep visual-semantic alignment",),
         maps={"alignment": "B L N"},
         kwargs={"channels": 12, "word": 7, "hidden": 10},
-        inputs=("B N C", "bool B N", "B L 7", "bool B L"),
+        inputs=("B N C", "bool B N", "B L E", "bool B L"),
         outputs=("B B",),
         least=(),
-        options=(Option({"pairs": "sum"}),),
+        sizes={"E": 7, "L": 3},
+        exported=32,
+        options=(
+            Option(
+                {"pairs": "sum", "backbone": "convolutions", "vocabulary": 11},
+                inputs=("B C H W", "word<11> B L", "bool B L"),
+                least=(1, 1),
+            ),
+        ),
         exempt={
             "batch_independent": "every image is scored with every sentence of the batch",
         },
@@ -60,4 +68,28 @@ ENTRIES: tuple[Entry, ...] = (
     ),
 )
 
-RECIPES: tuple[Listing, ...] = ()
+DATA = "COCO's captions and images, a JSON file of Karpathy's splits, or Flickr8k or Flickr30k"
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="neural-talk",
+        target="papers.neural_talk.recipe:neural_talk",
+        system="neural_talk",
+        summary="NeuralTalk2: an LSTM that sees the image once, before the first word",
+        data=DATA,
+    ),
+    Listing(
+        name="neural-talk-rnn",
+        target="papers.neural_talk.recipe:recurrent",
+        system="neural_talk",
+        summary="the paper's recurrent network, which sees the image at its first word",
+        data=DATA,
+    ),
+    Listing(
+        name="dvsa",
+        target="papers.neural_talk.recipe:alignment",
+        system="dvsa",
+        summary="words and places of an image aligned by ranking whole captions",
+        data=DATA,
+    ),
+)

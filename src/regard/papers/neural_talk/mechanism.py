@@ -15,17 +15,23 @@ Place: behind a detector (the paper: the 19 best regions of an RCNN, and the who
 Cost: N·C·hidden for the regions, 5·hidden² a word, and N·T·hidden for each pair of an image and a sentence.
 Deviations: paper (5) replaces Eq. 7, Σ_t Σ_i max(0, v_i·s_t) | `pairs="sum"`. Paper: l = k stands in (6), which adds
     2 for each pair | the same. Paper writes (7) as an energy that is minimised, with these terms | maximised, which is
-    what is meant. The paper's activations are ReLU throughout, and its region vectors linear | the same.
+    what is meant. The paper's activations are ReLU throughout, and its region vectors linear | the same. The paper:
+    vectors of word2vec, kept | given, or learned with `vocabulary`. The paper: boxes of an RCNN | any regions, or the
+    places of a map with `backbone`.
 Errata: a larger β makes longer phrases point to one region; it is compared with the scores, so it has no fixed scale.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
 from regard.checks import check_input, choice, number, positive
 from regard.core import Attention
+from regard.networks.captioner import Encoder
+from regard.ops.precision import widened
 
 PAIRS = ("max", "sum")
 
@@ -34,53 +40,83 @@ class Alignment(Attention):
     """Scores of images for sentences, by the regions that the words fit best.
 
     Args:
-        channels: of the feature of a region.
+        channels: of the feature of a region, or with a backbone of the image.
+        vocabulary: the number of words, the four special ones included, whose vectors are then learned; None takes the
+            vectors themselves.
+        backbone: a network of timm's, or "convolutions", see `networks.captioner.Encoder`, the places of whose last map
+            are then the regions; None takes regions.
         word: width of the vector of a word.
         hidden: width of the common space.
         pairs: a word counts by its best region ("max", equation 5) or by all that fit it ("sum").
 
-    Shapes: regions `B N C`, regions_mask `bool B N` (None: all), words `B L word`, words_mask `bool B L` (None: all) ->
-        `B B`, every image (row) with every sentence (column).
+    Shapes: regions `B N C` and their mask `bool B N` (None: all), or with a backbone an image `B C H W` alone; words
+        `B L word`, or `int64 B L` with a vocabulary, and their mask `bool B L` (None: all) -> `B B`, every image (row)
+        with every sentence (column).
     Maps: alignment `B L N`: v_i·s_t of each word of a sentence with the regions of its own image.
-    Raises: ValueError for an argument out of range or inputs of other shapes.
+    Raises: ValueError for an argument out of range or inputs of other shapes; LookupError for an unknown backbone.
     """
 
-    seen = ("features", "features_mask")
-
-    def __init__(self, channels: int, *, word: int = 300, hidden: int = 1000, pairs: str = "max") -> None:
+    def __init__(
+        self,
+        channels: int,
+        *,
+        vocabulary: int | None = None,
+        backbone: str | None = None,
+        word: int = 300,
+        hidden: int = 1000,
+        pairs: str = "max",
+    ) -> None:
         super().__init__()
         self.channels, self.word = positive("channels", channels), positive("word", word)
         positive("hidden", hidden)
         self.pairs = choice("pairs", pairs, PAIRS)
-        self.region = nn.Linear(channels, hidden)
+        self.encoder = None if backbone is None else Encoder(backbone, channels)
+        self._grid = (0, 0)
+        self.seen = ("features", "features_mask") if self.encoder is None else ("image",)
+        self.vectors = None if vocabulary is None else nn.Embedding(positive("vocabulary", vocabulary), word)
+        self.region = nn.Linear(channels if self.encoder is None else self.encoder.width, hidden)
         self.embed = nn.Linear(word, hidden)
         self.ahead = nn.Linear(hidden, hidden)
         self.back = nn.Linear(hidden, hidden)
         self.mix = nn.Linear(hidden, hidden)
 
-    def forward(
-        self, regions: Tensor, regions_mask: Tensor | None, words: Tensor, words_mask: Tensor | None = None
-    ) -> Tensor:
-        regions_mask, words_mask = _mask(regions, regions_mask), _mask(words, words_mask)
-        v, s = self.regions(regions), self.sentences(words, words_mask)
+    def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
+        """Loads the weights of the image encoder; see `networks.captioner.Encoder.start_from`."""
+        if self.encoder is not None:
+            self.encoder.start_from(state)
+
+    def forward(self, seen: Tensor, *rest: Tensor | None) -> Tensor:
+        regions_mask, words, words_mask = rest if self.encoder is None else (None, *rest)
+        assert words is not None
+        v, regions_mask = self.regions(seen, regions_mask)
+        s, words_mask = self.sentences(words, words_mask)
+        check_input(s, "B L D", B=v.shape[0])
         if self.watched:
-            self.see("alignment", torch.einsum("bnd,bld->bln", v, s))
+            grid = {} if self.encoder is None else {"N": self._grid}
+            self.see("alignment", torch.einsum("bnd,bld->bln", v, s), **grid)
         return self.scores(v, regions_mask, s, words_mask)
 
-    def regions(self, regions: Tensor) -> Tensor:
-        """v of equation (1): `B N C` -> `B N hidden`."""
-        check_input(regions, "B N C", C=self.channels)
-        v: Tensor = self.region(regions)
-        return v
+    def regions(self, seen: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """v of equation (1): `B N C`, or an image with a backbone -> `B N hidden`, and the mask `bool B N`."""
+        if self.encoder is not None:
+            places = self.encoder(seen)
+            self._grid = (places.shape[2], places.shape[3])
+            seen = places.flatten(2).mT
+        else:
+            check_input(seen, "B N C", C=self.channels)
+        return widened(self.region(seen)), _mask(seen, mask)
 
-    def sentences(self, words: Tensor, mask: Tensor) -> Tensor:
-        """s of equations (2) to (4): `B L word`, mask `bool B L` -> `B L hidden`; padding passes the state on."""
+    def sentences(self, words: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """s of equations (2) to (4): `B L hidden`, and the mask `bool B L`; padding passes the state on."""
+        if self.vectors is not None:
+            check_input(words, "B L")
+            words = self.vectors(words)
         check_input(words, "B L E", E=self.word)
+        mask = _mask(words, mask)
         e = self.embed(words).relu()
         ahead = _recurrent(self.ahead, e.unbind(1), mask.unbind(1))
         back = _recurrent(self.back, e.unbind(1)[::-1], mask.unbind(1)[::-1])[::-1]
-        s: Tensor = self.mix(torch.stack(ahead, 1) + torch.stack(back, 1)).relu()
-        return s
+        return widened(self.mix(torch.stack(ahead, 1) + torch.stack(back, 1)).relu()), mask
 
     def scores(self, v: Tensor, regions_mask: Tensor, s: Tensor, words_mask: Tensor) -> Tensor:
         """S of equation (5): `K N hidden`, `bool K N`, `J L hidden`, `bool J L` -> `K J`."""

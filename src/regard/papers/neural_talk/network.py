@@ -147,6 +147,7 @@ class NeuralTalk(Attention):
         return Step(log_softmax(self.scores(h)), state, {})
 
     def forward(self, seen: Tensor, words: Tensor) -> Tensor:
+        check_input(words, "B L", B=seen.shape[0])
         return teacher_forced(self, (seen,), words).log_probabilities
 
     def _recurrent(self, layer: _Layer, x: Tensor, h: Tensor, image: Tensor) -> Tensor:
