@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from regard import __version__
-from regard.cli import browsing, comparing, holding, looking, training, translating
+from regard.cli import browsing, comparing, holding, looking, regions, training, translating
 
 out = Console()
 err = Console(stderr=True)
@@ -55,6 +55,7 @@ app.command("list")(browsing.list_entries)
 app.command()(browsing.show)
 app.command()(looking.look)
 app.command()(looking.gaze)
+app.command()(regions.regions)
 app.command()(translating.translate)
 app.command()(holding.check)
 app.add_typer(holding.published_app, name="published")

@@ -238,14 +238,14 @@ def _half(folder: Path, half: str, images: bool) -> list[Asked]:
     for what in ("questions", "annotations"):
         files = _files(folder, half, what)
         if len(files) != 1:
-            there = " and ".join(path.name for path in files) or "none"
-            raise FileNotFoundError(f"{shown(folder)} has {there}: one *mscoco_{half}*_{what}.json is needed")
+            names = " and ".join(path.name for path in files) or "none"
+            raise FileNotFoundError(f"{shown(folder)} has {names}: one *mscoco_{half}*_{what}.json is needed")
         paths += files
     answers = _answers(paths[1])
     where, content = shown(paths[0]), _object(paths[0], "questions")
     name = str(content.get("data_subtype") or _part_name(paths[0], half))
     photographs = _photographs(folder, name) if images else {}
-    asked = []
+    asked: list[Asked] = []
     for position, one in enumerate(listed(content, "questions", paths[0])):
         here = f"{where} questions[{position}]"
         number, image, text = one.get("question_id"), one.get("image_id"), one.get("question")
