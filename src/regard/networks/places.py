@@ -5,8 +5,39 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from regard.checks import check_input
+from regard.checks import check_input, choice, flag, positive
+from regard.networks.captioner import Encoder
+from regard.networks.dilated import STRIDES
 from regard.ops.precision import wide_linear, wide_norm, widened
+
+
+def trunk_of(channels: int, backbone: str | None, output_stride: int, regions: bool) -> Encoder | None:
+    """The image encoder of a captioner; None where the places are given.
+
+    Raises: ValueError if an argument is out of range, or regions are asked of a backbone; LookupError if there is no
+        such backbone.
+    """
+    positive("channels", channels), flag("regions", regions), choice("output_stride", output_stride, STRIDES)
+    if backbone is None:
+        return None
+    encoder = Encoder(backbone, channels, output_stride=output_stride)
+    if regions:
+        raise ValueError(f"regions={regions!r}: False is needed with a backbone")
+    return encoder
+
+
+def fields_of(encoder: Encoder | None, regions: bool) -> tuple[str, ...]:
+    """The fields of a batch that a captioner of places sees."""
+    if encoder is not None:
+        return ("image",)
+    return ("features", "features_mask") if regions else ("features",)
+
+
+def places_of(seen: Tensor, visible: Tensor | None, encoder: Encoder | None, channels: int, regions: bool) -> Tensor:
+    """The places, `B H W C` of an image or a map, or regions `B N C`. Raises: ValueError for inputs of other shapes."""
+    if regions:
+        return regions_of(seen, channels, visible)
+    return grid_of(seen if encoder is None else encoder(seen), channels)
 
 
 def grid_of(seen: Tensor, channels: int) -> Tensor:

@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
 
 _PAPER = Paper(
     title="Knowing When to Look: Adaptive Attention via A Visual Sentinel for Image Captioning",
@@ -59,5 +60,16 @@ ENTRIES: tuple[Entry, ...] = (
             ),
         ),
         code="jiasenlu/AdaptiveAttention",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="adaptive-attention",
+        target="papers.adaptive_attention.recipe:adaptive_attention",
+        system="adaptive_attention",
+        summary="an LSTM that looks at the image, or at a sentinel of what it knows, for every word",
+        data="COCO's captions and images, a JSON file of Karpathy's splits, or Flickr8k or Flickr30k",
+        claim=Claim(measure="cider", value=108.5, data="COCO captions", where="Table 1, from memory"),
     ),
 )

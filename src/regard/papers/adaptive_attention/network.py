@@ -30,11 +30,10 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from regard.checks import check_input, choice, flag, number, positive, whole
+from regard.checks import check_input, flag, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
-from regard.networks.dilated import STRIDES
-from regard.networks.places import EmbeddedPlaces, grid_of, mean_of, regions_of
+from regard.networks.captioner import Step, log_softmax, teacher_forced
+from regard.networks.places import EmbeddedPlaces, fields_of, mean_of, places_of, trunk_of
 from regard.ops.precision import wide_linear, widened
 from regard.papers.adaptive_attention.decoder import ReleasedCore, Writer
 
@@ -55,31 +54,6 @@ class Knowing(NamedTuple):
     whole: Tensor
     visible: Tensor | None
     memory: list[Tensor]
-
-
-class Sight(nn.Module):
-    """What a network sees: the map of a backbone, a map, or regions.
-
-    Attributes:
-        fields: those of a batch that are seen.
-        width: channels of the places.
-    """
-
-    def __init__(self, channels: int, backbone: str | None, output_stride: int, regions: bool) -> None:
-        super().__init__()
-        self.channels, self.regions = positive("channels", channels), flag("regions", regions)
-        choice("output_stride", output_stride, STRIDES)
-        self.encoder = None if backbone is None else Encoder(backbone, channels, output_stride=output_stride)
-        if regions and backbone is not None:
-            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
-        self.width = channels if self.encoder is None else self.encoder.width
-        self.fields = ("image",) if self.encoder else ("features", "features_mask") if regions else ("features",)
-
-    def forward(self, seen: Tensor, visible: Tensor | None = None) -> Tensor:
-        """The places, `B H W C` or `B N C`. Raises: ValueError for inputs of other shapes."""
-        if self.regions:
-            return regions_of(seen, self.width, visible)
-        return grid_of(seen if self.encoder is None else self.encoder(seen), self.width)
 
 
 class AdaptiveAttention(Attention):
@@ -122,19 +96,20 @@ class AdaptiveAttention(Attention):
         positive("embed", embed), positive("attention", attention), flag("sentinel", sentinel)
         self.hidden = positive("hidden", hidden)
         number("dropout", dropout, least=0, most=1)
-        self.sight = Sight(channels, backbone, output_stride, regions)
-        self.seen = self.sight.fields
-        self.place, self.whole = nn.Linear(self.sight.width, hidden), nn.Linear(self.sight.width, embed)
+        self.encoder, self.regions = trunk_of(channels, backbone, output_stride, regions), regions
+        self.seen = fields_of(self.encoder, regions)
+        self.width = channels if self.encoder is None else self.encoder.width
+        self.place, self.whole = nn.Linear(self.width, hidden), nn.Linear(self.width, embed)
         self.dropout = nn.Dropout(dropout)
         self.writer = Writer(vocabulary, embed, hidden, attention, dropout, sentinel=sentinel)
 
     def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
         """Loads the weights of the image encoder; see `networks.captioner.Encoder.start_from`."""
-        if self.sight.encoder is not None:
-            self.sight.encoder.start_from(state)
+        if self.encoder is not None:
+            self.encoder.start_from(state)
 
     def start(self, seen: Tensor, visible: Tensor | None = None) -> Knowing:
-        places = self.sight(seen, visible)
+        places = places_of(seen, visible, self.encoder, self.width, self.regions)
         whole = wide_linear(self.whole, self.dropout(mean_of(places.flatten(1, -2), visible))).relu()
         places = wide_linear(self.place, self.dropout(places)).relu()
         empty = places.new_zeros(places.shape[0], self.hidden)
@@ -201,12 +176,13 @@ class AdaAtt(Attention):
         self.hidden, self.depth = positive("hidden", hidden), layers
         flag("maxout", maxout), number("dropout", dropout, least=0, most=1)
         whole("norms", norms, 0, 2)
-        self.sight = Sight(channels, backbone, output_stride, regions)
-        self.seen = self.sight.fields
-        width = self.sight.width if whole_channels is None else positive("whole_channels", whole_channels)
+        self.encoder, self.regions = trunk_of(channels, backbone, output_stride, regions), regions
+        self.seen = fields_of(self.encoder, regions)
+        self.width = channels if self.encoder is None else self.encoder.width
+        width = self.width if whole_channels is None else positive("whole_channels", whole_channels)
         self.words = nn.Embedding(vocabulary, embed)
         self.whole = nn.Linear(width, embed)
-        self.places = EmbeddedPlaces(self.sight.width, embed, dropout=dropout, norms=norms)
+        self.places = EmbeddedPlaces(self.width, embed, dropout=dropout, norms=norms)
         self.projection = nn.Linear(embed, attention)
         self.core = ReleasedCore(embed, hidden, attention, layers=layers, maxout=maxout, dropout=dropout)
         self.dropout = nn.Dropout(dropout)
@@ -214,11 +190,11 @@ class AdaAtt(Attention):
 
     def start_from(self, state: Mapping[str, Tensor] | None = None) -> None:
         """Loads the weights of the image encoder; see `networks.captioner.Encoder.start_from`."""
-        if self.sight.encoder is not None:
-            self.sight.encoder.start_from(state)
+        if self.encoder is not None:
+            self.encoder.start_from(state)
 
     def start(self, seen: Tensor, visible: Tensor | None = None) -> Knowing:
-        places = self.sight(seen, visible)
+        places = places_of(seen, visible, self.encoder, self.width, self.regions)
         return self.begin(places, mean_of(places.flatten(1, -2), visible), visible)
 
     def begin(self, places: Tensor, whole: Tensor, visible: Tensor | None = None) -> Knowing:

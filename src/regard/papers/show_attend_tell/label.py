@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -78,6 +79,39 @@ ENTRIES: tuple[Entry, ...] = (
                 least=(1,),
             ),
             Option({"embedded": False}),
+        ),
+    ),
+)
+
+_DATA = "COCO's captions and images, a JSON file of Karpathy's splits, or Flickr8k or Flickr30k"
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="show-attend-tell",
+        target="papers.show_attend_tell.recipe:show_attend_tell",
+        system="show_attend_tell",
+        summary="an LSTM that looks at places of the image for every word; hard=True for one place",
+        data=_DATA,
+        claim=Claim(
+            measure="bleu_4",
+            value=24.3,
+            data="COCO captions",
+            where="Table 1, soft, from memory",
+            unlike="features of VGG",
+        ),
+    ),
+    Listing(
+        name="att2in",
+        target="papers.show_attend_tell.recipe:att2in",
+        system="att2in",
+        summary="an LSTM that takes up what it sees in its candidate alone",
+        data=_DATA,
+        claim=Claim(
+            measure="cider",
+            value=108.9,
+            data="COCO captions",
+            where="README of ruotianluo/ImageCaptioning.pytorch",
+            unlike="bottom-up features",
         ),
     ),
 )

@@ -41,9 +41,8 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Encoder, Forced, Step, log_softmax, teacher_forced
-from regard.networks.dilated import STRIDES
-from regard.networks.places import EmbeddedPlaces, grid_of, mean_of, regions_of
+from regard.networks.captioner import Forced, Step, log_softmax, teacher_forced
+from regard.networks.places import EmbeddedPlaces, fields_of, mean_of, places_of, trunk_of
 from regard.ops.precision import wide_linear, widened
 from regard.ops.words import START
 from regard.papers.show_attend_tell.decoder import Layer, Maxout
@@ -128,13 +127,9 @@ class ShowAttendTell(Attention):
         form: str = "authors",
     ) -> None:
         super().__init__()
-        self.channels, self.vocabulary = positive("channels", channels), positive("vocabulary", vocabulary)
-        self.regions = flag("regions", regions)
-        choice("output_stride", output_stride, STRIDES)
-        self.encoder = None if backbone is None else Encoder(backbone, channels, output_stride=output_stride)
-        if regions and backbone is not None:
-            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
-        self.seen = ("image",) if self.encoder else ("features", "features_mask") if regions else ("features",)
+        self.vocabulary = positive("vocabulary", vocabulary)
+        self.encoder, self.regions = trunk_of(channels, backbone, output_stride, regions), regions
+        self.seen = fields_of(self.encoder, regions)
         positive("embed", embed), positive("hidden", hidden), positive("layers", layers)
         tutorial = choice("form", form, FORMS) == "tutorial"
         for name, depth in (
@@ -185,7 +180,7 @@ class ShowAttendTell(Attention):
             self.encoder.start_from(state)
 
     def start(self, seen: Tensor, visible: Tensor | None = None) -> Looking:
-        places = self._places(seen, visible)
+        places = places_of(seen, visible, self.encoder, self.width, self.regions)
         m = mean_of(places.flatten(1, -2), visible)
         for layer in cast("list[nn.Linear]", self.initial):
             m = self.dropout(wide_linear(layer, m).relu())
@@ -195,11 +190,6 @@ class ShowAttendTell(Attention):
             draws = (torch.rand((), device=m.device) < self.draws).expand(m.shape[0])
         projected = [layer.attention.project(places) for layer in cast("list[Layer]", self.layers)]
         return Looking(places, projected, visible, first if self.tutorial else [one.tanh() for one in first], draws)
-
-    def _places(self, seen: Tensor, visible: Tensor | None) -> Tensor:
-        if self.regions:
-            return regions_of(seen, self.width, visible)
-        return grid_of(seen if self.encoder is None else self.encoder(seen), self.width)
 
     def step(self, words: Tensor, state: Looking) -> Step:
         logits, state, maps = self.advance(self.words(words), state)
@@ -304,13 +294,9 @@ class Att2in(Attention):
         dropout: float = 0.5,
     ) -> None:
         super().__init__()
-        self.channels, self.vocabulary = positive("channels", channels), positive("vocabulary", vocabulary)
-        self.regions = flag("regions", regions)
-        choice("output_stride", output_stride, STRIDES)
-        self.encoder = None if backbone is None else Encoder(backbone, channels, output_stride=output_stride)
-        if regions and backbone is not None:
-            raise ValueError(f"regions={regions!r}: False is needed with a backbone")
-        self.seen = ("image",) if self.encoder else ("features", "features_mask") if regions else ("features",)
+        self.vocabulary = positive("vocabulary", vocabulary)
+        self.encoder, self.regions = trunk_of(channels, backbone, output_stride, regions), regions
+        self.seen = fields_of(self.encoder, regions)
         positive("embed", embed), positive("attention", attention), choice("into", into, INTO)
         self.hidden, self.embedded = positive("hidden", hidden), flag("embedded", embedded)
         if whole("norms", norms, 0, 2) and not embedded:
@@ -334,10 +320,7 @@ class Att2in(Attention):
             self.encoder.start_from(state)
 
     def start(self, seen: Tensor, visible: Tensor | None = None) -> Looking:
-        if self.regions:
-            places = regions_of(seen, self.width, visible)
-        else:
-            places = grid_of(seen if self.encoder is None else self.encoder(seen), self.width)
+        places = places_of(seen, visible, self.encoder, self.width, self.regions)
         places = widened(places) if self.places is None else self.places(places, visible)
         empty = places.new_zeros(places.shape[0], self.hidden)
         return Looking(places, [wide_linear(self.place, places)], visible, [empty, empty], None)
