@@ -99,3 +99,11 @@ def test_a_long_word_is_shortened_to_its_panel() -> None:
     assert font.getlength(short) <= WIDTH
     assert fitted("red", font, WIDTH) == "red"
     assert panels([Image.new("RGB", (10, 20))], ["red"]).size == (WIDTH, 2 * WIDTH + 18)
+
+
+def test_an_alignment_has_both_sentences() -> None:
+    maps = recorded(torch.rand(1, 3, 7, 4).softmax(3), "B h L T", WORDS)
+    maps.words["T"] = [["ein", "Hund", "rennt", "."]]
+    (picture,) = draw(maps, torch.zeros(3, 8, 8))
+    assert "mean of 3 heads" in picture.caption
+    assert "7" in picture.caption

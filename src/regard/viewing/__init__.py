@@ -14,6 +14,7 @@ The axes that the label declares, and the grids that the mechanism showed, decid
     B L H W                      one small map a word, above the word
     B L N with boxes, B N        regions outlined for each word, or at once, the thicker the larger the weight
     B L                          bars in the order of the words
+    B L T, B h L T with words    the words of one sentence over those of the other
     B Q K with grids of a clip   attention received by each of its frames
     B 1 D H W                    three orthogonal slices through the largest value, over a volume
     B T 2, B T 4                 a path of points, or boxes, in [-1, 1], numbered in order
@@ -34,6 +35,7 @@ from torch.nn import functional as F
 
 from regard.core import Grid, Maps, grids_of
 from regard.viewing import scaling
+from regard.viewing.alignment import alignment
 from regard.viewing.painting import bars, boxes, lattice, mark, matrix, path, plain, staged, tiled
 from regard.viewing.pictures import PANELS, SIDE, Picture, counted, ends_of, over
 from regard.viewing.reaching import Dense, Reach, plane_of, reach
@@ -129,7 +131,8 @@ def draw(
                 pictures.append(_volume(name, one[0], image, Colouring(scale, look.dtype)))
                 continue
             before = [other[sample].unsqueeze(0) for other in looks[: number - 1]]
-            chosen = Chosen(queries, classes or {}, scale, _sentence(maps, sample), boxes)
+            sentences = _sentence(maps, "L", sample), _sentence(maps, "T", sample)
+            chosen = Chosen(queries, classes or {}, scale, *sentences, boxes)
             pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, before)
     return pictures
 
@@ -142,6 +145,7 @@ class Chosen:
     classes: Mapping[int, str]
     scale: Scale
     words: Sequence[str] = ()
+    read: Sequence[str] = ()
     boxes: Tensor | None = None
 
     def named(self, letter: str, size: int) -> Mapping[int, str]:
@@ -159,9 +163,9 @@ class Chosen:
         }
 
 
-def _sentence(maps: Maps, sample: int) -> Sequence[str]:
-    """The words of the axis L for one sample; empty if they are not known."""
-    sentences = maps.words.get("L", ())
+def _sentence(maps: Maps, letter: str, sample: int) -> Sequence[str]:
+    """The words of an axis for one sample; empty if they are not known."""
+    sentences = maps.words.get(letter, ())
     return sentences[sample] if sentences else ()
 
 
@@ -241,6 +245,8 @@ def _pictures(
         return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
     colouring = Colouring(scale, look.dtype)
     worded = looked(name, look, letters, grids, chosen.words, chosen.boxes, stage, colouring)
+    if worded is None and chosen.words and chosen.read:
+        worded = alignment(name, look, letters, chosen.words, chosen.read, colouring)
     if worded is not None:
         return [worded]
     way = reach(look, letters, grids, before)
