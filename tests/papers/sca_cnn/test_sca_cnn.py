@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import regard
+from regard.networks.captioner import Encoder
 
 
 @pytest.mark.parametrize("order", ["channel-spatial", "spatial-channel", "channel", "spatial"])
@@ -50,3 +51,36 @@ def test_refuses() -> None:
 def test_the_papers_abbreviations_are_the_words() -> None:
     for short, word in (("cs", "channel-spatial"), ("sc", "spatial-channel")):
         assert regard.create("sca", 3, hidden=4, order=short).order == word
+
+
+@pytest.mark.slow
+def test_the_last_block_of_a_resnet_is_the_decoders_own() -> None:
+    """The trunk with its block computes, without attention, what the network of timm's does."""
+    torch.manual_seed(2)
+    model = regard.create(
+        "sca_captioner", 3, vocabulary=11, embedding=5, hidden=7, scores=3, backbone="resnet26"
+    ).eval()
+    whole = Encoder("resnet26", 3).eval()
+    for parameter in whole.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    model.start_from(whole.trunk.network.state_dict())
+    assert model.seen == ("image",) and model.conv.in_channels == 512
+    image = torch.randn(2, 3, 64, 64)
+    state = model.start(image)
+    torch.testing.assert_close(model.end(state.inner, state.features), whole(image))
+
+
+def test_every_word_looks_again() -> None:
+    torch.manual_seed(2)
+    model = regard.create("sca_captioner", 6, vocabulary=11, inner=5, embedding=7, hidden=8, scores=9).eval()
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    with regard.watch(model) as maps:
+        model(torch.randn(2, 6, 4, 3), torch.randn(2, 5, 4, 3), torch.randint(11, (2, 3)))
+    shapes = {name: tuple(looks[0].shape) for name, looks in maps.items()}
+    assert shapes == {
+        "inner_channel": (2, 3, 5), "inner_spatial": (2, 3, 4, 3), "channel": (2, 3, 6), "spatial": (2, 3, 4, 3),
+    }  # fmt: skip
+    for (look,) in maps.values():
+        torch.testing.assert_close(look.flatten(2).sum(2), torch.ones(2, 3))
+        assert not torch.allclose(look[:, 0], look[:, 1])
