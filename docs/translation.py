@@ -55,7 +55,7 @@ ROWS: Mapping[str, tuple[Any, bool, Mapping[str, Any]]] = {  # network, one voca
     "transformer": (
         partial(Transformer, channels=112, layers=2, heads=4, hidden=224),
         False,
-        {"epochs": 5, "lr": 2e-3},
+        {"epochs": 3, "lr": 2e-3},
     ),
 }
 SMOOTHING = {"transformer": 0.1}

@@ -169,7 +169,7 @@ class Copies(nn.Module):
 
     def step(self, words: torch.Tensor, state: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, object, dict]:
         source, at = state
-        return self.says(source.gather(1, at[:, None])[:, 0]), (source, at + 1), {}
+        return self.says(source.gather(1, at.clamp_max(source.shape[1] - 1)[:, None])[:, 0]), (source, at + 1), {}
 
 
 def test_the_task_scores_what_a_network_writes() -> None:
