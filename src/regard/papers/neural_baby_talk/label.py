@@ -1,6 +1,7 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -37,5 +38,22 @@ ENTRIES: tuple[Entry, ...] = (
             "low_precision": "boxes and scores of 10,000 leave the range of float16 in the sums over a region",
         },
         code="jiasenlu/NeuralBabyTalk",
+    ),
+)
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="neural-baby-talk",
+        target="papers.neural_baby_talk.recipe:neural_baby_talk",
+        system="neural_baby_talk",
+        summary="captions whose visual words are regions that are pointed at and named",
+        data="COCO's captions, instances and images; detections of the images if there are any",
+        claim=Claim(
+            measure="cider",
+            value=107.2,
+            data="COCO captions",
+            where="Table 2, from memory",
+            unlike="Karpathy's splits, and the regions of a detector",
+        ),
     ),
 )
