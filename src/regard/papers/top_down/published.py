@@ -1,7 +1,6 @@
 """Checkpoint mappings for Bottom-Up and Top-Down: the authors' definition for Caffe, and two repositories for PyTorch.
 
-In ruotianluo's vocabulary row 0 is start, end and padding; in the authors' too. hengyuan-hu's padding is the last row,
-and stands before the question.
+In ruotianluo's vocabulary row 0 is start, end and padding; in the authors' too. Those of questions are in `questions`.
 """
 
 from __future__ import annotations
@@ -15,8 +14,10 @@ from torch.nn import functional as F
 
 from regard.core import Attention
 from regard.ops.beam_search import beam_search
-from regard.papers.top_down.mechanism import Looked, Memory, TopDownAttention
+from regard.papers.top_down.mechanism import Looked, Memory
+from regard.papers.top_down.questions import QUESTIONS
 from regard.published.reference import Names, Reference, State, unsupported
+from regard.tasks.self_critical import rewarded
 
 _CORE = {
     "attend.input": "att_lstm.ih",
@@ -227,132 +228,49 @@ class _Caffe(nn.Module):
         return y
 
 
-# Questions, hengyuan-hu/bottom-up-attention-vqa
+# The losses of the captions
 
 
-def _normed(ours: str, theirs: str) -> Names:
-    return {f"{ours}.direction": f"{theirs}.weight_v", f"{ours}.size": f"{theirs}.weight_g", ours: theirs}
+class _Losses(nn.Module):
+    """The self-critical loss, the masked cross-entropy and the smoothed one; then the first two of every sentence.
 
+    The rewarded words are those before the first row of padding, and the end behind them.
+    """
 
-def _attention(v_dim=2048, q_dim=1024, num_hid=1024):
-    arguments = {"channels": v_dim, "query_channels": q_dim, "hidden": num_hid, "scores": "rectified"}
-    return arguments, {**_normed("joint", "nonlinear.main.0"), **_normed("score", "linear")}
-
-
-def _new_attention(v_dim=2048, q_dim=1024, num_hid=1024, dropout=0.2):
-    if num_hid != q_dim:
-        raise unsupported("num_hid", num_hid, f"{q_dim} is accepted, as q_dim has it")
-    arguments = {"channels": v_dim, "query_channels": q_dim, "hidden": num_hid, "scores": "product", "dropout": dropout}
-    return arguments, {
-        **_normed("of_region", "v_proj.main.0"),
-        **_normed("of_query", "q_proj.main.0"),
-        **_normed("score", "linear"),
-    }
-
-
-class _Weights(nn.Module):
-    """Our attention, called with regions before the query; it gives the weights `B N 1`."""
-
-    def __init__(self, module: TopDownAttention) -> None:
+    def __init__(self, smoothing: float) -> None:
         super().__init__()
-        self.module = module
+        self.smoothing = smoothing
 
-    def forward(self, regions: Tensor, query: Tensor) -> Tensor:
-        return self.module.see("attention", self.module.weights(query, self.module.project(regions)))[..., None]
-
-
-def _answers(scores: str) -> Any:
-    def build(v_dim=2048, num_hid=1024, ntoken=19901, num_ans_candidates=3129, word_dim=300):
-        arguments = {
-            "channels": v_dim,
-            "vocabulary": ntoken + 1,
-            "answers": num_ans_candidates,
-            "embedding": word_dim,
-            "hidden": num_hid,
-            "scores": scores,
-            "dropout": 0.5,
-        }
-        attention = {"joint": "nonlinear.main.0"}
-        if scores == "product":
-            attention = {"of_region": "v_proj.main.0", "of_query": "q_proj.main.0"}
-        names = {"embed": "w_emb.emb", "input": "q_emb.rnn.ih_l0", "state": "q_emb.rnn.hh_l0"}
-        for ours, theirs in (
-            *((f"attention.{ours}", f"v_att.{theirs}") for ours, theirs in attention.items()),
-            ("attention.score", "v_att.linear"),
-            ("of_question", "q_net.main.0"),
-            ("of_region", "v_net.main.0"),
-            ("of_both", "classifier.main.0"),
-            ("answer", "classifier.main.3"),
-        ):
-            names |= _normed(ours, theirs)
-        return arguments, names
-
-    return build
+    def forward(self, logits: Tensor, words: Tensor, reward: Tensor, mask: Tensor) -> tuple[Tensor, ...]:
+        log_probabilities, mask = logits.log_softmax(2), mask.to(logits.dtype)
+        own = log_probabilities.gather(2, words[:, :, None])[:, :, 0]
+        there = words > 0
+        kept = torch.cat([torch.ones_like(there[:, :1]), there[:, :-1]], 1)
+        even = torch.full_like(log_probabilities, self.smoothing / (logits.shape[2] - 1))
+        target = even.scatter(2, words[:, :, None], 1 - self.smoothing)
+        smoothed = F.kl_div(log_probabilities, target, reduction="none").sum(2)
+        one = torch.ones_like(own)
+        return (
+            rewarded(own, reward, kept),
+            rewarded(own, one, mask),
+            (smoothed * mask).sum() / mask.sum(),
+            rewarded(own, reward, kept, each=True),
+            rewarded(own, one, mask, each=True),
+        )
 
 
-def _answers_state(state: State, args: Mapping[str, Any]) -> State:
-    """The GRU's tensors as those of two layers, and the padding as the first row."""
-    found = dict(state)
-    for part in ("ih_l0", "hh_l0"):
-        for kind in ("weight", "bias"):
-            found[f"q_emb.rnn.{part}.{kind}"] = found.pop(f"q_emb.rnn.{kind}_{part}")
-    found["w_emb.emb.weight"] = found["w_emb.emb.weight"].roll(1, 0)
-    return found
-
-
-class _Answerer(nn.Module):
-    """Our network, called with regions, boxes, questions and soft scores; it gives the loss and the logits."""
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, regions: Tensor, boxes: Tensor, question: Tensor, scores: Tensor) -> tuple[Tensor, Tensor]:
-        logits = self.module(regions, None, (question + 1) % self.module.vocabulary)
-        return F.binary_cross_entropy_with_logits(logits, scores) * scores.shape[1], logits
-
-
-# Questions, the paper
-
-
-def _paper(vocab=9, word=300, hidden=512, feat=2048, answers=3129):
-    arguments = {
-        "channels": feat,
-        "vocabulary": vocab,
-        "answers": answers,
-        "embedding": word,
-        "hidden": hidden,
-        "embed.padding_idx": None,  # its word 0 is a word
-    }
-    names = {"embed": "embed", "input": "gru.ih", "state": "gru.hh", "attention.score": "att.w", "answer": "out"}
-    for ours, theirs in (("attention.joint", "att"), ("of_question", "q"), ("of_region", "v"), ("of_both", "o")):
-        names |= {f"{ours}.value": f"{theirs}.W", f"{ours}.gate": f"{theirs}.Wg"}
-    return arguments, names
-
-
-class _Paper(nn.Module):
-    """Our network, called with regions and questions, which gives probabilities."""
-
-    def __init__(self, module: Any) -> None:
-        super().__init__()
-        self.module = module
-
-    def forward(self, regions: Tensor, question: Tensor) -> Tensor:
-        y: Tensor = self.module(regions, None, question).sigmoid()
-        return y
-
-
-def _gated_tanh(i, o):  # the layer of the regions
-    arguments = {"channels": i, "vocabulary": 5, "answers": 1, "embedding": 1, "hidden": o}
-    return arguments, {"value": "W", "gate": "Wg"}
-
-
-def _layer_of_regions(module: Any, args: Mapping[str, Any]) -> nn.Module:
-    layer: nn.Module = module.of_region
-    return layer
+def _losses(smoothing=0.0):
+    return {"channels": 1, "vocabulary": 5, "embedding": 1, "hidden": 1, "scores": 1}, {}
 
 
 REFERENCES = (
+    Reference(
+        "caption_losses/ruotianluo.ImageCaptioning.pytorch/RewardCriterion-LanguageModelCriterion-LabelSmoothing",
+        "top_down_captioner",
+        _losses,
+        recording="three losses, which have no parameters",
+        host=lambda module, args: _Losses(args.get("smoothing", 0.0)),
+    ),
     Reference(
         "updown_caption/ruotianluo.ImageCaptioning.pytorch/UpDownModel",
         "top_down_captioner",
@@ -385,47 +303,5 @@ REFERENCES = (
         adapt=_Caffe,
         maps={"attention": "module/attention"},
     ),
-    Reference(
-        "updown_vqa_attention/hengyuan-hu.bottom-up-attention-vqa/Attention",
-        "top_down",
-        _attention,
-        adapt=lambda module, args: _Weights(module),
-    ),
-    Reference(
-        "updown_vqa_attention/hengyuan-hu.bottom-up-attention-vqa/NewAttention",
-        "top_down",
-        _new_attention,
-        adapt=lambda module, args: _Weights(module),
-    ),
-    Reference(
-        "updown_vqa/hengyuan-hu.bottom-up-attention-vqa/build_baseline0-instance_bce_with_logits",
-        "top_down_answerer",
-        _answers("rectified"),
-        state=_answers_state,
-        adapt=lambda module, args: _Answerer(module),
-        maps={"attention": "module/attention"},
-    ),
-    Reference(
-        "updown_vqa/hengyuan-hu.bottom-up-attention-vqa/build_baseline0_newatt-instance_bce_with_logits",
-        "top_down_answerer",
-        _answers("product"),
-        state=_answers_state,
-        adapt=lambda module, args: _Answerer(module),
-        maps={"attention": "module/attention"},
-    ),
-    Reference(
-        "updown_vqa_paper/paper",
-        "top_down_answerer",
-        _paper,
-        recording="a reading of the equations of Section 3.3",
-        adapt=lambda module, args: _Paper(module),
-        maps={"attention": "module/attention"},
-    ),
-    Reference(
-        "gated_tanh/paper",
-        "top_down_answerer",
-        _gated_tanh,
-        recording="a reading of the gated tanh of Section 3.3",
-        host=_layer_of_regions,
-    ),
+    *QUESTIONS,
 )

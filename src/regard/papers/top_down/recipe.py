@@ -27,11 +27,11 @@ from regard.data.batches import Buckets
 from regard.data.bottom_up import BottomUp
 from regard.data.scenes import scenes
 from regard.data.words import Words
-from regard.metrics.words.cider import Frequencies
 from regard.papers.top_down.network import TopDownAnswerer, TopDownCaptioner
 from regard.papers.top_down.regions import RegionCaptions, of_images
 from regard.tasks.answer import Answer
 from regard.tasks.caption import Caption
+from regard.tasks.self_critical import SelfCritical, frequencies
 from regard.training import captioning
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
@@ -119,6 +119,9 @@ def top_down(
     task = Caption(words, beam=beam, longest=LONGEST)
     trains = ("*",) if tiny or features is not None else ("embed.*", "core.*", "predict.*")
     phases = [Phase(name="caption", task=task, plan=plans[0], trains=trains)]
+    if self_critical:
+        reward = SelfCritical(task, frequencies(_references(train)))
+        phases.append(Phase(name="self-critical", task=reward, plan=plans[1], trains=trains))
     return Recipe(
         build=build,
         train=train,
@@ -189,11 +192,11 @@ def top_down_vqa(
     )
 
 
-def _frequencies(train: Any) -> Frequencies:
-    """The document frequencies of the training references, each image once."""
+def _references(train: Any) -> list[Any]:
+    """The captions of each training image."""
     if hasattr(train, "count"):  # drawn scenes
-        return Frequencies.of(train.captions(scene) for scene in range(train.count))
-    return Frequencies.of(photo.captions for photo in getattr(train, "captions", train).photos)
+        return [train.captions(scene) for scene in range(train.count)]
+    return [photo.captions for photo in getattr(train, "captions", train).photos]
 
 
 def _start(model: nn.Module, state: Mapping[str, Tensor] | None, *, words: Words, vectors: str | None) -> None:
