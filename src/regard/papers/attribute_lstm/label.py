@@ -38,7 +38,6 @@ ENTRIES: tuple[Entry, ...] = (
                 least=(1, 1),
             ),
         ),
-        exempt={"low_precision": "boxes of 10,000 leave the range of float16"},
         parity="transcribed",
     ),
     Entry(
@@ -65,7 +64,6 @@ ENTRIES: tuple[Entry, ...] = (
                 least=(1, 1),
             ),
         ),
-        exempt={"low_precision": "boxes of 10,000 leave the range of float16"},
         parity="transcribed",
     ),
 )

@@ -1,6 +1,6 @@
 """Label: what the paper is, takes and shows, and how it is trained."""
 
-from regard.catalog import Entry, Paper
+from regard.catalog import Entry, Option, Paper
 from regard.catalog.recipes import Listing
 
 ENTRIES: tuple[Entry, ...] = (
@@ -25,8 +25,16 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B N 5",),
         least=(),
         sizes={"N": 3, "M": 3},
+        options=(Option({"channels": 12}, inputs=("B N C", "B M 11")),),
         parity="transcribed",
     ),
 )
 
-RECIPES: tuple[Listing, ...] = ()
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="baby-talk",
+        target="papers.baby_talk.recipe:baby_talk",
+        system="baby_talk",
+        summary="objects, attributes and prepositions of drawn scenes as triples",
+    ),
+)

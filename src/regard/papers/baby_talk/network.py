@@ -18,12 +18,15 @@ Place: behind detectors of objects, classifiers of attributes and `mechanism`; s
 Cost: K^N additions of N(N+1)/2 terms for N objects of K kinds, and N²/2·K²·P for (5).
 Deviations: the paper turns terms of three nodes into pairs and infers with TRW-S | exact search over the objects. The
     seven weights are found by coordinate search over a score (`fitting`), as in the paper; here they are parameters,
-    and (6) also has gradients. The paper's terms are of 24 kinds of things and 21 attributes | any.
+    and (6) also has gradients. The paper: part detectors and support vector machines | any scores, or linear
+    classifiers of the features of regions, trained with cross-entropy. The paper's terms are of 24 kinds of things and
+    21 attributes | any.
 Errata: 2/(N−1) keeps the pairs from outweighing the objects as N grows; for N = 1 there are no pairs.
 """
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import NamedTuple
 
 import torch
@@ -31,6 +34,8 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, positive
 from regard.core import Attention
+from regard.networks.captioner import log_softmax
+from regard.ops.precision import widened
 
 WEIGHTS = ("alpha0", "alpha1", "beta0", "beta1", "beta2", "gamma0", "gamma1")
 MOST = 2**25  # labellings of the objects that are compared
@@ -52,43 +57,61 @@ class BabyTalk(Attention):
         objects: K, the kinds of objects.
         attributes: A, the kinds of attributes.
         prepositions: P, the number of prepositions.
+        channels: of the features of a region, from which linear classifiers score its objects and attributes; None
+            takes their scores.
 
     Attributes:
         weights: α₀ α₁ β₀ β₁ β₂ γ₀ γ₁, parameters; all 1 at first.
         of_attributes: ψ(a, o; text), `K A`; 0 until it is set, see `triples.priors`.
         of_prepositions: ψ(o, p, o'; text), `K P K`; likewise.
 
-    Shapes: object scores `B N K`, attribute scores `B N A`, preposition scores `B M P` of the M = N(N−1)/2 pairs in the
-        order (0, 1), (0, 2), … -> `B N K`: −E of the best labelling in which object i is of kind k.
+    Shapes: object scores `B N K` and attribute scores `B N A`, or with channels features `B N C`; preposition scores
+        `B M P` of the M = N(N−1)/2 pairs in the order (0, 1), (0, 2), … -> `B N K`: −E of the best labelling in which
+        object i is of kind k.
     Maps: none.
     Raises: ValueError for an argument out of range, inputs of other shapes, or more labellings than can be compared.
     """
 
-    def __init__(self, objects: int, *, attributes: int, prepositions: int) -> None:
+    def __init__(self, objects: int, *, attributes: int, prepositions: int, channels: int | None = None) -> None:
         super().__init__()
         self.objects, self.attributes = positive("objects", objects), positive("attributes", attributes)
         self.prepositions = positive("prepositions", prepositions)
         self.weights = nn.Parameter(torch.ones(len(WEIGHTS)))
         self.register_buffer("of_attributes", torch.zeros(objects, attributes))
         self.register_buffer("of_prepositions", torch.zeros(objects, prepositions, objects))
+        self.channels = None if channels is None else positive("channels", channels)
+        self.see_objects = None if channels is None else nn.Linear(channels, objects)
+        self.see_attributes = None if channels is None else nn.Linear(channels, attributes)
         self.of_attributes: Tensor
         self.of_prepositions: Tensor
 
-    def forward(self, objects: Tensor, attributes: Tensor, prepositions: Tensor) -> Tensor:
+    def classified(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Log-probabilities of the objects `B N K` and attributes `B N A` of regions, of their features `B N C`.
+
+        Raises: ValueError for a network without channels, or features of another shape.
+        """
+        if self.see_objects is None or self.see_attributes is None:
+            raise ValueError("channels=None: the channels of the features are needed to classify regions")
+        check_input(features, "B N C", C=self.channels or 0)
+        return log_softmax(self.see_objects(features)), log_softmax(self.see_attributes(features))
+
+    def forward(self, *seen: Tensor) -> Tensor:
+        *regions, prepositions = seen
+        objects, attributes = regions if self.channels is None else self.classified(*regions)
         total = self._total(*self._terms(objects, attributes, prepositions))
         kinds = range(1, total.ndim)
         best = [total.amax([one for one in kinds if one != i]) if total.ndim > 2 else total for i in kinds]
         return torch.stack(best, 1)
 
     def described(self, objects: Tensor, attributes: Tensor, prepositions: Tensor) -> Labelling:
-        """The labelling with the least energy, equation (6), for the inputs of `forward`."""
+        """The labelling with the least energy, equation (6), for scores as `forward` takes them without channels."""
         unary, pair = self._terms(objects, attributes, prepositions)
         total = self._total(unary, pair)
         best, at = total.flatten(1).max(1)
         chosen = torch.stack(torch.unravel_index(at, total.shape[1:]), 1)
         a0, a1, _, b1, b2, g0, g1 = self.weights
         each = a0 * b1 * attributes + a1 * g0 * self.of_attributes[chosen]
-        first, second = _pairs(objects.shape[1], chosen.device)
+        first, second = _pairs(objects.shape[1])
         of_text = self.of_prepositions[chosen[:, first], :, chosen[:, second]]
         return Labelling(chosen, each.argmax(2), (a0 * b2 * prepositions + a1 * g1 * of_text).argmax(2), -best)
 
@@ -98,7 +121,7 @@ class BabyTalk(Attention):
         o, a, p = labels
         a0, a1, b0, b1, b2, g0, g1 = self.weights
         chosen = a0 * b0 * _at(objects, o) + a0 * b1 * _at(attributes, a) + a1 * g0 * self.of_attributes[o, a]
-        first, second = _pairs(objects.shape[1], o.device)
+        first, second = _pairs(objects.shape[1])
         related = a0 * b2 * _at(prepositions, p) + a1 * g1 * self.of_prepositions[o[:, first], p, o[:, second]]
         energy: Tensor = -chosen.sum(1) - self._share(objects.shape[1]) * related.sum(1)
         return energy
@@ -111,6 +134,7 @@ class BabyTalk(Attention):
         if self.objects**count > MOST:
             raise ValueError(f"objects: {count} of {self.objects} kinds are {self.objects}^{count} labellings: "
                              f"at most {MOST} can be compared")  # fmt: skip
+        objects, attributes, prepositions = widened(objects), widened(attributes), widened(prepositions)
         a0, a1, b0, b1, b2, g0, g1 = self.weights
         of_attributes = a0 * b1 * attributes[:, :, None] + a1 * g0 * self.of_attributes
         unary = a0 * b0 * objects + of_attributes.amax(3)
@@ -128,8 +152,7 @@ class BabyTalk(Attention):
         total = unary.new_zeros(shape)
         for i in range(count):
             total = total + unary[:, i].reshape([*shape[: i + 1], self.objects, *shape[i + 2 :]])
-        first, second = _pairs(count, unary.device)
-        for m, (i, j) in enumerate(zip(first.tolist(), second.tolist(), strict=True)):
+        for m, (i, j) in enumerate(zip(*_pairs(count), strict=True)):
             sizes = list(shape)
             sizes[i + 1] = sizes[j + 1] = self.objects
             total = total + pair[:, m].reshape(sizes)
@@ -139,10 +162,10 @@ class BabyTalk(Attention):
         return 2 / (count - 1) if count > 1 else 0.0
 
 
-def _pairs(count: int, device: torch.device) -> tuple[Tensor, Tensor]:
+def _pairs(count: int) -> tuple[list[int], list[int]]:
     """The first and the second object of each pair, in the order (0, 1), (0, 2), …"""
-    first, second = torch.triu_indices(count, count, 1, device=device)
-    return first, second
+    pairs = list(combinations(range(count), 2))
+    return [i for i, _ in pairs], [j for _, j in pairs]
 
 
 def _at(scores: Tensor, labels: Tensor) -> Tensor:

@@ -42,7 +42,7 @@ class EveryPicture(Attention):
         nodes: w of equation (1), `3 F`; 1 at first.
         edges: w of equation (2), `4`; 0 at first, so that a text that was not read has no say.
         of_actions, of_scenes, between: the counts of (object, action), (object, scene) and (action, scene) in the
-            corpus, `O A`, `O S`, `A S`; 0 until they are set.
+            corpus, `O A`, `O S`, `A S`; 1 until they are set.
 
     Shapes: `B O F`, `B A F`, `B S F` -> `B O A S`.
     Maps: none.
@@ -54,9 +54,9 @@ class EveryPicture(Attention):
         self.sizes = (positive("objects", objects), positive("actions", actions), positive("scenes", scenes))
         self.nodes = nn.Parameter(torch.ones(len(NODES), positive("features", features)))
         self.edges = nn.Parameter(torch.zeros(4))
-        self.register_buffer("of_actions", torch.zeros(objects, actions))
-        self.register_buffer("of_scenes", torch.zeros(objects, scenes))
-        self.register_buffer("between", torch.zeros(actions, scenes))
+        self.register_buffer("of_actions", torch.ones(objects, actions))
+        self.register_buffer("of_scenes", torch.ones(objects, scenes))
+        self.register_buffer("between", torch.ones(actions, scenes))
         self.of_actions: Tensor
         self.of_scenes: Tensor
         self.between: Tensor

@@ -31,7 +31,7 @@ from torch import Tensor, nn
 from regard.checks import check_input, choice, number, positive
 from regard.core import Attention
 from regard.networks.captioner import Encoder
-from regard.ops.precision import widened
+from regard.ops.precision import uncast, widened
 
 PAIRS = ("max", "sum")
 
@@ -85,15 +85,17 @@ class Alignment(Attention):
         if self.encoder is not None:
             self.encoder.start_from(state)
 
-    def forward(self, seen: Tensor, *rest: Tensor | None) -> Tensor:
-        regions_mask, words, words_mask = rest if self.encoder is None else (None, *rest)
-        assert words is not None
+    def forward(self, *inputs: Tensor | None) -> Tensor:
+        seen, regions_mask, words, words_mask = inputs if self.encoder is None else (inputs[0], None, *inputs[1:])
+        assert seen is not None and words is not None
+        axes = "B L E" if self.vectors is None else "B L"
+        check_input(words, axes, B=seen.shape[0])
         v, regions_mask = self.regions(seen, regions_mask)
         s, words_mask = self.sentences(words, words_mask)
-        check_input(s, "B L D", B=v.shape[0])
         if self.watched:
             grid = {} if self.encoder is None else {"N": self._grid}
-            self.see("alignment", torch.einsum("bnd,bld->bln", v, s), **grid)
+            with uncast(v):
+                self.see("alignment", torch.einsum("bnd,bld->bln", v, s), **grid)
         return self.scores(v, regions_mask, s, words_mask)
 
     def regions(self, seen: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -120,7 +122,8 @@ class Alignment(Attention):
 
     def scores(self, v: Tensor, regions_mask: Tensor, s: Tensor, words_mask: Tensor) -> Tensor:
         """S of equation (5): `K N hidden`, `bool K N`, `J L hidden`, `bool J L` -> `K J`."""
-        fit = torch.einsum("knd,jld->kjnl", v, s)
+        with uncast(v):
+            fit = torch.einsum("knd,jld->kjnl", v, s)
         if self.pairs == "max":
             best = fit.masked_fill(~regions_mask[:, None, :, None], -torch.inf).amax(2)
         else:

@@ -1,0 +1,108 @@
+"""Baby Talk's classifiers of regions, and the triples that its field finds.
+
+The loss is the cross-entropy of the objects and attributes of regions; the score is the F1 of the triples of all pairs
+of regions, each an (attribute, object), a preposition and an (attribute, object).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from regard.data.batches import Batch
+from regard.metrics.metric import Measure
+from regard.papers.baby_talk.network import BabyTalk
+from regard.papers.baby_talk.templates import Triple
+from regard.papers.baby_talk.triples import Grammar, agreement
+
+
+@dataclass(frozen=True)
+class Describe:
+    """Describing regions; a batch has `features`, `labels`, `colours` and `related` with their masks, and `triples`.
+
+    Args:
+        grammar: the words of the labels.
+    """
+
+    grammar: Grammar
+
+    @property
+    def measure(self) -> Measure:
+        return Measure("f1", "F1 of triples", unit="%")
+
+    def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
+        """The cross-entropy of objects and attributes, the mean over regions."""
+        objects, attributes = _bare(model).classified(batch["features"])
+        mask = batch["features_mask"]
+        named = F.nll_loss(objects[mask], batch["labels"][mask])
+        coloured = F.nll_loss(attributes[mask], batch["colours"][mask])
+        return named + coloured, {"objects": named.detach(), "attributes": coloured.detach()}
+
+    def metric(self) -> Triples:
+        return Triples()
+
+    def answers(self, model: nn.Module, batch: Batch) -> tuple[list[list[Triple]], list[list[Triple]]]:
+        """The triples found and the true ones, of each image."""
+        return self.found(_bare(model), batch), batch["triples"]
+
+    def found(self, model: BabyTalk, batch: Batch) -> list[list[Triple]]:
+        """The triples of the labelling with the least energy, of each image."""
+        objects, attributes = model.classified(batch["features"])
+        every = []
+        for i, mask in enumerate(batch["features_mask"]):
+            several = batch["related"][i][batch["related_mask"][i]]
+            best = model.described(objects[i][mask][None], attributes[i][mask][None], several[None])
+            every.append(self.told(best.objects[0], best.attributes[0], best.prepositions[0]))
+        return every
+
+    def told(self, objects: Tensor, attributes: Tensor, prepositions: Tensor) -> list[Triple]:
+        """The triples of labels: `N`, `N`, `M`."""
+        kinds, shades, words = self.grammar.names
+        things = [(shades[a], kinds[o]) for o, a in zip(objects.tolist(), attributes.tolist(), strict=True)]
+        pairs = combinations(range(len(things)), 2)
+        return [(things[i], words[p], things[j]) for (i, j), p in zip(pairs, prepositions.tolist(), strict=True)]
+
+
+class Triples:
+    """Precision, recall and F1 of triples over a dataset."""
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        self._found: list[Sequence[Triple]] = []
+        self._true: list[Sequence[Triple]] = []
+
+    def update(self, found: Sequence[Sequence[Triple]], true: Sequence[Sequence[Triple]]) -> None:
+        """Adds the triples of images."""
+        self._found += found
+        self._true += true
+
+    def merge_state(self, incoming_state: Triples) -> None:
+        self._found += incoming_state._found
+        self._true += incoming_state._true
+
+    def compute(self) -> dict[str, float]:
+        """Raises: ValueError if there is no image."""
+        if not self._true:
+            raise ValueError("no images: at least one is needed")
+        return agreement(self._found, self._true)._asdict()
+
+
+def _bare(model: nn.Module) -> BabyTalk:
+    found = getattr(model, "module", model)
+    assert isinstance(found, BabyTalk)
+    return found
+
+
+def set_priors(model: nn.Module, attributes: Tensor, prepositions: Tensor) -> None:
+    """Gives a field its potentials of text, `K A` and `K P K`."""
+    field = _bare(model)
+    with torch.no_grad():
+        field.of_attributes.copy_(attributes)
+        field.of_prepositions.copy_(prepositions)
