@@ -38,7 +38,7 @@ WANTED = (
     "Flickr8k or Flickr30k"
 )
 READ, SEEN = 256, 224  # pixels on a side of the images
-DRAWN = {"train_size": 200, "test_size": 50, "size": 32}
+DRAWN: Mapping[str, Any] = {"train_size": 200, "test_size": 50, "size": 32}
 NORMALISE: Normalisation = ((0.3,) * 3, (0.3,) * 3)  # of drawn scenes
 TRUNK = "encoder."  # what the names of the parameters of a captioner's image encoder begin with
 

@@ -88,8 +88,16 @@ class _Beam(nn.Module):
         self.beam, self.longest = args.get("beam_size", 1), args.get("max_length") or args.get("seq_length", 16)
 
     def forward(self, features: Tensor, regions: Tensor) -> tuple[Tensor, Tensor]:
-        every = {"start": EVERY, "end": EVERY, "never": ()}
-        found = decode(self.module, (features,), beam=self.beam, longest=self.longest, finished="aside", **every)
+        found = decode(
+            self.module,
+            (features,),
+            beam=self.beam,
+            longest=self.longest,
+            finished="aside",
+            start=EVERY,
+            end=EVERY,
+            never=(),
+        )
         words = torch.zeros(len(found), self.longest, dtype=torch.int64)
         for i, (best, *_) in enumerate(found):
             words[i, : len(best.words)] = torch.tensor(best.words)
