@@ -102,7 +102,7 @@ def trained(row: str, seed: int, train: Sequence[Pair], test: Sequence[Pair], *,
     source, target = vocabularies(train, least=LEAST, lower=True, shared=shared)
     pairs = [SentencePairs(some, source, target, lower=True) for some in (train, test)]
     torch.manual_seed(seed)
-    model: nn.Module = make(len(source), vocabulary=len(target))
+    model: nn.Module = make(source_vocabulary=len(source), vocabulary=len(target))
     plan = Plan(
         batch_size=64,
         weight_decay=0.0,

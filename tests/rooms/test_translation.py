@@ -215,7 +215,7 @@ def test_heads_of_an_alignment_are_averaged_or_chosen_and_padding_is_cut() -> No
 def saved(folder: Path, model: RNNSearch | Transformer, arguments: dict[str, object], words: Words) -> Path:
     from functools import partial
 
-    named = described(partial(type(model), len(words), vocabulary=len(words), **arguments))  # type: ignore[arg-type]
+    named = described(partial(type(model), source_vocabulary=len(words), vocabulary=len(words), **arguments))  # type: ignore[arg-type]
     assert named is not None
     facts = Trained(
         entry=named[0], arguments=named[1], normalise=None, image=None,
@@ -233,7 +233,7 @@ LAYERED = {"channels": 12, "heads": 3, "layers": 2, "hidden": 7}
 
 def test_a_saved_translator_translates_and_is_drawn(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    run = saved(tmp_path / "run", RNNSearch(8, vocabulary=8, **RECURRENT), dict(RECURRENT), WORDS)
+    run = saved(tmp_path / "run", RNNSearch(source_vocabulary=8, vocabulary=8, **RECURRENT), dict(RECURRENT), WORDS)
     translator = open_translator(run)
     found = translate(translator, "A cat runs.", beam=3, longest=7)
     assert found[0].read == ("a", "cat", "runs", ".", "<end>") and found[0].unknown == ("cat",)
@@ -248,7 +248,7 @@ def test_the_command_prints_the_translation_and_writes_the_alignment(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     torch.manual_seed(1)
-    run = saved(tmp_path / "run", Transformer(8, vocabulary=8, **LAYERED), dict(LAYERED), WORDS)
+    run = saved(tmp_path / "run", Transformer(source_vocabulary=8, vocabulary=8, **LAYERED), dict(LAYERED), WORDS)
     line = ["translate", "A dog.", "--weights", str(run), "--out", str(tmp_path / "out"), "--layer", "1", "--json"]
     with pytest.raises(SystemExit) as ended:
         main(line)

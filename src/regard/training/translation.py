@@ -25,7 +25,7 @@ from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 from regard.training.schedules import Constant, Schedule
 
-Make = Callable[..., nn.Module]  # source_vocabulary, vocabulary= -> network
+Make = Callable[..., nn.Module]  # source_vocabulary=, vocabulary= -> network
 FOLDER = "train.de and train.en, val.… and test.…, or .gz, as in Multi30k; other languages by source= and target="
 DRAWN = {"train_size": 1000, "test_size": 100, "longest": 10}  # pairs of the tiny variants, and words of a sentence
 
@@ -82,7 +82,7 @@ def recipe(
     Args:
         data: the folder; see `data.parallel`.
         tiny: make the tiny variant.
-        make, small: the network and its tiny variant, which take `source_vocabulary` and `vocabulary=`.
+        make, small: the network and its tiny variant, which take `source_vocabulary=` and `vocabulary=`.
         training: how the authors trained it.
         quick: the plan of the tiny variant.
         source, target: the languages, as the files' names end.
@@ -109,7 +109,7 @@ def recipe(
     train = SentencePairs(kept, *words, lower=lower)
     task = Translate(words[1], beam=training.beam, smoothing=training.smoothing, penalty=training.penalty, lower=lower)
     return Recipe(
-        build=partial(small if tiny else make, len(words[0]), vocabulary=len(words[1])),
+        build=partial(small if tiny else make, source_vocabulary=len(words[0]), vocabulary=len(words[1])),
         train=train,
         test=SentencePairs(splits[scored], *words, lower=lower),
         phases=(Phase(name="translate", task=task, plan=quick if tiny else _plan(training)),),

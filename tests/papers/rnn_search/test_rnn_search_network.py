@@ -28,7 +28,7 @@ WORDS = torch.tensor([[1, 4, 9, 12], [1, 5, 4, 2], [1, 12, 12, 7]])
 
 def network(**arguments: object) -> RNNSearch:
     torch.manual_seed(0)
-    model = RNNSearch(11, vocabulary=13, **{**SMALL, **arguments}).double().eval()  # type: ignore[arg-type]
+    model = RNNSearch(source_vocabulary=11, vocabulary=13, **{**SMALL, **arguments}).double().eval()  # type: ignore[arg-type]
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.5)
     return model
@@ -36,12 +36,12 @@ def network(**arguments: object) -> RNNSearch:
 
 def gru() -> GRUSearch:
     torch.manual_seed(0)
-    return GRUSearch(11, vocabulary=13, embedding=5, hidden=7, layers=2).double().eval()
+    return GRUSearch(source_vocabulary=11, vocabulary=13, embedding=5, hidden=7, layers=2).double().eval()
 
 
 def test_the_papers_network_has_80_million_parameters_at_30000_words() -> None:
     with torch.device("meta"):
-        model = RNNSearch(30_000, vocabulary=30_000)
+        model = RNNSearch(source_vocabulary=30_000, vocabulary=30_000)
     assert sum(parameter.numel() for parameter in model.parameters()) == 80_401_000
 
 

@@ -30,12 +30,12 @@ WORDS = torch.tensor([[1, 4, 9, 12], [1, 5, 4, 2], [1, 12, 12, 7]])
 
 def network(**arguments: Any) -> Transformer:
     torch.manual_seed(0)
-    return Transformer(13, vocabulary=13, **SMALL, **arguments).double().eval()
+    return Transformer(source_vocabulary=13, vocabulary=13, **SMALL, **arguments).double().eval()
 
 
 def test_the_base_model_has_63_million_parameters_at_a_shared_vocabulary_of_37000() -> None:
     with torch.device("meta"):
-        model = Transformer(37_000, vocabulary=37_000, shared="all")
+        model = Transformer(source_vocabulary=37_000, vocabulary=37_000, shared="all")
     assert sum(parameter.numel() for parameter in model.parameters()) == 63_045_632
 
 
@@ -69,7 +69,7 @@ def test_what_is_shared_is_one_parameter() -> None:
 
 def test_another_number_of_words_cannot_be_shared_and_a_table_has_an_end() -> None:
     with pytest.raises(ValueError, match=r"shared='all': source_vocabulary=11 has to equal vocabulary=13"):
-        Transformer(11, vocabulary=13, shared="all", **SMALL)
+        Transformer(source_vocabulary=11, vocabulary=13, shared="all", **SMALL)
     with pytest.raises(ValueError, match=r"input of 5 words: at most positions=4 are possible"):
         network(positions=4)(SOURCE, MASK, WORDS)
 

@@ -64,7 +64,7 @@ ENTRIES: tuple[Entry, ...] = (
         least=(),
         sizes={"T": 5},
         options=(
-            Option({"lag": False, "bias": True, "dropout": 0.2}),
+            Option({"lag": False, "bias": True, "dropout": 0.2, "std": 0.1}),
             Option({"context": "ends"}, maps={}),
             Option({"context": "mean"}, maps={}),
         ),
@@ -82,7 +82,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("translation",),
         maps={"attention": "B L T"},
-        kwargs={"source_vocabulary": 11, "vocabulary": 13, "embedding": 5, "hidden": 6, "layers": 2},
+        kwargs={"source_vocabulary": 11, "vocabulary": 13, "embedding": 5, "hidden": 6, "layers": 2, "dropout": 0.2},
         inputs=("word<11> B T", "bool B T", "word<13> B L"),
         outputs=("B L 13",),
         least=(),

@@ -130,8 +130,8 @@ class RNNSearch(Attention):
 
     def __init__(
         self,
-        source_vocabulary: int,
         *,
+        source_vocabulary: int,
         vocabulary: int,
         embedding: int = 620,
         hidden: int = 1000,
@@ -302,8 +302,8 @@ class GRUSearch(Attention):
 
     def __init__(
         self,
-        source_vocabulary: int,
         *,
+        source_vocabulary: int,
         vocabulary: int,
         embedding: int = 256,
         hidden: int = 512,

@@ -33,8 +33,8 @@ from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
 from regard.networks.captioner import Step, log_softmax
 from regard.ops import positions as sinusoids
-from regard.papers.transformer.mechanism.layers import Past, norm
-from regard.papers.transformer.mechanism.stacks import EncoderDecoder
+from regard.papers.transformer.mechanism.layers import norm
+from regard.papers.transformer.mechanism.stacks import EncoderDecoder, Past
 
 SHARED = ("all", "embeddings", "output", "none")
 SCALES = ("embeddings", "logits", "none")
@@ -56,9 +56,9 @@ class Transformer(Attention):
     """The Transformer, encoder and decoder with their embeddings and output.
 
     Args:
+        channels: C.
         source_vocabulary: words of the source language, with padding, start, end and unknown.
         vocabulary: words of the target language, likewise.
-        channels: C.
         layers: of the encoder.
         decoder_layers: of the decoder; None for as many.
         heads: h of every attention.
@@ -90,10 +90,10 @@ class Transformer(Attention):
 
     def __init__(
         self,
-        source_vocabulary: int,
-        *,
-        vocabulary: int,
         channels: int = 512,
+        *,
+        source_vocabulary: int,
+        vocabulary: int,
         layers: int = 6,
         decoder_layers: int | None = None,
         heads: int = 8,

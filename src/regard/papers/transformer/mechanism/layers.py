@@ -8,7 +8,6 @@ arXiv:1706.03762. Official code: tensorflow/tensor2tensor.
     S(x, f) = x + dropout(f(LN(x)))                                   pre-norm                       (3)
     encoder:  y = S(S(x, MultiHead(x, x, x)), FFN)                    Section 3.1                    (4)
     decoder:  y = S(S(S(x, MultiHead(x, x, x)), MultiHead(·, m, m)), FFN)                            (5)
-
     The first attention of the decoder sees the past only. MultiHead is that of `mha`.
 
 Place: stacked, six of each in the paper; after pre-norm layers one more LN.
@@ -27,13 +26,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from regard.checks import check_input, choice, flag, number, positive
+from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
 from regard.layers import Heads
 from regard.ops import heads as dot
@@ -44,20 +42,6 @@ _ACTIVATIONS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "gelu": F.gelu,
     "gelu_tanh": partial(F.gelu, approximate="tanh"),
 }
-
-
-class Past(NamedTuple):
-    """What a decoder layer knows before the next position; every tensor has the batch first.
-
-    Attributes:
-        keys, values: of the positions before, `B h t D` and `B h t E`.
-        memory_keys, memory_values: of the memory, `B h K D` and `B h K E`.
-    """
-
-    keys: Tensor
-    values: Tensor
-    memory_keys: Tensor
-    memory_values: Tensor
 
 
 class _UnbiasedNorm(nn.LayerNorm):
@@ -73,8 +57,7 @@ class _UnbiasedNorm(nn.LayerNorm):
 
 def norm(channels: int, unbiased: bool, eps: float) -> nn.LayerNorm:
     """LN over the channels. Raises: ValueError if an argument is out of range."""
-    if flag("unbiased", unbiased) and channels < 2:
-        raise ValueError(f"channels={channels}: at least 2 is needed for the unbiased deviation")
+    whole("channels", channels, 1 + flag("unbiased", unbiased))  # one value has no unbiased deviation
     return (_UnbiasedNorm if unbiased else nn.LayerNorm)(channels, number("eps", eps, above=0))
 
 
@@ -256,8 +239,7 @@ class DecoderLayer(Attention):
         check_input(memory, "B K C", B=x.shape[0], C=self.cross.key.in_features)
         dot.check(visible, x, x, self.heads.heads)
         dot.check(memory_visible, x, memory, self.heads.heads)
-        shown = self.watched or self.return_weights
-        see = (partial(self.see, "self"), partial(self.see, "cross")) if shown else (None, None)
+        see = [partial(self.see, name) if self.watched or self.return_weights else None for name in ("self", "cross")]
         n = self.first.before(x)
         y, own = _attend(self.heads, n, n, visible, self.causal, self.attention_dropout, see[0])
         x = self.first.after(x, y)
@@ -266,29 +248,3 @@ class DecoderLayer(Attention):
         x = self.middle.after(x, y)
         x = self.last.after(x, self.feed(self.last.before(x)))
         return (x, own, across) if self.return_weights and own is not None and across is not None else x
-
-    def begin(self, memory: Tensor) -> Past:
-        """What the layer knows before the first position, for `advance`."""
-        keys, values = (self.cross.by_head(project(memory)) for project in (self.cross.key, self.cross.value))
-        return Past(keys[:, :, :0], values[:, :, :0], keys, values)
-
-    def advance(self, x: Tensor, past: Past, memory_visible: Tensor | None) -> tuple[Tensor, Past, Tensor]:
-        """The next position x `B 1 C` alone, as `forward` with `causal` computes it among the others.
-
-        Returns: `B 1 C`; what the layer knows after it; and the weights over the memory, `B h K`.
-        """
-        drop = self.attention_dropout.p if self.training else 0.0
-        n = self.first.before(x)
-        q, k, v = self.heads.split(n, n, n)
-        keys, values = torch.cat([past.keys, k], 2), torch.cat([past.values, v], 2)
-        y, _ = dot.attend(q, keys, values, scale=q.shape[-1] ** -0.5, dropout=drop)
-        x = self.first.after(x, self.heads.merge(y))
-        q = self.cross.by_head(self.cross.query(self.middle.before(x)))
-        scale = q.shape[-1] ** -0.5
-        y, a = dot.attend(
-            q, past.memory_keys, past.memory_values, scale=scale, visible=memory_visible, dropout=drop, see=lambda a: a
-        )
-        assert a is not None
-        x = self.middle.after(x, self.cross.merge(y))
-        x = self.last.after(x, self.feed(self.last.before(x)))
-        return x, past._replace(keys=keys, values=values), a[:, :, 0]

@@ -24,7 +24,22 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, flag, positive, whole
 from regard.core import Attention
-from regard.papers.transformer.mechanism.layers import DecoderLayer, EncoderLayer, Past, norm
+from regard.ops import heads as dot
+from regard.papers.transformer.mechanism.layers import DecoderLayer, EncoderLayer, norm
+
+
+class Past(NamedTuple):
+    """What a decoder layer knows before the next position; every tensor has the batch first.
+
+    Attributes:
+        keys, values: of the positions before, `B h t D` and `B h t E`.
+        memory_keys, memory_values: of the memory, `B h K D` and `B h K E`.
+    """
+
+    keys: Tensor
+    values: Tensor
+    memory_keys: Tensor
+    memory_values: Tensor
 
 
 class EncoderDecoder(Attention):
@@ -135,7 +150,7 @@ class EncoderDecoder(Attention):
 
     def begin(self, memory: Tensor) -> tuple[Past, ...]:
         """What each layer of the decoder knows before the first position."""
-        return tuple(layer.begin(memory) for layer in self._decoders())
+        return tuple(_before(layer, memory) for layer in self._decoders())
 
     def advance(self, y: Tensor, past: tuple[Past, ...], memory_visible: Tensor | None) -> Advanced:
         """One more position of the second sequence, as `decode` of a causal decoder computes it: y `B 1 C`.
@@ -147,7 +162,7 @@ class EncoderDecoder(Attention):
         """
         after, cross = [], []
         for layer, before in zip(self._decoders(), past, strict=True):
-            y, known, weights = layer.advance(y, before, memory_visible)
+            y, known, weights = _advanced(layer, y, before, memory_visible)
             after.append(known)
             cross.append(weights)
         y = self.norms[1](y) if len(self.norms) else y
@@ -169,3 +184,36 @@ class Advanced(NamedTuple):
     output: Tensor
     past: tuple[Past, ...]
     cross: Tensor
+
+
+def _before(layer: DecoderLayer, memory: Tensor) -> Past:
+    """What a layer knows before the first position."""
+    keys, values = (layer.cross.by_head(project(memory)) for project in (layer.cross.key, layer.cross.value))
+    return Past(keys[:, :, :0], values[:, :, :0], keys, values)
+
+
+def _advanced(layer: DecoderLayer, x: Tensor, past: Past, memory_visible: Tensor | None) -> tuple[Tensor, Past, Tensor]:
+    """The next position x `B 1 C` alone, as the layer computes it among the others if it is causal.
+
+    Returns: `B 1 C`; what the layer knows after it; and the weights over the memory, `B h K`.
+    """
+    drop = layer.attention_dropout.p if layer.training else 0.0
+    n = layer.first.before(x)
+    q, k, v = layer.heads.split(n, n, n)
+    keys, values = torch.cat([past.keys, k], 2), torch.cat([past.values, v], 2)
+    y, _ = dot.attend(q, keys, values, scale=q.shape[-1] ** -0.5, dropout=drop)
+    x = layer.first.after(x, layer.heads.merge(y))
+    q = layer.cross.by_head(layer.cross.query(layer.middle.before(x)))
+    y, a = dot.attend(
+        q,
+        past.memory_keys,
+        past.memory_values,
+        scale=q.shape[-1] ** -0.5,
+        visible=memory_visible,
+        dropout=drop,
+        see=lambda weights: weights,
+    )
+    assert a is not None
+    x = layer.middle.after(x, layer.cross.merge(y))
+    x = layer.last.after(x, layer.feed(layer.last.before(x)))
+    return x, past._replace(keys=keys, values=values), a[:, :, 0]
