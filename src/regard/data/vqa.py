@@ -41,14 +41,12 @@ from regard.data.images import SUFFIXES, quiet, read, shown
 from regard.data.region_files import listed
 from regard.data.texts import parsed, quoted
 from regard.data.words import Words
+from regard.metrics.words.answers import TEN, processed, target
 from regard.metrics.words.tokens import tokenise
 from regard.ops.words import PAD
 
 HALVES = ("train", "val")
-TEN = 10
-EACH = 0.3  # of the score of an answer, for each annotator who gave it
 TYPES = ("yes/no", "number", "other")
-ARTICLES = ("a", "an", "the")
 RAGGED = {"question": PAD, "features": 0.0, "boxes": 0.0}
 
 Regions = Callable[[int], Mapping[str, Tensor]]
@@ -83,7 +81,7 @@ class Questions(Dataset[Sample]):
     Args:
         asked: the questions.
         words: the vocabulary of the questions.
-        answers: the answers among which a network chooses, as `plain` writes them.
+        answers: the answers among which a network chooses, as `metrics.words.answers.processed` writes them.
         size: height and width of the images, in pixels.
         longest: the number of words after which a question is cut.
         regions: `image_id` -> the fields that a sample has in place of the image, such as `features` and `boxes`.
@@ -119,9 +117,9 @@ class Questions(Dataset[Sample]):
     def __getitem__(self, i: int) -> Sample:
         one = self.asked[i]
         scores = torch.zeros(len(self.answers))
-        for answer, count in Counter(plain(answer) for answer in one.ten).items():
+        for answer, count in Counter(processed(answer) for answer in one.ten).items():
             if answer in self._rows:
-                scores[self._rows[answer]] = min(1.0, EACH * count)
+                scores[self._rows[answer]] = target(count)
         return {
             **self._seen(one),
             "question": torch.tensor(self.words.encode(one.tokens, self.longest)[1:-1]),
@@ -185,7 +183,7 @@ def load(
     """
     positive("answers", answers)
     train, test = (_half(folder, half, regions is None) for half in HALVES)
-    counts = Counter(plain(one.answer) for one in train)
+    counts = Counter(processed(one.answer) for one in train)
     ranked = sorted(counts, key=lambda answer: (-counts[answer], answer))
     kept = [answer for answer in ranked if counts[answer] >= answers]
     if not kept:
@@ -194,12 +192,6 @@ def load(
     words = Words.of((one.tokens for one in train), least=least)
     how: dict[str, Any] = {"size": image_size, "longest": longest, "regions": regions}
     return Questions(train, words, kept, **how), Questions(test, words, kept, **how)
-
-
-def plain(answer: str) -> str:
-    """An answer as the vocabulary has it: lower case, single spaces, without articles and the marks at its ends."""
-    words = re.sub(r"(?<=\d),(?=\d)", "", answer.lower()).strip(" .,?!;:\"'").split()
-    return " ".join(word for word in words if word not in ARTICLES) or " ".join(words)
 
 
 def read_results(path: Path) -> dict[int, str]:
