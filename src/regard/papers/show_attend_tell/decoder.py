@@ -55,10 +55,12 @@ class Gates(nn.Module):
         channels: of what was attended to.
         hidden: width of the memory.
         biases: 1, or 2 as torch has it.
+        dropout: probability that what a gate sums up is dropped; not that of the candidate.
     """
 
-    def __init__(self, before: int, channels: int, hidden: int, *, biases: int) -> None:
+    def __init__(self, before: int, channels: int, hidden: int, *, biases: int, dropout: float = 0.0) -> None:
         super().__init__()
+        self.dropout = nn.Dropout(dropout)
         self.input = nn.Linear(before, 4 * hidden)
         self.sight = nn.Linear(channels, 4 * hidden, bias=False)
         self.state = nn.Linear(hidden, 4 * hidden, bias=biases == 2)
@@ -67,8 +69,9 @@ class Gates(nn.Module):
         """The next output and cell: `B before`, `B channels`, twice `B hidden` -> two of `B hidden`."""
         total = wide_linear(self.input, x) + wide_linear(self.sight, z) + wide_linear(self.state, h)
         i, f, g, o = total.chunk(4, 1)
-        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-        return o.sigmoid() * c.tanh(), c
+        i, f, o = (self.dropout(gate).sigmoid() for gate in (i, f, o))
+        c = f * c + i * g.tanh()
+        return o * c.tanh(), c
 
 
 class Layer(nn.Module):
@@ -81,6 +84,7 @@ class Layer(nn.Module):
         width, depth, temperature: of the scores.
         tutorial: the form of the PyTorch tutorial.
         selector: weigh what was seen by a gate: one number, or in the tutorial's form one a channel.
+        dropout: of the gates.
     """
 
     def __init__(
@@ -94,11 +98,12 @@ class Layer(nn.Module):
         temperature: float,
         tutorial: bool,
         selector: bool,
+        dropout: float,
     ) -> None:
         super().__init__()
         self.attention = Scores(channels, hidden, width, depth=depth, rectified=tutorial, temperature=temperature)
         self.select = nn.Linear(hidden, channels if tutorial else 1) if selector else None
-        self.gates = Gates(before, channels, hidden, biases=2 if tutorial else 1)
+        self.gates = Gates(before, channels, hidden, biases=2 if tutorial else 1, dropout=dropout)
 
     def look(
         self, h: Tensor, places: Tensor, projected: Tensor, visible: Tensor | None, choice: Tensor | None, hard: str

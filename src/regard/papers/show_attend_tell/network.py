@@ -23,8 +23,8 @@ Deviations: paper | released | here: e has one layer | `n_layers_att`, with tanh
     `form="tutorial"` is sgrvinod/a-PyTorch-Tutorial-to-Image-Captioning: a rectifier in (2), biases everywhere, β a
     gate for each channel, (1) without tanh, (6) a single layer of h_t, and the start a word like others.
 Errata: Theano's code trains hard attention without the gradient of (7), as the gradient of α is replaced (`choosing`).
-    Its 1-D encoder over the places reverses the batch in training, and is not built. Ports that stop the gradient
-    nowhere, or use a Gumbel softmax, are another method.
+    Its 1-D encoder over the places reverses the batch in training; it stands in `published` alone. Ports that stop the
+    gradient nowhere, or use a Gumbel softmax, are another method.
 
 att2in is of Self-critical Sequence Training for Image Captioning. Rennie et al. CVPR 2017, arXiv:1612.00563; recorded
 is ruotianluo/ImageCaptioning.pytorch. What is seen enters the candidate of the memory alone, which is the larger of two
@@ -92,6 +92,7 @@ class ShowAttendTell(Attention):
         previous_word, context: whether the word before and z enter the words' scores directly.
         coverage: λ.
         dropout: probability that a value is dropped in the output layers and behind the initial ones.
+        gate_dropout: values of the gates of the memory are dropped too, which the authors found not to help.
         form: "authors" or "tutorial"; the latter has one layer each, and neither `hard` nor direct inputs.
 
     Shapes: places `B C H W`, regions `B N C` with visible `bool B N` or None, or with a backbone an image
@@ -124,6 +125,7 @@ class ShowAttendTell(Attention):
         context: bool = True,
         coverage: float = 1.0,
         dropout: float = 0.5,
+        gate_dropout: bool = False,
         form: str = "authors",
     ) -> None:
         super().__init__()
@@ -149,6 +151,7 @@ class ShowAttendTell(Attention):
         scores = width if attention is None else positive("attention", attention)
         self.words = nn.Embedding(vocabulary, embed, padding_idx=None if tutorial else START)
         self.dropout = nn.Dropout(number("dropout", dropout, least=0, most=1))
+        flag("gate_dropout", gate_dropout)
         self.initial = nn.ModuleList(nn.Linear(width, width) for _ in range(0 if tutorial else initial_layers - 1))
         self.first = nn.ModuleList(nn.Linear(width, hidden) for _ in range(2 * layers))
         self.layers = nn.ModuleList(
@@ -161,6 +164,7 @@ class ShowAttendTell(Attention):
                 temperature=temperature if hard else 1,
                 tutorial=tutorial,
                 selector=selector,
+                dropout=dropout if gate_dropout else 0.0,
             )
             for i in range(layers)
         )

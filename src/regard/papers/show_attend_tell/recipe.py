@@ -1,11 +1,10 @@
 """Recipes for Show, Attend and Tell, and for att2in.
 
 Show, Attend and Tell. Xu et al. ICML 2015, arXiv:1502.03044, Section 4.3 and 5.2: COCO with Adam, batches of 64, 10,000
-words, features of VGG that are not trained; here of ResNet-101, as timm has no map of 14 × 14 of VGG. The rate of 0.0002
+words, features of VGG that are not trained; here of ResNet-101, as timm has no map of 14 × 14 of VGG. The rate, 0.0002,
 is that of the released Adam, and 25 epochs are chosen here, since the release stops early. att2in: Self-critical
 Sequence Training for Image Captioning. Rennie et al. CVPR 2017, arXiv:1612.00563, Section 5, before its reinforcement:
-Adam at 0.0005, which falls by 0.8 every 3 epochs; clip and
-batch are those of ruotianluo/ImageCaptioning.pytorch.
+Adam at 0.0005, which falls by 0.8 every 3 epochs; clip and batch are those of ruotianluo/ImageCaptioning.pytorch.
 """
 
 from __future__ import annotations

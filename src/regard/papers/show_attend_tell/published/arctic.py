@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from regard.ops.beam_search import beam_search
 from regard.papers.show_attend_tell.choosing import moved, score_function
 from regard.papers.show_attend_tell.network import Looking
-from regard.published.reference import Reference, State, unsupported
+from regard.published.reference import Reference, State
 
 _SOURCE = "kelvinxu.arctic-captions/build_model-build_sampler-gen_sample-train-gradients"
 _ALL = {"": ""}  # the state has our names already
@@ -27,12 +27,8 @@ def _authors(
     semi_sampling_p=0.5, temperature=1.0, decay_c=0.0, alpha_c=0.0, selector=False, n_words=10000, maxlen=100,
     use_dropout=False, use_dropout_lstm=False, beam=5, seed=None,
 ):  # fmt: skip
-    if lstm_encoder:
-        raise unsupported("lstm_encoder", lstm_encoder, "False is accepted; its training reverses the batch")
-    if use_dropout_lstm:
-        raise unsupported("use_dropout_lstm", use_dropout_lstm, "False is accepted")
     arguments = {
-        "channels": ctx_dim,
+        "channels": 2 * dim if lstm_encoder else ctx_dim,
         "regions": True,
         "vocabulary": n_words,
         "embed": dim_word,
@@ -48,6 +44,7 @@ def _authors(
         "previous_word": prev2out,
         "context": ctx2out,
         "coverage": alpha_c,
+        "gate_dropout": use_dropout_lstm,
     }
     return arguments, _ALL
 
@@ -93,6 +90,13 @@ def _authors_state(state: State, args: Mapping[str, Any]) -> State:
     linear("scores", "ff_logit_W", "ff_logit_b")
     if args.get("attn_type", "stochastic") == "stochastic":
         found["baseline"] = state["Wemb"].new_zeros(())
+    if not args.get("lstm_encoder", False):
+        return found
+    found = {f"module.{name}": tensor for name, tensor in found.items()}
+    for ours, theirs in (("ahead", "encoder"), ("back", "encoder_rev")):
+        found[f"{ours}.input.weight"] = _ordered(state[f"{theirs}_W"]).T
+        found[f"{ours}.input.bias"] = _ordered(state[f"{theirs}_b"])
+        found[f"{ours}.state.weight"] = _ordered(state[f"{theirs}_U"]).T
     return found
 
 
@@ -106,7 +110,42 @@ class _Halving(nn.Module):
 def _halving(module: Any, args: Mapping[str, Any]) -> Any:
     module.words.padding_idx = None  # word 1 is another's
     module.dropout = _Halving() if args.get("use_dropout", False) else nn.Identity()
-    return module
+    if args.get("use_dropout_lstm", False):
+        for layer in module.layers:
+            layer.gates.dropout = _Halving()
+    return _Encoded(module, args) if args.get("lstm_encoder", False) else module
+
+
+class _Direction(nn.Module):
+    """A long short-term memory over the places, from the first to the last: `B N C` -> `B N n`."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.input, self.state = nn.Linear(channels, 4 * hidden), nn.Linear(hidden, 4 * hidden, bias=False)
+
+    def forward(self, places: Tensor) -> Tensor:
+        h = c = places.new_zeros(len(places), self.state.in_features)
+        found = []
+        for total in self.input(places).unbind(1):
+            i, f, g, o = (total + self.state(h)).chunk(4, 1)
+            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+            h = o.sigmoid() * c.tanh()
+            found.append(h)
+        return torch.stack(found, 1)
+
+
+class _Encoded(nn.Module):
+    """The network behind the released encoder over the places, which its training runs forward twice."""
+
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.module = module
+        channels, hidden = args.get("ctx_dim", 512), args.get("dim", 1000)
+        self.ahead, self.back = _Direction(channels, hidden), _Direction(channels, hidden)
+
+    def forward(self, places: Tensor, *, training: bool) -> Tensor:
+        back = self.back(places) if training else self.back(places.flip(1)).flip(1)
+        return torch.cat([self.ahead(places), back], 2)
 
 
 class _Cost(nn.Module):
@@ -117,7 +156,8 @@ class _Cost(nn.Module):
 
     def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
-        self.module, self.args = module, dict(args)
+        self.encoder: Any = module if isinstance(module, _Encoded) else None
+        self.module, self.args = module if self.encoder is None else module.module, dict(args)
 
     def forward(
         self,
@@ -127,6 +167,8 @@ class _Cost(nn.Module):
         choice: Tensor | None = None,
         baseline: Tensor | None = None,
     ) -> tuple[Tensor, ...]:
+        if self.encoder is not None:
+            places = self.encoder(places, training=True)
         own, state = self.module, self.module.start(places)
         if choice is not None and not bool(((choice == 0) | (choice == 1)).all()):  # a soft batch: α has gradients
             choice, state = None, state._replace(draws=torch.zeros(len(places), dtype=torch.bool, device=places.device))
@@ -147,7 +189,7 @@ class _Cost(nn.Module):
         cost = costs_.sum(0).mean()
         decay = self.args.get("decay_c", 0.0)
         if decay:
-            cost = cost + decay * sum(one.square().sum() for one in own.parameters())
+            cost = cost + decay * sum(one.square().sum() for one in self.parameters())
         return self._trained(cost, costs_, alpha, taken, baseline)[None], costs_.sum(0), alpha, taken
 
     def _trained(self, cost: Tensor, costs: Tensor, alpha: Tensor, taken: Tensor, baseline: Tensor | None) -> Tensor:
@@ -171,10 +213,14 @@ class _AuthorsBeam(nn.Module):
 
     def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
-        self.module, self.beam, self.longest = module, args.get("beam", 5), args.get("maxlen", 30)
+        self.encoder: Any = module if isinstance(module, _Encoded) else None
+        self.module = module if self.encoder is None else module.module
+        self.beam, self.longest = args.get("beam", 5), args.get("maxlen", 30)
 
     def forward(self, places: Tensor) -> tuple[Tensor, Tensor]:
-        own = self.module
+        own, places = self.module, places[None]
+        if self.encoder is not None:
+            places = self.encoder(places, training=False)
 
         def step(words: Tensor, state: Looking) -> tuple[Tensor, Looking, dict[str, Tensor]]:
             word = own.words(words.clamp(min=0)).masked_fill((words < 0)[:, None], 0)
@@ -182,7 +228,7 @@ class _AuthorsBeam(nn.Module):
             return logits.log_softmax(1), state, maps
 
         with torch.no_grad():
-            found = beam_search(step, own.start(places[None]), start=-1, end=0, beam=self.beam, longest=self.longest)
+            found = beam_search(step, own.start(places), start=-1, end=0, beam=self.beam, longest=self.longest)
         best = found[0][0]
         return torch.tensor(best.words), places.new_tensor([best.score])
 
