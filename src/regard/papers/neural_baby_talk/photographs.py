@@ -23,7 +23,7 @@ from regard.metrics.words.tokens import tokenise
 from regard.papers.neural_baby_talk.slots import Described
 
 WANTED = "annotations/captions_*.json and instances_*.json of COCO, with its images"
-SIDE = 576  # pixels on a side of the images
+SIDE, SEEN = 576, 512  # pixels on a side of the images that training cuts windows from, and of those for testing
 REGIONS = 100  # of an image, at most
 
 
@@ -46,11 +46,11 @@ def read(folder: Path) -> tuple[list[Described], list[Described], ObjectNames]:
     if tuple(halves[1][1].categories.values()) != categories:
         raise ValueError(f"{shown(parts[1].instances)}: the categories of {shown(parts[0].instances)} are needed")
     names = ObjectNames.of({name: COCO.get(name, (name,)) for name in categories})
-    found = [_described(part, instances) for part, instances in halves]
+    found = [_described(*half, side) for half, side in zip(halves, (SIDE, SEEN), strict=True)]
     return found[0], found[1], names
 
 
-def _described(part: coco.Part, instances: coco_instances.Instances) -> list[Described]:
+def _described(part: coco.Part, instances: coco_instances.Instances, side: int) -> list[Described]:
     half = part.instances.stem.removeprefix("instances_")
     captions = _captions(part.instances.with_name(f"captions_{half}.json"), instances)
     results = part.instances.with_name(f"detections_{half}.json")
@@ -62,7 +62,7 @@ def _described(part: coco.Part, instances: coco_instances.Instances) -> list[Des
         if key not in captions or not len(boxes) or Path(one.file).name not in there:
             continue
         objects, object_classes, _ = one.tensors()
-        image = partial(photograph, part.images / Path(one.file).name)
+        image = partial(photograph, part.images / Path(one.file).name, side)
         found.append(Described(one.file, image, objects, object_classes, boxes, classes, scores, tuple(captions[key])))
     if not found:
         raise ValueError(f"{shown(part.images)}: no image has captions and regions in {shown(part.instances.parent)}")
@@ -89,10 +89,10 @@ def _captions(path: Path, instances: coco_instances.Instances) -> dict[Any, list
     return found
 
 
-def photograph(path: Path) -> Tensor:
-    """The image of a file, resized to a square: `3 SIDE SIDE`, from 0 to 1."""
+def photograph(path: Path, side: int) -> Tensor:
+    """The image of a file, resized to a square: `3 side side`, from 0 to 1."""
     with quiet():
-        return whole(path, (SIDE, SIDE)).pixels.float().div_(255)
+        return whole(path, (side, side)).pixels.float().div_(255)
 
 
 @dataclass(frozen=True)

@@ -30,14 +30,13 @@ from regard.data.words import Words
 from regard.ops.words import SPECIAL
 from regard.papers.neural_baby_talk.drawings import drawn, drawn_names
 from regard.papers.neural_baby_talk.network import NeuralBabyTalk
-from regard.papers.neural_baby_talk.photographs import SIDE, WANTED, Window, read
+from regard.papers.neural_baby_talk.photographs import SEEN, SIDE, WANTED, Window, read
 from regard.papers.neural_baby_talk.slots import Described, Slotted
 from regard.papers.neural_baby_talk.task import BabyTalk
 from regard.training.captioning import DRAWN, NORMALISE, QUICK, Training, phases, start
 from regard.training.recipe import Recipe
 
 BACKBONE = "resnet101"
-SEEN = 512  # pixels on a side of the windows
 TRAINING = Training(
     lr=5e-4,
     epochs=30,
@@ -55,6 +54,9 @@ TRAINING = Training(
     ),
     where="Section 4 and jiasenlu/NeuralBabyTalk, opts.py",
 )
+
+
+SHORT = replace(QUICK, epochs=5)
 
 
 def neural_baby_talk(
@@ -104,7 +106,7 @@ def _tiny(core: str, visual: bool, required: int) -> Recipe:
     train, test = scenes(**DRAWN)  # type: ignore[arg-type]
     names = drawn_names(train)
     words = train.words
-    sizes: dict[str, Any] = {"width": 64, "embedding": 32, "hidden": 32, "word_vector": 16, "dropout": 0.0}
+    sizes: dict[str, Any] = {"width": 48, "embedding": 32, "hidden": 32, "word_vector": 16, "dropout": 0.0}
     build = partial(NeuralBabyTalk, 3, **_sizes(words, names), **sizes, core=core, backbone="convolutions")
     return _recipe(
         drawn(train),
@@ -112,7 +114,7 @@ def _tiny(core: str, visual: bool, required: int) -> Recipe:
         words,
         names,
         build,
-        QUICK,
+        SHORT,
         visual=visual,
         required=required,
         normalise=NORMALISE,
@@ -138,7 +140,7 @@ def _recipe(
     **plan: Any,
 ) -> Recipe:
     task = BabyTalk(words, names, beam=training.beam, longest=training.longest, required=required)
-    tiny = training is QUICK
+    tiny = training is SHORT
     return Recipe(
         build=build,
         train=Slotted(train, words, names, visual=visual, longest=training.cut),

@@ -17,6 +17,7 @@ from torch.utils.data import Dataset
 from regard.data.batches import Batch, padded
 from regard.data.object_names import ObjectNames
 from regard.data.words import Words
+from regard.ops.seeds import mixed
 
 FIELDS = ("boxes", "classes", "scores", "objects", "object_classes", "words", "own", "of_class", "plural", "names")
 
@@ -141,6 +142,14 @@ class Slotted(Dataset[Mapping[str, Any]]):
             for i, k in self.rows
         ]
         self.lengths = [len(one.words) for one in self.sentences]
+
+    @property
+    def digest(self) -> str:
+        """A digest of names, captions and regions."""
+        facts: list[str] = [repr(self.words), repr(self.names)]
+        for one in self.images:
+            facts += [one.name, repr(one.boxes.tolist()), repr(one.classes.tolist()), repr(one.scores.tolist())]
+        return f"{mixed(*facts, *map(repr, self.sentences)) % 16**8:08x}"
 
     def __len__(self) -> int:
         return len(self.rows)
