@@ -90,7 +90,7 @@ def windows(image: Tensor, boxes: Tensor) -> Tensor:
     several = image[:, None].expand(-1, boxes.shape[1], -1, -1, -1).flatten(0, 1)
     height, width = image.shape[2:]
     grid = affine_grid(theta.to(image.dtype), (height, width), align_corners=False)
-    seen: Tensor = sample(several, grid, align_corners=False).unflatten(0, boxes.shape[:2])
+    seen: Tensor = sample(several, grid, padding="border", align_corners=False).unflatten(0, boxes.shape[:2])
     return seen
 
 

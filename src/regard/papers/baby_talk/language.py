@@ -52,7 +52,7 @@ class NGrams:
 
     def log_probability(self, word: str, before: tuple[str, str]) -> float:
         """log p of equation (1): of a word after two others."""
-        chance = (self.single[word] + 1) / (self.total + len(self.single) + 1)
+        chance = (self.single[word] + 1) / (self.total + len(self.single))  # V and the unseen
         chance = (self.double[before[1], word] + self.weight * chance) / (self.befores[before[1]] + self.weight)
         chance = (self.triple[(*before, word)] + self.weight * chance) / (self.contexts[before] + self.weight)
         return math.log(chance)
