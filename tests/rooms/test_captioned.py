@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import pickle
 from collections.abc import Callable
@@ -189,3 +190,22 @@ def test_damaged_results_are_refused(content: object, message: str, tmp_path: Pa
     written(tmp_path / "results.json", content)
     with pytest.raises(ValueError, match=message):
         coco_captions.read_results(tmp_path / "results.json")
+
+
+def test_the_page_of_photographs_by_heart(tmp_path: Path) -> None:
+    place = Path(__file__).parents[2] / "docs" / "overfit.py"
+    spec = importlib.util.spec_from_file_location("docs_overfit", place)
+    assert spec is not None
+    assert spec.loader is not None
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    references = [[["a", "red", "square", "alone"]], [["the", "blue", "disc", "below"]], [["one", "two", "six", "ten"]]]
+    found = script.scored([references[0][0], references[1][0], ["one", "two", "six"]], references)
+    own, other = script.SENTENCES
+    assert found[f"exact {own}"] == pytest.approx(200 / 3)
+    assert found[f"exact {other}"] == found[f"CIDEr-D {other}"] == 0
+    assert found[f"CIDEr-D {own}"] > 500
+    values = {f"{part}: {name}": value for part in ("training", "validation") for name, value in found.items()}
+    (tmp_path / "a.json").write_text(json.dumps({"NIC": {"11": values, "12": values}}), encoding="utf-8")
+    assert "| NIC | 2 |" in script.page([tmp_path / "a.json"])
+    assert "66.7 ± 0.0" in script.page([tmp_path / "a.json"])
