@@ -205,7 +205,7 @@ HEADER = """# Pairs of objects never seen together
 Drawn scenes of {size} × {size} pixels with three to five objects, of which captions name the two largest
 (`data.scenes`). The pairs {pairs} are together in no training scene. Test scenes
 have either such a pair as their two largest objects, or none of them. All handwritten digits in testing are new.
-{train} scenes with five captions each, {steps} steps of {batch} captions; settings were chosen on another seed and its scenes.
+{train} scenes with five captions each, {steps} steps of {batch} captions; settings were chosen on another seed.
 Sentences are written with a beam of {beam}.
 
 Regions are the true boxes and classes of all objects, so that this is the oracle of the paper: a detector would add its

@@ -103,7 +103,7 @@ def neural_baby_talk(
 
 
 def _tiny(core: str, visual: bool, required: int) -> Recipe:
-    train, test = scenes(**DRAWN)  # type: ignore[arg-type]
+    train, test = scenes(**DRAWN)
     names = drawn_names(train)
     words = train.words
     sizes: dict[str, Any] = {"width": 48, "embedding": 32, "hidden": 32, "word_vector": 16, "dropout": 0.0}
