@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import regard
+from regard import published
 from regard.catalog import recipes
 from regard.data.batches import Batch
 from regard.data.words import Words
@@ -166,3 +167,36 @@ def test_a_step_of_each_recipe(name: str, given: dict[str, object]) -> None:
     loss.backward()
     assert loss.isfinite()
     assert (type(task) is HardCaption) is bool(given)
+
+
+def an_encoded_state(*, dim: int, places: int, word: int, words: int) -> dict[str, torch.Tensor]:
+    """A checkpoint of the released code with its encoder over the places, in its names and shapes."""
+    shapes: dict[str, tuple[int, ...]] = {"Wemb": (words, word), "decoder_U": (dim, 4 * dim)}
+    for name in ("encoder", "encoder_rev"):
+        shapes |= {f"{name}_W": (places, 4 * dim), f"{name}_U": (dim, 4 * dim), f"{name}_b": (4 * dim,)}
+    both = 2 * dim
+    shapes |= {"decoder_W": (word, 4 * dim), "decoder_b": (4 * dim,), "decoder_Wc": (both, 4 * dim)}
+    shapes |= {"decoder_Wc_att": (both, both), "decoder_b_att": (both,), "decoder_Wd_att": (dim, both)}
+    shapes |= {"decoder_U_att": (both, 1), "decoder_c_tt": (1,), "ff_state_W": (both, dim), "ff_state_b": (dim,)}
+    shapes |= {"ff_memory_W": (both, dim), "ff_memory_b": (dim,), "ff_logit_lstm_W": (dim, word)}
+    shapes |= {"ff_logit_lstm_b": (word,), "ff_logit_W": (word, words), "ff_logit_b": (words,)}
+    return {name: torch.randn(shape, dtype=torch.float64) / 3 for name, shape in shapes.items()}
+
+
+def test_the_released_encoder_runs_forward_twice_in_training_and_back_when_it_writes() -> None:
+    torch.manual_seed(0)
+    state = an_encoded_state(dim=5, places=3, word=4, words=11)
+    state |= {f"encoder_rev_{part}": state[f"encoder_{part}"] for part in "WUb"}  # both directions alike
+    args = {"dim": 5, "ctx_dim": 3, "dim_word": 4, "n_words": 11, "attn_type": "deterministic", "lstm_encoder": True}
+    source = "kelvinxu.arctic-captions/build_model-build_sampler-gen_sample-train-gradients"
+    training = published.rebuild(f"sat_theano/{source}", args, state)
+    places = torch.rand(2, 7, 3, dtype=torch.float64)
+    ahead, back = training.encoder(places, training=True).chunk(2, 2)
+    assert torch.equal(ahead, back)
+    ahead, back = training.encoder(places, training=False).chunk(2, 2)
+    torch.testing.assert_close(back, training.encoder(places.flip(1), training=False)[..., :5].flip(1))
+    assert not torch.allclose(ahead, back)
+    cost, each, alpha, _ = training(torch.tensor([[4, 5], [6, 0]]), torch.ones(2, 2).double(), places)
+    assert cost.item() == pytest.approx(each.mean().item()) and alpha.shape == (2, 2, 7)
+    words, score = published.rebuild(f"beam_search/{source}", {**args, "beam": 2, "maxlen": 4}, state)(places[0])
+    assert 1 <= len(words) <= 4 and score.item() < 0
