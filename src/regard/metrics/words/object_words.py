@@ -1,7 +1,7 @@
 """Which words of a sentence name an object of which category.
 
-`COCO` lists English words for the 80 categories of COCO. Words of two meanings are taken for the object: "orange" is the
-fruit also where it is a colour, and "bat", "glass" or "board" alone, which mostly mean something else, are not listed.
+`COCO` lists English words for the 80 categories of COCO. Words of two meanings are taken for the object: "orange" is
+the fruit also where it is a colour, and "bat", "glass" or "board" alone, mostly something else, are left out.
 """
 
 from __future__ import annotations
@@ -152,10 +152,27 @@ COCO_OTHERWISE: Mapping[str, str | None] = {
 }
 
 IRREGULAR = {
-    **{"man": "men", "woman": "women", "child": "children", "person": "people", "foot": "feet", "tooth": "teeth"},
-    **{"mouse": "mice", "goose": "geese", "ox": "oxen", "calf": "calves", "knife": "knives", "shelf": "shelves"},
-    **{"leaf": "leaves", "loaf": "loaves", "half": "halves", "wife": "wives", "life": "lives"},
-    **{"policeman": "policemen", "gentleman": "gentlemen", "fisherman": "fishermen", "fireman": "firemen"},
+    "man": "men",
+    "woman": "women",
+    "child": "children",
+    "person": "people",
+    "foot": "feet",
+    "tooth": "teeth",
+    "mouse": "mice",
+    "goose": "geese",
+    "ox": "oxen",
+    "calf": "calves",
+    "knife": "knives",
+    "shelf": "shelves",
+    "leaf": "leaves",
+    "loaf": "loaves",
+    "half": "halves",
+    "wife": "wives",
+    "life": "lives",
+    "policeman": "policemen",
+    "gentleman": "gentlemen",
+    "fisherman": "fishermen",
+    "fireman": "firemen",
     **{word: word for word in ("sheep", "cattle", "bison", "aircraft", "luggage", "scissors", "shears", "broccoli")},
 }
 
