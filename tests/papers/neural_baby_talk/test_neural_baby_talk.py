@@ -229,3 +229,30 @@ def test_the_constrained_search_follows_the_network_as_the_beam_does() -> None:
     ended = [one for one in plain if one.finished] or plain
     assert found[0].words == ended[0].words
     torch.testing.assert_close(found[0].maps["pointer"], ended[0].maps["pointer"])
+
+
+def looped(features: Tensor, box: list[float], bins: int) -> Tensor:
+    """RoI align of one box in cells, point by point, as the released C code goes about it."""
+    _, height, width = features.shape
+    left, top, right, bottom = box
+    points = torch.zeros(features.shape[0], bins + 1, bins + 1)
+    for p in range(bins + 1):
+        for q in range(bins + 1):
+            y, x = top + p * max(bottom - top + 1, 0) / bins, left + q * max(right - left + 1, 0) / bins
+            if 0 <= y < height and 0 <= x < width:
+                row, column = min(math.floor(y), height - 2), min(math.floor(x), width - 2)
+                for i, j in ((0, 0), (0, 1), (1, 0), (1, 1)):
+                    weight = (y - row if i else 1 - y + row) * (x - column if j else 1 - x + column)
+                    points[:, p, q] += weight * features[:, row + i, column + j]
+    return torch.nn.functional.avg_pool2d(points[None], 2, 1)[0]
+
+
+@pytest.mark.parametrize("bins", [1, 2, 3])
+def test_roi_align_equals_a_loop_over_its_points(bins: int) -> None:
+    generator = torch.Generator().manual_seed(bins)
+    features = torch.randn(2, 3, 5, 7, generator=generator)
+    boxes = torch.randn(2, 11, 4, generator=generator) * 3 + 2  # some outside, some that end before they begin
+    found = roi_align(features, boxes / torch.tensor([7.0, 5.0, 7.0, 5.0]), bins)
+    for image, its_boxes, several in zip(features, boxes, found, strict=True):
+        for box, one in zip(its_boxes, several, strict=True):
+            torch.testing.assert_close(one, looped(image, box.tolist(), bins), rtol=1e-4, atol=1e-4)

@@ -20,7 +20,7 @@ ENTRIES: tuple[Entry, ...] = (
             "channels": 6,
             "vocabulary": 11,
             "classes": 5,
-            "names": (1, 2, 4, 3, 4, 1),
+            "names": (1, 2, 4, 2, 4, 1),
             "width": 8,
             "embedding": 9,
             "hidden": 10,
@@ -31,7 +31,7 @@ ENTRIES: tuple[Entry, ...] = (
         },
         inputs=("B C H W", "B N 4", "word<5> B N", "B N", "bool B N", "word<24> B L"),
         outputs=("B L 24",),
-        sizes={"N": 13, "L": 2},
+        sizes={"N": 13, "L": 3},
         options=(Option({"core": "att2in2"}),),
         exempt={
             "gradients_reach": "the layers that name a region are asked when the sentence is known",
