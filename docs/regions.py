@@ -37,7 +37,9 @@ from regard.training.plan import Plan
 
 SIZE = 32  # of the scenes, in pixels
 TRAIN, TEST = 800, 300
-EPOCHS, BATCH, RATE = 6, 64, 4e-3
+EPOCHS = {"captions": 6, "answers": 12}
+BATCH = {"captions": 64, "answers": 32}
+RATE = {"captions": 4e-3, "answers": 2e-3}
 PROPOSALS = 10
 JITTER = 0.5
 LONGEST = 16
@@ -125,7 +127,7 @@ def written(model: nn.Module, task: Caption, test: Shown) -> dict[str, float]:
     """CIDEr-D, sentences that are true of their scene, and words whose strongest place is their object, in percent."""
     metric, true, right, named = Captions(), 0, 0, 0
     with evaluating(model, torch.device("cpu")):
-        for batch in batches(test, range(len(test)), batch_size=BATCH, normalise=NORMALISE):
+        for batch in batches(test, range(len(test)), batch_size=64, normalise=NORMALISE):
             found = [best[0] for best in task.hypotheses(model, batch)]
             for index, one in zip(batch["index"].tolist(), found, strict=True):
                 scene = test.data.scene(index)
@@ -156,7 +158,7 @@ def answered(model: nn.Module, task: Answer, test: Shown) -> dict[str, float]:
     """VQA accuracy in percent, of all questions and of each type."""
     metric = task.metric()
     with evaluating(model, torch.device("cpu")):
-        for batch in batches(test, range(len(test)), batch_size=BATCH, normalise=NORMALISE):
+        for batch in batches(test, range(len(test)), batch_size=64, normalise=NORMALISE):
             metric.update(*task.answers(model, batch))
     return {name.removeprefix("accuracy_"): 100 * value for name, value in metric.compute().items()}
 
@@ -174,11 +176,16 @@ def run(args: argparse.Namespace) -> None:
                 began = time.perf_counter()
                 torch.manual_seed(seed)
                 model = built(name, row)
-                epochs = args.epochs
                 plan = Plan(
-                    epochs=epochs, batch_size=BATCH, lr=RATE, weight_decay=0.0, clip=5.0, seed=seed, order=Buckets(),
+                    epochs=args.epochs or EPOCHS[name],
+                    batch_size=BATCH[name],
+                    lr=RATE[name],
+                    weight_decay=0.0,
+                    clip=5.0,
+                    seed=seed,
+                    order=Buckets(),
                     normalise=NORMALISE,
-                )  # fmt: skip
+                )
                 if name == "captions":
                     task = Caption(Scenes.words, beam=1, longest=LONGEST)
                     fit(model, task, Shown(train, boxes), plan)
@@ -210,8 +217,8 @@ Here both see the same map of the same small trunk ({size} × {size} pixels, thr
 parameters: at its positions, or averaged within boxes of drawn scenes (`regard.data.scenes`). The boxes are those of
 the objects; the same, moved and resized by up to a half of {jitter:.0%} of their sides; {proposals} windows ranked by
 contrast to the image's mean; and, as controls, true boxes whose weights are all equal, and the boxes of another scene.
-{train} training scenes with five captions and six questions each, {test} test scenes, {epochs} epochs;
-settings were chosen on seeds and scenes that are not among these.
+{train} training scenes with five captions and six questions each, {test} test scenes, {captions} epochs for
+captions and {answers} for answers; settings were chosen on seeds and scenes that are not among these.
 
 Means over seeds {seeds}, with the 95 % interval of Student's t where there are several; differences are to the grid,
 paired by seed.
@@ -261,7 +268,7 @@ def table(paths: Sequence[Path]) -> str:
     seeds = sorted({seed for rows in kept.values() for own in rows.values() for seed in own}, key=int)
     head = HEAD.format(
         files=" ".join(path.name for path in paths), size=SIZE, jitter=JITTER, proposals=PROPOSALS, train=TRAIN,
-        test=TEST, epochs=EPOCHS, seeds=", ".join(seeds),
+        test=TEST, **EPOCHS, seeds=", ".join(seeds),
     )  # fmt: skip
     page = [head]
     if "captions" in kept:
@@ -282,7 +289,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3, help="the number of seeds")
     parser.add_argument("--train", type=int, default=TRAIN, help="training scenes")
     parser.add_argument("--test", type=int, default=TEST, help="test scenes")
-    parser.add_argument("--epochs", type=int, default=EPOCHS, help="passes over the captions or questions")
+    parser.add_argument("--epochs", type=int, help="passes over the captions or questions")
     parser.add_argument("--data-seed", type=int, default=DATA_SEED, help="the seed of the scenes")
     args = parser.parse_args()
     if args.table:

@@ -46,6 +46,10 @@ class GatedTanh(nn.Module):
         super().__init__()
         self.value = nn.Linear(inputs, outputs)
         self.gate = nn.Linear(inputs, outputs)
+        # A gate that is half open halves what tanh lets through: with torch's own start three layers leave nothing.
+        nn.init.xavier_uniform_(self.value.weight, 2 * nn.init.calculate_gain("tanh"))
+        nn.init.xavier_uniform_(self.gate.weight)
+        nn.init.zeros_(self.value.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         return wide_linear(self.value, x).tanh() * wide_linear(self.gate, x).sigmoid()

@@ -40,7 +40,7 @@ from regard.training.schedules import Constant, Poly
 BACKBONE = "resnet101"
 LONGEST, LEAST = 20, 5
 READ, SEEN = 448, 448  # pixels on a side of the images of questions
-DRAWN: dict[str, Any] = {"train_size": 400, "test_size": 60, "size": 32}
+DRAWN: dict[str, Any] = {"train_size": 200, "test_size": 40, "size": 32}
 CAFFE: dict[str, Any] = {
     "batch_size": 100,
     "optimizer": "sgd",
