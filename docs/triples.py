@@ -52,7 +52,7 @@ def run(seed: int) -> dict[str, dict[str, float]]:
     known = priors(GRAMMAR, texts)
     kinds, shades, words = GRAMMAR.names
     regions = DrawnTriples(train)
-    model = BabyTalk(len(kinds), attributes=len(shades), prepositions=len(words), channels=regions.channels)
+    model = BabyTalk(regions.channels, objects=len(kinds), attributes=len(shades), prepositions=len(words))
     task = Describe(GRAMMAR)
     fit(model, task, regions, replace(PLAN, seed=seed))
     model.eval()

@@ -14,7 +14,7 @@ from regard.metrics.words.tokens import tokenise
 from regard.papers.baby_talk.drawn import GRAMMAR, DrawnTriples, related
 from regard.papers.baby_talk.fitting import coordinate_search
 from regard.papers.baby_talk.language import NGrams
-from regard.papers.baby_talk.mechanism import masks_of, relations, scores
+from regard.papers.baby_talk.prepositions import masks_of, relations, scores
 from regard.papers.baby_talk.templates import described
 from regard.papers.baby_talk.triples import agreement, priors
 

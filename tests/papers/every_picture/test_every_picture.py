@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from regard import catalog
-from regard.papers.every_picture.network import best_triplets, counted, margin_loss, meeting, neighbours
 from regard.papers.every_picture.taxonomy import ancestors, lin, tree_f1
+from regard.papers.every_picture.triplets import best_triplets, counted, margin_loss, meeting, neighbours
 
 PARENTS = torch.tensor([-1, 0, 0, 1, 1, 3])
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from regard.papers.attribute_lstm.mechanism import AttributeNet, logistic_loss
-from regard.papers.attribute_lstm.network import AttributeLSTM
 from regard.published.reference import Given, Reference
 
 
@@ -24,7 +25,7 @@ def _att_lstm(vocab, embed, hidden, attributes, tanh_c=True, lens=()):
 class _Captioned(nn.Module):
     """The loss of sentences whose lengths are arguments, and the log-probabilities."""
 
-    def __init__(self, module: AttributeLSTM, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module, self.lengths = module, torch.tensor(args["lens"])
 

@@ -77,7 +77,7 @@ class DrawnTriples(Dataset[Mapping[str, Any]]):
 def related(boxes: Tensor) -> Tensor:
     """How far each first box lies above, below, left and right of each second one: `N 4` -> `M 4` in 0..1.
 
-    Equations (1) and (2) of `mechanism` for regions that fill their boxes, and the same for left and right.
+    Equations (1) and (2) of `prepositions` for regions that fill their boxes, and the same for left and right.
     """
     low, high = boxes[:, None, :2], boxes[:, None, 2:]
     before = ((boxes[None, :, :2] - low) / (high - low)).clamp(0, 1)  # of a to the left of, and above b

@@ -14,7 +14,7 @@ doi:10.1109/TPAMI.2012.162. Official code: none; recorded is a reading of the pa
     V_ij(o, o') = 2/(N−1) max_p [α₀β₂ ψ(p) + α₁γ₁ ψ(o, p, o')]                                             (5)
     min E = − max_{o_1 … o_N} [Σ_i U_i(o_i) + Σ_{i<j} V_ij(o_i, o_j)]                                      (6)
 
-Place: behind detectors of objects, classifiers of attributes and `mechanism`; sentences are made of what it finds.
+Place: behind detectors of objects, classifiers of attributes and `prepositions`; sentences are made of what it finds.
 Cost: K^N additions of N(N+1)/2 terms for N objects of K kinds, and N²/2·K²·P for (5).
 Deviations: the paper turns terms of three nodes into pairs and infers with TRW-S | exact search over the objects. The
     seven weights are found by coordinate search over a score (`fitting`), as in the paper; here they are parameters,
@@ -54,11 +54,11 @@ class BabyTalk(Attention):
     """The field over objects, attributes and prepositions; it answers with the best score that each kind can have.
 
     Args:
+        channels: of the features of a region, from which linear classifiers score its objects and attributes; None
+            takes their scores.
         objects: K, the kinds of objects.
         attributes: A, the kinds of attributes.
         prepositions: P, the number of prepositions.
-        channels: of the features of a region, from which linear classifiers score its objects and attributes; None
-            takes their scores.
 
     Attributes:
         weights: α₀ α₁ β₀ β₁ β₂ γ₀ γ₁, parameters; all 1 at first.
@@ -72,7 +72,7 @@ class BabyTalk(Attention):
     Raises: ValueError for an argument out of range, inputs of other shapes, or more labellings than can be compared.
     """
 
-    def __init__(self, objects: int, *, attributes: int, prepositions: int, channels: int | None = None) -> None:
+    def __init__(self, channels: int | None = None, *, objects: int, attributes: int, prepositions: int) -> None:
         super().__init__()
         self.objects, self.attributes = positive("objects", objects), positive("attributes", attributes)
         self.prepositions = positive("prepositions", prepositions)

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.papers.baby_talk.mechanism import RELATIONS, relations
-from regard.papers.baby_talk.network import WEIGHTS, BabyTalk
+from regard import catalog
+from regard.papers.baby_talk.prepositions import RELATIONS, relations
 from regard.papers.baby_talk.templates import Triple, described
 from regard.published.reference import Given, Reference, State, unsupported
 
 ORDER = (*RELATIONS[:3], "near_distance")
-NAMES = ",".join(WEIGHTS)
+NAMES = "alpha0,alpha1,beta0,beta1,beta2,gamma0,gamma1"
 SMALLEST = {"objects": 1, "attributes": 1, "prepositions": 1}
 
 
@@ -26,14 +26,14 @@ def _crf(N, K, A, P, weights=NAMES):
 
 def _sized(state: State, args: Given) -> State:
     """The parameters before they are given, with each call."""
-    module = BabyTalk(args["K"], attributes=args["A"], prepositions=args["P"])
+    module = catalog.create("baby_talk", objects=args["K"], attributes=args["A"], prepositions=args["P"])
     return dict(module.double().state_dict())
 
 
 class _Field(nn.Module):
     """The best labelling of one image, its energy, and the energy of a given labelling; it takes names."""
 
-    def __init__(self, module: BabyTalk, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module = module
 
@@ -67,12 +67,11 @@ def _prepositions(order=ORDER):
 
 def _nothing(state: State, args: Given) -> State:
     """The parameters of the smallest field; geometry and templates use none of them."""
-    arguments: dict[str, Any] = dict(SMALLEST)
-    return dict(BabyTalk(arguments.pop("objects"), **arguments).state_dict())
+    return dict(catalog.create("baby_talk", **SMALLEST).state_dict())
 
 
 class _Relations(nn.Module):
-    def __init__(self, module: BabyTalk, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
 
     def forward(self, regions: Tensor) -> Tensor:
@@ -82,7 +81,7 @@ class _Relations(nn.Module):
 class _Templates(nn.Module):
     """Triples of (attribute, object), preposition, (attribute, object) -> the text."""
 
-    def __init__(self, module: BabyTalk, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
 
     def forward(self, triples: Sequence[Triple]) -> str:

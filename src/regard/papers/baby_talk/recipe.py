@@ -38,7 +38,7 @@ def baby_talk(data: Path | None = None, *, tiny: bool = False) -> Recipe:
     kinds, shades, words = GRAMMAR.names
     assert words == WORDS
     regions = DrawnTriples(train)
-    build = partial(BabyTalk, len(kinds), attributes=len(shades), prepositions=len(words), channels=regions.channels)
+    build = partial(BabyTalk, regions.channels, objects=len(kinds), attributes=len(shades), prepositions=len(words))
     return Recipe(
         build=build,
         train=regions,

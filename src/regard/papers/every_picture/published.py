@@ -7,8 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from regard.papers.every_picture.network import EveryPicture, best_triplets
+from regard import catalog
 from regard.papers.every_picture.taxonomy import lin, tree_f1
+from regard.papers.every_picture.triplets import best_triplets
 from regard.published.reference import Given, Reference, State
 
 SMALLEST: dict[str, Any] = {"objects": 1, "actions": 1, "scenes": 1}
@@ -24,13 +25,13 @@ def _tree():
 
 def _nothing(state: State, args: Given) -> State:
     """The parameters of the smallest network; sizes and weights are given with each call."""
-    return dict(EveryPicture(**SMALLEST).state_dict())
+    return dict(catalog.create("every_picture", **SMALLEST).state_dict())
 
 
 class _Triplets(nn.Module):
     """The table of scores of one image and its best triplets; it takes potentials, counts and weights by name."""
 
-    def __init__(self, module: EveryPicture, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.count = args["k"]
 
@@ -44,7 +45,7 @@ class _Triplets(nn.Module):
         count_as: Tensor,
         edge_weights: Tensor,
     ) -> dict[str, Tensor]:
-        module = EveryPicture(len(obj), actions=len(act), scenes=len(scene)).to(obj.dtype)
+        module = catalog.create("every_picture", objects=len(obj), actions=len(act), scenes=len(scene)).to(obj.dtype)
         with torch.no_grad():
             module.edges.copy_(edge_weights)
             module.of_actions.copy_(count_oa)
@@ -56,7 +57,7 @@ class _Triplets(nn.Module):
 
 
 class _Similarities(nn.Module):
-    def __init__(self, module: EveryPicture, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
 
     def forward(self, parent: Tensor, count: Tensor) -> dict[str, Tensor]:

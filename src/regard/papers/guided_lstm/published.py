@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
+from regard import catalog
 from regard.ops.beam_search import Penalty, penalised
-from regard.papers.guided_lstm.network import GuidedLSTM
 from regard.published.reference import Given, Reference, State, unsupported
 
 LENGTHS = {"poly": "power", "min-hinge": "min", "max-hinge": "max", "gaussian": "gaussian"}
@@ -28,7 +30,7 @@ def _glstm(vocab, embed, hidden, img_dim, guide_dim, tanh_c=False, lens=()):
 class _Captioned(nn.Module):
     """The loss of sentences whose lengths are arguments, a mean over their words, and the log-probabilities."""
 
-    def __init__(self, module: GuidedLSTM, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module, self.lengths = module, torch.tensor(args["lens"])
 
@@ -58,7 +60,7 @@ def _penalty(text: str) -> Penalty:
 class _Ranked(nn.Module):
     """The scores of sentences by sum and length, for each of the penalties: functions without parameters."""
 
-    def __init__(self, module: GuidedLSTM, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.penalties = [_penalty(text) for text in args["outputs"]]
 
@@ -70,7 +72,7 @@ class _Ranked(nn.Module):
 
 def _nothing(state: State, args: Given) -> State:
     """The parameters of the smallest network; ranking uses none of them."""
-    return dict(GuidedLSTM(1, vocabulary=1, embed=1, hidden=1).state_dict())
+    return dict(catalog.create("glstm", channels=1, vocabulary=1, embed=1, hidden=1).state_dict())
 
 
 REFERENCES = (

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from regard.networks.captioner import Step, evaluated
 from regard.ops.beam_search import beam_search
 from regard.papers.neural_talk.mechanism import Alignment, phrases, ranking_loss
-from regard.papers.neural_talk.network import Memory, NeuralTalk
 from regard.published.reference import Given, Reference, State, unsupported
 
 EVERY = 0  # start and end of NeuralTalk
@@ -63,7 +62,7 @@ def _turned(state: State, args: Given) -> State:
 class _Cost(nn.Module):
     """The cost of a batch, with the decay of all matrices, and the scores of every sentence."""
 
-    def __init__(self, module: NeuralTalk, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module, self.decay = module, args.get("regc", 0.0)
 
@@ -98,12 +97,12 @@ class _Cost(nn.Module):
 class _Beam(nn.Module):
     """The best sentence of a beam search for one image, and the sum of its log-probabilities."""
 
-    def __init__(self, module: NeuralTalk, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module, self.beam = module, args.get("beam", 1)
 
     def forward(self, feature: Tensor) -> tuple[Tensor, Tensor]:
-        def step(words: Tensor, state: Memory) -> Step:
+        def step(words: Tensor, state: Any) -> Step:
             found = self.module.step(words, state)
             return found._replace(log_probabilities=(found.log_probabilities.exp() + 1e-20).log())
 
@@ -131,7 +130,7 @@ def _embedded(module: nn.Module, args: Given) -> nn.Module:
 class _LanguageModel(nn.Module):
     """NeuralTalk2's language model with its criterion: words `L B` from 1, 0 behind the end of a sentence."""
 
-    def __init__(self, module: NeuralTalk, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module = module
 
