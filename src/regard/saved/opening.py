@@ -188,6 +188,8 @@ def _system(
         kind = "volumes" if "D" in " ".join(entry.inputs).split() else f"clips of {image[1]} frames"
         raise ValueError(f"{weights} was trained on {kind}: a network for photographs is needed")
     channels = arguments.get("channels", getattr(model, "channels", 3) if image is None else image[0])
+    if "image" not in getattr(model, "seen", ("image",)):
+        channels = 3  # it sees regions or features, whose channels are no colours
     if channels not in (1, 3):
         raise ValueError(
             f"{entry.name} with channels={channels}: 3 channels, or 1 for grey, are needed for photographs"
