@@ -82,8 +82,8 @@ def caption(network: Network, path: Path, image: Tensor, pixels: Tensor, *, regi
 
     Raises: ValueError if the words of the network are not known, or it sees what is not given.
     """
-    words = _words(network)
     seen, boxes = _seen(network, path, pixels, regions)
+    words = _words(network)
     best = decode(network.model, seen, beam=BEAM, longest=LONGEST)[0][0]
     said = [words.tokens[number] for number in best.words]
     maps = Maps()
