@@ -41,7 +41,7 @@ _EDGES = re.compile(r"^\.+(?=[^\W\d_])|(?<=\w)-+$")
 _JOINED = re.compile(r"\b[A-Z]+(?:&[A-Z]+)+")  # AT&T
 _AND = "\ue000"  # stands for the "&" of such a name while the text is cut; of Unicode's private area
 _PERIOD = re.compile(r"^(.*\w)(\.+)$")
-_CLITIC = re.compile(r"('s|'re|'ve|'ll|'d|'m)-(\w.*)", re.IGNORECASE)
+_CLITIC = re.compile(r"(\w*)('s|'re|'ve|'ll|'d|'m)-(\w.*)")
 
 
 def tokenise(text: str) -> list[str]:
@@ -73,7 +73,7 @@ def _parts(token: str) -> list[str]:
         word = period.group(1)
         token = token if _abbreviated(word) else word
     clitic = _CLITIC.fullmatch(token)
-    return [*clitic.groups()] if clitic else [token]
+    return [part for part in clitic.groups() if part] if clitic else [token]
 
 
 def _abbreviated(word: str) -> bool:
