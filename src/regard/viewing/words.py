@@ -12,7 +12,7 @@ from regard.core import Grid, grids_of
 from regard.viewing.colours import scale
 from regard.viewing.painting import BAR, BLACK, INK, PAPER, WHITE
 from regard.viewing.pictures import SIDE, Picture, ends_of, over
-from regard.viewing.scaling import Colouring
+from regard.viewing.scaling import Colouring, Ends
 
 COLUMNS = 5  # panels in a row, as wide as two pictures
 WIDTH = 128  # of a panel, in pixels
@@ -69,9 +69,9 @@ def looked(
         pictures, (ends, span) = [one.image for one in drawn_over], (colouring.ends(values), ends_of(values))
     elif letters == ("B", "L", "N") and boxes is not None:
         _fits(name, boxes, values.shape[1])
-        largest = float(values.max())
-        pictures = [regions(stage, boxes, one, most=largest) for one in values]
-        size, ends, span = f"{len(boxes)} regions", (0.0, largest), ends_of(values)
+        ends = _weights(values, colouring)
+        pictures = [regions(stage, boxes, one, most=ends[1]) for one in values]
+        size, span = f"{len(boxes)} regions", ends_of(values)
     else:
         return None
     own = "; each has its own colours" if ends is None else ""
@@ -81,8 +81,15 @@ def looked(
 
 def _region(name: str, values: Tensor, boxes: Tensor, stage: Image.Image, colouring: Colouring) -> Picture:
     _fits(name, boxes, len(values))
-    drawn = regions(stage, boxes, values, most=float(values.max()))
-    return Picture(name, drawn, f"{len(boxes)} regions; {colouring.words(values)}", (0.0, float(values.max())))
+    ends = _weights(values, colouring)
+    drawn = regions(stage, boxes, values, most=ends[1])
+    return Picture(name, drawn, f"{len(boxes)} regions; {colouring.words(values)}", ends, ends_of(values))
+
+
+def _weights(values: Tensor, colouring: Colouring) -> Ends:
+    """The weights of an outline without thickness and of one of full thickness."""
+    ends = colouring.ends(values, place=1)
+    return (0.0, float(values.max()) if ends is None else ends[1])
 
 
 def _fits(name: str, boxes: Tensor, count: int) -> None:
