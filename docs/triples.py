@@ -26,13 +26,13 @@ from regard.data.batches import Batch
 from regard.data.scene_sentences import told
 from regard.data.scenes import scenes
 from regard.metrics.words.captions import Captions
-from regard.papers.baby_talk.drawn import GRAMMAR, DrawnTriples
 from regard.papers.baby_talk.fitting import coordinate_search
-from regard.papers.baby_talk.language import NGrams
 from regard.papers.baby_talk.network import WEIGHTS, BabyTalk
 from regard.papers.baby_talk.task import Describe, set_priors
-from regard.papers.baby_talk.templates import Triple, described
-from regard.papers.baby_talk.triples import agreement, priors
+from regard.papers.baby_talk.text.drawn import GRAMMAR, DrawnTriples
+from regard.papers.baby_talk.text.language import NGrams
+from regard.papers.baby_talk.text.templates import Triple, described
+from regard.papers.baby_talk.text.triples import agreement, priors
 from regard.training.loop import fit
 from regard.training.plan import Plan
 

@@ -11,12 +11,12 @@ from regard import catalog
 from regard.data.scene_sentences import KINDS, Object, relation
 from regard.data.scenes import scenes
 from regard.metrics.words.tokens import tokenise
-from regard.papers.baby_talk.drawn import GRAMMAR, DrawnTriples, related
 from regard.papers.baby_talk.fitting import coordinate_search
-from regard.papers.baby_talk.language import NGrams
 from regard.papers.baby_talk.prepositions import masks_of, relations, scores
-from regard.papers.baby_talk.templates import described
-from regard.papers.baby_talk.triples import agreement, priors
+from regard.papers.baby_talk.text.drawn import GRAMMAR, DrawnTriples, related
+from regard.papers.baby_talk.text.language import NGrams
+from regard.papers.baby_talk.text.templates import described
+from regard.papers.baby_talk.text.triples import agreement, priors
 
 
 def test_no_labelling_has_less_energy_than_the_one_found() -> None:

@@ -60,10 +60,8 @@ class BabyTalk(Attention):
         attributes: A, the kinds of attributes.
         prepositions: P, the number of prepositions.
 
-    Attributes:
-        weights: α₀ α₁ β₀ β₁ β₂ γ₀ γ₁, parameters; all 1 at first.
-        of_attributes: ψ(a, o; text), `K A`; 0 until it is set, see `triples.priors`.
-        of_prepositions: ψ(o, p, o'; text), `K P K`; likewise.
+    The parameters `weights` are α₀ α₁ β₀ β₁ β₂ γ₀ γ₁, all 1 at first. The buffers `of_attributes`, ψ(a, o; text) `K A`,
+    and `of_prepositions`, ψ(o, p, o'; text) `K P K`, are 0 until they are set; see `text.triples.priors`.
 
     Shapes: object scores `B N K` and attribute scores `B N A`, or with channels features `B N C`; preposition scores
         `B M P` of the M = N(N−1)/2 pairs in the order (0, 1), (0, 2), … -> `B N K`: −E of the best labelling in which

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from regard import catalog
 from regard.papers.baby_talk.prepositions import RELATIONS, relations
-from regard.papers.baby_talk.templates import Triple, described
+from regard.papers.baby_talk.text.templates import Triple, described
 from regard.published.reference import Given, Reference, State, unsupported
 
 ORDER = (*RELATIONS[:3], "near_distance")

@@ -15,10 +15,10 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from regard.data.scenes import scenes
-from regard.papers.baby_talk.drawn import GRAMMAR, WORDS, DrawnTriples
 from regard.papers.baby_talk.network import BabyTalk
 from regard.papers.baby_talk.task import Describe, set_priors
-from regard.papers.baby_talk.triples import Priors, priors
+from regard.papers.baby_talk.text.drawn import GRAMMAR, WORDS, DrawnTriples
+from regard.papers.baby_talk.text.triples import Priors, priors
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 

@@ -17,8 +17,8 @@ from torch.nn import functional as F
 from regard.data.batches import Batch
 from regard.metrics.metric import Measure
 from regard.papers.baby_talk.network import BabyTalk
-from regard.papers.baby_talk.templates import Triple
-from regard.papers.baby_talk.triples import Grammar, agreement
+from regard.papers.baby_talk.text.templates import Triple
+from regard.papers.baby_talk.text.triples import Grammar, agreement
 
 
 @dataclass(frozen=True)

@@ -33,14 +33,14 @@ class EveryPicture(Attention):
     """Scores of all triplets of an object, an action and a scene.
 
     Args:
-        objects, actions, scenes: O, A and S, the number of labels of each.
+        objects: O, the number of objects.
+        actions: A, the number of actions.
+        scenes: S, the number of scenes.
         features: F, how many numbers there are of each label.
 
-    Attributes:
-        nodes: w of equation (1), `3 F`; 1 at first.
-        edges: w of equation (2), `4`; 0 at first, so that a text that was not read has no say.
-        of_actions, of_scenes, between: the counts of (object, action), (object, scene) and (action, scene) in the
-            corpus, `O A`, `O S`, `A S`; 1 until they are set.
+    The parameters `nodes`, w of equation (1) `3 F`, are 1 at first, and `edges`, w of equation (2) `4`, are 0, so that a
+    text that was not read has no say. The buffers `of_actions` `O A`, `of_scenes` `O S` and `between` `A S` count the
+    pairs of labels in the corpus; they are 1 until they are set.
 
     Shapes: `B O F`, `B A F`, `B S F` -> `B O A S`.
     Maps: none.

@@ -13,8 +13,8 @@ from torch.utils.data import Dataset
 from regard.data.batches import Batch, padded
 from regard.data.scene_sentences import COLOURS, KINDS, RELATIONS, SYNONYMS, relation
 from regard.data.scenes import Scenes, patches
-from regard.papers.baby_talk.templates import Triple
-from regard.papers.baby_talk.triples import Grammar
+from regard.papers.baby_talk.text.templates import Triple
+from regard.papers.baby_talk.text.triples import Grammar
 
 WORDS = tuple(RELATIONS)  # above, below, left, right
 GRAMMAR = Grammar(

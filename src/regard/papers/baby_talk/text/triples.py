@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from regard.checks import number
-from regard.papers.baby_talk.templates import Thing, Triple
+from regard.papers.baby_talk.text.templates import Thing, Triple
 
 
 @dataclass(frozen=True)
