@@ -33,7 +33,7 @@ class EveryPicture(Attention):
     """Scores of all triplets of an object, an action and a scene.
 
     Args:
-        objects: O, the number of objects.
+        objects: O, the number of objects; the paper has 23, with 16 actions and 29 scenes.
         actions: A, the number of actions.
         scenes: S, the number of scenes.
         features: F, how many numbers there are of each label.
@@ -47,7 +47,7 @@ class EveryPicture(Attention):
     Raises: ValueError for an argument out of range or inputs of other shapes.
     """
 
-    def __init__(self, *, objects: int = 23, actions: int = 16, scenes: int = 29, features: int = 1) -> None:
+    def __init__(self, *, objects: int, actions: int, scenes: int, features: int = 1) -> None:
         super().__init__()
         self.sizes = (positive("objects", objects), positive("actions", actions), positive("scenes", scenes))
         self.nodes = nn.Parameter(torch.ones(len(NODES), positive("features", features)))
