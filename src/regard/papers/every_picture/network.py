@@ -38,8 +38,8 @@ class EveryPicture(Attention):
         scenes: S, the number of scenes.
         features: F, how many numbers there are of each label.
 
-    The parameters `nodes`, w of equation (1) `3 F`, are 1 at first, and `edges`, w of equation (2) `4`, are 0, so that a
-    text that was not read has no say. The buffers `of_actions` `O A`, `of_scenes` `O S` and `between` `A S` count the
+    The parameters `nodes`, w of equation (1) `3 F`, are 1 at first, and `edges`, w of equation (2) `4`, are 0, so that
+    a text that was not read has no say. The buffers `of_actions` `O A`, `of_scenes` `O S` and `between` `A S` count the
     pairs of labels in the corpus; they are 1 until they are set.
 
     Shapes: `B O F`, `B A F`, `B S F` -> `B O A S`.
