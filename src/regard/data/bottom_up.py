@@ -114,7 +114,7 @@ class BottomUp:
         """The id of an image, by its id or by a file's name, of which COCO's ends in the id with zeros before it."""
         stem = Path(name).stem
         last = stem.rpartition("_")[2]
-        choices = (name, stem, last, last.lstrip("0"))
+        choices = (name, stem, last, last.lstrip("0") or "0")
         return next((choice for choice in choices if choice in self._places), None)
 
     def __getitem__(self, name: str) -> Seen:
