@@ -12,20 +12,21 @@ from regard.catalog.costs import Cost
 from regard.laws.subject import SIZES, Axes, default_arguments, size_of
 
 IMAGE = {"B": 1, "H": 224, "W": 224}
+GRID = {"B": 1, "H": 14, "W": 14}  # of the features that a captioner reads
 STANDARD = {"B": 1, "C": 256, "H": 56, "W": 56, "T": 8, "Q": 8, "K": 8, "S": 8, "N": 8}
 
 
 def standard_cost(entry: Entry) -> Cost:
     """The cost of an entry's default at 256 × 56 × 56, or at 8 frames or tokens of 256 channels.
 
-    A system gets one image of 224 × 224, or of the only size that it takes.
+    A system gets one image of 224 × 224, or of the only size that it takes; one that uses words gets a map of 14 × 14.
     """
     factory = entry.load()
     device = "meta" if entry.system else "cpu"  # shapes tell, and systems are large
     kwargs = default_arguments(factory, entry.kwargs, {} if entry.system else entry.sizes)
     if entry.system:
         usual = inspect.signature(factory).parameters.get("channels")
-        known = {**SIZES, **IMAGE, "C": kwargs.get("channels", usual.default if usual else 3), **entry.sizes}
+        known = {**SIZES, **(GRID if "vocabulary" in kwargs else IMAGE), "C": kwargs.get("channels", usual.default if usual else 3), **entry.sizes}
     else:
         free = {letter: size for letter, size in STANDARD.items() if letter not in entry.sizes or letter in "CHW"}
         known = {**SIZES, **entry.sizes, **free}

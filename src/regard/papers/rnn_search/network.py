@@ -339,10 +339,14 @@ class GRUSearch(Attention):
         check_input(source, "B T")
         visible = torch.ones_like(source, dtype=torch.bool) if source_mask is None else source_mask
         check_input(visible, "B T", B=source.shape[0], T=source.shape[1])
-        lengths = visible.sum(1).clamp_min(1).cpu()
-        packed = pack_padded_sequence(self.source(source), lengths, batch_first=True, enforce_sorted=False)
-        states, last = self.encoder(packed)
-        annotations, _ = pad_packed_sequence(states, batch_first=True, total_length=source.shape[1])
+        embedded = self.source(source)
+        if source_mask is None or source.is_meta:  # nothing is padding, or there is nothing to count
+            annotations, last = self.encoder(embedded)
+        else:
+            lengths = visible.sum(1).clamp_min(1).cpu()
+            packed = pack_padded_sequence(embedded, lengths, batch_first=True, enforce_sorted=False)
+            states, last = self.encoder(packed)
+            annotations, _ = pad_packed_sequence(states, batch_first=True, total_length=source.shape[1])
         both = last.unflatten(0, (self.layers, 2)).permute(2, 0, 1, 3).flatten(2)  # [B, layers, 2n]
         return GruMemory(annotations, self.align.project(annotations), visible, self.first(both).tanh())
 

@@ -84,7 +84,7 @@ class SpatialChannelCaptioner(Attention):
         channels: int = 2048,
         *,
         vocabulary: int,
-        inner: int | None = 512,
+        inner: int | None,
         embedding: int = 100,
         hidden: int = 1000,
         scores: int = 512,
