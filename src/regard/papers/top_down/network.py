@@ -38,7 +38,8 @@ from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
 from regard.ops.precision import wide_linear, wide_norm, widened
 from regard.ops.sampling import sample
 from regard.ops.words import PAD
-from regard.papers.top_down.mechanism import Core, GatedTanh, Looked, Memory, Normed, TopDownAttention, check_mask, mean
+from regard.papers.top_down.decoding import Core, Looked, Memory
+from regard.papers.top_down.mechanism import GatedTanh, Normed, TopDownAttention, check_mask, mean
 
 POINTS = 4  # along each side of a box, at which a map is read
 

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from regard.core import Attention
 from regard.ops.beam_search import beam_search
-from regard.papers.top_down.mechanism import Looked, Memory
+from regard.papers.top_down.decoding import Looked, Memory
 from regard.papers.top_down.questions import QUESTIONS
 from regard.published.reference import Names, Reference, State, unsupported
 from regard.tasks.self_critical import rewarded
