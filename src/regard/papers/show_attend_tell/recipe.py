@@ -28,14 +28,14 @@ SOFT = Training(
     clip=10.0,
     beam=5,
     claim=Claim(
-        measure="bleu_4", value=24.3, data="COCO captions", where="Table 1, soft, from memory", unlike="features of VGG"
+        measure="bleu_4", value=0.243, data="COCO captions", where="Table 1, soft, from memory", unlike="features of VGG"
     ),
     where="Section 4.3 and kelvinxu/arctic-captions",
 )
 HARD = replace(
     SOFT,
     claim=Claim(
-        measure="bleu_4", value=25.0, data="COCO captions", where="Table 1, hard, from memory", unlike="features of VGG"
+        measure="bleu_4", value=0.25, data="COCO captions", where="Table 1, hard, from memory", unlike="features of VGG"
     ),
 )
 ATT2IN = Training(
@@ -47,7 +47,7 @@ ATT2IN = Training(
     beam=2,
     claim=Claim(
         measure="cider",
-        value=108.9,
+        value=1.089,
         data="COCO captions",
         where="README of ruotianluo/ImageCaptioning.pytorch",
         unlike="bottom-up features",
