@@ -309,7 +309,8 @@ def test_a_command_that_does_not_exist_is_found(line: str, complaint: str) -> No
 
 
 @pytest.mark.parametrize("script", sorted((ROOT / "docs").glob("*.py")), ids=name_of)
-def test_scripts_of_the_documentation_import_what_exists(script: Path) -> None:
+def test_scripts_of_the_documentation_import_what_exists(script: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(script.parent))  # as when it is run: a script may use another's functions
     spec = importlib.util.spec_from_file_location(f"docs_{script.stem}", script)
     assert spec is not None and spec.loader is not None
     spec.loader.exec_module(importlib.util.module_from_spec(spec))
