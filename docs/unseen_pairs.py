@@ -27,8 +27,8 @@ from regard.data.batches import Batch
 from regard.data.scene_sentences import KINDS, SYNONYMS
 from regard.data.scenes import Scenes, scenes
 from regard.metrics.words.captions import Captions
-from regard.papers.neural_baby_talk.drawings import drawn, drawn_names
-from regard.papers.neural_baby_talk.slots import Described, Slotted
+from regard.papers.neural_baby_talk.slots.drawings import drawn, drawn_names
+from regard.papers.neural_baby_talk.slots.slots import Described, Slotted
 from regard.papers.neural_baby_talk.task import BabyTalk
 from regard.saved.files import write_whole
 from regard.tasks.caption import Caption

@@ -17,7 +17,8 @@ from regard.laws import ADVICE, LAWS, Broken, Subject, subjects
 
 # Nine tenths of the time of all laws: the quick tier asks them of one default for each mechanism file.
 COSTLY = ("compiles", "exports", "exports_to_onnx")
-# The law of one constructor, whatever its options: the quick tier asks it of the default of each mechanism.
+# The law of one constructor, whatever its options: the quick tier asks it of the default of each mechanism. The options
+# of whole systems are for the slow tier as well.
 OF_CONSTRUCTOR = "names_wrong_arguments"
 
 
@@ -30,7 +31,7 @@ def cases() -> Iterator[ParameterSet]:
         files.add(file)
         for subject in subjects(entry):
             for law in LAWS:
-                quick = law not in (*COSTLY, OF_CONSTRUCTOR)
+                quick = law not in (*COSTLY, OF_CONSTRUCTOR) and (subject.plain or not entry.system)
                 if law in COSTLY:
                     quick = first and subject.plain
                 elif law == OF_CONSTRUCTOR:

@@ -42,7 +42,7 @@ def test_a_wrong_name_is_answered_with_the_nearest_three(wrong: str, near: str) 
         ("se", "se"), ("SE", "se"), ("SE-Net", "se"), ("senet", "se"), ("squeeze_excite", "se"),
         ("SqueezeExcite", "se"), ("GlobalContext", "gc"), ("GCNet", "gc"), ("non_local", "nonlocal"),
         ("A²-Net", "a2"), ("a2net", "a2"), ("ccnet", "ccnet"), ("genet", "ge"), ("resnet", "paper_network"),
-        ("RNNsearch", "bahdanau"), ("Itti-Koch-Niebur", "itti"),
+        ("RNNsearch", "rnnsearch"), ("Itti-Koch-Niebur", "itti"),
     ],
 )  # fmt: skip
 def test_get_takes_names_classes_aliases_and_folders(spelling: str, name: str) -> None:

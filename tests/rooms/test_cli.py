@@ -71,7 +71,7 @@ def test_the_commands() -> None:
     """The surface is pinned: a new command or a lost one is seen here."""
     assert set(commands()) == {
         ("list",), ("show",), ("look",), ("check",), ("compare",), ("published", "list"), ("published", "convert"),
-        ("recipes",), ("train",), ("eval",), ("gaze",),
+        ("recipes",), ("train",), ("eval",), ("gaze",), ("translate",), ("regions",),
     }  # fmt: skip
 
 

@@ -62,7 +62,15 @@ def test_a_sentence_is_true_or_not(text: str, true: bool) -> None:
 
 
 def test_a_word_is_about_the_one_object_that_fits() -> None:
-    assert sentences.grounded(OBJECTS, ["a", "red", "seven", "above", "a", "blue", "circle"]) == [None, 0, 0, None, None, 1, 1]
+    assert sentences.grounded(OBJECTS, ["a", "red", "seven", "above", "a", "blue", "circle"]) == [
+        None,
+        0,
+        0,
+        None,
+        None,
+        1,
+        1,
+    ]
     assert sentences.grounded(OBJECTS, ["a", "green", "two"]) == [None, None, None]
 
 

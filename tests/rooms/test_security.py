@@ -183,10 +183,10 @@ def test_the_recipes_that_load_published_weights_are_named():
     loading = set()
     for path in (ROOT / "src" / "regard" / "papers").glob("*/recipe.py"):
         text = path.read_text(encoding="utf-8")
-        if "start_from(" in text and "training.segmentation" not in text:
+        if "start_from(" in text and "training.segmentation" not in text and "training.captioning" not in text:
             loading.add(path.parent.name)
     assert loading == {"gain", "ra_cnn", "saliency_net", "task_partition"}
-    named = "`ra-cnn`, `salient-objects`, `fixations`, `gain`, `sec`, `task-partition` and the recipes for segmentation"
+    named = "`ra-cnn`, `salient-objects`, `fixations`, `gain`, `sec`, `task-partition` and the recipes for segmentation and captioning"
     assert named in " ".join(TEXT.split())
 
 

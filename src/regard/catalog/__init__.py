@@ -153,7 +153,7 @@ class Entry:
     @property
     def system(self) -> bool:
         """True for a full network, False for a part of one."""
-        return ".network:" in self.target
+        return ".network:" in self.target or ".network." in self.target
 
     @cached_property
     def settings(self) -> tuple[Option, ...]:

@@ -30,7 +30,7 @@ def translate(
 ) -> None:
     """Translate a sentence with a trained network, and draw which words it read for each word that it wrote.
 
-    Example: `regard train rnn-search --data multi30k/ --out run`; `regard translate "Ein Hund rennt." --weights run/`
+    Example: `regard translate "Ein Hund rennt." --weights run/`, where `regard train rnn-search --data multi30k/` wrote
     """
     arguments.there(weights)
     for option, value, least in (("--beam", beam, 1), ("--show", show, 1), ("--layer", layer, 0), ("--head", head, 0)):

@@ -26,7 +26,12 @@ def standard_cost(entry: Entry) -> Cost:
     kwargs = default_arguments(factory, entry.kwargs, {} if entry.system else entry.sizes)
     if entry.system:
         usual = inspect.signature(factory).parameters.get("channels")
-        known = {**SIZES, **(GRID if "vocabulary" in kwargs else IMAGE), "C": kwargs.get("channels", usual.default if usual else 3), **entry.sizes}
+        known = {
+            **SIZES,
+            **(GRID if "vocabulary" in kwargs else IMAGE),
+            "C": kwargs.get("channels", usual.default if usual else 3),
+            **entry.sizes,
+        }
     else:
         free = {letter: size for letter, size in STANDARD.items() if letter not in entry.sizes or letter in "CHW"}
         known = {**SIZES, **entry.sizes, **free}

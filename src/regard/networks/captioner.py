@@ -91,7 +91,8 @@ def teacher_forced(model: Any, seen: Sequence[Tensor | None], words: Tensor) -> 
     Shapes: words `B L` -> log_probabilities `B L V`; maps `B L *`.
     Raises: ValueError for words of another shape.
     """
-    check_input(words, "B L")
+    first = next(one for one in seen if one is not None)
+    check_input(words, "B L", B=first.shape[0])
     state = model.start(*seen)
     steps = []
     for word in words.unbind(1):

@@ -15,7 +15,7 @@ from regard.ops.constrained_search import constrained_search
 from regard.ops.words import END, PAD, SPECIAL, START
 from regard.papers.neural_baby_talk.network import NeuralBabyTalk
 from regard.papers.neural_baby_talk.regions import overlaps, roi_align
-from regard.papers.neural_baby_talk.slots import Described, Slotted, sentence
+from regard.papers.neural_baby_talk.slots.slots import Described, Slotted, sentence
 from regard.papers.neural_baby_talk.targets import Told, losses, wanted
 from regard.papers.neural_baby_talk.task import BabyTalk
 

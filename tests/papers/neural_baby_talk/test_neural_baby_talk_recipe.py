@@ -11,8 +11,8 @@ import torch
 from regard.catalog import recipes
 from regard.data.scene_files import write
 from regard.data.scenes import scenes
-from regard.papers.neural_baby_talk.drawings import drawn, drawn_names
-from regard.papers.neural_baby_talk.photographs import Window, read
+from regard.papers.neural_baby_talk.slots.drawings import drawn, drawn_names
+from regard.papers.neural_baby_talk.slots.photographs import Window, read
 from regard.saved.opening import open_network
 from regard.training import running
 from regard.training.evaluate import batches

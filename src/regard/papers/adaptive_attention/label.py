@@ -34,6 +34,11 @@ ENTRIES: tuple[Entry, ...] = (
                 maps={"attention": "B L N"},
                 least=(1,),
             ),
+            Option(
+                {"backbone": "convolutions", "output_stride": 16},
+                inputs=("B C 8H 8W", "word<11> B L"),
+                least=(1, 1),
+            ),
         ),
         code="jiasenlu/AdaptiveAttention",
     ),
@@ -53,10 +58,15 @@ ENTRIES: tuple[Entry, ...] = (
         sizes={"L": 3},
         options=(
             Option(
-                {"maxout": True, "layers": 2, "regions": True},
+                {"maxout": True, "layers": 2, "regions": True, "whole_channels": 7},
                 inputs=("B N C", "bool B N", "word<11> B L"),
                 maps={"attention": "B L N", "sentinel": "B L"},
                 least=(1,),
+            ),
+            Option(
+                {"backbone": "convolutions", "output_stride": 16, "norms": 2},
+                inputs=("B C 8H 8W", "word<11> B L"),
+                least=(1, 1),
             ),
         ),
         code="jiasenlu/AdaptiveAttention",

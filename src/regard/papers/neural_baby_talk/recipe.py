@@ -28,10 +28,10 @@ from regard.data.object_names import ObjectNames
 from regard.data.scenes import scenes
 from regard.data.words import Words
 from regard.ops.words import SPECIAL
-from regard.papers.neural_baby_talk.drawings import drawn, drawn_names
 from regard.papers.neural_baby_talk.network import NeuralBabyTalk
-from regard.papers.neural_baby_talk.photographs import SEEN, SIDE, WANTED, Window, read
-from regard.papers.neural_baby_talk.slots import Described, Slotted
+from regard.papers.neural_baby_talk.slots.drawings import drawn, drawn_names
+from regard.papers.neural_baby_talk.slots.photographs import SEEN, SIDE, WANTED, Window, read
+from regard.papers.neural_baby_talk.slots.slots import Described, Slotted
 from regard.papers.neural_baby_talk.task import BabyTalk
 from regard.training.captioning import DRAWN, NORMALISE, QUICK, Training, phases, start
 from regard.training.recipe import Recipe

@@ -14,7 +14,7 @@ PAPER = Paper(
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="neural_talk",
-        target="papers.neural_talk.network:NeuralTalk",
+        target="papers.neural_talk.network.captioner:NeuralTalk",
         paper=PAPER,
         domains=("sequence",),
         soft=True,
@@ -38,7 +38,7 @@ ENTRIES: tuple[Entry, ...] = (
     ),
     Entry(
         name="dvsa",
-        target="papers.neural_talk.mechanism:Alignment",
+        target="papers.neural_talk.network.alignment:Alignment",
         paper=PAPER,
         domains=("cross",),
         soft=True,

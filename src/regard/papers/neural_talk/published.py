@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from regard.networks.captioner import Step, evaluated
 from regard.ops.beam_search import beam_search
-from regard.papers.neural_talk.mechanism import Alignment, phrases, ranking_loss
+from regard.papers.neural_talk.network.alignment import Alignment, phrases, ranking_loss
 from regard.published.reference import Given, Reference, State, unsupported
 
 EVERY = 0  # start and end of NeuralTalk

@@ -15,8 +15,8 @@ from typing import Any
 
 from regard.catalog.recipes import Claim
 from regard.data.batches import Buckets
-from regard.papers.neural_talk.mechanism import Alignment
-from regard.papers.neural_talk.network import NeuralTalk
+from regard.papers.neural_talk.network.alignment import Alignment
+from regard.papers.neural_talk.network.captioner import NeuralTalk
 from regard.papers.neural_talk.task import Align
 from regard.training import captioning
 from regard.training.captioning import Training

@@ -90,7 +90,6 @@ ENTRIES: tuple[Entry, ...] = (
         exempt={
             "exports": _RECURRENT,
             "exports_to_onnx": _RECURRENT,
-            "builds_on_meta": _PACKED,
             "compiles": _PACKED,
         },
         code="lisa-groundhog/GroundHog",

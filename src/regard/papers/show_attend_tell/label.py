@@ -47,6 +47,11 @@ ENTRIES: tuple[Entry, ...] = (
                 },
                 maps={"attention": "B L H W"},
             ),
+            Option(
+                {"backbone": "convolutions", "output_stride": 16, "gate_dropout": True},
+                inputs=("B C 8H 8W", "word<11> B L"),
+                least=(1, 1),
+            ),
         ),
         code="kelvinxu/arctic-captions",
     ),
@@ -79,6 +84,11 @@ ENTRIES: tuple[Entry, ...] = (
                 least=(1,),
             ),
             Option({"embedded": False}),
+            Option(
+                {"backbone": "convolutions", "output_stride": 16, "norms": 2},
+                inputs=("B C 8H 8W", "word<11> B L"),
+                least=(1, 1),
+            ),
         ),
     ),
 )

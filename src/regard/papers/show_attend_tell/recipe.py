@@ -28,7 +28,11 @@ SOFT = Training(
     clip=10.0,
     beam=5,
     claim=Claim(
-        measure="bleu_4", value=0.243, data="COCO captions", where="Table 1, soft, from memory", unlike="features of VGG"
+        measure="bleu_4",
+        value=0.243,
+        data="COCO captions",
+        where="Table 1, soft, from memory",
+        unlike="features of VGG",
     ),
     where="Section 4.3 and kelvinxu/arctic-captions",
 )

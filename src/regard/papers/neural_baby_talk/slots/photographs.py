@@ -20,7 +20,7 @@ from regard.data.region_files import listed
 from regard.data.texts import parsed, quoted
 from regard.metrics.words.object_words import COCO
 from regard.metrics.words.tokens import tokenise
-from regard.papers.neural_baby_talk.slots import Described
+from regard.papers.neural_baby_talk.slots.slots import Described
 
 WANTED = "annotations/captions_*.json and instances_*.json of COCO, with its images"
 SIDE, SEEN = 576, 512  # pixels on a side of the images that training cuts windows from, and of those for testing

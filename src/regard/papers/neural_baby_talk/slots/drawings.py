@@ -9,7 +9,7 @@ import torch
 from regard.data.object_names import ObjectNames
 from regard.data.scene_sentences import SYNONYMS
 from regard.data.scenes import Scenes
-from regard.papers.neural_baby_talk.slots import Described
+from regard.papers.neural_baby_talk.slots.slots import Described
 
 
 def drawn_names(scenes: Scenes) -> ObjectNames:
