@@ -183,10 +183,14 @@ def test_the_recipes_that_load_published_weights_are_named():
     loading = set()
     for path in (ROOT / "src" / "regard" / "papers").glob("*/recipe.py"):
         text = path.read_text(encoding="utf-8")
-        if "start_from(" in text and "training.segmentation" not in text and "training.captioning" not in text:
+        shared = ("training.segmentation", "training.captioning")
+        if "start_from(" in text and not any(room in text for room in shared):
             loading.add(path.parent.name)
-    assert loading == {"gain", "ra_cnn", "saliency_net", "task_partition"}
-    named = "`ra-cnn`, `salient-objects`, `fixations`, `gain`, `sec`, `task-partition` and the recipes for segmentation and captioning"
+    assert loading == {"gain", "ra_cnn", "saliency_net", "task_partition", "top_down"}
+    named = (
+        "`ra-cnn`, `salient-objects`, `fixations`, `gain`, `sec`, `task-partition`, `top-down`, `top-down-vqa` and the "
+        "recipes for segmentation and captioning"
+    )
     assert named in " ".join(TEXT.split())
 
 

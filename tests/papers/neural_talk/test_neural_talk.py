@@ -9,7 +9,7 @@ import torch
 
 from regard import catalog
 from regard.ops.words import START
-from regard.papers.neural_talk.network.alignment import phrases, ranking_loss
+from regard.papers.neural_talk.ranking import phrases, ranking_loss
 from regard.papers.neural_talk.task import recalls
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from regard import catalog
 from regard.networks.captioner import Step, evaluated
 from regard.ops.beam_search import beam_search
-from regard.papers.neural_talk.network.alignment import Alignment, phrases, ranking_loss
+from regard.papers.neural_talk.ranking import phrases, ranking_loss
 from regard.published.reference import Given, Reference, State, unsupported
 
 EVERY = 0  # start and end of NeuralTalk
@@ -161,7 +162,7 @@ def _dvsa(cnn_dim, word_dim, hidden, margin=1.0, images=None, regions=None, lens
 class _Aligned(nn.Module):
     """The ranking loss and both kinds of scores, of sentences whose lengths are arguments."""
 
-    def __init__(self, module: Alignment, args: Given) -> None:
+    def __init__(self, module: Any, args: Given) -> None:
         super().__init__()
         self.module, self.margin, self.lengths = module, args.get("margin", 1.0), args["lens"]
 
@@ -181,7 +182,7 @@ def _mrf(beta):
 class _Phrases(nn.Module):
     """The regions of the words of a sentence: a function without parameters."""
 
-    def __init__(self, module: Alignment, args: Mapping[str, Any]) -> None:
+    def __init__(self, module: Any, args: Mapping[str, Any]) -> None:
         super().__init__()
         self.beta = float(args["beta"])
 
@@ -191,7 +192,7 @@ class _Phrases(nn.Module):
 
 def _nothing(state: State, args: Given) -> State:
     """What the alignment would have; the function uses none of it."""
-    module = Alignment(1, word=1, hidden=1)
+    module = catalog.create("dvsa", 1, word=1, hidden=1)
     return dict(module.state_dict())
 
 

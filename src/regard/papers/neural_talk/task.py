@@ -17,7 +17,8 @@ from regard.checks import check_input, number
 from regard.data.batches import Batch
 from regard.metrics.metric import Measure
 from regard.ops.words import END, START
-from regard.papers.neural_talk.network.alignment import Alignment, ranking_loss
+from regard.papers.neural_talk.network.alignment import Alignment
+from regard.papers.neural_talk.ranking import ranking_loss
 from regard.tasks.caption import bare, seen
 
 AT = (1, 5, 10)
