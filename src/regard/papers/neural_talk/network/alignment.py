@@ -62,7 +62,7 @@ class Alignment(Attention):
         *,
         vocabulary: int | None = None,
         backbone: str | None = None,
-        word: int = 300,
+        word: int,
         hidden: int = 1000,
         pairs: str = "max",
     ) -> None:
