@@ -90,7 +90,7 @@ def recurrent(
 def alignment(data: Path | None = None, *, tiny: bool = False, backbone: str = BACKBONE) -> Recipe:
     """The alignment of words with the places of a map, on the same data."""
     small = partial(Alignment, backbone="convolutions", word=32, hidden=64)
-    make = partial(Alignment, backbone=backbone)
+    make = partial(Alignment, backbone=backbone, word=300)
     base = captioning.recipe(data, tiny=tiny, make=make, small=small, training=CAPTIONS)
     plan = base.phases[0].plan
     settings = DRAWN_PLACES if tiny else PLACES

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from regard.ops.beam_search import beam_search
 from regard.papers.show_attend_tell.choosing import moved, score_function
-from regard.papers.show_attend_tell.network import Looking
 from regard.published.reference import Reference, State
 
 _SOURCE = "kelvinxu.arctic-captions/build_model-build_sampler-gen_sample-train-gradients"
@@ -222,7 +221,7 @@ class _AuthorsBeam(nn.Module):
         if self.encoder is not None:
             places = self.encoder(places, training=False)
 
-        def step(words: Tensor, state: Looking) -> tuple[Tensor, Looking, dict[str, Tensor]]:
+        def step(words: Tensor, state: Any) -> tuple[Tensor, Any, dict[str, Tensor]]:
             word = own.words(words.clamp(min=0)).masked_fill((words < 0)[:, None], 0)
             logits, state, maps = own.advance(word, state)
             return logits.log_softmax(1), state, maps

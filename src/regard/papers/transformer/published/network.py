@@ -32,7 +32,7 @@ def _torch(
     num_decoder_layers=6,
     dim_feedforward=2048,
     dropout=0.1,
-    activation=F.relu,
+    activation="relu",
     custom_encoder=None,
     custom_decoder=None,
     layer_norm_eps=1e-5,
