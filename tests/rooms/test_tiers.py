@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from _pytest.mark.expression import Expression
 
 ROOT = Path(__file__).parents[2]
 
@@ -18,12 +20,26 @@ def selections() -> dict[str, str]:
     return dict(re.findall(r'^(test[a-z-]*): .*\n\t\$\(PYTEST\) -m "([^"]+)"', text, flags=re.MULTILINE))
 
 
-def collected(expression: str) -> list[str]:
-    command = [sys.executable, "-m", "pytest", "--collect-only", "-q", "-m", expression, "-p", "no:cacheprovider"]
+COLLECTING = """
+import json, sys, pytest
+
+class Marks:
+    def pytest_collection_modifyitems(self, items):
+        for item in items:
+            print("::marks", json.dumps([item.nodeid, sorted({mark.name for mark in item.iter_markers()})]))
+
+sys.exit(pytest.main(sys.argv[1:], plugins=[Marks()]))
+"""
+
+
+def collected() -> list[tuple[str, frozenset[str]]]:
+    """Every test with the names of its markers."""
+    command = [sys.executable, "-c", COLLECTING, "--collect-only", "-q", "-p", "no:cacheprovider"]
     command += ["-o", "addopts=--import-mode=importlib --strict-markers", str(ROOT / "tests")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-2000:]
-    return [line for line in done.stdout.splitlines() if "::" in line]
+    lines = [line for line in done.stdout.splitlines() if line.startswith("::marks ")]
+    return [(name, frozenset(marks)) for name, marks in (json.loads(line.partition(" ")[2]) for line in lines)]
 
 
 def test_the_continuous_run_is_the_check_the_quick_tier_and_then_the_rest() -> None:
@@ -34,9 +50,15 @@ def test_the_continuous_run_is_the_check_the_quick_tier_and_then_the_rest() -> N
 
 @pytest.mark.slow
 def test_every_test_stands_in_one_tier_and_every_file_in_the_quick_one() -> None:
-    every = collected("slow or not slow")
-    tiers = {target: collected(expression) for target, expression in selections().items()}
-    gpu = collected("gpu")
+    found = collected()
+    every = [name for name, _ in found]
+
+    def chosen(expression: str) -> list[str]:
+        rule = Expression.compile(expression)
+        return [name for name, marks in found if rule.evaluate(lambda mark, has=marks, **_: mark in has)]
+
+    tiers = {target: chosen(expression) for target, expression in selections().items()}
+    gpu = chosen("gpu")
     assert len(set(every)) == len(every)
     assert sorted(tiers["test"] + tiers["test-slow"]) == sorted(tiers["test-all"])
     assert sorted(tiers["test-all"] + gpu) == sorted(every)
