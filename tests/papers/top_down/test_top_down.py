@@ -108,7 +108,7 @@ def test_the_padding_of_a_question_is_not_read(scores: str) -> None:
 
 
 def test_wrong_uses_are_named() -> None:
-    with pytest.raises(ValueError, match="boxed=True: a backbone is needed"):
+    with pytest.raises(ValueError, match="backbone=None: a backbone is needed with boxed=True"):
         TopDownCaptioner(6, vocabulary=11, boxed=True)
     with pytest.raises(ValueError, match="norms=1: 0 is needed with embedded=False"):
         TopDownCaptioner(6, vocabulary=11, norms=1)

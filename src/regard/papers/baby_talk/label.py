@@ -26,7 +26,6 @@ ENTRIES: tuple[Entry, ...] = (
         least=(),
         sizes={"N": 3, "M": 3},
         options=(Option({"channels": 12}, inputs=("B N C", "B M 11")),),
-        exempt={"takes_widths": "With channels it takes features in place of the scores of objects and attributes."},
         parity="transcribed",
     ),
 )

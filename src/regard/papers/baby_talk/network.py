@@ -95,7 +95,7 @@ class BabyTalk(Attention):
 
     def forward(self, *seen: Tensor) -> Tensor:
         *regions, prepositions = seen
-        objects, attributes = regions if self.channels is None else self.classified(*regions)
+        objects, attributes = self.classified(*regions) if len(regions) == 1 else regions
         total = self._total(*self._terms(objects, attributes, prepositions))
         kinds = range(1, total.ndim)
         best = [total.amax([one for one in kinds if one != i]) if total.ndim > 2 else total for i in kinds]

@@ -243,7 +243,7 @@ class NeuralBabyTalk(Attention):
     def forward(self, *inputs: Tensor | None, chosen: Tensor | None = None) -> Tensor | Told:
         *seen, words = inputs
         assert words is not None and seen[0] is not None
-        check_input(words, "B L", B=len(seen[0]))
+        check_input(words, "B L", B=seen[0].shape[0])
         if chosen is None:
             return teacher_forced(self, seen, words).log_probabilities
         return self.told(seen, words, chosen)
@@ -281,7 +281,7 @@ class NeuralBabyTalk(Attention):
         Shapes: words `B L` -> `B L 2` and `B L F`.
         """
         state, outputs = self.start(*seen), []
-        before = torch.cat([words.new_full((len(words), 1), start), words[:, :-1]], 1)
+        before = torch.cat([words.new_full((words.shape[0], 1), start), words[:, :-1]], 1)
         for word in before.unbind(1):
             state = self.step(word, state).state
             outputs.append(state.output)

@@ -90,7 +90,7 @@ class Sight:
     def __init__(self, channels: int, backbone: str | None, boxed: bool) -> None:
         self.channels = positive("channels", channels)
         if flag("boxed", boxed) and backbone is None:
-            raise ValueError("boxed=True: a backbone is needed, whose map is read within the boxes")
+            raise ValueError("backbone=None: a backbone is needed with boxed=True, whose map is read within the boxes")
         self.encoder = None if backbone is None else Encoder(backbone, channels)
         self.width = channels if self.encoder is None else self.encoder.width
         self.fields: tuple[str, ...] = ("features", "features_mask")
