@@ -80,7 +80,7 @@ class Object:
 
 
 def relation(first: Object, second: Object) -> str:
-    """How the first object stands to the second, on the axis on which they are further apart: a key of `RELATIONS`."""
+    """The relation of one object to another, a key of `RELATIONS`, on the axis on which they are further apart."""
     (x, y), (u, v) = first.middle, second.middle
     if abs(x - u) >= abs(y - v):
         return "left" if x < u else "right"

@@ -95,7 +95,7 @@ class Scenes:
 
     @property
     def digest(self) -> str:
-        """What the scenes are a function of."""
+        """A digest of all that the scenes are a function of."""
         facts = (self.count, self.size, self.seed, self.part, self.held_out, self.view)
         return f"scenes 1, {mixed(*facts) % 16**8:08x}"
 

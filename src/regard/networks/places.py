@@ -83,13 +83,13 @@ class EmbeddedPlaces(nn.Module):
         self.dropout = nn.Dropout(dropout)
         self.behind = nn.BatchNorm1d(width) if norms == 2 else None
 
-    def forward(self, places: Tensor, visible: Tensor | None) -> Tensor:
+    def forward(self, places: Tensor, visible: Tensor | None = None) -> Tensor:
         """`B * channels`, `bool B *` -> `B * width`, zeros where nothing is visible."""
-        if visible is None or self.before is None:
-            embedded: Tensor = self._rows(places.flatten(0, -2)).unflatten(0, places.shape[:-1])
-            return embedded if visible is None else embedded.masked_fill(~visible[..., None], 0)
-        rows = self._rows(places[visible])
-        return rows.new_zeros(*places.shape[:-1], rows.shape[1]).masked_scatter(visible[..., None], rows)
+        if visible is not None and self.before is not None and self.before.training:  # padding is in no statistics
+            rows = self._rows(places[visible])
+            return rows.new_zeros(*places.shape[:-1], rows.shape[1]).masked_scatter(visible[..., None], rows)
+        embedded: Tensor = self._rows(places.flatten(0, -2)).unflatten(0, places.shape[:-1])
+        return embedded if visible is None else embedded.masked_fill(~visible[..., None], 0)
 
     def _rows(self, rows: Tensor) -> Tensor:
         rows = widened(rows)

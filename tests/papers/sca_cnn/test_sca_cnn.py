@@ -58,7 +58,7 @@ def test_the_last_block_of_a_resnet_is_the_decoders_own() -> None:
     """The trunk with its block computes, without attention, what the network of timm's does."""
     torch.manual_seed(2)
     model = regard.create(
-        "sca_captioner", 3, vocabulary=11, embedding=5, hidden=7, scores=3, backbone="resnet26"
+        "sca_captioner", 3, vocabulary=11, inner=512, embedding=5, hidden=7, scores=3, backbone="resnet26"
     ).eval()
     whole = Encoder("resnet26", 3).eval()
     for parameter in whole.parameters():

@@ -8,8 +8,9 @@ from torch import nn
 
 import regard
 from regard.networks.captioner import decode
+from regard.networks.places import EmbeddedPlaces
 from regard.ops.words import END
-from regard.papers.top_down.network import Embedding, TopDownAnswerer, TopDownCaptioner, average, within
+from regard.papers.top_down.network import TopDownAnswerer, TopDownCaptioner, average, within
 
 
 def small(**options: object) -> TopDownCaptioner:
@@ -55,7 +56,7 @@ def test_the_mean_counts_the_regions_that_are_there() -> None:
 
 
 def test_batch_norms_count_the_regions_that_are_there() -> None:
-    layer = Embedding(2, 3, dropout=0.0, norms=2)
+    layer = EmbeddedPlaces(2, 3, dropout=0.0, norms=2)
     x = torch.tensor([[[1.0, 2.0], [3.0, 8.0], [99.0, 99.0]]])
     y = layer(x, torch.tensor([[True, True, False]]))
     assert layer.before is not None

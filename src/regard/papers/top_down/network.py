@@ -35,42 +35,14 @@ from torch import Tensor, nn
 from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
 from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
-from regard.ops.precision import wide_linear, wide_norm, widened
+from regard.networks.places import EmbeddedPlaces
+from regard.ops.precision import wide_linear, widened
 from regard.ops.sampling import sample
 from regard.ops.words import PAD
 from regard.papers.top_down.decoding import Core, Looked, Memory
 from regard.papers.top_down.mechanism import GatedTanh, Normed, TopDownAttention, check_mask, mean
 
 POINTS = 4  # along each side of a box, at which a map is read
-
-
-class Embedding(nn.Module):
-    """A layer with a ReLU for regions or their mean, with batch norms before and behind it where there are any.
-
-    The norms count the regions that are there only.
-    """
-
-    def __init__(self, inputs: int, outputs: int, *, dropout: float, norms: int = 0) -> None:
-        super().__init__()
-        self.before = nn.BatchNorm1d(inputs) if norms else None
-        self.linear = nn.Linear(inputs, outputs)
-        self.dropout = nn.Dropout(dropout)
-        self.behind = nn.BatchNorm1d(outputs) if norms == 2 else None
-
-    def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
-        """`B * inputs` -> `B * outputs`, zeros where nothing is visible."""
-        if visible is not None and self.before is not None and self.before.training:
-            rows = self._rows(x[visible])
-            return rows.new_zeros(*x.shape[:-1], rows.shape[-1]).masked_scatter(visible[..., None], rows)
-        y: Tensor = self._rows(x.flatten(0, -2)).unflatten(0, x.shape[:-1])
-        return y if visible is None else y.masked_fill(~visible[..., None], 0)
-
-    def _rows(self, x: Tensor) -> Tensor:
-        x = widened(x)
-        if self.before is not None:
-            x = wide_norm(self.before, x)
-        x = self.dropout(wide_linear(self.linear, x).relu())
-        return x if self.behind is None else wide_norm(self.behind, x)
 
 
 class Sight:
@@ -194,8 +166,8 @@ class TopDownCaptioner(Attention):
             raise ValueError(f"dropout={dropout!r}: a number of at least 0 and below 1 is needed")
         width = sight.width
         self.embed = nn.Embedding(vocabulary, embedding)
-        self.of_whole = Embedding(width, hidden, dropout=dropout) if embedded else None
-        self.of_regions = Embedding(width, hidden, dropout=dropout, norms=norms) if embedded else None
+        self.of_whole = EmbeddedPlaces(width, hidden, dropout=dropout) if embedded else None
+        self.of_regions = EmbeddedPlaces(width, hidden, dropout=dropout, norms=norms) if embedded else None
         seen = hidden if embedded else width
         self.core = Core(embedding, seen, seen, hidden, scores, biases=2 if embedded else 1)
         self.dropout = nn.Dropout(dropout)
