@@ -33,7 +33,7 @@ TRAINING = Training(
     where="Section 4 and Appendix B; the beam from memory",
 )
 QUICK = Plan(
-    epochs=12,
+    epochs=14,
     batch_size=32,
     lr=5e-3,
     weight_decay=0.0,
