@@ -21,7 +21,6 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -29,23 +28,14 @@ from torch.nn import functional as F
 from regard.checks import number, whole
 from regard.data import scene_sentences as sentences
 from regard.data.batches import padded
-from regard.data.digits import handwritten
-from regard.data.dividing import divide
-from regard.data.scene_sentences import ANSWERS, COLOURS, KINDS, NUMBERS, SIZES, Object, Question
+from regard.data.scene_drawing import Which, drawn, generator
+from regard.data.scene_sentences import ANSWERS, COLOURS, KINDS, SIZES, Object, Question
 from regard.data.words import Words
 from regard.ops.seeds import mixed
 
 TRAIN_SIZE, TEST_SIZE, SIZE, LEAST_SIZE = 2000, 500, 64, 32
 SEED = 0
-TEST_SHARE = 0.3  # of the handwritten digits
-OBJECTS = (3, 6)  # from, below
-# The side of an object's box, as a share of the canvas: of the two that captions name, and of the others.
-SIDES = {"small": (0.26, 0.29), "large": (0.33, 0.36)}
-OTHER_SIDES = (0.19, 0.23)
 QUESTIONS = 6  # about each scene
-TRIES = 200  # places tried for an object
-GROUND = (0.05, 0.2)  # grey of the ground
-NOISE = 0.02
 PATCH = 8  # side of the pixels that are a region's feature
 FEATURES = 3 * PATCH * PATCH + 4
 WORDS = Words.of(
@@ -103,7 +93,7 @@ class Scenes:
     def lengths(self) -> list[int]:
         """The number of words of each item, for `Buckets`."""
         if self.view == "questions":
-            return [len(_questions(self._all, i // QUESTIONS)[i % QUESTIONS].tokens) for i in range(len(self))]
+            return [len(_questions(self.which, i // QUESTIONS)[i % QUESTIONS].tokens) for i in range(len(self))]
         return [len(self.captions(self.scene(i))[self._which(i)]) + 2 for i in range(len(self))]
 
     def __len__(self) -> int:
@@ -145,7 +135,7 @@ class Scenes:
 
     def asked(self, i: int) -> dict[str, Any]:
         """The fields of question `i`: its words, the soft score of each answer, its type and the ten answers."""
-        question = _questions(self._all, self.scene(i))[i % QUESTIONS]
+        question = _questions(self.which, self.scene(i))[i % QUESTIONS]
         counts = torch.tensor([question.ten.count(answer) for answer in ANSWERS])
         return {
             "question": torch.tensor(self.question_words.encode(question.tokens)[1:-1]),
@@ -165,19 +155,19 @@ class Scenes:
 
     def objects(self, scene: int) -> tuple[Object, ...]:
         """The objects of a scene."""
-        return _drawn(self._all, scene)[0]
+        return drawn(self.which, scene)[0]
 
     def image(self, scene: int) -> Tensor:
         """The image of a scene, `3 size size` in 0..1."""
-        return _drawn(self._all, scene)[1].float() / 255
+        return drawn(self.which, scene)[1].float() / 255
 
     def captions(self, scene: int) -> tuple[tuple[str, ...], ...]:
         """The five captions of a scene, as words."""
-        return sentences.captions(self.objects(scene), _random(self, scene, "captions"))
+        return sentences.captions(self.objects(scene), generator(self.which, scene, "captions"))
 
     def asked_of(self, scene: int) -> tuple[Question, ...]:
         """The six questions about a scene."""
-        return _questions(self._all, scene)
+        return _questions(self.which, scene)
 
     def holds(self, scene: int, tokens: Sequence[str]) -> bool:
         """Whether a sentence is true of a scene: what it names is there, and stands as it says."""
@@ -192,9 +182,9 @@ class Scenes:
         return word in sentences.VISUAL
 
     @property
-    def _all(self) -> Scenes:
-        """What a scene is a function of: not how many there are, nor the view."""
-        return replace(self, count=0, view="captions")
+    def which(self) -> Which:
+        """What a scene is a function of, beside its number."""
+        return Which(self.size, self.seed, self.part, self.held_out)
 
     def _which(self, i: int) -> int:
         return i % sentences.CAPTIONS if self.view == "captions" else 0
@@ -249,7 +239,7 @@ class Regions:
         """The boxes of a scene's objects, `N 4` in 0..1, jittered."""
         boxes = torch.tensor([one.box for one in self.scenes.objects(scene)])
         if self.jitter:
-            random = _random(self.scenes, scene, "jitter")
+            random = generator(self.scenes.which, scene, "jitter")
             sides = (boxes[:, 2:] - boxes[:, :2]).repeat(1, 2)
             shift = torch.from_numpy(random.uniform(-self.jitter, self.jitter, boxes.shape)).float()
             boxes = (boxes + sides * shift / 2).clamp(0, 1)
@@ -301,111 +291,5 @@ def patches(image: Tensor, boxes: Tensor) -> Tensor:
 
 
 @cache
-def _handwritten(seed: int, part: str) -> dict[str, list[np.ndarray]]:
-    """Digit -> its handwritten examples in a part."""
-    greys, labels = handwritten()
-    chosen = divide(labels.tolist(), TEST_SHARE, seed)[part == "test"]
-    return {name: [greys[i] for i in chosen if labels[i] == digit] for digit, name in enumerate(NUMBERS)}
-
-
-def _random(scenes: Scenes, scene: int, what: str) -> np.random.Generator:
-    return np.random.default_rng([mixed(what) % 2**32, scenes.seed, int(scenes.part == "test"), scene])
-
-
-@cache
-def _questions(scenes: Scenes, scene: int) -> tuple[Question, ...]:
-    return sentences.questions(scenes.objects(scene), _random(scenes, scene, "questions"))
-
-
-@cache
-def _drawn(scenes: Scenes, scene: int) -> tuple[tuple[Object, ...], Tensor]:
-    """The objects of a scene and its image, uint8 `3 size size`."""
-    random = _random(scenes, scene, "scene")
-    side, objects = scenes.size, _placed(scenes, random)
-    canvas = np.full((side, side, 3), random.uniform(*GROUND))
-    sources = _handwritten(scenes.seed, scenes.part)
-    for one in objects:
-        left, top, right, bottom = (round(value * side) for value in one.box)
-        if one.kind in NUMBERS:
-            source = sources[one.kind][int(random.integers(len(sources[one.kind])))]
-            values = torch.from_numpy(source)[None, None].float() / 255
-            cover = F.interpolate(values, (bottom - top, right - left), mode="bilinear", align_corners=False)[
-                0, 0
-            ].numpy()
-        else:
-            cover = _shape(one.kind, bottom - top, right - left)
-        part = canvas[top:bottom, left:right]
-        part += cover[..., None] * (np.asarray(COLOURS[one.colour]) - part)
-    canvas = canvas + NOISE * random.standard_normal(canvas.shape)
-    pixels = (canvas.clip(0, 1) * 255 + 0.5).astype(np.uint8)
-    return objects, torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def _placed(scenes: Scenes, random: np.random.Generator) -> tuple[Object, ...]:
-    """Objects at places where none lies over another; two are larger than the others, which are all small."""
-    while True:
-        count = int(random.integers(*OBJECTS))
-        kinds = _kinds(scenes, count, random)
-        if kinds is None:
-            continue
-        found: list[Object] = []
-        for place, kind in enumerate(kinds):
-            size = SIZES[int(random.integers(2))] if place < 2 else SIZES[0]
-            one = _free(kind, size, SIDES[size] if place < 2 else OTHER_SIDES, found, scenes.size, random)
-            if one is None:
-                break
-            found.append(one)
-        if len(found) == count:
-            order = random.permutation(count)
-            return tuple(found[i] for i in order)
-
-
-def _kinds(scenes: Scenes, count: int, random: np.random.Generator) -> list[str] | None:
-    """Kinds of a scene, no two alike, as `held_out` asks; None if the draw has a pair that is held out."""
-    kinds = [str(kind) for kind in random.permutation(KINDS)[:count]]
-    if not scenes.held_out:
-        return kinds
-    if scenes.part == "train":
-        return None if any(set(pair) <= set(kinds) for pair in scenes.held_out) else kinds
-    pair = scenes.held_out[int(random.integers(len(scenes.held_out)))]
-    return [*pair, *(kind for kind in kinds if kind not in pair)][:count]
-
-
-def _free(
-    kind: str,
-    size: str,
-    sides: tuple[float, float],
-    others: Sequence[Object],
-    side: int,
-    random: np.random.Generator,
-) -> Object | None:
-    """An object of a drawn colour at a free place; None if none is found."""
-    colours = tuple(COLOURS)
-    colour = colours[int(random.integers(len(colours)))]
-    for _ in range(TRIES):
-        length = round(random.uniform(*sides) * side)
-        left, top = (int(value) for value in random.integers(side - length + 1, size=2))
-        right, bottom = left + length, top + length
-        apart = all(
-            right + 1 <= one.box[0] * side
-            or one.box[2] * side + 1 <= left
-            or bottom + 1 <= one.box[1] * side
-            or one.box[3] * side + 1 <= top
-            for one in others
-        )
-        if apart:
-            return Object(kind, colour, size, (left / side, top / side, right / side, bottom / side))
-    return None
-
-
-def _shape(kind: str, height: int, width: int) -> np.ndarray:
-    """A shape that fills its box: 1 inside, 0 outside."""
-    y, x = np.mgrid[:height, :width]
-    x, y = (x + 0.5) / width, (y + 0.5) / height
-    if kind == "square":
-        inside = (np.abs(x - 0.5) < 0.42) & (np.abs(y - 0.5) < 0.42)
-    elif kind == "disc":
-        inside = (x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.23
-    else:
-        inside = np.abs(x - 0.5) < 0.47 * y
-    return np.asarray(inside, np.float64)
+def _questions(which: Which, scene: int) -> tuple[Question, ...]:
+    return sentences.questions(drawn(which, scene)[0], generator(which, scene, "questions"))
