@@ -29,8 +29,10 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS needs
 WAITS: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "itti": ({}, "it refuses a picture that is not finite, and its winners are read one after the other"),
     "objectness": ({}, "edges are grouped and windows ranked by NumPy, on the CPU"),
+    "rnnsearch_gru": ({}, "the recurrent network takes the lengths of a packed batch on the CPU"),
     "stn": ({"transform": "spline"}, "the inverse of the spline's system is kept as numbers, exact in every precision"),
     "stn_classifier": ({"transform": "spline"}, "it holds such a transformer"),
+    "top_down_captioner": ({"norms": 2, "train": True}, "only visible regions are in the statistics of a batch"),
 }
 
 
@@ -155,12 +157,13 @@ def waiting() -> type[Waiting]:
 
 
 @pytest.fixture
-def waits() -> Callable[[str, Mapping[str, Any]], str | None]:
-    """(entry, arguments) -> why it has to wait for the GPU, or None."""
+def waits() -> Callable[..., str | None]:
+    """(entry, arguments, train=) -> why it has to wait for the GPU, or None."""
 
-    def reason(entry: str, kwargs: Mapping[str, Any]) -> str | None:
+    def reason(entry: str, kwargs: Mapping[str, Any], *, train: bool) -> str | None:
         settings, why = WAITS.get(entry, (None, None))
-        concerned = settings is not None and all(kwargs.get(key) == value for key, value in settings.items())
+        given = {**kwargs, "train": train}
+        concerned = settings is not None and all(given.get(key) == value for key, value in settings.items())
         return why if concerned else None
 
     return reason

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any
 
 import pytest
 import torch
@@ -153,14 +152,14 @@ def test_nothing_waits_for_the_gpu(
     subject: Subject,
     device: torch.device,
     without_waiting: Callable[[], AbstractContextManager[object]],
-    waits: Callable[[str, Mapping[str, Any]], str | None],
+    waits: Callable[..., str | None],
 ) -> None:
     """A forward pass that reads a value back, or brings one over, stops the CPU until the GPU has caught up."""
     for train in (False, True):
         module, inputs = moved(subject, device, torch.float32, train=train), given(subject, device, torch.float32)
         module(*inputs)  # libraries set themselves up, tables are made
         entry = subject.name.partition("(")[0]
-        if waits(entry, subject.kwargs) is None:
+        if waits(entry, subject.kwargs, train=train) is None:
             with without_waiting():
                 module(*inputs)
         elif device.type == "cuda":
