@@ -25,7 +25,7 @@ from torch.utils.data import Dataset
 from regard.checks import number, positive
 from regard.data.batches import Augment, Data, Sample, as_sample, samples
 
-DENSITIES = ("human",)
+DENSITIES = ("human", "parts")
 LABEL_MAPS = ("mask", "region")
 VOID = 255
 
