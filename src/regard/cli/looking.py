@@ -75,6 +75,10 @@ def look(
     regions: Annotated[
         Path | None, typer.Option(help="File of `regard regions`, for a network that sees regions.")
     ] = None,
+    gallery: Annotated[
+        Path | None,
+        typer.Option(help="Folder of images, for a person network: the nearest to each photograph are drawn."),
+    ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures.")] = Path("regard-look"),
 ) -> None:
     """Draw every attention map of a network over photographs, with its prediction.
@@ -84,7 +88,8 @@ def look(
     most likely classes. Without `--weights` or `--pretrained` weights are random: the maps then say nothing about the
     photograph. Of a segmentation network the label map comes first, with its confidence and, with `--truth`, what is
     wrong in it. A network that writes captions is shown with its sentence, and what it looks at for each word; to one
-    that answers questions, `--ask` puts one.
+    that answers questions, `--ask` puts one. With `--gallery` a person network shows the ten nearest images of a
+    folder.
 
     Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
     or `--weights report/trials/cbam-0`, a trial of `regard compare`; `regard look photo.jpg --on resnet18 --pretrained`
@@ -94,12 +99,13 @@ def look(
         arguments.there(image)
     arguments.there(truth)
     arguments.there(regions)
+    arguments.there(gallery)
     ends, pixel = _scale(scale), _pixel(at)
     named = mechanism is not None or weights is not None
     if named or (backbone is None and (pretrained or after or given)):
         arguments.network(mechanism, weights, given, image_size)
     arguments.at_least("--image-size", image_size, 1)
-    options = (image_size, target, layer, at, truth, question, regions)
+    options = (image_size, target, layer, at, truth, question, regions, gallery)
     if not images and (named or backbone or any(option is not None for option in options)):
         raise ValueError("no photograph is named: give one, or no option to see the network that comes with regard")
     from regard.looking.photographs import look as drawn
@@ -107,7 +113,7 @@ def look(
     looks = drawn(
         images or None, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
         target=target, layer=layer, image_size=image_size, scale=ends, at=pixel, truth=truth, question=question,
-        regions=regions, out=folder, kwargs=given,
+        regions=regions, gallery=gallery, out=folder, kwargs=given,
     )  # fmt: skip
     _say(looks, by_default=not named)
     for written in looks.pictures:

@@ -14,6 +14,7 @@ from regard.data import images
 from regard.data.volumes import is_volume
 from regard.looking import examples, volumes, words
 from regard.looking.explaining import BEST, Explainer, drawn, probabilities
+from regard.looking.ranking import Gallery
 from regard.looking.segmenting import Said, said_of, true_labels
 from regard.saved.opening import Network, open_network
 from regard.viewing import draw, scaling
@@ -69,6 +70,7 @@ def look(
     truth: str | Path | None = None,
     question: str | None = None,
     regions: str | Path | None = None,
+    gallery: str | Path | None = None,
     out: str | Path = "regard-look",
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
@@ -104,6 +106,8 @@ def look(
         truth: file with the true label map of the photograph, for a segmentation network: class numbers, 255 for void.
         question: in words, for a network that answers questions.
         regions: file with the regions of the photographs, for a network that sees these; `regard regions` writes it.
+        gallery: folder of images of persons, in which a network for re-identification looks for the person of each
+            photograph: a ranking sheet is drawn, with the ten nearest.
         out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
         kwargs, more: arguments of the mechanism or system; `kwargs` can also hold those that have the name of an
             argument of this function.
@@ -118,7 +122,8 @@ def look(
     arguments = {**(kwargs or {}), **more}
     named = (mechanism, backbone, weights, pretrained, after, arguments)
     if photographs is None:
-        if any(named) or any(given is not None for given in (image_size, target, layer, at, truth, question, regions)):
+        options = (image_size, target, layer, at, truth, question, regions, gallery)
+        if any(named) or any(given is not None for given in options):
             raise ValueError(
                 "photographs=None: at least one photograph is needed for a network of your choice; without any "
                 "argument the network that comes with the library is shown"
@@ -144,6 +149,11 @@ def look(
         kwargs=arguments,
     )
     words.check_question(network, question)
+    if gallery is not None:
+        asked = {"target": target, "layer": layer, "at": at, "truth": truth, "question": question, "regions": regions}
+        if taken := next((name for name, value in asked.items() if value is not None), None):
+            raise ValueError(f"{taken}={asked[taken]!r}: a look at a gallery does not take it")
+        return _nearest(network, paths, Path(gallery), scale, out)
     explainer = None if words.speaks(network) else Explainer(network, target, layer)
     with images.quiet():
         read = [_read(path, network, image_size) for path in paths]
@@ -198,6 +208,21 @@ def look(
         network.name,
         tuple(answers),
         tuple(sentences),
+    )
+
+
+def _nearest(network: Network, paths: Sequence[Path], folder: Path, scale: Scale, out: Path) -> Looks:
+    """Shows the nearest images of a gallery to each query."""
+    gallery, written, sentences = Gallery(network, folder), [], []
+    for path in paths:
+        found = gallery.ranked(path, scale=scale, warning=warning(network))
+        written.append(_saved(found.page, out, f"{path.stem}-{stem(network)}-ranking"))
+        if found.relations is not None:
+            written.append(_saved(found.relations, out, f"{path.stem}-{stem(network)}-relations"))
+        sentences.append((path.name, found.text))
+    empty = tuple((path.name, ()) for path in paths)
+    return Looks(
+        tuple(written), network.trained, network.changed, network.untrained, network.name, empty, tuple(sentences)
     )
 
 
