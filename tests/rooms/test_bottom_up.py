@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from regard.data.bottom_up import BottomUp, Seen, regions_of, write
+from regard.data.bottom_up import BottomUp, Seen, write
 
 BOXES = np.array([[1, 2, 11, 12], [0, 0, 40, 30], [5, 5, 6, 7]], np.float32)
 
@@ -35,9 +35,8 @@ def test_what_is_written_is_read_by_id_and_by_the_file_names_of_coco(tmp_path: P
     assert read.names == ("42", "7")
     for name in ("42", "photos/000000000042.jpg", "COCO_val2014_000000000042.jpg"):
         assert np.array_equal(read[name].features, seen().features)
-    features, boxes = regions_of(path, "42.png")
-    assert features.shape == (3, 5)
-    assert torch.allclose(boxes[0], torch.tensor([1 / 40, 2 / 30, 11 / 40, 12 / 30]))
+    assert read["42.png"].features.shape == (3, 5)
+    assert torch.allclose(read["42.png"].relative[0], torch.tensor([1 / 40, 2 / 30, 11 / 40, 12 / 30]))
     with pytest.raises(LookupError, match="has no image '8'; it has 2, such as '42'"):
         read["8"]
 
@@ -46,6 +45,39 @@ def test_a_line_is_what_the_released_tool_writes(tmp_path: Path) -> None:
     path = tmp_path / "f.tsv"
     path.write_text(line(42, 40, 30, 3, coded(BOXES), coded(seen().features)))
     assert np.array_equal(BottomUp(path)["42"].boxes, BOXES)
+
+
+SCORES = np.array([0.25, 1, 0.5], np.float32)
+
+
+def test_the_classes_of_regions_may_stand_beside_them(tmp_path: Path) -> None:
+    path = tmp_path / "f.tsv"
+    named = Seen("42", 40, 30, BOXES, seen().features, ("dog", "teddy bear", "café"), SCORES)
+    write(path, [named, seen("7")])
+    first, second = BottomUp(path)["42"], BottomUp(path)["7"]
+    assert (first.classes, second.classes) == (named.classes, ())
+    assert first.scores is not None and first.scores.tolist() == SCORES.tolist()
+    assert second.scores is None
+    facts = {"x": seen().features, "bbox": BOXES, "image_w": 40, "image_h": 30}
+    np.savez(tmp_path / "42.npz", **facts, classes=np.array(named.classes), scores=SCORES)
+    assert BottomUp(tmp_path)["42"].classes == named.classes
+
+
+@pytest.mark.parametrize(
+    ("further", "match"),
+    [
+        (('["a", "b"]', coded(SCORES)), "2 classes and 3 scores for 3 boxes: one of each a box"),
+        (('["a", "b", "c"]', coded(SCORES * 2)), "scores from 0 to 1"),
+        (("a", coded(SCORES)), "classes have to be a JSON list of names"),
+        (("[]", coded(SCORES)), "classes have to be a JSON list of names"),
+        (('["a", "b", "c"]',), "7 columns: the 6 columns .* and classes and scores may follow"),
+    ],
+)
+def test_damaged_classes_are_named(tmp_path: Path, further: tuple[str, ...], match: str) -> None:
+    path = tmp_path / "f.tsv"
+    path.write_text(line(42, 40, 30, 3, coded(BOXES), coded(seen().features), *further))
+    with pytest.raises(ValueError, match=match):
+        BottomUp(path)["42"]
 
 
 def test_a_folder_of_npz_files_is_read(tmp_path: Path) -> None:

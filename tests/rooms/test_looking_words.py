@@ -72,7 +72,7 @@ def test_a_network_of_regions_needs_the_file_of_the_photograph(tmp_path: Path) -
         name="top_down_captioner",
         vocabulary=VOCABULARY,
     )
-    with pytest.raises(ValueError, match="sees regions: give --regions, a file that `regard regions` writes for 42"):
+    with pytest.raises(FileNotFoundError, match="42.*: its regions are needed: give --regions, a file that"):
         of(found)
     said = of(found, regions=regions(tmp_path))
     assert "each over 3 regions" in {picture.name: picture.caption for picture in said.pictures}["attention"]
@@ -102,6 +102,66 @@ def test_an_answer_is_given_to_a_question(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"question='\?': a question with words is needed"):
         of(found, "?", regions(tmp_path))
     with pytest.raises(ValueError, match="top_down_answerer answers questions: give one, --ask"):
+        words.check_question(found, None)
+
+
+def talker(width: int = 8) -> Network:
+    torch.manual_seed(0)
+    model = regard.create(
+        "neural_baby_talk", 3, vocabulary=len(VOCABULARY), classes=3, names=(1, 1, 2), width=width, embedding=5,
+        hidden=6, word_vector=4, backbone="convolutions",
+    ).eval()  # fmt: skip
+    names = {"words": VOCABULARY, "classes": (*SPECIAL, "disc", "seven"), "names": (*SPECIAL, "disc", "circle", "7")}
+    return Network(entry=regard.get("neural_baby_talk"), model=model, trained=True, name="nbt", vocabulary=names)
+
+
+def test_a_network_that_names_regions_says_what_they_are_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(words, "LONGEST", 7)
+    found = talker()
+    with torch.no_grad():
+        found.model.get_submodule("core.pointer.score").bias.fill_(0.0)  # type: ignore[union-attr]
+        found.model.get_submodule("logit").bias.fill_(-30.0)  # type: ignore[union-attr]
+        found.model.get_submodule("logit").bias[4] = 0.0  # type: ignore[index, union-attr]  # "a", never the end
+    boxes = np.array([[1, 2, 11, 12], [0, 0, 40, 30], [5, 5, 6, 7]], np.float32)
+    file = tmp_path / "f.tsv"
+    write(file, [Seen("42", 40, 32, boxes, boxes, ("seven", "kite", "disc"), np.array([1, 0.5, 0.75], np.float32))])
+    said = of(found, regions=file)
+    assert len(said.text.split()) == 7
+    assert {"a"} < set(said.text.split()) <= {"a", "7", "7s", "disc", "discs", "circle", "circles"}
+    by_name = {picture.name: picture.caption for picture in said.pictures}
+    assert "each over 2 regions" in by_name["pointer"]  # it knows no kites
+    write(file, [Seen("42", 40, 32, boxes[:1], boxes[:1], ("kite",), np.ones(1, np.float32))])
+    with pytest.raises(ValueError, match=r"f\.tsv has kite in 42\.png: regions of a class that nbt knows are needed"):
+        of(found, regions=file)
+    with pytest.raises(ValueError, match="has no classes of its regions: the columns classes and scores are needed"):
+        of(found, regions=regions(tmp_path))
+
+
+def test_a_network_that_aligns_says_which_words_fit() -> None:
+    found = network("dvsa", word=5, hidden=7, backbone="convolutions")
+    said = of(found)
+    with torch.no_grad():
+        rows = torch.arange(4, len(VOCABULARY))[:, None]
+        fits = found.model(found.prepared(PIXELS).expand(7, -1, -1, -1), rows, torch.ones_like(rows).bool())[0]
+    assert said.text == " ".join(VOCABULARY[4 + i] for i in fits.argsort(descending=True)[:5])
+    assert [picture.caption.split(";")[0] for picture in said.pictures] == ["5 words, each over 4 x 5"]
+
+
+def test_the_classes_that_a_captioner_recognises_are_shown() -> None:
+    names = ("red", "seven", "disc")
+    found = network("att_lstm", names=names, attributes=3, embed=5, hidden=7, backbone="convolutions")
+    said = of(found)
+    assert [picture.name for picture in said.pictures] == ["recognised", "words"]
+    assert said.pictures[0].caption.startswith("3 of 3 classes")
+
+
+def test_a_translator_is_shown_by_another_command() -> None:
+    both = {"source": VOCABULARY, "target": VOCABULARY}
+    model = regard.create("rnnsearch", source_vocabulary=11, vocabulary=11, embedding=5, hidden=7, maxout=3).eval()
+    found = Network(entry=regard.get("rnnsearch"), model=model, trained=True, name="rnnsearch", vocabulary=both)
+    with pytest.raises(ValueError, match="rnnsearch reads sentences, not photographs: `regard translate` shows"):
         words.check_question(found, None)
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -48,7 +50,10 @@ def test_the_most_confident_regions_are_kept(confidence: float, least: int, most
     # Of the two boxes over each other the second loses in the first class, and is the better one in the second.
     scores = torch.tensor([[0.8, 0.1], [0.7, 0.3], [0.0, 0.9], [0.1, 0.1]])
     chosen = regions.chosen(BOXES, scores, confidence=confidence, least=least, most=most)
-    assert chosen.tolist() == kept
+    assert chosen.rows.tolist() == kept
+    classes, sure = {0: 0, 1: 1, 2: 1, 3: 0}, {0: 0.8, 1: 0.3, 2: 0.9, 3: 0.1}
+    assert chosen.classes.tolist() == [classes[row] for row in kept]
+    assert chosen.scores.tolist() == pytest.approx([sure[row] for row in kept])
 
 
 @pytest.mark.slow
@@ -58,10 +63,10 @@ def test_regions_are_proposals_with_the_features_of_the_head(weights: Path) -> N
     heads = network.roi_heads
     pooled: list[tuple[torch.Tensor, ...]] = []
     heads.box_head.register_forward_hook(lambda _, given, output: pooled.append((given[0], output)))
-    boxes, features = regions.regions(network, image, confidence=0.0, least=1, most=7)
-    assert (boxes.shape, features.shape) == ((7, 4), (7, 1024))
-    assert (boxes.min() >= 0, boxes[:, 2].max() <= 71, boxes[:, 3].max() <= 53) == (True, True, True)
-    assert all((pooled[0][1] == one).all(1).any() for one in features)
+    found = regions.regions(network, "a", image, confidence=0.0, least=1, most=7)
+    assert (found.width, found.height, found.boxes.shape, found.features.shape) == (71, 53, (7, 4), (7, 1024))
+    assert found.classes == ()  # 5 classes are not COCO's
+    assert all((pooled[0][1] == one).all(1).any() for one in torch.from_numpy(found.features))
     # the same proposals as torchvision's own pass through the network
     network([image])
     assert torch.equal(pooled[0][1], pooled[1][1])
@@ -95,15 +100,40 @@ def test_the_command_writes_a_file_that_is_read_and_overwrites_none(
     file = bottom_up.BottomUp(out)
     assert file.names == ("42", "street")
     assert (file["street"].width, file["street"].height) == (53, 97)
-    features, boxes = bottom_up.regions_of(out, "000000000042.png")
-    assert 10 <= len(features) == len(boxes) <= 11
-    assert features.shape[1] == 1024
-    assert (boxes >= 0).all() and (boxes <= 1).all()
+    found = file["000000000042.png"]
+    assert 10 <= len(found.features) == len(found.boxes) <= 11
+    assert found.features.shape[1] == 1024
     before = out.read_bytes()
     with pytest.raises(SystemExit, match="1"):
         main(line)
     assert "the file is there already" in " ".join(capsys.readouterr().err.split())
     assert out.read_bytes() == before
+
+
+@pytest.mark.slow
+def test_a_detector_on_the_machine_finds_the_regions_of_a_photograph(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    path = photographs(tmp_path / "photos") / "street.png"
+    assert regions.cached() is None
+    with pytest.raises(FileNotFoundError, match="give --regions, a file that `regard regions` writes; there is no reg"):
+        regions.of_photograph(path, None)
+    torch.manual_seed(3)
+    network = getattr(detection, DETECTOR)(weights=None, weights_backbone=None, num_classes=91)
+    (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+    torch.save(network.state_dict(), tmp_path / "hub" / "checkpoints" / f"{DETECTOR}-907ea3f9.pth")
+    found, source = regions.of_photograph(path, None)
+    assert source == DETECTOR
+    assert (found.width, found.height) == (53, 97)
+    assert len(found.classes) == len(found.boxes) == 10  # random weights are sure of nothing: the least
+    assert set(found.classes) <= {"N/A", *detection.FasterRCNN_ResNet50_FPN_Weights.DEFAULT.meta["categories"][1:]}
+    assert found.scores is not None and (np.diff(found.scores) <= 0).all()
+    beside = tmp_path / "regions.tsv"
+    bottom_up.write(beside, [replace(found, name="street", classes=("dog",) * 10)])
+    assert regions.of_photograph(path, None)[0].classes == ("dog",) * 10  # a file beside the photograph goes before it
+    bottom_up.write(tmp_path / "own.tsv", [replace(found, name="street", classes=("cat",) * 10)])
+    assert regions.of_photograph(path, tmp_path / "own.tsv")[0].classes == ("cat",) * 10
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -76,10 +77,12 @@ def test_questions_are_those_of_the_scenes_with_their_soft_scores(folder: Path) 
 def test_regions_are_those_of_the_scenes(folder: Path) -> None:
     file = bottom_up.BottomUp(folder / "regions.tsv")
     assert file.names == tuple(str(number) for number in range(7))
-    features, boxes = bottom_up.regions_of(folder / "regions.tsv", "000000000006.png")
+    found = file["000000000006.png"]
     sample = TEST.regions().images()[1]
-    assert torch.equal(features, sample["features"])
-    assert torch.allclose(boxes, sample["boxes"], atol=1e-7)
+    assert np.array_equal(found.features, sample["features"])
+    assert torch.allclose(found.relative, sample["boxes"], atol=1e-7)
+    assert [TEST.classes.index(name) for name in found.classes] == sample["labels"].tolist()
+    assert found.scores is not None and set(found.scores.tolist()) == {1.0}
 
     def regions(number: int) -> dict[str, torch.Tensor]:
         seen = file[str(number)]

@@ -73,7 +73,10 @@ def look(
         str | None, typer.Option("--ask", help="A question about the photograph, for a network that answers them.")
     ] = None,
     regions: Annotated[
-        Path | None, typer.Option(help="File of `regard regions`, for a network that sees regions.")
+        Path | None,
+        typer.Option(
+            help="File of `regard regions`, for a network that sees regions; by default regions.tsv beside the photograph."
+        ),
     ] = None,
     gallery: Annotated[
         Path | None,

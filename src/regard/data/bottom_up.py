@@ -5,6 +5,9 @@
     NPZ     a folder with `<image_id>.npz` for each image: `x` or `features` `N C`, `bbox` or `boxes` `N 4` in pixels,
             `image_w` and `image_h`
 
+Two further columns of the TSV, or arrays of an NPZ, may say what a region is: `classes`, the name of each region's
+class (a JSON list; an array of text), and `scores`, how sure of it the detector is (base64; an array `N`, 0..1).
+
 The released files are of Faster R-CNN on ResNet-101, trained on Visual Genome: 10 to 100 or 36 regions an image, of
 2,048 features each. `regard regions photos/ --out features.tsv` writes a TSV.
 """
@@ -13,6 +16,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +29,7 @@ from torch import Tensor
 from regard.data.images import shown
 
 COLUMNS = ("image_id", "image_w", "image_h", "num_boxes", "boxes", "features")
+FURTHER = ("classes", "scores")
 OUTSIDE = 1.0  # pixels by which a released box may lie outside its image
 
 
@@ -37,9 +42,12 @@ class Seen:
         width, height: of the image, in pixels.
         boxes: left, top, right, bottom in pixels.
         features: of each box.
+        classes: the name of the class of each box; empty if they are not known.
+        scores: of the classes, from 0 to 1; given with them, and not without.
 
-    Shapes: boxes `N 4`, features `N C`, float32.
-    Raises: ValueError if there is no region, the shapes do not fit, a number is not finite, or a box lies outside.
+    Shapes: boxes `N 4`, features `N C`, scores `N`, float32.
+    Raises: ValueError if there is no region, the shapes do not fit, a number is not finite, a box lies outside, or a
+        score is not in 0..1.
     """
 
     name: str
@@ -47,6 +55,8 @@ class Seen:
     height: int
     boxes: NDArray[np.float32]
     features: NDArray[np.float32]
+    classes: tuple[str, ...] = ()
+    scores: NDArray[np.float32] | None = None
 
     def __post_init__(self) -> None:
         if self.width < 1 or self.height < 1:
@@ -59,6 +69,16 @@ class Seen:
             )
         if not (np.isfinite(self.boxes).all() and np.isfinite(self.features).all()):
             raise ValueError(f"image {self.name}: boxes and features have to be finite numbers")
+        if bool(self.classes) != (self.scores is not None):
+            raise ValueError(f"image {self.name}: classes and scores are needed together, or neither of them")
+        if self.scores is not None:
+            if not len(self.classes) == len(self.boxes) == self.scores.size or self.scores.ndim != 1:
+                raise ValueError(
+                    f"image {self.name}: {len(self.classes)} classes and {self.scores.size} scores for "
+                    f"{len(self.boxes)} boxes: one of each a box is needed"
+                )
+            if not ((self.scores >= 0) & (self.scores <= 1)).all():
+                raise ValueError(f"image {self.name}: scores from 0 to 1 are needed")
         inside = (-OUTSIDE, -OUTSIDE), (self.width + OUTSIDE, self.height + OUTSIDE)
         for i, box in enumerate(self.boxes):
             left, top, right, bottom = map(float, box)
@@ -143,7 +163,8 @@ class BottomUp:
         where = f"{shown(self.path)}, image {name}"
         try:
             width, height, count = (int(float(value)) for value in columns[1:4])
-            boxes, features = (np.frombuffer(base64.b64decode(text, validate=True), "<f4") for text in columns[4:])
+            boxes, features = (_numbers(text) for text in columns[4:6])
+            scores = _numbers(columns[7]) if len(columns) > len(COLUMNS) else None
         except (ValueError, binascii.Error, OverflowError) as error:
             raise ValueError(f"{where}: whole numbers and base64 of float32 are needed: {error}") from None
         if count < 1 or len(boxes) != 4 * count or len(features) % count:
@@ -151,13 +172,8 @@ class BottomUp:
                 f"{where}: {len(boxes)} numbers of boxes and {len(features)} of features for {count} boxes: 4 and "
                 "equally many a box are needed"
             )
-        return Seen(name, width, height, boxes.reshape(count, 4), features.reshape(count, -1))
-
-
-def regions_of(path: Path, name: str) -> tuple[Tensor, Tensor]:
-    """The features `N C` and the boxes `N 4` in 0..1 of one image, by its id or file name. Raises: as `BottomUp`."""
-    seen = BottomUp(path)[name]
-    return torch.from_numpy(seen.features.copy()), seen.relative
+        classes = _names(columns[6], where) if scores is not None else ()
+        return Seen(name, width, height, boxes.reshape(count, 4), features.reshape(count, -1), classes, scores)
 
 
 def write(path: Path, images: Iterable[Seen]) -> int:
@@ -167,10 +183,9 @@ def write(path: Path, images: Iterable[Seen]) -> int:
         with part.open("wb") as file:
             for seen in images:
                 numbers = (seen.name, seen.width, seen.height, len(seen.boxes))
-                coded = (
-                    base64.b64encode(values.astype("<f4").tobytes()).decode() for values in (seen.boxes, seen.features)
-                )
-                file.write(("\t".join((*map(str, numbers), *coded)) + "\n").encode())
+                further = () if seen.scores is None else (json.dumps(seen.classes), _coded(seen.scores))
+                columns = (*map(str, numbers), _coded(seen.boxes), _coded(seen.features), *further)
+                file.write(("\t".join(columns) + "\n").encode())
                 count += 1
         part.replace(path)
     finally:
@@ -183,12 +198,30 @@ def _columns(line: bytes, path: Path, where: object) -> list[str]:
         columns = line.rstrip(b"\r\n").decode("ascii").split("\t")
     except UnicodeDecodeError:
         columns = []
-    if len(columns) != len(COLUMNS):
+    if len(columns) not in (len(COLUMNS), len(COLUMNS) + len(FURTHER)):
         raise ValueError(
             f"{shown(path)}, line {where}: {len(columns)} columns: the {len(COLUMNS)} columns {', '.join(COLUMNS)}, "
-            "separated by tabs, are needed"
+            f"separated by tabs, are needed, and {' and '.join(FURTHER)} may follow"
         )
     return columns
+
+
+def _coded(values: NDArray[np.float32]) -> str:
+    return base64.b64encode(values.astype("<f4").tobytes()).decode()
+
+
+def _numbers(text: str) -> NDArray[np.float32]:
+    return np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+
+
+def _names(text: str, where: str) -> tuple[str, ...]:
+    try:
+        names = json.loads(text)
+    except ValueError:
+        names = None
+    if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
+        raise ValueError(f"{where}: classes have to be a JSON list of names")
+    return tuple(names)
 
 
 def _from_npz(file: Path) -> Seen:
@@ -203,6 +236,8 @@ def _from_npz(file: Path) -> Seen:
         raise ValueError(f"{shown(file)} has {', '.join(found) or 'nothing'}: x, bbox, image_w and image_h are needed")
     try:
         sizes = int(found["image_w"]), int(found["image_h"])
-        return Seen(file.stem, *sizes, boxes.astype(np.float32), features.astype(np.float32))
+        classes = tuple(map(str, found.get("classes", ())))
+        scores = found["scores"].astype(np.float32) if "scores" in found else None
+        return Seen(file.stem, *sizes, boxes.astype(np.float32), features.astype(np.float32), classes, scores)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{shown(file)}: {error}") from None

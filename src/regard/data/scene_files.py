@@ -170,10 +170,12 @@ def _tokens(folder: Path, splits: list[dict[str, Any]]) -> None:
 
 
 def _regions(parts: Mapping[str, tuple[Scenes, int]]) -> Iterator[bottom_up.Seen]:
-    """The boxes of the objects of every scene, with the features of `Scenes.regions`."""
+    """The boxes of the objects of every scene with their kinds, and with the features of `Scenes.regions`."""
     for scenes, first in parts.values():
         regions = scenes.regions().images()
         for scene in range(scenes.count):
-            boxes = np.array([one.box for one in scenes.objects(scene)], np.float32) * scenes.size
-            features = regions[scene]["features"].numpy()
-            yield bottom_up.Seen(str(first + scene), scenes.size, scenes.size, boxes, features)
+            objects = scenes.objects(scene)
+            boxes = np.array([one.box for one in objects], np.float32) * scenes.size
+            features, sure = regions[scene]["features"].numpy(), np.ones(len(objects), np.float32)
+            kinds = tuple(one.kind for one in objects)
+            yield bottom_up.Seen(str(first + scene), scenes.size, scenes.size, boxes, features, kinds, sure)

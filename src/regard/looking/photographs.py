@@ -106,6 +106,8 @@ def look(
         truth: file with the true label map of the photograph, for a segmentation network: class numbers, 255 for void.
         question: in words, for a network that answers questions.
         regions: file with the regions of the photographs, for a network that sees these; `regard regions` writes it.
+            None takes `regions.tsv` beside a photograph or in the folder above, or else the regions that torchvision's
+            Faster R-CNN finds, if its weights are on the machine.
         gallery: folder of images of persons, in which a network for re-identification looks for the person of each
             photograph: a ranking sheet is drawn, with the ten nearest.
         out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
@@ -116,7 +118,7 @@ def look(
         LookupError, FileNotFoundError, ValueError: as `open_network`; a photograph cannot be read; there is none; the
             network has neither attention nor class scores, or no such class or layer; `at` lies outside a photograph;
             `truth` does not fit the one photograph or the network; the network answers questions and there is none, or
-            it does not; it sees regions and the file has none of the photograph.
+            it does not; it sees regions and there are none of the photograph.
     """
     scale, out = scaling.checked(scale), Path(out)
     arguments = {**(kwargs or {}), **more}

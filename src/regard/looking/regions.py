@@ -2,8 +2,9 @@
 
 The authors' choice of regions: of the detector's proposals those that, after a suppression in each class, some class
 has with a confidence of 0.2 or more; at least 10 and at most 100, the most confident first. Boxes are the proposals
-themselves, and features what the head makes of each. The authors' detector (ResNet-101, Visual Genome, 2,048 features)
-needs their own version of Caffe; torchvision's are trained on COCO's 80 classes and give 1,024 features.
+themselves, and features what the head makes of each; the class of a region is the one of that confidence. The authors'
+detector (ResNet-101, Visual Genome, 2,048 features) needs their own version of Caffe; torchvision's are trained on
+COCO's 80 classes and give 1,024 features.
 
 Bottom-Up and Top-Down Attention. Anderson et al. CVPR 2018, arXiv:1707.07998.
 Official code: peteanderson80/bottom-up-attention, `tools/generate_tsv.py`.
@@ -14,8 +15,9 @@ from __future__ import annotations
 import pickle
 import re
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -33,7 +35,22 @@ DETECTORS = (
 CONFIDENCE, LEAST, MOST = 0.2, 10, 100
 SUPPRESSION = 0.3  # overlap above which the less confident of two boxes of a class is dropped
 PROPOSALS = 300
+WRITTEN = "regions.tsv"  # a file of regions that is found beside photographs
 _COCO = re.compile(r"(?:COCO_[a-z]+[0-9]+_)?0*([0-9]+)")
+
+
+class Kept(NamedTuple):
+    """The regions of a photograph that are kept, the most confident first.
+
+    Attributes:
+        rows: of the proposals, `N`.
+        classes: the class of each, counted from 0 without the background, `N`.
+        scores: of the classes, `N`.
+    """
+
+    rows: Tensor
+    classes: Tensor
+    scores: Tensor
 
 
 def write_regions(
@@ -86,11 +103,9 @@ def write_regions(
             except UnreadableImage as error:
                 skipped.append(Skipped(shown(path), error.reason))
             else:
-                boxes, features = regions(
-                    network, pixels.to(device).float() / 255, confidence=confidence, least=least, most=most
+                yield regions(
+                    network, name, pixels.to(device).float() / 255, confidence=confidence, least=least, most=most
                 )
-                height, width = pixels.shape[1:]
-                yield bottom_up.Seen(name, width, height, boxes.cpu().numpy(), features.cpu().numpy())
             if on_image is not None:
                 on_image(done, len(photographs))
         if len(skipped) == len(photographs):
@@ -99,6 +114,61 @@ def write_regions(
             )
 
     return bottom_up.write(out, seen()), skipped
+
+
+def of_photograph(path: Path, file: Path | None) -> tuple[bottom_up.Seen, str]:
+    """The regions of a photograph, and where they are from.
+
+    They are those of a file; or of `regions.tsv` in the photograph's folder or the one above, if the photograph is in
+    it, as drawn scenes are written; or those that torchvision's Faster R-CNN finds, if its weights are on the machine.
+
+    Args:
+        path: the photograph.
+        file: a file of regions, or None.
+
+    Raises: LookupError if the file has none of the photograph; FileNotFoundError if there is no file, and the weights
+        of no detector are on the machine; ImportError without torchvision; the errors of `bottom_up.BottomUp`.
+    """
+    if file is not None:
+        return bottom_up.BottomUp(file)[path.name], shown(file)
+    for folder in (path.parent, path.parent.parent):
+        beside = folder / WRITTEN
+        if beside.is_file():
+            several = bottom_up.BottomUp(beside)
+            if several.find(path.name) is not None:
+                return several[path.name], shown(beside)
+    found = cached()
+    if found is None:
+        raise FileNotFoundError(
+            f"{shown(path)}: its regions are needed: give --regions, a file that `regard regions` writes; there is no "
+            f"{WRITTEN} beside it, and no weights of torchvision's Faster R-CNN are in {shown(_folder())}"
+        )
+    with quiet():
+        pixels = whole(path).pixels
+    return regions(_opened(*found), path.name, pixels.float() / 255), found[0]
+
+
+def cached() -> tuple[str, Path] | None:
+    """The first of `DETECTORS` whose published weights are in torch's folder of checkpoints, and their file."""
+    for detector in DETECTORS:
+        file = _folder() / Path(_published(detector).url).name
+        if file.is_file():
+            return detector, file
+    return None
+
+
+@cache
+def _opened(detector: str, file: Path) -> nn.Module:
+    return opened(detector, file)
+
+
+def _folder() -> Path:
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _published(detector: str) -> Any:
+    """What torchvision publishes of a detector: `url` and `meta`. Raises: ImportError without torchvision."""
+    return _models().get_model_weights(detector).DEFAULT
 
 
 def named(source: Path) -> dict[str, Path]:
@@ -130,10 +200,7 @@ def opened(detector: str, weights: Path | None) -> nn.Module:
 
     Raises: ImportError without torchvision; ValueError if the file does not fit; OSError if it cannot be read.
     """
-    try:
-        from torchvision.models import detection
-    except ImportError:
-        raise ImportError("torchvision is needed to find regions: install a version that fits torch's") from None
+    detection = _models().detection
     make, how = getattr(detection, detector), {"rpn_post_nms_top_n_test": PROPOSALS}
     if weights is None:
         fetched: nn.Module = make(weights="DEFAULT", **how).eval()
@@ -154,18 +221,28 @@ def opened(detector: str, weights: Path | None) -> nn.Module:
     return network.eval()
 
 
+def _models() -> Any:
+    """torchvision's models. Raises: ImportError without torchvision."""
+    try:
+        from torchvision import models
+    except ImportError:
+        raise ImportError("torchvision is needed to find regions: install a version that fits torch's") from None
+    return models
+
+
 @torch.no_grad()
 def regions(
-    network: Any, image: Tensor, *, confidence: float = CONFIDENCE, least: int = LEAST, most: int = MOST
-) -> tuple[Tensor, Tensor]:
-    """The regions of one photograph, the most confident first, and the features of each.
+    network: Any, name: str, image: Tensor, *, confidence: float = CONFIDENCE, least: int = LEAST, most: int = MOST
+) -> bottom_up.Seen:
+    """The regions of one photograph, the most confident first, with the features and the class of each.
 
     Args:
-        network: torchvision's Faster R-CNN in evaluation mode.
+        network: torchvision's Faster R-CNN in evaluation mode; classes are named if they are as many as COCO's.
+        name: of the photograph.
         image: in 0..1.
         confidence, least, most: as for `write_regions`; fewer than `least` where there are not so many proposals.
 
-    Shapes: image `3 H W` -> boxes `N 4` in pixels, features `N C`.
+    Shapes: image `3 H W`.
     """
     from torchvision.ops import clip_boxes_to_image
 
@@ -180,28 +257,40 @@ def regions(
     boxes = proposals[0] * proposals[0].new_tensor([width / wide, height / tall] * 2)
     boxes = clip_boxes_to_image(boxes, (height, width))
     kept = chosen(boxes, logits.softmax(1)[:, 1:], confidence=confidence, least=least, most=most)
-    return boxes[kept], features[kept]
+    names: list[str] = _published(DETECTORS[0]).meta["categories"][1:]  # the first is the background
+    known = len(names) == logits.shape[1] - 1
+    return bottom_up.Seen(
+        name,
+        width,
+        height,
+        boxes[kept.rows].cpu().numpy(),
+        features[kept.rows].cpu().numpy(),
+        tuple(names[number] for number in kept.classes.tolist()) if known else (),
+        kept.scores.cpu().numpy() if known else None,
+    )
 
 
-def chosen(boxes: Tensor, scores: Tensor, *, confidence: float, least: int, most: int) -> Tensor:
-    """The rows of the regions that are kept, the most confident first.
+def chosen(boxes: Tensor, scores: Tensor, *, confidence: float, least: int, most: int) -> Kept:
+    """The regions that are kept, the most confident first.
 
-    A region's confidence is the highest score among the classes in which it survives the suppression.
+    A region's confidence is the highest score among the classes in which it survives the suppression; one that survives
+    in no class has the confidence 0, and its class is the one of its highest score.
 
-    Shapes: boxes `M 4`, scores `M K` -> `N`.
+    Shapes: boxes `M 4`, scores `M K`.
     """
     from torchvision.ops import batched_nms
 
     count, classes = scores.shape
     rows = torch.arange(count, device=boxes.device).repeat_interleave(classes)
     labels = torch.arange(classes, device=boxes.device).repeat(count)
-    surviving = batched_nms(boxes[rows], scores.flatten(), labels, SUPPRESSION)
-    best = torch.zeros(count, device=boxes.device).scatter_reduce(
-        0, rows[surviving], scores.flatten()[surviving], reduce="amax"
-    )
+    surviving = torch.zeros(count * classes, dtype=torch.bool, device=boxes.device)
+    surviving[batched_nms(boxes[rows], scores.flatten(), labels, SUPPRESSION)] = True
+    left = torch.where(surviving.view(count, classes), scores, 0)
+    best, own = left.amax(1), torch.where((left > 0).any(1), left.argmax(1), scores.argmax(1))
     order = best.argsort(descending=True, stable=True)
     number_kept = int((best >= confidence).sum())
-    return order[: max(least, min(number_kept, most))]
+    kept = order[: max(least, min(number_kept, most))]
+    return Kept(kept, own[kept], best[kept])
 
 
 def _is_photograph(path: Path) -> bool:

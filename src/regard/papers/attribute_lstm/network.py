@@ -94,14 +94,19 @@ class AttributeLSTM(Attention):
 
     def start(self, *seen: Tensor | None) -> tuple[Tensor, Tensor]:
         """The memory after the attributes: h and c, `B hidden` each."""
-        if self.attributes is None:
-            (probabilities,) = seen
-            check_input(probabilities, "B C", C=self.channels)  # type: ignore[arg-type]  # never None
-        else:
-            probabilities = self.attributes(*seen).sigmoid()
-        x = self.image(probabilities)
+        x = self.image(self.recognised(*seen))
         empty = x.new_zeros(x.shape[0], self.hidden)
         return self._remembered(x, empty, empty)
+
+    def recognised(self, *seen: Tensor | None) -> Tensor:
+        """V_att, the probabilities of the attributes, `B A`."""
+        if self.attributes is None:
+            (probabilities,) = seen
+            assert probabilities is not None
+            check_input(probabilities, "B C", C=self.channels)
+            return probabilities
+        shares: Tensor = self.attributes(*seen).sigmoid()
+        return shares
 
     def step(self, words: Tensor, state: tuple[Tensor, Tensor]) -> Step:
         h, c = self._remembered(self.words(words), *state)

@@ -79,5 +79,5 @@ def att_lstm(
             Phase(name="attributes", task=Name(named), plan=finds, trains=(FINDS,)),
             Phase(name="caption", task=base.phases[-1].task, plan=replace(plan, rates={}), trains=others),
         ),
-        facts={**base.facts, "attributes": list(named.names)},
+        class_names=named.names,
     )

@@ -35,8 +35,9 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, number, positive, whole, whole_numbers
 from regard.core import Attention
+from regard.metrics.words.object_words import plural
 from regard.networks.captioner import Encoder, Step, evaluated, log_softmax, teacher_forced
-from regard.ops.words import END, START
+from regard.ops.words import END, SPECIAL, START
 from regard.papers.neural_baby_talk.decoder import LEAST, Att2in2, Looked, Naming, TopDown
 from regard.papers.neural_baby_talk.regions import roi_align
 from regard.papers.neural_baby_talk.targets import Told
@@ -325,4 +326,23 @@ class NeuralBabyTalk(Attention):
                     number, name = int(plural[row, at].argmax()), int(names[row, at].argmax())
                     slots.append(Slot(None, region, of_class, number, name))
             found.append(slots)
+        return found
+
+    def spelled(
+        self, seen: Sequence[Any], sentences: Sequence[Sequence[int]], vocabulary: Mapping[str, Sequence[str]]
+    ) -> list[list[str]]:
+        """The text of each number of sentences that were written, the end included; a region is called by its name.
+
+        Args:
+            seen, sentences: as for `slots`.
+            vocabulary: the tokens of the "words" and of the "names", the four special ones first.
+        """
+        words, names = vocabulary["words"], ("", *vocabulary["names"][len(SPECIAL) :])
+        found = []
+        for sentence, slots in zip(sentences, self.slots(seen, sentences), strict=True):
+            texts = [
+                words[slot.word] if slot.word is not None else (plural if slot.plural else str)(names[slot.name])
+                for slot in slots
+            ]
+            found.append([*texts, *[words[number] for number in sentence[len(slots) :]]])
         return found

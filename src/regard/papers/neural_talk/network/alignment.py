@@ -30,10 +30,13 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, positive
 from regard.core import Attention
+from regard.data.words import Words
 from regard.networks.captioner import Encoder
 from regard.ops.precision import uncast, widened
+from regard.ops.words import SPECIAL
 
 PAIRS = ("max", "sum")
+FITTING = 5  # words that are told of an image
 
 
 class Alignment(Attention):
@@ -119,6 +122,23 @@ class Alignment(Attention):
         ahead = _recurrent(self.ahead, e.unbind(1), mask.unbind(1))
         back = _recurrent(self.back, e.unbind(1)[::-1], mask.unbind(1)[::-1])[::-1]
         return widened(self.mix(torch.stack(ahead, 1) + torch.stack(back, 1)).relu()), mask
+
+    @torch.no_grad()
+    def told(self, *seen: Tensor | None, words: Words) -> list[str]:
+        """The words that fit one image best, each as a sentence of its own; their alignment `1 L N` is shown.
+
+        Raises: ValueError for a network without a vocabulary, or for more images than one.
+        """
+        if self.vectors is None:
+            raise ValueError("vocabulary=None: a network that has learned its words is needed")
+        v, mask = self.regions(*seen)  # type: ignore[arg-type]
+        check_input(v, "B N C", B=1)
+        rows = torch.arange(len(SPECIAL), len(words), device=v.device)
+        s, there = self.sentences(rows[:, None])
+        best = self.scores(v, mask, s, there)[0].topk(min(FITTING, len(rows))).indices
+        grid = {} if self.encoder is None else {"N": self._grid}
+        self.see("alignment", torch.einsum("bnd,ld->bln", v, s[best, 0]), **grid)
+        return [words.tokens[row] for row in rows[best].tolist()]
 
     def scores(self, v: Tensor, regions_mask: Tensor, s: Tensor, words_mask: Tensor) -> Tensor:
         """S of equation (5): `K N hidden`, `bool K N`, `J L hidden`, `bool J L` -> `K J`."""
