@@ -2,44 +2,60 @@
 
 from __future__ import annotations
 
-import json
+import ast
 import re
-import subprocess
-import sys
+from collections.abc import Iterator
+from functools import cache
+from itertools import combinations
 from pathlib import Path
 
 import pytest
 from _pytest.mark.expression import Expression
 
 ROOT = Path(__file__).parents[2]
+MARKS = ("slow", "gpu")
 
 
+@cache
 def selections() -> dict[str, str]:
     """Target of the Makefile -> the marker expression by which it selects tests."""
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     return dict(re.findall(r'^(test[a-z-]*): .*\n\t\$\(PYTEST\) -m "([^"]+)"', text, flags=re.MULTILINE))
 
 
-COLLECTING = """
-import json, sys, pytest
+@cache
+def tiers(marks: frozenset[str]) -> set[str]:
+    """The targets that select a test with these markers."""
 
-class Marks:
-    def pytest_collection_modifyitems(self, items):
-        for item in items:
-            print("::marks", json.dumps([item.nodeid, sorted({mark.name for mark in item.iter_markers()})]))
+    def has(name: str, **_: object) -> bool:
+        assert name in MARKS, f"a tier is chosen by the marker {name}, which this test does not know"
+        return name in marks
 
-sys.exit(pytest.main(sys.argv[1:], plugins=[Marks()]))
-"""
+    return {target for target, rule in selections().items() if Expression.compile(rule).evaluate(has)}
 
 
-def collected() -> list[tuple[str, frozenset[str]]]:
-    """Every test with the names of its markers."""
-    command = [sys.executable, "-c", COLLECTING, "--collect-only", "-q", "-p", "no:cacheprovider"]
-    command += ["-o", "addopts=--import-mode=importlib --strict-markers", str(ROOT / "tests")]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:]
-    lines = [line for line in done.stdout.splitlines() if line.startswith("::marks ")]
-    return [(name, frozenset(marks)) for name, marks in (json.loads(line.partition(" ")[2]) for line in lines)]
+def named(node: ast.expr) -> str | None:
+    """The marker that a decorator sets: the last name of `pytest.mark.slow` or of `pytest.mark.parametrize(...)`."""
+    mark = node.func if isinstance(node, ast.Call) else node
+    if isinstance(mark, ast.Attribute) and isinstance(mark.value, ast.Attribute) and mark.value.attr == "mark":
+        return mark.attr
+    return None
+
+
+def markers(source: str) -> Iterator[tuple[str, frozenset[str]]]:
+    """The tests of a file, each with the markers of its function and of its file."""
+    module = ast.parse(source)
+    shared: set[str] = set()
+    for node in module.body:
+        if isinstance(node, ast.Assign) and any(
+            isinstance(at, ast.Name) and at.id == "pytestmark" for at in node.targets
+        ):
+            given = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+            shared |= {mark for one in given if (mark := named(one)) is not None}
+    for node in module.body:
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_"):
+            own = {mark for one in node.decorator_list if (mark := named(one)) is not None}
+            yield node.name, frozenset(shared | own)
 
 
 def test_the_continuous_run_is_the_check_the_quick_tier_and_then_the_rest() -> None:
@@ -48,20 +64,33 @@ def test_the_continuous_run_is_the_check_the_quick_tier_and_then_the_rest() -> N
     assert selections().keys() == {"test", "test-slow", "test-all"}
 
 
+@pytest.mark.parametrize(
+    "marks", [frozenset(some) for count in range(3) for some in combinations(MARKS, count)], ids=str
+)
+def test_whatever_its_marks_a_test_stands_in_one_tier(marks: frozenset[str]) -> None:
+    wanted = set() if "gpu" in marks else {"test-all", "test-slow" if "slow" in marks else "test"}
+    assert tiers(marks) == wanted
+
+
 @pytest.mark.slow
-def test_every_test_stands_in_one_tier_and_every_file_in_the_quick_one() -> None:
-    found = collected()
-    every = [name for name, _ in found]
+def test_every_file_has_a_test_in_the_quick_tier() -> None:
+    found = {path: list(markers(path.read_text(encoding="utf-8"))) for path in (ROOT / "tests").rglob("test_*.py")}
+    assert all(found.values()), "a file of tests without a test"
+    on_cpu = {path.relative_to(ROOT): tests for path, tests in found.items() if not all("gpu" in m for _, m in tests)}
+    assert len(on_cpu) > 100
+    assert [path for path, tests in on_cpu.items() if not any("test" in tiers(marks) for _, marks in tests)] == []
 
-    def chosen(expression: str) -> list[str]:
-        rule = Expression.compile(expression)
-        return [name for name, marks in found if rule.evaluate(lambda mark, has=marks, **_: mark in has)]
 
-    tiers = {target: chosen(expression) for target, expression in selections().items()}
-    gpu = chosen("gpu")
-    assert len(set(every)) == len(every)
-    assert sorted(tiers["test"] + tiers["test-slow"]) == sorted(tiers["test-all"])
-    assert sorted(tiers["test-all"] + gpu) == sorted(every)
-    files = {line.partition("::")[0] for line in tiers["test-all"]}
-    assert files == {line.partition("::")[0] for line in tiers["test"]}
-    assert len(tiers["test-slow"]) > 0
+def test_marks_of_a_function_and_of_its_file_are_found() -> None:
+    source = """
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(True, reason="none")]
+
+@pytest.mark.slow
+@pytest.mark.parametrize("x", [pytest.param(1, marks=pytest.mark.other)])
+def test_one(x): ...
+
+@cache
+def test_two(): ...
+"""
+    gpu = {"gpu", "skipif"}
+    assert dict(markers(source)) == {"test_one": {"slow", "parametrize", *gpu}, "test_two": gpu}
