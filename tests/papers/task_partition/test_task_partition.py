@@ -16,7 +16,8 @@ from regard import watch
 from regard.catalog import recipes
 from regard.data.batches import Batch
 from regard.data.harbours import CLASSES as LABELS
-from regard.data.harbours import Harbours, Photographs
+from regard.data.harbours import Harbours
+from regard.data.hrsc import Photographs
 from regard.looking.photographs import look
 from regard.metrics.oriented import OrientedScores
 from regard.papers.task_partition import partition

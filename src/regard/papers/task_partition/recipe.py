@@ -15,7 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from regard.checks import choice
-from regard.data import harbours
+from regard.data import harbours, hrsc
 from regard.data.augmenting import Mirror
 from regard.data.batches import Data
 from regard.papers.task_partition.network import TaskPartition
@@ -40,9 +40,9 @@ def ships(data: Path | None = None, *, tiny: bool = False, over: str = "mask") -
         plan = Plan(epochs=12 if tiny else 40, lr=6e-3, batch_size=8, weight_decay=1e-4, clip=5.0, augment=Mirror())
         sizes = dict(SMALL)
     else:
-        parts = harbours.read(Path(data))
-        train = harbours.Photographs(parts[0], SIZE, boxes=False)
-        test = harbours.Photographs(parts[1], SIZE)
+        parts = hrsc.read(Path(data))
+        train = hrsc.Photographs(parts[0], SIZE, boxes=False)
+        test = hrsc.Photographs(parts[1], SIZE)
         plan = Plan(epochs=40, lr=3e-4, batch_size=8, weight_decay=1e-4, clip=5.0, augment=Mirror())
         sizes = {}
     return Recipe(
