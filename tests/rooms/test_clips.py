@@ -14,8 +14,9 @@ from torch import Generator, nn
 
 from regard.data import clips, videos
 from regard.data.batches import Batch, collate, loader, normalised, samples
-from regard.data.clips import Clips, Drawn, Labelled, Sampling
-from regard.papers.non_local.task import ClassifyClips
+from regard.data.clip_layouts import Labelled
+from regard.data.clips import Clips, Drawn, Sampling
+from regard.tasks.clips import ClassifyClips
 from regard.training import running
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe

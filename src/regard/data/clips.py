@@ -1,11 +1,6 @@
-"""Clips of labelled videos: layouts of datasets, sampling of frames, crops, and several views of a video for testing.
+"""Clips of labelled videos: sampling of frames, crops, and several views of a video for testing.
 
-folder      train/CLASS/VIDEO and val/CLASS/VIDEO (or test/); without two parts, a quarter of each class is for testing
-Kinetics    train.csv and val.csv (or validate.csv): label,youtube_id,time_start,time_end,split; the videos anywhere
-            below, as ID_000010_000020 or ID
-list        trainlist.txt and vallist.txt: a path and the number of a class a line; names in classids.json, if any
-
-A VIDEO is a file, or a folder of frames (`data.videos`). Listed videos that are not there are left out and told.
+`data.clip_layouts` has the layouts of datasets: folders of classes, Kinetics, UCF-101, HMDB-51, and lists.
 
 Non-local Neural Networks. Wang, Girshick, Gupta, He. CVPR 2018, arXiv:1711.07971, Section 4: a clip is T frames at a
 stride from a random place; the shorter side is a random number of pixels, and a square is cut out. For testing,
@@ -14,8 +9,6 @@ several clips at even distances and three squares along the longer side are aver
 
 from __future__ import annotations
 
-import csv
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -29,17 +22,12 @@ from torch.utils.data import Dataset
 from regard.checks import positive, whole
 from regard.data import Skipped, videos
 from regard.data.batches import Sample
-from regard.data.dividing import TEST, TRAIN, divide
+from regard.data.clip_layouts import Labelled, found_in
+from regard.data.dividing import divide
 from regard.data.images import shown
-from regard.data.texts import parsed, quoted, text
-from regard.data.videos import FILES, numbered
 
 TEST_SHARE = 0.25
 AT_ONCE = 64  # clips in a batch of a test
-COLUMNS = ("label", "youtube_id", "time_start", "time_end", "split")
-LISTS = (("trainlist.txt", ("vallist.txt", "testlist.txt")), ("train.txt", ("val.txt", "test.txt")))
-LABEL = re.compile(r"[0-9]{1,6}")  # the number of a class in a list
-TABLES = ("val.csv", "validate.csv", "validation.csv", "test.csv")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,14 +65,6 @@ class Sampling:
     def last(self, count: int) -> int:
         """The last start of a clip that lies in the video."""
         return max(0, count - self.stride * (self.frames - 1) - 1)
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A video with the index of its class."""
-
-    path: Path
-    label: int
 
 
 class OfVideo(Mapping[str, Tensor | int]):
@@ -240,14 +220,15 @@ class ClipSet:
     skipped: tuple[Skipped, ...] = ()
 
 
-def load(folder: Path, sampling: Sampling, *, clips: int = 1, crops: int = 1, seed: int = 0) -> ClipSet:
-    """Reads a dataset of videos in one of the three layouts.
+def load(folder: Path, sampling: Sampling, *, clips: int = 1, crops: int = 1, split: int = 1, seed: int = 0) -> ClipSet:
+    """Reads a dataset of videos in one of the layouts of `data.clip_layouts`.
 
     Args:
         folder: the folder of the dataset.
         sampling: how clips are taken.
         clips, crops: how many views of a test video are averaged.
-        seed: of the split, where the folder has no part for testing.
+        split: which of the published splits of UCF-101 or HMDB-51, from 1.
+        seed: of the division, where the folder has no part for testing.
 
     Raises: OSError if there is no such folder; ValueError if it has none of the layouts, a line cannot be read, none of
         the listed videos is there, or there are fewer than two classes; ImportError for video files without a decoder.
@@ -255,7 +236,7 @@ def load(folder: Path, sampling: Sampling, *, clips: int = 1, crops: int = 1, se
     whole("seed", seed, 0)
     if not folder.is_dir():
         raise FileNotFoundError(f"no folder {shown(folder)}")
-    classes, parts, skipped = _listed(folder) or _tabled(folder) or _in_folders(folder)
+    classes, parts, skipped = found_in(folder, split)
     if len(classes) < 2:
         raise ValueError(f"{shown(folder)} has {len(classes)} class: at least two are needed")
     if len(parts) == 1:
@@ -273,149 +254,3 @@ def load(folder: Path, sampling: Sampling, *, clips: int = 1, crops: int = 1, se
         Clips(test, sampling, clips=clips, crops=crops),
         tuple(skipped),
     )
-
-
-Found = tuple[Sequence[str], list[list[Labelled]], list[Skipped]]
-
-
-def _in_folders(folder: Path) -> Found:
-    """Videos in folders of classes."""
-    halves = [next((folder / name for name in names if (folder / name).is_dir()), None) for names in (TRAIN, TEST)]
-    if halves[0] is not None and halves[1] is None:
-        raise ValueError(f"{shown(folder)} has {halves[0].name}/: {TEST[0]}/ or test/ is needed as well")
-    places = [half for half in halves if half is not None] if halves[0] is not None else [folder]
-    found = [
-        {child.name: _videos(child) for child in sorted(place.iterdir()) if child.is_dir() and child.name[0] != "."}
-        for place in places
-    ]
-    classes = sorted(name for name, videos_of in found[0].items() if videos_of)
-    for place, own in zip(places, found, strict=True):
-        for name in {*classes, *own}:
-            if not own.get(name):
-                raise ValueError(
-                    f"{shown(place / name)}: video files or folders of frames are needed, in each class of each part "
-                    f"(or trainlist.txt and vallist.txt, or Kinetics' train.csv and val.csv, in {shown(folder)})"
-                )
-    parts = [[Labelled(path, label) for label, name in enumerate(classes) for path in own[name]] for own in found]
-    return classes, parts, []
-
-
-def _videos(folder: Path) -> list[Path]:
-    """The videos of a class, in the order of the numbers in their names."""
-    children = [path for path in folder.iterdir() if not path.name.startswith(".")]
-    return sorted((path for path in children if path.is_dir() or path.suffix.lower() in FILES), key=numbered)
-
-
-def _listed(folder: Path) -> Found | None:
-    """Videos in lists of paths and numbers."""
-    names = _names_of_lists(folder)
-    if names is None:
-        return None
-    skipped: list[Skipped] = []
-    parts = []
-    for name in names:
-        if not (folder / name).is_file():
-            raise ValueError(f"{shown(folder / names[0])} is there: {name} is needed as well")
-        part = []
-        for number, line in enumerate(text(folder / name).splitlines(), 1):
-            path, _, label = line.strip().rpartition(" ")
-            if not line.strip():
-                continue
-            if not path or "\0" in path or not LABEL.fullmatch(label):
-                raise ValueError(
-                    f"{shown(folder / name)}, line {number}, {quoted(line)}: a path and a number are needed"
-                )
-            place = folder / path
-            if _exists(place):
-                part.append(Labelled(place, int(label)))
-            else:
-                skipped.append(Skipped(path, "is listed and not there"))
-        if not part:
-            raise ValueError(f"{shown(folder / name)}: none of the listed videos is there; a path of them is needed")
-        parts.append(part)
-    count = 1 + max(video.label for part in parts for video in part)
-    return _named(folder, count), parts, skipped
-
-
-def _exists(place: Path) -> bool:
-    try:
-        return place.exists()
-    except OSError:  # a name that no file can have
-        return False
-
-
-def _names_of_lists(folder: Path) -> tuple[str, str] | None:
-    """The names of the lists for training and testing; of the second, the first usual one if none is there."""
-    for train, tests in LISTS:
-        if (folder / train).is_file():
-            return train, next((name for name in tests if (folder / name).is_file()), tests[0])
-    return None
-
-
-def _named(folder: Path, count: int) -> list[str]:
-    """The names of the classes in classids.json, whose keys may be quoted once more; or their numbers."""
-    path = folder / "classids.json"
-    numbers = {i: str(i) for i in range(count)}
-    if path.is_file():
-        try:
-            numbers |= {int(i): name.strip('"') for name, i in parsed(path).items()}
-        except (ValueError, AttributeError, TypeError, OverflowError) as error:
-            raise ValueError(f"{shown(path)}: names of classes and their numbers are needed, as JSON") from error
-    return [numbers[i] for i in range(count)]
-
-
-def _tabled(folder: Path) -> Found | None:
-    """Videos in Kinetics' tables."""
-    place = folder / "annotations" if (folder / "annotations" / "train.csv").is_file() else folder
-    if not (place / "train.csv").is_file():
-        return None
-    test = next((place / name for name in TABLES if (place / name).is_file()), None)
-    if test is None:
-        raise ValueError(f"{shown(place / 'train.csv')} is there: {TABLES[0]} is needed as well")
-    there = {path.stem: path for path in sorted(folder.rglob("*")) if path.suffix.lower() in FILES}
-    there |= {path.name: path for path in sorted(folder.rglob("*")) if path.is_dir()}
-    skipped: list[Skipped] = []
-    rows = []
-    for table in (place / "train.csv", test):
-        reader = csv.DictReader(text(table).splitlines())
-        try:
-            listed = list(reader)
-        except csv.Error as error:
-            raise ValueError(f"{shown(table)}: not a table: {error}") from error
-        missing = [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(
-                f"{shown(table)}: the columns {', '.join(COLUMNS)} are needed, and {missing[0]} is missing"
-            )
-        part, name = [], "none"
-        for row in listed:
-            if not row["label"] or not row["youtube_id"]:
-                raise ValueError(f"{shown(table)}: a row without {' or '.join(COLUMNS[:2])}: {quoted(row)}")
-            name = _clip_name(row, table)
-            path = there.get(name) or there.get(row["youtube_id"])
-            if path is None:
-                skipped.append(Skipped(name, "is listed and not there"))
-            else:
-                part.append((path, row["label"]))
-        if not part:
-            raise ValueError(
-                f"{shown(table)}: none of the listed videos is below {shown(folder)}; {quoted(name)} is the last"
-            )
-        rows.append(part)
-    classes = sorted({label for part in rows for _, label in part})
-    index = {label: i for i, label in enumerate(classes)}
-    return classes, [[Labelled(path, index[label]) for path, label in part] for part in rows], skipped
-
-
-def _clip_name(row: Mapping[str, str], table: Path) -> str:
-    """The name of a clip's file as Kinetics' crawlers write it."""
-    start, end = row.get("time_start"), row.get("time_end")
-    if not start or not end:
-        return row["youtube_id"]
-    try:
-        return f"{row['youtube_id']}_{int(float(start)):06d}_{int(float(end)):06d}"
-    except (ValueError, OverflowError):
-        raise ValueError(
-            f"{shown(table)}: time_start={quoted(start)}, time_end={quoted(end)} of {quoted(row['youtube_id'])}: "
-            f"seconds are needed"
-        ) from None

@@ -23,7 +23,7 @@ from regard.data import clips
 from regard.data.clips import Drawn, Sampling
 from regard.data.drawn_clips import DrawnClips
 from regard.networks import design
-from regard.papers.non_local.task import ClassifyClips
+from regard.tasks.clips import ClassifyClips
 from regard.training.plan import Plan
 from regard.training.recipe import Phase, Recipe
 from regard.training.schedules import Steps
