@@ -28,12 +28,17 @@ class Phase:
         plan: the settings of the training.
         trains: glob patterns of the parameters that are trained; the others are frozen, and so are batch norms without
             a trained parameter.
+        before, after: called with the network before the first step and after the last one, for what is computed and
+            not learned by gradients, such as statistics of the training data. A phase that resumes has what `before`
+            computed; `after` is called again with what the phase has trained, and has to do the same.
     """
 
     name: str
     task: Task
     plan: Plan
     trains: tuple[str, ...] = ("*",)
+    before: Callable[[nn.Module], None] | None = None
+    after: Callable[[nn.Module], None] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -106,6 +106,8 @@ def train(
             if on_phase is not None and writes:
                 on_phase(phase.name)
             plan = changed(replace(phase.plan, seed=seed), changes)
+            if phase.before is not None and not (_folder(out, number, phase) / "checkpoint.pt").exists():
+                phase.before(model)
             with only(model, phase), _frozen(freeze, model, phase):
                 history[phase.name] = fit(
                     model,
@@ -120,6 +122,8 @@ def train(
                     on_step=on_step,
                     on_epoch=on_epoch,
                 )
+            if phase.after is not None:
+                phase.after(model)
         scores = evaluate(recipe, model, device=device)
         settings = {**(changes or {}), **({} if freeze is None else {"freeze": freeze})}
         settings |= {} if begins.fact is None else {"start": begins.fact}

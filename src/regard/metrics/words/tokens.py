@@ -35,6 +35,12 @@ ABBREVIATIONS = frozenset(
     ]
 )
 
+# Words that NLTK's tokenizer cuts in two.
+CUT = frozenset(("cannot", "gimme", "gonna", "gotta", "lemme", "wanna"))
+
+# Most captions: words of letters, commas, and a period at the end, which a plain split cuts as the tokenizer does, if
+# no word is one that it treats by itself. It takes a fiftieth of the time.
+_PLAIN = re.compile(r"[A-Za-z]+(?: ?,? [A-Za-z]+)* ?\.?")
 _ENTITY = re.compile("|".join(ENTITIES), re.IGNORECASE)
 _INITIALS = re.compile(r"(?:[^\W\d_]\.)+[^\W\d_]")
 _EDGES = re.compile(r"^\.+(?=[^\W\d_])|(?<=\w)-+$")
@@ -51,7 +57,12 @@ def tokenise(text: str) -> list[str]:
     """
     if not isinstance(text, str):
         raise ValueError(f"text={text!r}: a text is needed")
-    text = _ENTITY.sub(lambda found: ENTITIES[found.group().lower()], " ".join(text.split()))
+    text = " ".join(text.split())
+    if _PLAIN.fullmatch(text):
+        plain = re.sub("[,.]", "", text).lower().split()
+        if len(plain[-1]) > 1 and not (CUT | ABBREVIATIONS).intersection(plain):
+            return plain
+    text = _ENTITY.sub(lambda found: ENTITIES[found.group().lower()], text)
     text = _JOINED.sub(lambda found: found.group().replace("&", _AND), text)
     raw = [token.replace(_AND, "&").lower() for token in _tokenizer().tokenize(text)]
     found: list[str] = []
