@@ -109,7 +109,7 @@ class Drawn:
         start = int(moment * (sampling.last(video.count) + 1))
         frames = video.read(sampling.indices(start, video.count))
         low, high = sampling.shorter
-        clip = _cut(frames, low + int(size * (high - low + 1)), sampling.crop, down, right)
+        clip = cut_out(frames, low + int(size * (high - low + 1)), sampling.crop, down, right)
         return {"image": clip.flip(-1) if self.mirror and flip < 0.5 else clip, "label": sample.video.label}
 
 
@@ -134,7 +134,7 @@ def views(path: Path, sampling: Sampling, *, clips: int, crops: int) -> Tensor:
         frames = video.read(sampling.indices(start, count))
         for at in _shares(crops):
             along = (0.5, at) if frames.shape[3] >= frames.shape[2] else (at, 0.5)
-            found.append(_cut(frames, side, square, *along))
+            found.append(cut_out(frames, side, square, *along))
     return torch.stack(found, 1)
 
 
@@ -147,7 +147,7 @@ def _shares(count: int) -> list[float]:
     return [0.5] if count == 1 else [i / (count - 1) for i in range(count)]
 
 
-def _cut(frames: Tensor, shorter: int, crop: int, down: float, right: float) -> Tensor:
+def cut_out(frames: Tensor, shorter: int, crop: int, down: float, right: float) -> Tensor:
     """A square of frames whose shorter side is resized: uint8 `T 3 H W` -> `3 T crop crop` in 0..1.
 
     `down` and `right` in 0..1 place the square; it is cut out before it is resized.
