@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from regard.catalog.recipes import Claim, Listing
 from regard.data.batches import Data
+from regard.data.visits import Codes
 from regard.data.words import Words
 from regard.training.plan import Plan, Task
 
@@ -55,8 +56,8 @@ class Recipe:
             whole trunk, by name, or with None the published ones; None for a network that starts at random.
         facts: other content of result.json; JSON values.
         class_names: the names of the classes, in the order of the outputs, which are saved with the weights.
-        vocabulary: the words of a network that reads or writes sentences, or several by name, which are saved with the
-            weights.
+        vocabulary: the words of a network that reads or writes sentences, or several vocabularies by name, such as the
+            codes of visits, which are saved with the weights.
         part: the name of the submodule that is the trained network, if `build` makes others too, as a student with its
             teacher; `build` is then a partial with a keyword argument of this name that makes the submodule.
         claim: what the paper reports, where it depends on the recipe's options; it goes before the listing's.
@@ -73,7 +74,7 @@ class Recipe:
     start: Callable[[nn.Module, Mapping[str, Tensor] | None], None] | None = None
     facts: Mapping[str, object] = field(default_factory=dict)
     class_names: tuple[str, ...] = ()
-    vocabulary: Words | Mapping[str, Words] | None = None
+    vocabulary: Words | Mapping[str, Words | Codes] | None = None
     part: str = ""
     claim: Claim | None = None
     tiny: bool = False

@@ -28,6 +28,7 @@ from regard.catalog.recipes import Listing
 from regard.data import presets
 from regard.data.batches import as_sample
 from regard.data.contents import digest
+from regard.data.visits import Codes
 from regard.data.words import Words
 from regard.ops.seeds import mixed, seeded
 from regard.saved import description as trained
@@ -230,7 +231,7 @@ def describe(recipe: Recipe, *, name: str | None = None, changes: Mapping[str, A
     )
 
 
-def _tokens(vocabulary: Words | Mapping[str, Words] | None) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
+def _tokens(vocabulary: Words | Mapping[str, Words | Codes] | None) -> tuple[str, ...] | dict[str, tuple[str, ...]]:
     """The word of each row, or those of several vocabularies by name."""
     if isinstance(vocabulary, Words):
         return vocabulary.tokens

@@ -24,7 +24,7 @@ def test_an_epsilon_takes_its_part_of_the_weight_and_large_scores_stay_finite() 
     module = create("dipole", 6, score="general", epsilon=0.5).double()
     x = torch.randn(2, 5, 6, dtype=torch.float64)
     before = torch.ones(5, 5, dtype=torch.float64).tril(-1)
-    exponentials = module.scores(x).exp() * before
+    exponentials = module.scores(x, x).exp() * before
     wanted = exponentials / (exponentials.sum(-1, keepdim=True) + 0.5)
     with watch(module) as maps:
         module(x)

@@ -91,27 +91,31 @@ class DipoleAttention(Attention):
             check_input(visible, "B T", B=x.shape[0], T=x.shape[1])
         if self.choice is not None:
             return self.chosen(x, visible)
-        alpha = self.see("temporal", self.normalise(self.scores(x), visible))  # [B, T, T]
+        a = self.scores(x, x)
+        alpha = self.see("temporal", self.normalise(a, _before(a, visible)))  # [B, T, T]
         return torch.bmm(alpha.to(x.dtype), x)
 
-    def scores(self, x: Tensor) -> Tensor:
-        """a of Eqs. 1 to 3: `B T S`, or `B 1 S` where it does not depend on t."""
+    def weights(self, last: Tensor, x: Tensor, seen: Tensor) -> Tensor:
+        """α `B S` of one state each, last `B C`, over the states x `B S C` where seen `bool B S`; zeros if none is."""
+        return self.normalise(self.scores(last[:, None], x), seen[:, None])[:, 0]
+
+    def scores(self, late: Tensor, x: Tensor) -> Tensor:
+        """a of Eqs. 1 to 3, late the h_t `B T C` and x the h_i `B S C`: `B T S`, or `B 1 S` if it depends on no t."""
         if self.late is None:
             assert self.value is not None
             a: Tensor = self.value(x).mT
         elif self.early is None:
-            late = self.late(x)
+            late = self.late(late)
             with uncast(x):  # a product of states leaves the range of float16
                 wide = torch.promote_types(x.dtype, torch.float32)
                 a = late.to(wide) @ x.to(wide).mT
         else:
             assert self.value is not None
-            a = self.value((self.late(x)[:, :, None] + self.early(x)[:, None]).tanh_())[..., 0]
+            a = self.value((self.late(late)[:, :, None] + self.early(x)[:, None]).tanh_())[..., 0]
         return a.to(torch.promote_types(a.dtype, torch.float32))
 
-    def normalise(self, a: Tensor, visible: Tensor | None) -> Tensor:
-        """α of Eq. 4; ε acts as one more visit, with score log ε and no state."""
-        seen = _before(a, visible)
+    def normalise(self, a: Tensor, seen: Tensor) -> Tensor:
+        """α of Eq. 4 over the visits that are seen; ε acts as one more visit, with score log ε and no state."""
         a = torch.where(seen, a, torch.finfo(a.dtype).min)  # [B, T, S]
         if self.epsilon:
             rest = a.new_full((1, 1, 1), math.log(self.epsilon)).expand(a.shape[0], a.shape[1], 1)
@@ -123,7 +127,7 @@ class DipoleAttention(Attention):
     def chosen(self, x: Tensor, visible: Tensor | None) -> Tensor:
         """c of Eq. 5 by a hard choice; zeros where no visit is before."""
         assert self.choice is not None
-        a = self.scores(x)
+        a = self.scores(x, x)
         seen = _before(a, visible)
         a = torch.where(seen, a, torch.finfo(a.dtype).min)  # [B, T, S]
 
