@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from regard.data.batches import Batch
 from regard.metrics.metric import Measure
+from regard.papers.baby_talk.fitting import coordinate_search
 from regard.papers.baby_talk.network import BabyTalk
 from regard.papers.baby_talk.text.templates import Triple
 from regard.papers.baby_talk.text.triples import Grammar, agreement
@@ -98,6 +99,49 @@ def _bare(model: nn.Module) -> BabyTalk:
     found = getattr(model, "module", model)
     assert isinstance(found, BabyTalk)
     return found
+
+
+def search_weights(model: nn.Module, task: Describe, batch: Batch, *, rounds: int = 2) -> float:
+    """Gives a field the weights that find the most true words in a batch, by coordinate search from its own weights.
+
+    Args:
+        model: the field, with its potentials of text.
+        task: describes the batch.
+        batch: of images that the classifiers were not trained on, where they are less sure.
+        rounds: as for `coordinate_search`.
+
+    Returns: the share of the true words, of objects, attributes and prepositions, that these weights find.
+    """
+    field = _bare(model)
+    before, training = field.weights.detach().clone(), field.training
+
+    def score(weights: Sequence[float]) -> float:
+        with torch.no_grad():
+            field.weights.copy_(field.weights.new_tensor(weights))
+            return right_words(task.found(field, batch), batch["triples"])
+
+    field.eval()
+    best, share = coordinate_search(score, before.tolist(), rounds=rounds)
+    with torch.no_grad():
+        field.weights.copy_(field.weights.new_tensor(best))
+    field.train(training)
+    return share
+
+
+def right_words(found: Sequence[Sequence[Triple]], true: Sequence[Sequence[Triple]]) -> float:
+    """The share of the words of true triples that those at the same places have.
+
+    Raises: ValueError if there are not as many images or triples in both, or no word.
+    """
+    pairs = [
+        pair
+        for one, other in zip(found, true, strict=True)
+        for this, that in zip(one, other, strict=True)
+        for pair in zip((*this[0], this[1], *this[2]), (*that[0], that[1], *that[2]), strict=True)
+    ]
+    if not pairs:
+        raise ValueError("true: at least one triple is needed")
+    return sum(one == other for one, other in pairs) / len(pairs)
 
 
 def set_priors(model: nn.Module, attributes: Tensor, prepositions: Tensor) -> None:

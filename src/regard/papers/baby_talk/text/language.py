@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
-from regard.checks import number, positive, whole
+from regard.checks import choice, number, positive, whole
 
 BEGIN, FINISH = "<start>", "<end>"
 
@@ -50,18 +50,23 @@ class NGrams:
         for (one, _), count in self.double.items():
             self.befores[one] += count
 
-    def log_probability(self, word: str, before: tuple[str, str]) -> float:
-        """log p of equation (1): of a word after two others."""
+    def log_probability(self, word: str, before: tuple[str, str], *, order: int = 3) -> float:
+        """log p of equation (1): of a word after two others; with order 1, of equation (2): of the word alone.
+
+        Raises: ValueError for another order.
+        """
         chance = (self.single[word] + 1) / (self.total + len(self.single))  # V and the unseen
+        if choice("order", order, (1, 3)) == 1:
+            return math.log(chance)
         chance = (self.double[before[1], word] + self.weight * chance) / (self.befores[before[1]] + self.weight)
         chance = (self.triple[(*before, word)] + self.weight * chance) / (self.contexts[before] + self.weight)
         return math.log(chance)
 
-    def score(self, tokens: Sequence[str]) -> float:
-        """log p of a sentence with its end."""
+    def score(self, tokens: Sequence[str], *, order: int = 3) -> float:
+        """log p of a sentence with its end; `order` as for `log_probability`."""
         framed = [BEGIN, BEGIN, *tokens, FINISH]
         return sum(
-            self.log_probability(word, (one, other))
+            self.log_probability(word, (one, other), order=order)
             for one, other, word in zip(framed, framed[1:], framed[2:], strict=False)
         )
 

@@ -39,6 +39,7 @@ class Grammar:
     attributes: Mapping[str, str]
     prepositions: Mapping[str, str]
     names: tuple[tuple[str, ...], ...] = field(init=False)
+    _longest: int = field(init=False, repr=False)  # words of a preposition
 
     def __post_init__(self) -> None:
         tables = {"objects": self.objects, "attributes": self.attributes, "prepositions": self.prepositions}
@@ -46,6 +47,7 @@ class Grammar:
             if not table:
                 raise ValueError(f"{name}={dict(table)!r}: at least one word is needed")
         object.__setattr__(self, "names", tuple(tuple(dict.fromkeys(table.values())) for table in tables.values()))
+        object.__setattr__(self, "_longest", max(len(phrase.split()) for phrase in self.prepositions))
 
     def read(self, tokens: Sequence[str]) -> tuple[list[Thing], list[Triple]]:
         """The objects of a sentence with their attributes, and the triples, in their order."""
@@ -74,8 +76,7 @@ class Grammar:
 
     def _phrase(self, tokens: Sequence[str], at: int) -> Sequence[str]:
         """The longest preposition that begins here; empty if there is none."""
-        longest = max(len(phrase.split()) for phrase in self.prepositions)
-        for count in range(min(longest, len(tokens) - at), 0, -1):
+        for count in range(min(self._longest, len(tokens) - at), 0, -1):
             if " ".join(tokens[at : at + count]) in self.prepositions:
                 return tokens[at : at + count]
         return ()
