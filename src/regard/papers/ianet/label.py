@@ -2,30 +2,49 @@
 
 from regard.catalog import Entry, Option, Paper
 
+_PAPER = Paper(
+    "Interaction-and-Aggregation Network for Person Re-identification",
+    "Hou, Ma, Chang, Gu, Shan, Chen",
+    "CVPR",
+    2019,
+    arxiv="1907.08435",
+)
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="ia",
         target="papers.ianet.mechanism:InteractionAggregation",
-        paper=Paper(
-            "Interaction-and-Aggregation Network for Person Re-identification",
-            "Hou, Ma, Chang, Gu, Shan, Chen",
-            "CVPR",
-            2019,
-            arxiv="1907.08435",
-        ),
+        paper=_PAPER,
         domains=("spatial", "channel", "self"),
         soft=True,
         acts_on=("features",),
         grain=("position", "channel"),
         reach="point to point",
         tasks=("re-identification",),
-        aliases=("IA-Net", "IA block", "interaction-and-aggregation"),
+        aliases=("IA block", "interaction-and-aggregation"),
         maps={"spatial": "B Q K", "channel": "B C C"},
         kwargs={"channels": 6},
         options=(
             Option({"widths": (2.0, 3.0), "channel": False}, maps={"spatial": "B Q K"}),
             Option({"spatial": False}, maps={"channel": "B C C"}),
         ),
+        code="blue-blue272/ImgReID-IAnet",
+    ),
+    Entry(
+        name="ianet",
+        target="papers.ianet.network:InteractionAggregationNetwork",
+        paper=_PAPER,
+        domains=("spatial", "channel", "self"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "channel"),
+        reach="point to point",
+        tasks=("re-identification",),
+        aliases=("IAResNet50 location",),
+        maps={"spatial": "B Q K", "channel": "B D D"},
+        kwargs={"channels": 2, "classes": 5, "width": 2, "blocks": (1, 1, 1), "widths": (3.0, 2.0)},
+        outputs=("B M", "B M", "B 5"),
+        exported=32,
         code="blue-blue272/ImgReID-IAnet",
     ),
 )

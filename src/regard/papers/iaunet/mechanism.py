@@ -190,6 +190,7 @@ class InteractionUpdate(Attention):
     ) -> None:
         super().__init__()
         self.channel = ChannelInteraction(channels, dims=dims)
+        self.dims = self.channel.dims
         self.spatial = SpatialInteraction(channels, hidden=hidden, parts=parts, dims=dims, return_mask=return_mask)
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:

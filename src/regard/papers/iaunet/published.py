@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from regard.networks.person import TRUNK
+from regard.published.naming import torch_names
 from regard.published.reference import Build, Reference, State
 
 
@@ -77,6 +79,29 @@ def _frames_as_batch(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
     return _FramesAsBatch(module)
 
 
+def _network(num_classes):
+    names = torch_names(TRUNK.blocks, {}, "", bottleneck=True, head="classifier") | {"neck": "bn"}
+    for stage in (1, 2):
+        names |= {f"attention.{stage}.{ours}": f"IAU{stage + 1}.{theirs}" for ours, theirs in _image(1)[1].items()}
+    return {"classes": num_classes}, names
+
+
+class _PartByPart(nn.Module):
+    """Our network, with the outputs of the released one: logits, features, and of each part the mask of both stages."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, x: Tensor) -> tuple[Tensor | list[Tensor], ...]:
+        behind, _, logits, *masks = self.module(x)
+        return logits, behind, *([mask[:, part : part + 1] for mask in masks] for part in range(masks[0].shape[1]))
+
+
+def _part_by_part(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
+    return _PartByPart(module)
+
+
 _IANET = "iaunet/blue-blue272.ImgReID-IAnet"
 _MAPS = {"channel_affinity": "channel/affinity", "part_masks": "spatial/mask"}
 _CHANNEL = {"channel_affinity": "affinity"}
@@ -96,4 +121,5 @@ REFERENCES = (
         adapt=_frames_as_batch,
         maps={"part_masks": "module/mask"},
     ),
+    Reference(f"{_IANET}/IAUnet", "iaunet", _network, adapt=_part_by_part),
 )

@@ -2,17 +2,19 @@
 
 from regard.catalog import Entry, Option, Paper
 
+_PAPER = Paper(
+    "Relation-Aware Global Attention for Person Re-identification",
+    "Zhang, Lan, Zeng, Jin, Chen",
+    "CVPR",
+    2020,
+    arxiv="1904.02998",
+)
+
 ENTRIES: tuple[Entry, ...] = (
     Entry(
         name="rga",
         target="papers.rga.mechanism:RelationAware",
-        paper=Paper(
-            "Relation-Aware Global Attention for Person Re-identification",
-            "Zhang, Lan, Zeng, Jin, Chen",
-            "CVPR",
-            2020,
-            arxiv="1904.02998",
-        ),
+        paper=_PAPER,
         domains=("spatial", "channel", "global"),
         soft=True,
         acts_on=("features",),
@@ -38,6 +40,36 @@ ENTRIES: tuple[Entry, ...] = (
             Option({"channel": False}, maps={"spatial": "B 1 H W", "spatial_affinity": "B Q K"}),
             Option({"spatial": False, "grid": 24}, maps={"channel": "B C 1 1", "channel_affinity": "B C C"}),
         ),
+        code="microsoft/Relation-Aware-Global-Attention-Networks",
+    ),
+    Entry(
+        name="rga_network",
+        target="papers.rga.network:RelationAwareNetwork",
+        paper=_PAPER,
+        domains=("spatial", "channel", "global"),
+        soft=True,
+        acts_on=("features",),
+        grain=("position", "channel"),
+        reach="point to point",
+        tasks=("re-identification",),
+        aliases=("RGA-SC", "ResNet50 RGA"),
+        maps={
+            "spatial": "B 1 h w",
+            "channel": "B D 1 1",
+            "spatial_affinity": "B Q K",
+            "channel_affinity": "B D D",
+        },
+        kwargs={
+            "channels": 2,
+            "classes": 5,
+            "image_size": (10, 14),
+            "width": 4,
+            "blocks": (1, 1),
+            "reduction": 3,
+            "gate_reduction": 2,
+        },
+        outputs=("B M", "B M", "B 5"),
+        sizes={"H": 10, "W": 14},
         code="microsoft/Relation-Aware-Global-Attention-Networks",
     ),
 )
