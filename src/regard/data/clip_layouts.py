@@ -93,7 +93,7 @@ def _ucf(folder: Path, split: int) -> Found | None:
     skipped: list[Skipped] = []
     parts = []
     for path in lists:
-        part = []
+        part: list[Labelled] = []
         for where, line in _lines(path):
             listed, _, number = line.partition(" ") if LABEL.fullmatch(line.rpartition(" ")[2]) else (line, "", "")
             name = listed.partition("/")[0]

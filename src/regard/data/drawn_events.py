@@ -26,7 +26,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import Dataset
 
-from regard.checks import flag, positive, whole
+from regard.checks import choice, flag, positive, whole
 from regard.data.batches import Batch, Sample, padded
 from regard.data.digits import handwritten
 from regard.data.dividing import divide
@@ -101,6 +101,7 @@ class DrawnEvents(Dataset[Sample]):
         whole("clutter", self.clutter, 0, GRID * GRID - 1)
         flag("coloured", self.coloured)
         whole("seed", self.seed, 0)
+        choice("part", self.part, ("train", "test"))
 
     def __len__(self) -> int:
         return self.count * (len(SENTENCES) if self.view == "words" else 1)
@@ -159,46 +160,63 @@ class DrawnEvents(Dataset[Sample]):
 
     def clip(self, i: int) -> Tensor:
         """Clip `i`: float32 `3 T H W` in 0..1."""
-        return self._drawn(i)[0]
+        return _drawn(self._which, i % len(ORDERS), i)[0].float() / 255
 
     def shown(self, i: int) -> tuple[tuple[Shown, ...], ...]:
         """What each frame of clip `i` shows, its event first."""
-        return self._drawn(i)[1]
+        return _drawn(self._which, i % len(ORDERS), i)[1]
 
     def events(self, i: int) -> tuple[Shown | None, ...]:
         """The event of each frame of clip `i`; None without one."""
         return tuple(frame[0] if frame and frame[0].digit in KINDS else None for frame in self.shown(i))
 
-    def _drawn(self, i: int) -> tuple[Tensor, tuple[tuple[Shown, ...], ...]]:
-        random = np.random.default_rng([self.seed, int(self.part == "test"), i])
-        others = [digit for digit in range(10) if digit not in KINDS]
-        when = sorted(random.permutation(MOMENTS)[: len(KINDS)].tolist())
-        at = dict(zip(when, self.order(i), strict=True))
-        canvas = np.full((self.frames, self.size, self.size, 3), random.uniform(*GROUND))
-        found: list[tuple[Shown, ...]] = []
-        for t in range(self.frames):
-            event = at.get(t * MOMENTS // self.frames)
-            digits = random.choice(others, self.clutter + (event is None)).tolist()
-            digits = digits if event is None else [event, *digits]
-            cells = random.permutation(GRID * GRID)[: len(digits)].tolist()
-            found.append(
-                tuple(self._paste(canvas[t], digit, cell, random) for digit, cell in zip(digits, cells, strict=True))
-            )
-        canvas += NOISE * random.standard_normal(canvas.shape)
-        clip = torch.from_numpy(canvas.clip(0, 1).astype(np.float32)).permute(3, 0, 1, 2).contiguous()
-        return clip, tuple(found)
+    @property
+    def _which(self) -> Which:
+        return Which(self.frames, self.size, self.clutter, self.coloured, self.seed, self.part)
 
-    def _paste(self, canvas: np.ndarray, digit: int, cell: int, random: np.random.Generator) -> Shown:
-        """Draws a digit of random width somewhere in its cell of the frame `H W 3`."""
-        side = self.size // GRID
-        height, width = side - 1, side - 1 - int(random.integers(3))
-        covers = _handwritten(self.seed, self.part, height, width)[digit]
-        top, left = (side * place for place in divmod(cell, GRID))
-        top, left = top + int(random.integers(side - height + 1)), left + int(random.integers(side - width + 1))
-        colour = np.asarray(COLOURS[digit] if self.coloured and digit in COLOURS else (GREY,) * 3)
-        place = canvas[top : top + height, left : left + width]
-        place += covers[random.integers(len(covers))][..., None] * (colour - place)
-        return Shown(digit, (left, top, left + width, top + height))
+
+class Which(NamedTuple):
+    """What a clip is a function of, beside its number; the fields are those of `DrawnEvents`."""
+
+    frames: int
+    size: int
+    clutter: int
+    coloured: bool
+    seed: int
+    part: str
+
+
+@cache
+def _drawn(which: Which, label: int, i: int) -> tuple[Tensor, tuple[tuple[Shown, ...], ...]]:
+    """Clip `i`, uint8 `3 T H W`, and what each of its frames shows."""
+    random = np.random.default_rng([which.seed, int(which.part == "test"), i])
+    others = [digit for digit in range(10) if digit not in KINDS]
+    when = sorted(random.permutation(MOMENTS)[: len(KINDS)].tolist())
+    at = dict(zip(when, ORDERS[label], strict=True))
+    canvas = np.full((which.frames, which.size, which.size, 3), random.uniform(*GROUND))
+    found: list[tuple[Shown, ...]] = []
+    for t in range(which.frames):
+        event = at.get(t * MOMENTS // which.frames)
+        digits = random.choice(others, which.clutter + (event is None)).tolist()
+        digits = digits if event is None else [event, *digits]
+        cells = random.permutation(GRID * GRID)[: len(digits)].tolist()
+        found.append(tuple(_paste(canvas[t], which, *one, random) for one in zip(digits, cells, strict=True)))
+    canvas += NOISE * random.standard_normal(canvas.shape)
+    pixels = (canvas.clip(0, 1) * 255 + 0.5).astype(np.uint8)
+    return torch.from_numpy(pixels).permute(3, 0, 1, 2).contiguous(), tuple(found)
+
+
+def _paste(canvas: np.ndarray, which: Which, digit: int, cell: int, random: np.random.Generator) -> Shown:
+    """Draws a digit of random width somewhere in its cell of the frame `H W 3`."""
+    side = which.size // GRID
+    height, width = side - 1, side - 1 - int(random.integers(3))
+    covers = _handwritten(which.seed, which.part, height, width)[digit]
+    top, left = (side * place for place in divmod(cell, GRID))
+    top, left = top + int(random.integers(side - height + 1)), left + int(random.integers(side - width + 1))
+    colour = np.asarray(COLOURS[digit] if which.coloured and digit in COLOURS else (GREY,) * 3)
+    place = canvas[top : top + height, left : left + width]
+    place += covers[random.integers(len(covers))][..., None] * (colour - place)
+    return Shown(digit, (left, top, left + width, top + height))
 
 
 @cache

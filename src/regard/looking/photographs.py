@@ -11,8 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from regard.data import images
+from regard.data.visit_layouts import is_visits
 from regard.data.volumes import is_volume
-from regard.looking import examples, volumes, words
+from regard.looking import clips, examples, patients, volumes, words
 from regard.looking.explaining import BEST, Explainer, drawn, probabilities
 from regard.looking.ranking import Gallery
 from regard.looking.segmenting import Said, said_of, true_labels
@@ -71,6 +72,7 @@ def look(
     question: str | None = None,
     regions: str | Path | None = None,
     gallery: str | Path | None = None,
+    patient: int | None = None,
     out: str | Path = "regard-look",
     kwargs: Mapping[str, Any] | None = None,
     **more: Any,
@@ -90,8 +92,9 @@ def look(
     it looks at for each word; one that answers questions with its answers.
 
     Args:
-        photographs: one image file or several, or volumes, for a network trained on them; None shows the network
-            that comes with the library, and then no other argument names one.
+        photographs: one image file or several; or volumes, folders of the frames of a clip or video files, for a
+            network trained on them; None shows the network that comes with the library, and then no other argument
+            names one.
         mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`; if none of them is
             given, Itti's model of saliency looks at the photographs. A backbone or weights without attention need no
             mechanism.
@@ -110,6 +113,8 @@ def look(
             Faster R-CNN finds, if its weights are on the machine.
         gallery: folder of images of persons, in which a network for re-identification looks for the person of each
             photograph: a ranking sheet is drawn, with the ten nearest.
+        patient: in place of photographs, a table or a folder with patients' visits is given, for a network that
+            predicts diagnoses; the number of the patient who is shown, from 0. None takes the first with two visits.
         out: the folder of the pictures, created if needed; a number is added to a file name that exists already.
         kwargs, more: arguments of the mechanism or system; `kwargs` can also hold those that have the name of an
             argument of this function.
@@ -124,8 +129,8 @@ def look(
     arguments = {**(kwargs or {}), **more}
     named = (mechanism, backbone, weights, pretrained, after, arguments)
     if photographs is None:
-        options = (image_size, target, layer, at, truth, question, regions, gallery)
-        if any(named) or any(given is not None for given in options):
+        others = (image_size, target, layer, at, truth, question, regions, gallery, patient)
+        if any(named) or any(given is not None for given in others):
             raise ValueError(
                 "photographs=None: at least one photograph is needed for a network of your choice; without any "
                 "argument the network that comes with the library is shown"
@@ -136,11 +141,23 @@ def look(
         raise ValueError("photographs=[]: at least one photograph is needed")
     if truth is not None and len(paths) > 1:
         raise ValueError(f"truth={str(truth)!r}: one photograph is needed, not {len(paths)}")
+    if any(is_visits(path) for path in paths):
+        options = {"image_size": image_size, "target": target, "layer": layer, "at": at, "truth": truth}
+        options |= {"question": question, "regions": regions, "gallery": gallery}
+        page, name, network_name, likely = patients.look(paths, named, options, patient)
+        return Looks((_saved(page, out, name),), True, network=network_name, predictions=((name, likely),))
+    if patient is not None:
+        raise ValueError(f"patient={patient!r}: a table or a folder with patients' visits is needed")
     if any(is_volume(path) for path in paths):
         for name, given in (("at", at), ("truth", truth)):
             if given is not None:
                 raise ValueError(f"{name}={given!r}: a network for volumes does not take it")
         return _volumes(paths, named, image_size, target, layer, scale, out)
+    if any(clips.is_clip(path) for path in paths):
+        options = {"image_size": image_size, "target": target, "layer": layer, "at": at, "truth": truth}
+        return _clips(
+            paths, named, {**options, "question": question, "regions": regions, "gallery": gallery}, scale, out
+        )
     network = open_network(
         mechanism if any(named) else EVERYWHERE,
         backbone=backbone,
@@ -255,6 +272,29 @@ def _volumes(
         written.append(_saved(page, out, f"{path.name.partition('.nii')[0]}-{stem(network)}"))
     empty = tuple((path.name, ()) for path in paths)
     return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, empty)
+
+
+def _clips(
+    paths: Sequence[Path], named: tuple[Any, ...], options: Mapping[str, object], scale: Scale, out: Path
+) -> Looks:
+    """Shows a network for clips. Raises: ValueError if one of the paths is none, or for an option of photographs."""
+    mechanism, backbone, weights, pretrained, after, arguments = named
+    other = next((path for path in paths if not clips.is_clip(path)), None)
+    if other is not None:
+        raise ValueError(f"{other} is no video: a look at videos needs folders of frames or video files alone")
+    given = {"backbone": backbone, "pretrained": pretrained or None, "after": after, **options}
+    if taken := next((name for name, value in given.items() if value is not None), None):
+        raise ValueError(f"{taken}={given[taken]!r}: a network for clips does not take it")
+    network, found = clips.opened(mechanism, None if weights is None else Path(weights), arguments)
+    written, answers, sentences = [], [], []
+    for path in paths:
+        spoken = clips.of_video(path, network, found, scale)
+        answers.append((path.name, predicted(network, spoken.returned)))
+        sentences += [(path.name, spoken.sentence)] if spoken.sentence else []
+        says = spoken.sentence or said(network, answers[-1][1])
+        page = sheet(spoken.pictures, f"{path.name}: {', '.join([network.name, *network.changed])}: {says}")
+        written.append(_saved(page, out, f"{path.stem if path.is_file() else path.name}-{stem(network)}"))
+    return Looks(tuple(written), True, network.changed, "", network.name, tuple(answers), tuple(sentences))
 
 
 def _examples(scale: Scale, out: Path) -> Looks:

@@ -14,6 +14,7 @@ The axes that the label declares, and the grids that the mechanism showed, decid
     B L H W                      one small map a word, above the word
     B L N with boxes, B N        regions outlined for each word, or at once, the thicker the larger the weight
     B L                          bars in the order of the words
+    B L T over a clip            the weight of each of its frames for each word
     B L T, B h L T with words    the words of one sentence over those of the other
     B Q K with grids of a clip   attention received by each of its frames
     B 1 D H W                    three orthogonal slices through the largest value, over a volume
@@ -36,6 +37,7 @@ from torch.nn import functional as F
 from regard.core import Grid, Maps, grids_of
 from regard.viewing import scaling
 from regard.viewing.alignment import alignment
+from regard.viewing.frames import over_frames
 from regard.viewing.painting import bars, boxes, lattice, mark, matrix, path, plain, staged, tiled
 from regard.viewing.pictures import PANELS, SIDE, Picture, counted, ends_of, over
 from regard.viewing.reaching import Dense, Reach, plane_of, reach
@@ -245,6 +247,8 @@ def _pictures(
         return [Picture(name, lattice(stage, look[0]), f"{look.shape[1]} x {look.shape[2]} points are sampled")]
     colouring = Colouring(scale, look.dtype)
     worded = looked(name, look, letters, grids, chosen.words, chosen.boxes, stage, colouring)
+    if worded is None:
+        worded = over_frames(name, look, letters, chosen.words, frames, colouring)
     if worded is None and chosen.words and chosen.read:
         worded = alignment(name, look, letters, chosen.words, chosen.read, colouring)
     if worded is not None:

@@ -87,8 +87,8 @@ def sentences(
     train: Any
     test: Any
     if tiny:
-        drawn = partial(DrawnEvents, coloured=True)
-        train, test = drawn(count=300).told(), drawn(count=120, part="test").asked()
+        drawn = partial(DrawnEvents, frames=4, size=24, coloured=True)
+        train, test = drawn(count=120).told(), drawn(count=120, part="test").asked()
         build, name, normalise = partial(VideoDescription, 3, **SMALL), "drawn events", ((0.2,) * 3, (0.25,) * 3)
     elif data is None:
         raise ValueError(

@@ -1,0 +1,362 @@
+"""Writes docs/events.md: recurrent attention to places and to frames on drawn clips, where the answer is known.
+
+    python docs/events.py --out events.json
+    python docs/events.py --out more.json --seeds 12 13 --part sentences
+    python docs/events.py --table events.json more.json > docs/events.md
+
+Every row of a seed is kept in the JSON file as soon as it is finished; the same command goes on there. `--table` only
+prints the page of what the files hold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from regard.comparing.statistics import over_seeds
+from regard.data.drawn_events import CLASSES, KINDS, WORDS, DrawnEvents
+from regard.metrics.words.captions import Captions
+from regard.networks.captioner import Encoder, decode, teacher_forced
+from regard.ops.words import PAD
+from regard.papers.action_attention.network import ActionAttention
+from regard.papers.video_description.network import VideoDescription, Watching
+from regard.saved.files import write_whole
+
+TRAIN, TEST = 900, 300  # clips
+SINGLES = 250  # clips of single digits on which the encoder is trained, 8 frames each
+SIDE = 30  # of a frame, in pixels
+BATCH = 50
+EPOCHS = {"encoder": 8, "places": 20, "sentences": 12}
+RATE = {"encoder": 5e-3, "places": 2e-3, "sentences": 3e-3}
+SEEDS = (11, 12, 13, 14, 15)  # seeds below were used to choose the settings
+GRID = 4  # places on a side of a frame's map
+D = 64  # its channels
+
+
+class Frozen(NamedTuple):
+    """The maps of the frames of many clips, by an encoder that is not trained on clips.
+
+    Attributes:
+        maps: `N D T H W`.
+        labels: `N`.
+        events: the digit that is the event of each frame, `N T`; 0 without one.
+        inside: the places of the maps that lie in the box of the event, `bool N T H W`.
+        data: the clips.
+    """
+
+    maps: Tensor
+    labels: Tensor
+    events: Tensor
+    inside: Tensor
+    data: DrawnEvents
+
+
+def fitted(
+    model: nn.Module, loss: Callable[[Tensor], Tensor], count: int, *, epochs: int, rate: float, seed: int
+) -> nn.Module:
+    """Trains a model; `loss` is called with the numbers of the samples of a batch."""
+    generator = torch.Generator().manual_seed(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
+    steps = epochs * (count // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
+    model.train()
+    for _ in range(epochs):
+        for chosen in torch.randperm(count, generator=generator)[: count // BATCH * BATCH].split(BATCH):
+            optimizer.zero_grad(set_to_none=True)
+            loss(chosen).backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+    return model.eval()
+
+
+def normalised(images: Tensor) -> Tensor:
+    return (images - 0.2) / 0.25
+
+
+def encoder_of(seed: int) -> Encoder:
+    """An encoder that was trained to name single digits."""
+    data = DrawnEvents(count=SINGLES, size=SIDE, clutter=0, seed=seed)
+    images = torch.cat([data.clip(i).transpose(0, 1) for i in range(SINGLES)])
+    digits = torch.tensor([frame[0].digit for i in range(SINGLES) for frame in data.shown(i)])
+    torch.manual_seed(seed)
+    model = nn.Sequential(Encoder("convolutions", 3), nn.AdaptiveMaxPool2d(1), nn.Flatten(), nn.Linear(D, 10))
+
+    def loss(chosen: Tensor) -> Tensor:
+        return functional.cross_entropy(model(normalised(images[chosen])), digits[chosen])
+
+    fitted(model, loss, len(images), epochs=EPOCHS["encoder"], rate=RATE["encoder"], seed=seed)
+    encoder = model[0]
+    assert isinstance(encoder, Encoder)
+    return encoder
+
+
+@torch.no_grad()
+def frozen(encoder: Encoder, count: int, *, seed: int, part: str) -> Frozen:
+    """Clips as an encoder sees them."""
+    data = DrawnEvents(count=count, size=SIDE, seed=seed, part=part)
+    maps, events, inside = [], [], torch.zeros(count, data.frames, GRID, GRID, dtype=torch.bool)
+    at = (torch.arange(GRID) + 0.5) * SIDE / GRID  # the middle of each place, in pixels
+    for i in range(count):
+        found = data.events(i)
+        maps.append(encoder(normalised(data.clip(i)).transpose(0, 1)).transpose(0, 1))
+        events.append([0 if event is None else event.digit for event in found])
+        for t, event in enumerate(found):
+            if event is not None:
+                left, top, right, bottom = event.box
+                inside[i, t] = ((at >= top) & (at < bottom))[:, None] & ((at >= left) & (at < right))
+    return Frozen(torch.stack(maps), torch.tensor(data.labels), torch.tensor(events), inside, data)
+
+
+def shuffled(maps: Tensor, generator: torch.Generator) -> Tensor:
+    """Maps with the frames of each clip in an order of its own."""
+    order = torch.rand(len(maps), maps.shape[2], generator=generator).argsort(1)
+    return maps.take_along_dim(order[:, None, :, None, None], 2)
+
+
+# Places
+
+
+class Convolutions(nn.Module):
+    """Three convolutions of 3 × 3 × 3 over the maps of the frames, a mean and a layer."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before in (D, width, width):
+            layers += [nn.Conv3d(before, width, 3, padding=1, bias=False), nn.BatchNorm3d(width), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.AdaptiveAvgPool3d(1), nn.Flatten(), nn.Linear(width, len(CLASSES)))
+
+    def forward(self, maps: Tensor) -> Tensor:
+        found: Tensor = self.layers(maps)
+        return found
+
+
+def recurrent(score: str = "content") -> ActionAttention:
+    return ActionAttention(
+        D, classes=len(CLASSES), score=score, places=GRID, attention=D, hidden=64, layers=1, output=64, dropout=0.2
+    )
+
+
+def mean(maps: Tensor) -> Tensor:
+    return maps.mean((3, 4), keepdim=True)
+
+
+def largest(maps: Tensor) -> Tensor:
+    return maps.amax((3, 4), keepdim=True)
+
+
+def whole(maps: Tensor) -> Tensor:
+    return maps
+
+
+class Place(NamedTuple):
+    """A row of the table of places: its network, and what it sees of the maps of the frames."""
+
+    build: Callable[[], nn.Module]
+    seen: Callable[[Tensor], Tensor] = whole
+    shuffled: bool = False
+
+
+UNIFORM = "content, uniform weights in the test"
+PLACES = {
+    "content: the score sees the frame (released)": Place(recurrent),
+    "location: the score sees the past alone (the paper's)": Place(lambda: recurrent("location")),
+    "mean over places (no attention)": Place(recurrent, mean),
+    "maximum over places": Place(recurrent, largest),
+    "3 × 3 × 3 convolutions": Place(lambda: Convolutions(16)),
+    "content, frames shuffled": Place(recurrent, shuffled=True),
+}
+
+
+def place(row: Place, train: Frozen, test: Frozen, seed: int) -> dict[str, float]:
+    """The scores of a row: accuracy in percent, and for attention the weight on the event, and with uniform weights."""
+    torch.manual_seed(seed)
+    model = row.build()
+    generator = torch.Generator().manual_seed(seed)
+
+    def seen(maps: Tensor) -> Tensor:
+        return row.seen(shuffled(maps, generator) if row.shuffled else maps)
+
+    def loss(chosen: Tensor) -> Tensor:
+        maps, labels = seen(train.maps[chosen]), train.labels[chosen]
+        if not isinstance(model, ActionAttention):
+            return functional.cross_entropy(model(maps), labels)
+        said = model(maps, steps=True).log_probabilities
+        return functional.nll_loss(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
+
+    fitted(model, loss, len(train.labels), epochs=EPOCHS["places"], rate=RATE["places"], seed=seed)
+    with torch.no_grad():
+        scores = {"accuracy": accuracy(model(seen(test.maps)), test.labels)}
+        if isinstance(model, ActionAttention) and row.seen is whole and not row.shuffled:
+            weights, event = model(test.maps, steps=True).weights, test.events > 0
+            scores["on event"] = 100 * float((weights * test.inside).sum((2, 3))[event].mean())
+            scores["area"] = 100 * float(test.inside.float().mean((2, 3))[event].mean())
+            if model.score == "content":
+                scores["uniform"] = accuracy(model(mean(test.maps)), test.labels)
+    return scores
+
+
+def accuracy(logits: Tensor, labels: Tensor) -> float:
+    return 100 * float((logits.argmax(1) == labels).float().mean())
+
+
+# Sentences
+
+
+class Averaged(VideoDescription):
+    """The captioner that sees the mean of all frames at every word."""
+
+    def start(self, clip: Tensor) -> Watching:
+        state = super().start(clip)
+        frames = state.frames.mean(1, keepdim=True)
+        return state._replace(frames=frames, projected=state.projected[:, :1])
+
+
+class Encoded(VideoDescription):
+    """The captioner that sees the last output of a long short-term memory over the frames, at every word."""
+
+    def __init__(self, channels: int, **sizes: Any) -> None:
+        super().__init__(channels, **sizes)
+        self.reader = nn.LSTM(channels, channels, batch_first=True)
+
+    def start(self, clip: Tensor) -> Watching:
+        last = self.reader(clip.mean((3, 4)).mT)[0][:, -1]
+        return super().start(last[:, :, None, None, None])
+
+
+def captioner(kind: type[VideoDescription] = VideoDescription, local: int = 24) -> VideoDescription:
+    return kind(D, vocabulary=len(WORDS), local=local, embed=32, hidden=64, attention=64, dropout=0.2)
+
+
+class Sentence(NamedTuple):
+    """A row of the table of sentences."""
+
+    build: Callable[[], VideoDescription]
+    shuffled: bool = False
+
+
+SENTENCES = {
+    "attention to frames, local features": Sentence(captioner),
+    "mean over frames, local features (no attention)": Sentence(lambda: captioner(Averaged)),
+    "attention to frames, no local features": Sentence(lambda: captioner(local=0)),
+    "long short-term memory over the frames": Sentence(lambda: captioner(Encoded, local=0)),
+    "attention, local features, frames shuffled": Sentence(captioner, shuffled=True),
+}
+
+
+def sentence(row: Sentence, train: Frozen, test: Frozen, seed: int) -> dict[str, float]:
+    """The scores of a row: the share of sentences with the true order, CIDEr-D, the weight on the event's frames."""
+    torch.manual_seed(seed)
+    model = row.build()
+    generator = torch.Generator().manual_seed(seed)
+    data = train.data
+    sentences = [torch.tensor(WORDS.encode(one)) for i in range(data.count) for one in data.sentences(i)]
+    words = nn.utils.rnn.pad_sequence(sentences, batch_first=True, padding_value=PAD)
+    each = len(words) // len(train.labels)
+
+    def seen(maps: Tensor) -> Tensor:
+        return shuffled(maps, generator) if row.shuffled else maps
+
+    def loss(chosen: Tensor) -> Tensor:
+        which = chosen * each + torch.randint(each, chosen.shape, generator=generator)
+        truth = words[which]
+        said = model(seen(train.maps[chosen]), truth[:, :-1])
+        return functional.nll_loss(said.flatten(0, 1), truth[:, 1:].flatten(), ignore_index=PAD)
+
+    fitted(model, loss, len(train.labels), epochs=EPOCHS["sentences"], rate=RATE["sentences"], seed=seed)
+    scores = told_by(model, seen(test.maps), test)
+    if type(model) is VideoDescription and model.local is not None and not row.shuffled:
+        scores["on event"], scores["frames"] = pointed(model, test)
+        averaged = captioner(Averaged)
+        averaged.load_state_dict(model.state_dict())
+        scores["uniform"] = told_by(averaged.eval(), test.maps, test)["order"]
+    return scores
+
+
+def told_by(model: VideoDescription, maps: Tensor, test: Frozen) -> dict[str, float]:
+    """The share of sentences that name the three events in their order, in percent, and CIDEr-D."""
+    found = [WORDS.decode(best[0].words) for best in decode(model, (maps,), beam=1, longest=16)]
+    right = [
+        [word for word in said if word in KINDS.values()] == [KINDS[digit] for digit in test.data.order(i)]
+        for i, said in enumerate(found)
+    ]
+    metric = Captions()
+    metric.update(found, [[list(one) for one in test.data.sentences(i)] for i in range(len(found))])
+    return {"order": 100 * sum(right) / len(right), "cider": metric.compute()["cider"]}
+
+
+@torch.no_grad()
+def pointed(model: VideoDescription, test: Frozen) -> tuple[float, float]:
+    """The weight of an event's frames when its word is said in the first true sentence, and their share, in percent."""
+    shares, sizes = [], []
+    for digit, name in KINDS.items():
+        words = torch.tensor([WORDS.encode(test.data.sentences(i)[0]) for i in range(len(test.labels))])
+        alphas = teacher_forced(model, (test.maps,), words[:, :-1]).maps["temporal"]  # [N, L, T]
+        there = words[:, 1:] == WORDS.encode([name])[1]
+        frames = (test.events == digit).float()
+        shares.append((alphas * frames[:, None]).sum(2)[there].mean())
+        sizes.append(frames.mean())
+    return 100 * float(torch.stack(shares).mean()), 100 * float(torch.stack(sizes).mean())
+
+
+PARTS: dict[str, tuple[dict[str, Any], Callable[..., dict[str, float]]]] = {
+    "places": (PLACES, place),
+    "sentences": (SENTENCES, sentence),
+}
+
+
+def run(args: argparse.Namespace) -> None:
+    """Trains what the file does not hold yet, seed by seed."""
+    kept = json.loads(args.out.read_text(encoding="utf-8")) if args.out.is_file() else {}
+    for seed in args.seeds:
+        clips: tuple[Frozen, Frozen] | None = None
+        for part in args.part or PARTS:
+            rows, score = PARTS[part]
+            for name, row in rows.items():
+                scores = kept.setdefault(part, {}).setdefault(name, {})
+                if str(seed) in scores or (args.row and not any(one in name for one in args.row)):
+                    continue
+                began = time.perf_counter()
+                if clips is None:
+                    encoder = encoder_of(seed)
+                    clips = (
+                        frozen(encoder, TRAIN, seed=seed, part="train"),
+                        frozen(encoder, TEST, seed=seed, part="test"),
+                    )
+                    say(f"{seed}: the encoder and its maps ({time.perf_counter() - began:.0f} s)")
+                    began = time.perf_counter()
+                scores[str(seed)] = score(row, *clips, seed)
+                say(f"{seed} {part}, {name}: {scores[str(seed)]} ({time.perf_counter() - began:.0f} s)")
+                write_whole(args.out, json.dumps(kept, indent=1).encode())
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--out", type=Path, help="JSON file with the figures of every seed")
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--part", choices=tuple(PARTS), action="append", help="one table; both by default")
+    parser.add_argument("--row", action="append", help="rows whose names have this in them; all by default")
+    parser.add_argument("--table", type=Path, nargs="+", help="train nothing, print the page of these JSON files")
+    args = parser.parse_args()
+    if args.table is None and args.out is None:
+        parser.error("--out or --table is needed")
+    if args.table is None:
+        run(args)
+
+
+if __name__ == "__main__":
+    main()
