@@ -15,7 +15,7 @@ import json
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,10 @@ from regard.comparing.statistics import over_seeds
 from regard.data.batches import Batch
 from regard.data.scene_sentences import COLOURS, KINDS, SYNONYMS
 from regard.data.scenes import Scenes, scenes
+from regard.insight.reliance import reliance
 from regard.metrics.words.captions import Captions
+from regard.metrics.words.chair import Chair
+from regard.metrics.words.object_words import ObjectWords
 from regard.networks.captioner import decode, teacher_forced
 from regard.papers.show_and_tell.network import ShowAndTell
 from regard.papers.show_attend_tell.task import HardCaption
@@ -44,6 +47,7 @@ BEAM, LONGEST = 3, 16
 FIRST = 11  # seeds below were used to choose the settings
 DATA_SEED = 7  # settings were chosen on scenes of other seeds
 NAMES = {*KINDS, *SYNONYMS.values()}
+OBJECTS = ObjectWords({kind: (kind, SYNONYMS.get(kind, kind)) for kind in KINDS})
 Make = Callable[[int], nn.Module]  # width of the memory -> network
 Kept = dict[str, dict[str, dict[str, Any]]]  # row -> seed -> measure -> figure
 
@@ -221,14 +225,17 @@ def trained(make: Make, told: Told, *, seed: int, args: argparse.Namespace) -> n
 @torch.no_grad()
 def scored(model: nn.Module, told: Told, where: str | None) -> dict[str, Any]:
     """What is written by beam search, in percent and CIDEr-D, and how well the maps of given words point."""
-    data, metric = told.data, Captions()
+    data, metric, chair = told.data, Captions(), Chair(OBJECTS)
     exact = 0
     for chosen in torch.arange(data.count).split(50):
         found = decode(model, list(seen(model, told.maps[chosen]).values()), beam=BEAM, longest=LONGEST)
         tokens = [data.words.decode(best[0].words) for best in found]
         exact += sum(data.holds(int(i), one) for i, one in zip(chosen, tokens, strict=True))
-        metric.update(tokens, [data.captions(int(i)) for i in chosen])
+        references = [data.captions(int(i)) for i in chosen]
+        metric.update(tokens, references)
+        chair.update(tokens, references, [[one.kind for one in data.objects(int(i))] for i in chosen])
     scores: dict[str, Any] = {"exact": 100 * exact / data.count, "cider": float(metric.compute()["cider"])}
+    scores["false"] = 100 * chair.compute()["chair_i"]
     return {**scores, **read(model, told, where)}
 
 
@@ -236,10 +243,13 @@ def read(model: nn.Module, told: Told, where: str | None) -> dict[str, Any]:
     """With the true words given: names of objects that are right, where their maps point, and looks of every word."""
     data, inside, other, area, right = told.data, [], [], [], []
     looks: dict[str, list[float]] = defaultdict(list)
+    relied: dict[bool, list[float]] = {True: [], False: []}
     for which in range(2):  # the same captions for every network
         for chosen in torch.arange(data.count).split(50):
             batch = told.batch(chosen, torch.full_like(chosen, which))
-            forced = teacher_forced(model, list(seen(model, batch["maps"]).values()), batch["words"][:, :-1])
+            sees = list(seen(model, batch["maps"]).values())
+            forced = teacher_forced(model, sees, batch["words"][:, :-1])
+            falls = reliance(model, sees, batch["words"]).other
             guesses = forced.log_probabilities.argmax(2)
             maps = None if where is None else forced.maps[where]
             gates = forced.maps.get("sentinel")
@@ -247,6 +257,7 @@ def read(model: nn.Module, told: Told, where: str | None) -> dict[str, Any]:
                 tokens = data.captions(scene)[which]
                 objects, about = data.objects(scene), data.grounded(scene, tokens)
                 for at, (word, number) in enumerate(zip(tokens, about, strict=True)):
+                    relied[data.visual(word)].append(float(falls[b, at]))
                     if gates is not None:
                         looks[word].append(1 - float(gates[b, at]))
                     if number is None or word not in NAMES:
@@ -259,6 +270,7 @@ def read(model: nn.Module, told: Told, where: str | None) -> dict[str, Any]:
                         other.append(points_into(maps[(b + 1) % len(chosen), at], box))
                         area.append((box[2] - box[0]) * (box[3] - box[1]))
     found: dict[str, Any] = {"names": percent(right)}
+    found |= {"relies": percent(relied[True]) / 100, "relies otherwise": percent(relied[False]) / 100}
     if inside:
         found |= {"pointing": percent(inside), "other": percent(other), "area": percent(area)}
     if looks:
@@ -334,7 +346,10 @@ with five captions each, {steps} steps of {batch} with Adam at {rate}, the same 
 scenes and seeds. Sentences are written by a beam of {beam}. Means over seeds with the 95 % interval of Student's t.
 
 - *Exact*: the share of written sentences that are true of the scene. *Names*: with the true words before given, how
-  often the name of an object is right. *CIDEr-D* is between 0 and 10.
+  often the name of an object is right. *CIDEr-D* is between 0 and 10. *Not there*: of the objects that written
+  sentences name, how many are not in the scene (CHAIR).
+- *Relies*: by how many nats the log-probability of a true word that has to be seen (a kind, a colour, a size) falls if
+  the image is another scene's, and the same of all other words.
 - *Pointing*: at the names of objects in true captions, how often the middle of the map's strongest place lies in the
   object's box. *Another's map* takes the map of another scene at the same word: what a habit of looking gives. A random
   place is in the box in {area:.0f} %.
@@ -350,16 +365,25 @@ def page(kept: Kept, command: str) -> str:
             area=sum(areas) / max(len(areas), 1), command=command,
         ).rstrip(),
         "",
-        "| | parameters | exact, % | names, % | CIDEr-D | pointing, % | another's map, % | seeds |",
-        "|---|---|---|---|---|---|---|---|",
+        "| | parameters | exact, % | names, % | not there, % | CIDEr-D | seeds |",
+        "|---|---|---|---|---|---|---|",
     ]  # fmt: skip
-    for name, (title, make, _) in ROWS.items():
-        scores = list(kept.get(name, {}).values())
-        if scores:
-            shown = [cell([one[key] for one in scores if key in one]) for key in ("exact", "names")]
-            shown.append(cell([one["cider"] for one in scores], digits=2))
-            shown += [cell([one[key] for one in scores if key in one]) for key in ("pointing", "other")]
-            lines.append(f"| {title} | {size(fitted(make)):,} | {' | '.join(shown)} | {len(scores)} |")
+    of = {name: list(kept[name].values()) for name in ROWS if kept.get(name)}
+
+    def cells(scores: Sequence[Mapping[str, Any]], digits: Mapping[str, int]) -> str:
+        return " | ".join(cell([one[key] for one in scores if key in one], digits=n) for key, n in digits.items())
+
+    for name, scores in of.items():
+        shown = cells(scores, {"exact": 1, "names": 1, "false": 1, "cider": 2})
+        lines.append(f"| {ROWS[name][0]} | {size(fitted(ROWS[name][1])):,} | {shown} | {len(scores)} |")
+    lines += ["", "| | pointing, % | another's map, % | relies, nats | of other words |", "|---|---|---|---|---|"]
+    for name, scores in of.items():
+        shown = cells(scores, {"pointing": 1, "other": 1, "relies": 2, "relies otherwise": 2})
+        lines.append(f"| {ROWS[name][0]} | {shown} |")
+    without = sorted({int(seed) for scores in kept.values() for seed, one in scores.items() if "false" not in one})
+    if without:
+        told = ", ".join(map(str, without))
+        lines += ["", f"Objects that are not there, and what words rely on, were not measured with seeds {told}."]
     lines += ["", "Differences, paired by seed, in points:", "", "| | measure | difference |", "|---|---|---|"]
     for one, other, key in CONTRASTS:
         first, second = kept.get(one, {}), kept.get(other, {})
