@@ -93,6 +93,31 @@ def iau(site: Site, *, dims: int = 2) -> nn.Module | None:
     return catalog.create("iau", channels=site.channels, dims=dims, return_mask=True) if site.stage in GATED else None
 
 
+class Exchanged(nn.Module):
+    """A module for clips that sees in each clip frames of others: frame t of the clip a t-th part of the batch further.
+
+    What it returns goes back to the frames that it is of, so that only the relation of the frames of one clip is gone.
+    """
+
+    dims = 3
+
+    def __init__(self, inside: nn.Module) -> None:
+        super().__init__()
+        self.inside = inside
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        count, frames = x.shape[0], torch.arange(x.shape[2])
+        apart = max(count // len(frames), 1) * frames
+        there, back = ((torch.arange(count)[:, None] + step) % count for step in (apart, -apart))
+        y, mask = self.inside(x.transpose(1, 2)[there, frames].transpose(1, 2))
+        return y.transpose(1, 2)[back, frames].transpose(1, 2), mask[back, frames]
+
+
+def exchanged(site: Site) -> nn.Module | None:
+    module = iau(site, dims=3)
+    return None if module is None else Exchanged(module)
+
+
 def plain_as(make: Make) -> Make:
     """Convolutions with at least as many parameters as a mechanism, behind the same stages."""
 
@@ -135,6 +160,7 @@ ROWS: Mapping[str, Mapping[str, Row]] = {
         "mean of the frames": Row(),
         "IAU in each frame": Row(iau, "own"),
         "STIAU": Row(partial(iau, dims=3), "own"),
+        "STIAU, frames of other clips": Row(exchanged, "own"),
     },
 }
 

@@ -9,8 +9,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+import regard
 from regard.core import Maps
-from regard.looking.ranking import of_name, panels, told, verdict
+from regard.looking.ranking import Gallery, of_name, panels, told, verdict
+from regard.saved.opening import Network
 from regard.viewing.painting import PAPER, heat
 from regard.viewing.parts import OPACITY, colour_of, masks_over, relations
 from regard.viewing.ranking import FRAME, GAP, LEFT, MARGIN, RIGHT_COLOUR, TALL, WRONG_COLOUR, Shown, ranking
@@ -108,3 +110,63 @@ def test_gates_and_masks_get_rows_and_other_maps_only_without_them() -> None:
     seen = maps(weights=weights, channel=channel)
     seen.grids["block/weights"] = {"Q": (4, 2), "K": (4, 2)}
     assert list(panels(seen, pictures, [], "common")) == ["block/weights"]
+
+
+# A network
+
+
+@pytest.fixture
+def search(tmp_path: Path) -> tuple[Path, Path]:
+    """A query, and the folder of a gallery in which it lies, with junk and something that is no image."""
+    folder = tmp_path / "gallery"
+    folder.mkdir()
+    names = ("0002_c1s1_1.png", "0002_c1s2_2.png", "0002_c3s1_3.png", "0005_c3s1_4.png", "-1_c2s1_5.png")
+    for i, name in enumerate(names):
+        Image.effect_noise((16, 32), 20 + 40 * i).convert("RGB").save(folder / name)
+    (folder / "list.txt").write_text("names")
+    return folder / names[0], folder
+
+
+def opened(name: str, **more: object) -> Network:
+    torch.manual_seed(0)
+    model = regard.create(name, channels=3, classes=5, width=2, blocks=(1, 1, 1), **more).eval()
+    return Network(entry=regard.get(name), model=model, trained=True, name=name, size=(32, 16))
+
+
+def test_a_gallery_is_ranked_without_the_query_and_junk(search: tuple[Path, Path]) -> None:
+    query, folder = search
+    found = Gallery(opened("iaunet"), folder)
+    assert [path.name[:6] for path in found.paths] == ["0002_c", "0002_c", "0002_c", "0005_c"]
+    ranked = found.ranked(query, scale="common")
+    assert ranked.text in {
+        f"1 of the 2 nearest is right, the first at rank {rank}; 1 under the same camera does not count"
+        for rank in (1, 2)
+    }
+    assert ranked.page.height > ranking_height(rows=2)  # the masks of two stages
+    assert ranked.relations is not None
+    plain = Gallery(opened("ianet", attention=False), folder).ranked(query, scale="common")
+    assert plain.page.height < ranking_height(rows=1)
+    assert plain.relations is None
+
+
+def ranking_height(rows: int) -> int:
+    return MARGIN + 34 + (TALL + 2 * FRAME) * (1 + rows)
+
+
+def test_a_gallery_needs_images_and_a_network_for_persons(search: tuple[Path, Path], tmp_path: Path) -> None:
+    query, folder = search
+    other = Network(entry=regard.get("cbam"), model=torch.nn.Identity(), trained=True, name="cbam")
+    with pytest.raises(ValueError, match="a network for re-identification is needed, not cbam"):
+        Gallery(other, folder)
+    with pytest.raises(FileNotFoundError, match="no such folder"):
+        Gallery(opened("ianet", attention=False), tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(ValueError, match="a folder with images of persons is needed"):
+        Gallery(opened("ianet", attention=False), tmp_path / "empty")
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    query.rename(alone / query.name)
+    with pytest.raises(ValueError, match="other images than the query"):
+        Gallery(opened("ianet", attention=False), alone).ranked(alone / query.name, scale="common")
+    with pytest.raises(ValueError, match="target=3: a look at a gallery does not take it"):
+        regard.look(folder / "0005_c3s1_4.png", gallery=folder, target=3)

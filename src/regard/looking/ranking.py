@@ -8,6 +8,7 @@ without a verdict. Junk, person -1, is left out.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from regard.core import Maps, watch
+from regard.core import Attention, Maps, watch
 from regard.data import images
 from regard.data.batches import normalised
 from regard.data.persons import JUNK, NAME
@@ -32,6 +33,7 @@ from regard.viewing.sheet import sheet
 
 NEAREST = 10
 AT_ONCE = 32  # images in a pass
+TABLE = 220  # pixels of a table of relations, without the names
 SIZE = (256, 128)  # height and width where neither the weights nor the network give them
 TASK = "re-identification"
 
@@ -111,7 +113,8 @@ class Gallery:
         verdicts = [verdict(of_name(query), of_name(self.paths[i])) for i in nearest]
         shown = [query, *(self.paths[i] for i in nearest)]
         pictures = self.read(shown)
-        with torch.no_grad(), watch(self.network.model) as maps:
+        attends = any(isinstance(module, Attention) for module in self.network.model.modules())
+        with torch.no_grad(), watch(self.network.model) if attends else nullcontext(Maps()) as maps:
             self.network.model(self.prepared(pictures))
         rows = panels(maps, pictures, self.parts, scale)
         drawn = [
@@ -146,7 +149,7 @@ class Gallery:
         """The relations of the parts of the query, a table for each map; None without any."""
         names = [part.replace("_", " ") for part in self.parts]
         pictures = [
-            Picture(key, relations(look[0], names), "each row attends to the columns; its weights sum to 1")
+            Picture(key, relations(look[0], names, side=TABLE), "each row attends to the columns; its weights sum to 1")
             for key, looks in maps.items()
             for look in looks
             if key.rpartition("/")[2] == "relation" and names and look.shape[-1] % len(names) == 0
