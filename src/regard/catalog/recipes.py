@@ -27,6 +27,7 @@ DATASETS = {
     "HMDB-51": (51, 3_570, 1_530),
     "Cityscapes": (19, 2_975, 500),
     "PASCAL VOC 2012": (21, 10_582, 1_449),  # with the masks of SBD
+    "Market-1501": (751, 12_936, 19_281),  # without junk; the query and the gallery
     "COCO captions": (0, 566_747, 5_000),  # Karpathy's splits; captions to train on, images to test on, and no classes
     "MSVD": (0, 48_774, 670),  # captions to train on, clips to test on; the first from memory
 }

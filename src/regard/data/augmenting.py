@@ -343,7 +343,9 @@ def _grey(image: Tensor) -> Tensor:
 
 
 def _bilinear(values: Tensor, height: int, width: int) -> Tensor:
-    return functional.interpolate(values[None], (height, width), mode="bilinear", antialias=True)[0]
+    flat = values.reshape(1, -1, *values.shape[-2:])  # the frames of a clip are as channels
+    found = functional.interpolate(flat, (height, width), mode="bilinear", antialias=True)
+    return found.reshape(*values.shape[:-2], height, width)
 
 
 def _nearest(values: Tensor, height: int, width: int) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Generator, Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from regard.checks import positive
+from regard.checks import flag, positive
 from regard.ops.seeds import mixed
 
 Normalisation = tuple[Sequence[float], Sequence[float]]
@@ -213,16 +213,19 @@ class Identities:
 
     Args:
         samples: K, at least 2.
+        once: whether an epoch has as many batches as show each identity once, rather than as many as there are samples.
 
     Raises: ValueError if K is below 2, or, in training, if K does not divide the batch size or there are fewer than P
         identities; TypeError, in training, if the dataset has no `labels`.
     """
 
     samples: int = 4
+    once: bool = False
 
     def __post_init__(self) -> None:
         if positive("samples", self.samples) < 2:
             raise ValueError("samples=1: at least 2 samples of each identity are needed")
+        flag("once", self.once)
 
     def batches(self, data: Data, batch_size: int, seed: int, epoch: int) -> list[list[int]]:
         if batch_size % self.samples:
@@ -230,7 +233,8 @@ class Identities:
         members: dict[int, list[int]] = {}
         for i, label in enumerate(_attribute(data, "labels", "the identity of each sample")):
             members.setdefault(int(label), []).append(i)
-        people, count = batch_size // self.samples, math.ceil(len(data) / batch_size)
+        people = batch_size // self.samples
+        count = math.ceil(len(members) / people) if self.once else math.ceil(len(data) / batch_size)
         if len(members) < people:
             found = f"batch_size={batch_size}, samples={self.samples}"
             raise ValueError(f"{found}: {people} identities are needed, and the dataset has {len(members)}")

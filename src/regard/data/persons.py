@@ -235,13 +235,19 @@ def listed(folder: Path) -> list[Shot]:
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in SUFFIXES:
             continue
-        parts = NAME.match(path.name)
-        if parts is None:
+        known = of_name(path)
+        if known is None:
             raise ValueError(
                 f"{shown(path)}: a name as 0002_c1s1_000451_03.jpg is needed: person, camera, and the rest"
             )
-        found.append(Shot(path, int(parts[1]), int(parts[2])))
+        found.append(Shot(path, *known))
     return found
+
+
+def of_name(path: Path) -> tuple[int, int] | None:
+    """Person and camera by the name of a file in Market-1501's layout; None for another name."""
+    parts = NAME.match(path.name)
+    return None if parts is None else (int(parts[1]), int(parts[2]))
 
 
 def check_persons(parts: Sequence[tuple[str, Sequence[tuple[int, Path]]]], where: Path) -> None:

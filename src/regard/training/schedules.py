@@ -6,6 +6,7 @@ poly      (1 - u)^p                 DeepLab. Chen et al. TPAMI 2018, arXiv:1606.
 steps     γ^(number of milestones passed)                                                                      (3)
 noam      d^-½ min(n^-½, n w^-³⸍²), n = t + 1, with a warm-up of its own
                                     Attention Is All You Need. Vaswani et al. 2017, arXiv:1706.03762, Eq. 3    (4)
+rising    s + (1 - s) e / w in epoch e < w, then (3): a warm-up by epochs, of its own                          (5)
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
-from regard.checks import positive
+from regard.checks import number, positive
 
 EVERY = ("step", "epoch")
 
@@ -152,3 +153,33 @@ class Noam:
     def factor(self, done: float, step: int, epochs: float) -> float:
         n = step + 1
         return float(self.width**-0.5 * min(n**-0.5, n * self.warmup**-1.5))
+
+
+@dataclass(frozen=True)
+class Rising:
+    """A rate that rises from epoch to epoch and is then multiplied at certain epochs, equation (5).
+
+    Args:
+        over: w, the number of epochs in which it rises.
+        start: s, the share of the highest rate in the first epoch.
+        at, by: as for `Steps`.
+
+    Raises: ValueError if an argument is out of range.
+    """
+
+    over: int
+    start: float
+    at: tuple[float, ...]
+    by: float = 0.1
+    every: str = "epoch"
+    warms_up: bool = False
+
+    def __post_init__(self) -> None:
+        positive("over", self.over)
+        number("start", self.start, least=0, most=1)
+        Steps(self.at, self.by, self.every)
+
+    def factor(self, done: float, step: int, epochs: float) -> float:
+        if epochs < self.over:
+            return self.start + (1 - self.start) * epochs / self.over
+        return Steps(self.at, self.by).factor(done, step, epochs)

@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Listing
 
 _IAU = Paper(
     "IAUnet: Global Context-Aware Feature Learning for Person Re-Identification",
@@ -108,5 +109,23 @@ ENTRIES: tuple[Entry, ...] = (
         ),
         exported=32,
         code="blue-blue272/ImgReID-IAnet",
+    ),
+)
+
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="iaunet",
+        target="papers.iaunet.recipe:reidentify",
+        system="iaunet",
+        summary="IAUnet, on images of persons, with masks of parts of the body where there are any",
+        data="bounding_box_train/, query/ and bounding_box_test/ as of Market-1501, or CUHK03 with its new protocol",
+    ),
+    Listing(
+        name="iaunet-video",
+        target="papers.iaunet.recipe:video",
+        system="iaunet",
+        summary="IAUnet, on tracklets of persons",
+        data="bbox_train/, bbox_test/ and info/ as of MARS",
     ),
 )

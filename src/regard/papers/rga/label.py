@@ -1,6 +1,7 @@
-"""Label: what the paper is, takes and shows."""
+"""Label: what the paper is, takes and shows, and how it is trained."""
 
 from regard.catalog import Entry, Option, Paper
+from regard.catalog.recipes import Claim, Listing
 
 _PAPER = Paper(
     "Relation-Aware Global Attention for Person Re-identification",
@@ -71,5 +72,18 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B M", "B M", "B 5"),
         sizes={"H": 10, "W": 14},
         code="microsoft/Relation-Aware-Global-Attention-Networks",
+    ),
+)
+
+CLAIM = Claim(measure="map_hits", value=0.884, data="Market-1501", where="paper, RGA-SC; from memory, untested")
+
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="rga",
+        target="papers.rga.recipe:reidentify",
+        system="rga_network",
+        summary="RGA-SC, RGA-S or RGA-C (--gates), on images of persons",
+        data="bounding_box_train/, query/ and bounding_box_test/ as of Market-1501, or CUHK03 with its new protocol",
+        claim=CLAIM,
     ),
 )

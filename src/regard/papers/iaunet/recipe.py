@@ -1,0 +1,75 @@
+"""Recipes for IAUnet: images of persons as its authors trained on them, and tracklets.
+
+IAUnet: Global Context-Aware Feature Learning for Person Re-Identification. Hou, Ma, Chang, Gu, Shan, Chen. TNNLS 2020,
+arXiv:2009.01035.
+As released (blue-blue272/ImgReID-IAnet, train.py): 60 epochs of 16 persons with 4 images each, Adam at 3.5e-4 with
+weight decay 5e-4, a tenth of the rate after 20 and 40; images flipped, and half of them with a rectangle erased;
+smoothed cross-entropy and hard triplets of the features behind the batch norm, by minus their cosine, margin 0.3; and
+0.5 times the mean binary cross-entropy of the masks of four parts behind two stages.
+
+Deviations: images are resized with bicubic filters | bilinear here. The masks keep what is erased of the image | here a
+    part that is erased has no mask. An epoch of the released order has each image once, in groups of 4 of a person |
+    here as many batches, with all persons equally often. For clips no training is released | that of images, with 4
+    frames (from memory) and without masks where there are none.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+from regard.checks import flag
+from regard.papers.iaunet.network import InteractionUpdateNetwork
+from regard.training.persons import ERASED, Training, without_masks
+from regard.training.persons import recipe as of_persons
+from regard.training.recipe import Recipe
+from regard.training.schedules import Steps
+
+TRAINING = Training(
+    lr=3.5e-4,
+    schedule=Steps(at=(20, 40), by=0.1, every="epoch"),
+    epochs=60,
+    augment=ERASED,
+    task={"label_smoothing": 0.1, "margin": 0.3, "place": "behind", "distance": "cosine", "mask_weight": 0.5},
+    where="released script",
+)
+
+
+def reidentify(
+    data: Path | None = None,
+    *,
+    tiny: bool = False,
+    video: bool = False,
+    attention: bool = True,
+    masks: bool = True,
+    boxes: str = "labeled",
+    mirror: bool = False,
+    rerank: bool = False,
+    precision: str = "hits",
+) -> Recipe:
+    """IAUnet on images of persons, or on tracklets.
+
+    Args:
+        data, tiny, video, boxes, mirror, rerank, precision: as for `training.persons.recipe`.
+        attention: False for the baseline with the same plan.
+        masks: whether masks of parts are supervised, where there are any.
+
+    Raises: ValueError as `training.persons.recipe`.
+    """
+    supervised = flag("masks", masks) and flag("attention", attention)
+    made = partial(InteractionUpdateNetwork, attention=attention, video=video)
+    return of_persons(
+        data,
+        tiny=tiny,
+        make=made,
+        small=partial(made, width=16, blocks=(1, 1, 1, 1)),
+        training=TRAINING if supervised else without_masks(TRAINING),
+        video=video,
+        boxes=boxes,
+        mirror=mirror,
+        rerank=rerank,
+        precision=precision,
+    )
+
+
+video = partial(reidentify, video=True)
