@@ -75,12 +75,16 @@ def look(
     regions: Annotated[
         Path | None,
         typer.Option(
-            help="File of `regard regions`, for a network that sees regions; by default regions.tsv beside the photograph."
+            help="File of `regard regions`, for a network that sees regions; by default regions.tsv beside the image."
         ),
     ] = None,
     gallery: Annotated[
         Path | None,
         typer.Option(help="Folder of images, for a person network: the nearest to each photograph are drawn."),
+    ] = None,
+    patient: Annotated[
+        int | None,
+        typer.Option(help="Number of a patient, from 0, where a table or a folder of visits stands for a photograph."),
     ] = None,
     folder: Annotated[Path, typer.Option("--out", help="Folder of the pictures.")] = Path("regard-look"),
 ) -> None:
@@ -92,7 +96,7 @@ def look(
     photograph. Of a segmentation network the label map comes first, with its confidence and, with `--truth`, what is
     wrong in it. A network that writes captions is shown with its sentence, and what it looks at for each word; to one
     that answers questions, `--ask` puts one. With `--gallery` a person network shows the ten nearest images of a
-    folder.
+    folder. A network that predicts diagnoses is given a table or a folder of visits, and shows one `--patient`.
 
     Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
     or `--weights report/trials/cbam-0`, a trial of `regard compare`; `regard look photo.jpg --on resnet18 --pretrained`
@@ -108,7 +112,8 @@ def look(
     if named or (backbone is None and (pretrained or after or given)):
         arguments.network(mechanism, weights, given, image_size)
     arguments.at_least("--image-size", image_size, 1)
-    options = (image_size, target, layer, at, truth, question, regions, gallery)
+    arguments.at_least("--patient", patient, 0)
+    options = (image_size, target, layer, at, truth, question, regions, gallery, patient)
     if not images and (named or backbone or any(option is not None for option in options)):
         raise ValueError("no photograph is named: give one, or no option to see the network that comes with regard")
     from regard.looking.photographs import look as drawn
@@ -116,7 +121,7 @@ def look(
     looks = drawn(
         images or None, mechanism, backbone=backbone, weights=weights, pretrained=pretrained, after=after,
         target=target, layer=layer, image_size=image_size, scale=ends, at=pixel, truth=truth, question=question,
-        regions=regions, gallery=gallery, out=folder, kwargs=given,
+        regions=regions, gallery=gallery, patient=patient, out=folder, kwargs=given,
     )  # fmt: skip
     _say(looks, by_default=not named)
     for written in looks.pictures:

@@ -10,17 +10,43 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from regard.report import Interval
 from regard.report.numbers import fixed
 
 if TYPE_CHECKING:
     from regard.looking.gaze import Gaze
 
+LOW, HIGH = " low", " high"  # behind the name of a score, the ends of its interval
+
 
 def scored(console: Console, scores: Mapping[str, float], claim: Mapping[str, Any] | None) -> None:
-    """The scores of a trained network; beside the one that the paper reports stands its number, if the two compare."""
-    for measure, value in scores.items():
+    """The scores of a trained network; beside the one that the paper reports stands its number, if the two compare.
+
+    A score `X` is followed by its interval, `X low` and `X high`, and by those of other predictors, `NAME: X`.
+    """
+    for measure in scores:
+        if ": " in measure or measure.endswith((LOW, HIGH)):
+            continue
+        others = [name for name in scores if name.endswith(f": {measure}")]
+        parts = [_with_interval(scores, measure)]
+        parts += [f"{name.rpartition(': ')[0]} {_with_interval(scores, name)}" for name in others]
         beside = f"  {_paper(claim)}" if claim is not None and claim["measure"] == measure else ""
-        console.print(f"{measure}: {value:.4g}{beside}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"{measure}: {'; '.join(parts)}{beside}", highlight=False, markup=False, soft_wrap=True)
+
+
+def differences(console: Console, found: Mapping[str, Interval], other: str) -> None:
+    """How much higher each score is than that of another run, with its 95 % interval."""
+    console.print(
+        f"above {other}, with 95 % intervals of a paired bootstrap:", highlight=False, markup=False, soft_wrap=True
+    )
+    for name, one in found.items():
+        line = f"{name}: {one.mean:+.4g} ({one.low:+.4g} to {one.high:+.4g})"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _with_interval(scores: Mapping[str, float], name: str) -> str:
+    low, high = scores.get(f"{name}{LOW}"), scores.get(f"{name}{HIGH}")
+    return f"{scores[name]:.4g}" + ("" if low is None or high is None else f" ({low:.4g} to {high:.4g})")
 
 
 def _paper(claim: Mapping[str, Any]) -> str:

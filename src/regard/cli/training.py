@@ -165,16 +165,23 @@ def evaluate(
     scales: Scales = None,
     mirror: Mirrored = None,
     further: Further = None,
+    against: Annotated[
+        Path | None,
+        typer.Option(
+            help="Another run of captions or translations: how much better this one is, sentence by sentence."
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")] = "cpu",
 ) -> None:
     """Score trained weights of a recipe on its test data.
 
-    Example: `regard eval --weights run/ --data mnist/`
+    Example: `regard eval --weights run/ --data mnist/`; `regard eval --weights soft/ --against nic/ --data coco/`
     """
     from regard.catalog import recipes
 
     arguments.there(weights)
     arguments.there(data)
+    arguments.there(against)
     arguments.device(device)
     options = _options(
         further,
@@ -182,6 +189,8 @@ def evaluate(
         | {"scales": arguments.numbers("--scales", scales)},
     )
     listing = None if name is None else recipes.get(name)
+    from regard.comparing.statistics import compared
+    from regard.metrics.metric import figures
     from regard.training import running
     from regard.training.claims import judged
     from regard.training.recipe import built
@@ -191,8 +200,13 @@ def evaluate(
         options = recorded | options
         listing = recipes.get(known)
     recipe = built(listing, data, tiny=tiny, options=options)
-    scores = running.evaluate(recipe, running.load(recipe, weights), device=device)
-    tables.scored(out, scores, judged(listing, recipe, running.changes_of(weights)))
+    metric = running.metric(recipe, running.load(recipe, weights), device=device)
+    tables.scored(out, figures(metric), judged(listing, recipe, running.changes_of(weights)))
+    if against is not None:
+        known, tiny, recorded = running.recorded(against)
+        other = built(recipes.get(known), data, tiny=tiny, options=recorded)
+        found = compared(metric, running.metric(other, running.load(other, against), device=device))
+        tables.differences(out, found, str(against))
 
 
 def _options(further: str | None, named: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,13 +6,17 @@ shown, so that neither is left out. One seed leaves only the images.
 
 The mIoU of a set of images is no mean over them: its interval over the images is that of the bootstrap, the spread over
 sets of as many images that are drawn with replacement, the same sets for every row.
+
+So are captions and translations compared: BLEU is no mean over sentences either. Statistical Significance Tests for
+Machine Translation Evaluation. Koehn. EMNLP 2004.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import NormalDist, fmean, median, stdev
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,6 +139,51 @@ class Pooled:
             return None
         drawn = drawn[~np.isnan(drawn).any(1)]  # the class may be in none of the images that are drawn
         return _drawn(seeds, drawn, LEVEL, 0 if other is None else -1, 1)
+
+
+class Drawn(Protocol):
+    """A metric that scores sets of its items, such as `metrics.words.captions.Captions`.
+
+    `drawn` takes how often each item stands in each set, `R N`, and returns `R` of each score.
+    """
+
+    def drawn(self, times: NDArray[np.integer]) -> Mapping[str, NDArray[np.float64]]: ...
+
+
+def paired(
+    ours: Drawn, theirs: Drawn, count: int, *, draws: int = DRAWS, level: float = LEVEL, seed: int = 0
+) -> dict[str, Interval]:
+    """The difference of each score, ours less theirs, on the same items; its interval is the bootstrap's percentiles.
+
+    Args:
+        ours, theirs: metrics that were updated by the same items in the same order.
+        count: the number of items.
+        draws: the number of sets of as many items, drawn with replacement.
+        level: of the interval.
+        seed: of the draws.
+    """
+    chosen = np.random.default_rng(seed).integers(0, count, (draws, count))
+    times = np.stack([np.bincount(one, minlength=count) for one in (np.arange(count), *chosen)])
+    first, second = ours.drawn(times), theirs.drawn(times)
+    found = {}
+    for name, values in first.items():
+        whole, *several = values - second[name]
+        low, high = np.percentile(several, [50 * (1 - level), 50 * (1 + level)])
+        found[name] = Interval(float(whole), float(low), float(high))
+    return found
+
+
+def compared(ours: object, theirs: object) -> dict[str, Interval]:
+    """`paired` for two metrics of captions or translations.
+
+    Raises: ValueError if they are of something else, or not of the same items.
+    """
+    for metric in (ours, theirs):
+        if not hasattr(metric, "drawn"):
+            raise ValueError(f"against: {type(metric).__name__} is of no sentences: captions and translations compare")
+    if type(ours) is not type(theirs) or ours.references != theirs.references:  # type: ignore[attr-defined]
+        raise ValueError("against: both runs have to write sentences for the same test data")
+    return paired(ours, theirs, len(ours.references))  # type: ignore[arg-type, attr-defined]
 
 
 def overlap(pixels: NDArray[np.floating]) -> NDArray[np.floating]:

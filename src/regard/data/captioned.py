@@ -85,6 +85,10 @@ class Captioned(Dataset[Sample]):
             "name": photo.name,
         }
 
+    def images(self) -> Captioned:
+        """One sample a photograph, in place of one a caption."""
+        return Captioned(self.photos, self.words, size=self.size, longest=self.longest, each=False)
+
     def pixels(self, number: int) -> Tensor:
         """The image of a photograph, uint8 `3 S S`. Raises: UnreadableImage if its file cannot be read."""
         if self._kept is not None and number in self._kept:

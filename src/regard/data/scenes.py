@@ -163,7 +163,7 @@ class Scenes:
 
     def captions(self, scene: int) -> tuple[tuple[str, ...], ...]:
         """The five captions of a scene, as words."""
-        return sentences.captions(self.objects(scene), generator(self.which, scene, "captions"))
+        return _captions(self.which, scene)
 
     def asked_of(self, scene: int) -> tuple[Question, ...]:
         """The six questions about a scene."""
@@ -288,6 +288,11 @@ def patches(image: Tensor, boxes: Tensor) -> Tensor:
     grid = torch.stack([x[:, None].expand(-1, PATCH, -1), y[:, :, None].expand(-1, -1, PATCH)], 3)
     cut = F.grid_sample(image.expand(len(boxes), -1, -1, -1), grid, align_corners=False, padding_mode="border")
     return cut.flatten(1)
+
+
+@cache
+def _captions(which: Which, scene: int) -> tuple[tuple[str, ...], ...]:
+    return sentences.captions(drawn(which, scene)[0], generator(which, scene, "captions"))
 
 
 @cache

@@ -97,7 +97,7 @@ class Training:
 
 
 # Of a tiny variant: it is trained with its trunk from the first step, and scored greedily.
-QUICK = Training(lr=5e-3, epochs=8, batch=32, clip=5.0, trunk_lr=5e-3, beam=1, least=1, where="tiny")
+QUICK = Training(lr=8e-3, epochs=7, batch=64, clip=5.0, trunk_lr=8e-3, beam=1, least=1, where="tiny")
 
 
 def recipe(
@@ -194,10 +194,7 @@ def phases(training: Training, words: Words, build: Callable[[], nn.Module], **p
         build: makes the network, whose trunk is its part `encoder`; asked for the names of its parameters.
         plan: further arguments of the plans, such as `augment`.
     """
-    with torch.device("meta"):
-        names = [name for name, _ in build().named_parameters()]
-    others = tuple(dict.fromkeys(_pattern(name) for name in names if not name.startswith(TRUNK)))
-    trunk = len(others) < len({_pattern(name) for name in names})
+    others, trunk = behind_trunk(build)
     task = training.task(words)
     if not trunk:
         return (Phase(name="caption", task=task, plan=_plan(training, 0, training.epochs, {}, plan)),)
@@ -210,6 +207,14 @@ def phases(training: Training, words: Words, build: Callable[[], nn.Module], **p
         made = _plan(training, frozen, training.epochs, rates, plan)
         found.append(Phase(name="fine-tune" if frozen else "caption", task=task, plan=made))
     return tuple(found)
+
+
+def behind_trunk(build: Callable[[], nn.Module]) -> tuple[tuple[str, ...], bool]:
+    """Glob patterns of the parameters of all but the trunk, and whether there is a trunk."""
+    with torch.device("meta"):
+        patterns = dict.fromkeys(_pattern(name) for name, _ in build().named_parameters())
+    others = tuple(pattern for pattern in patterns if not pattern.startswith(TRUNK))
+    return others, len(others) < len(patterns)
 
 
 def start(model: nn.Module, state: Mapping[str, Tensor] | None) -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from regard.data.batches import Batch, Data, Normalisation, in_order, loader, normalised
-from regard.metrics.metric import figures
+from regard.metrics.metric import Metric, figures
 from regard.ops.seeds import mixed
 from regard.training.distributed import World
 from regard.training.plan import PRECISIONS, Task
@@ -27,7 +27,30 @@ def evaluate(
     workers: int = 0,
     world: World | None = None,
 ) -> dict[str, float]:
-    """Evaluates the task's metric of `model` on `data`, in evaluation mode.
+    """Evaluates the task's metric of `model` on `data`, in evaluation mode: its numbers by name.
+
+    Arguments and Raises as for `measured`.
+    """
+    metric = measured(
+        model, task, data, batch_size=batch_size, device=device, normalise=normalise, precision=precision,
+        workers=workers, world=world,
+    )  # fmt: skip
+    return figures(metric)
+
+
+def measured(
+    model: nn.Module,
+    task: Task,
+    data: Data,
+    *,
+    batch_size: int = 64,
+    device: str | torch.device = "cpu",
+    normalise: Normalisation | None = None,
+    precision: str = "float32",
+    workers: int = 0,
+    world: World | None = None,
+) -> Metric:
+    """Updates the task's metric by all of `data`, in evaluation mode.
 
     The random numbers of a task have a fixed seed; the caller's random state is unchanged.
 
@@ -41,7 +64,6 @@ def evaluate(
         workers: the number of processes that read samples ahead.
         world: the processes that share the work; each of them returns the result of all.
 
-    Returns: the numbers of the metric by name.
     Raises: ValueError if the dataset is empty.
     """
     if not len(data):
@@ -57,7 +79,8 @@ def evaluate(
     first, *others = world.gathered(metric)
     for other in others:
         first.merge_state(other)
-    return figures(first)
+    found: Metric = first
+    return found
 
 
 def batches(

@@ -30,13 +30,14 @@ from regard.data.batches import as_sample
 from regard.data.contents import digest
 from regard.data.visits import Codes
 from regard.data.words import Words
+from regard.metrics.metric import Metric, figures
 from regard.ops.seeds import mixed, seeded
 from regard.saved import description as trained
 from regard.saved.description import Trained
 from regard.saved.digests import sealed_weights
 from regard.saved.files import apart, claimed, write_whole
 from regard.training.claims import judged
-from regard.training.evaluate import evaluate as scored
+from regard.training.evaluate import measured
 from regard.training.freezing import BATCH_NORMS, FREEZE, frozen, learning
 from regard.training.loop import fit
 from regard.training.memory import advised
@@ -268,13 +269,18 @@ def changes_of(weights: Path) -> dict[str, Any]:
 
 
 def evaluate(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> dict[str, float]:
-    """Evaluates a trained network on the recipe's test dataset.
+    """Evaluates a trained network on the recipe's test dataset; see `metric`."""
+    return figures(metric(recipe, model, device=device))
+
+
+def metric(recipe: Recipe, model: nn.Module, *, device: str = "cpu") -> Metric:
+    """The metric of a trained network, updated by the recipe's test dataset.
 
     A dataset of large samples, such as many views of a video, has `at_once`: the most of them in a batch.
     """
     last = recipe.phases[-1]
     model.eval()
-    return scored(
+    return measured(
         model,
         recipe.task or last.task,
         recipe.test,

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
+from sklearn.cross_decomposition import CCA
 
 from regard import catalog
+from regard.catalog import recipes
 from regard.ops.words import START
-from regard.papers.guided_lstm.guides import Embedding, Guided, Retrieval
+from regard.papers.guided_lstm.guides import CommonSpace, Retrieval, texts
+from regard.saved.opening import open_network
+from regard.training import running
+from regard.training.recipe import built as recipe_of
 
 SENTENCES = [[["a", "dog", "runs"]], [["a", "dog", "sits"]], [["the", "red", "car"]], [["a", "red", "car", "stops"]]]
 FEATURES = torch.tensor([[1.0, 0.1, 0], [0.9, 0.2, 0], [0, 0.1, 1], [0.1, 0, 0.8]])
@@ -41,27 +48,59 @@ def test_the_image_guides_where_no_guide_is_given() -> None:
 
 
 def test_retrieval_averages_the_words_of_the_nearest_images() -> None:
-    guide = Retrieval(FEATURES, SENTENCES, count=2)
-    near = guide(torch.tensor([[1.0, 0, 0]]))
-    torch.testing.assert_close(near[0], guide.texts[:2].mean(0))
-    one = Retrieval(FEATURES, SENTENCES, count=1)
-    torch.testing.assert_close(one(FEATURES[:1], training=True)[0], one.texts[1])  # not its own captions
+    guide = Retrieval(3, width=8, known=4, count=2).eval()
+    guide.fit(FEATURES, SENTENCES)
+    torch.testing.assert_close(guide(torch.tensor([[1.0, 0, 0]]))[0], guide.texts[:2].mean(0))
+    one = Retrieval(3, width=8, known=4, count=1)
+    one.load_state_dict(guide.state_dict())
+    torch.testing.assert_close(one(FEATURES[:1])[0], one.texts[1])  # in training not its own captions
+    torch.testing.assert_close(one.eval()(FEATURES[:1])[0], one.texts[0])
     with pytest.raises(ValueError, match="count=4"):
-        Retrieval(FEATURES, SENTENCES, count=4)
+        Retrieval(3, width=8, known=4, count=4)
 
 
 def test_images_with_like_captions_are_near_in_the_common_space() -> None:
-    guide = Embedding(FEATURES, SENTENCES, width=1)(FEATURES)
+    space = CommonSpace(3, width=1)
+    space.fit(FEATURES, SENTENCES)
+    guide = space(FEATURES)
     assert guide.shape == (4, 1)
     assert (guide[0] - guide[1]).abs() < (guide[0] - guide[2]).abs()
+    model = CCA(n_components=1, max_iter=1000).fit(FEATURES.double().numpy(), texts(SENTENCES).double().numpy())
+    wanted = torch.from_numpy(model.transform(FEATURES.double().numpy())).float()
+    torch.testing.assert_close(guide, wanted, atol=1e-5, rtol=1e-5)
     with pytest.raises(ValueError, match="width=9: at most 3"):
-        Embedding(FEATURES, SENTENCES, width=9)
+        CommonSpace(3, width=9).fit(FEATURES, SENTENCES)
 
 
-def test_a_dataset_gets_the_guide_of_each_sample() -> None:
-    data = Guided([{"name": "a"}, {"name": "b"}], torch.tensor([[1.0, 2], [3, 4]]))
-    assert len(data) == 2
-    assert data[1]["name"] == "b"
-    assert data[1]["guide"].tolist() == [3, 4]
-    with pytest.raises(ValueError, match="N=3"):
-        Guided([1, 2, 3], torch.zeros(2, 2))
+def test_a_found_guide_is_that_of_the_image() -> None:
+    found, given = built(source="cca"), built()
+    with torch.no_grad():
+        found.guiding.weight.copy_(torch.randn(5, 13))
+        found.guiding.bias.copy_(torch.randn(5))
+    given.load_state_dict({name: value for name, value in found.state_dict().items() if "guiding" not in name})
+    image, words = torch.randn(2, 13).double(), torch.tensor([[START, 5], [START, 7]])
+    torch.testing.assert_close(found(image, words), given(image, found.guiding(image), words))
+    with pytest.raises(ValueError, match="source='cca': the width of the guide is needed"):
+        built(source="cca", guide=None)
+    with pytest.raises(ValueError, match="known=None: the number of training images is needed"):
+        built(source="retrieval")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("guide", ["retrieval", "cca"])
+def test_guides_are_made_between_the_phases_and_kept_with_the_weights(guide: str, tmp_path: Path) -> None:
+    listing = recipes.get("glstm")
+    recipe = recipe_of(listing, tiny=True, options={"guide": guide})
+    assert [phase.name for phase in recipe.phases] == ["caption", "guided"]
+    result = running.train(listing, recipe, out=tmp_path, changes={"epochs": 1, "batch_size": 250})
+    model = open_network(weights=tmp_path).model
+    assert running.evaluate(recipe, running.load(recipe, tmp_path)) == result["scores"]
+    image = recipe.test[0]["image"][None]  # type: ignore[index]
+    guided = model.guiding(model.feature(image))  # type: ignore[operator]
+    assert guided.shape == (1, model.guide) and guided.abs().max() > 0
+    fitted = recipe_of(listing, tiny=True, options={"guide": guide}).build()
+    fitted.load_state_dict({**model.state_dict()})
+    assert recipe.phases[1].before is not None
+    recipe.phases[1].before(fitted)  # the trunk was frozen: the same guides again
+    for name, value in model.state_dict().items():
+        torch.testing.assert_close(fitted.state_dict()[name], value, msg=name)

@@ -19,6 +19,9 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from regard.checks import choice
 from regard.metrics.words.grams import LONGEST, Sentence, grams, paired
 
@@ -111,3 +114,25 @@ def bleu_each(
 ) -> list[tuple[float, ...]]:
     """BLEU-1 to BLEU-4 of every sentence by itself. Arguments and Raises as for `bleu`."""
     return [matches(candidate, known, length).score() for candidate, known in paired(candidates, references)]
+
+
+def bleu_drawn(
+    candidates: Iterable[Sentence], references: Iterable[Iterable[Sentence]], times: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """BLEU-1 to BLEU-4 of sets of the sentences, in which each stands several times or not at all.
+
+    Args:
+        candidates, references: as for `bleu`.
+        times: how often each sentence stands in each set.
+
+    Shapes: times `R N` -> `R 4`.
+    """
+    found = [matches(candidate, known) for candidate, known in paired(candidates, references)]
+    each = np.array([(one.length, one.wanted, *one.counts, *one.right) for one in found], np.float64)
+    length, wanted, *counted = (times @ each).T
+    counts, right = np.stack(counted[:LONGEST], 1), np.stack(counted[LONGEST:], 1)
+    shares = np.cumprod((right + TINY) / (counts + SMALL), 1) ** (1 / np.arange(1, LONGEST + 1))
+    ratio = (length + TINY) / (wanted + SMALL)
+    brevity = np.exp(np.minimum(0, 1 - 1 / ratio))
+    scores: NDArray[np.float64] = shares * brevity[:, None]
+    return scores

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from regard.metrics.words.bleu import bleu, bleu_each
+import numpy as np
+from numpy.typing import NDArray
+
+from regard.metrics.words.bleu import bleu, bleu_drawn, bleu_each
 from regard.metrics.words.cider import Frequencies, cider_d_each
 from regard.metrics.words.grams import Sentence, paired
 from regard.metrics.words.rouge import rouge_l_each
@@ -62,6 +65,22 @@ class Captions:
             **{name: list(values) for name, values in zip(BLEU, several, strict=True)},
             "rouge_l": rouge_l_each(self.sentences, self.references),
         }
+
+    def drawn(self, times: NDArray[np.integer]) -> dict[str, NDArray[np.float64]]:
+        """The scores of sets of the images, for a bootstrap: those of `compute` without `length`.
+
+        CIDEr-D keeps the document frequencies of all images.
+
+        Args:
+            times: how often each image stands in each set.
+
+        Shapes: times `R N` -> `R` of each score.
+        """
+        weights = times / times.sum(1, keepdims=True)
+        cider = np.array(cider_d_each(self.sentences, self.references, df=self.df))
+        rouge = np.array(rouge_l_each(self.sentences, self.references))
+        several = bleu_drawn(self.sentences, self.references, times).T
+        return {"cider": weights @ cider, **dict(zip(BLEU, several, strict=True)), "rouge_l": weights @ rouge}
 
     def _mean(self, values: Sequence[float]) -> float:
         return sum(values) / len(values)

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
 from sacrebleu.metrics.bleu import BLEU
 from sacrebleu.metrics.chrf import CHRF
 
@@ -71,6 +73,24 @@ class Translations:
         found = self._bleu().corpus_score(self.texts, sides)
         chrf = CHRF(lowercase=self.lowercase).corpus_score(self.texts, sides)
         return {"bleu": found.score, "chrf": chrf.score, "length": found.sys_len / max(found.ref_len, 1)}
+
+    def drawn(self, times: NDArray[np.integer]) -> dict[str, NDArray[np.float64]]:
+        """BLEU of sets of the sentences, for a bootstrap.
+
+        Args:
+            times: how often each sentence stands in each set.
+
+        Shapes: times `R N` -> `bleu`, `R`.
+        """
+        metric = BLEU(lowercase=self.lowercase, effective_order=True)  # of one sentence only its counts are used
+        found = [metric.sentence_score(text, known) for text, known in zip(self.texts, self.references, strict=True)]
+        each = np.array([(*one.counts, *one.totals, one.sys_len, one.ref_len) for one in found], np.int64)
+        orders = (each.shape[1] - 2) // 2
+        scores = [
+            BLEU.compute_bleu(row[:orders], row[orders:-2], row[-2], row[-1], smooth_method="exp").score
+            for row in (times @ each).tolist()
+        ]
+        return {"bleu": np.array(scores)}
 
     def _bleu(self) -> BLEU:
         return BLEU(lowercase=self.lowercase)

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import torch
@@ -59,11 +60,10 @@ class Attributes:
         positive("most", most)
         closed = sorted((word for word in counts if word in CLOSED), key=lambda word: (-counts[word], word))
         dropped = set(closed[:left_out])
-        stem = PorterStemmer().stem
         forms: dict[str, dict[str, int]] = defaultdict(dict)
         for word, count in counts.items():
             if word not in dropped and count > 0:
-                forms[stem(word)][word] = count
+                forms[_stem(word)][word] = count
         ranked = sorted(forms, key=lambda one: (-sum(forms[one].values()), one))[:most]
         if not ranked:
             raise ValueError(f"counts: {len(counts)} words are given, and none is left: more captions are needed")
@@ -75,13 +75,19 @@ class Attributes:
 
     def present(self, captions: Sequence[Sequence[str]]) -> Tensor:
         """Which attributes the captions of an image name: `A`, 1 or 0, in float32."""
-        stem = PorterStemmer().stem
         found = torch.zeros(len(self.names))
         for word in {word for caption in captions for word in caption}:
-            number = self.stems.get(stem(word))
+            number = self.stems.get(_stem(word))
             if number is not None:
                 found[number] = 1
         return found
+
+
+@cache
+def _stem(word: str) -> str:
+    """The stem of a word; Porter's rules take longer than a step of a small network does."""
+    found: str = PorterStemmer().stem(word)
+    return found
 
 
 def chosen(boxes: Tensor, scores: Tensor, *, groups: int = 10, each: int = 5) -> Tensor:

@@ -5,127 +5,115 @@ arXiv:1509.04942, Section 3.2.
 
     ret   tf-idf of the words of the sentences of the nearest training images           `Retrieval`
     emb   the image's place in the space of a canonical correlation analysis of
-          image features and tf-idf of sentences                                         `Embedding`
+          image features and tf-idf of sentences                                         `CommonSpace`
     img   the image's feature itself                                                     `GuidedLSTM(guide=None)`
+
+Both guides are made from the features and the captions of the training images by `fit`, and kept with the weights;
+until then they are zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-import numpy as np
 import torch
 from sklearn.cross_decomposition import CCA
 from sklearn.feature_extraction.text import TfidfVectorizer
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
 
 from regard.checks import check_input, positive
 
 Sentences = Sequence[Sequence[Sequence[str]]]  # the tokenised captions of each image
+MOST = 1000  # words of the captions that count, the commonest
+ITERATIONS = 1000  # of each component of the analysis, at most
 
 
-class Retrieval:
+class Retrieval(nn.Module):
     """The guide by retrieval: the mean tf-idf of the captions of the images with the nearest features (cosine).
 
+    In training the nearest image is left out, since it is the image itself.
+
     Args:
-        features: of the training images.
-        sentences: their captions.
+        channels: of the features.
+        width: of the guide: the number of words, as `texts` gives it.
+        known: N, the number of training images.
         count: the number of images whose captions are averaged.
-        most: the number of words at most, the commonest.
 
-    Attributes:
-        width: of the guide.
-
-    Shapes: features `N C`.
-    Raises: ValueError for another shape, or fewer images than `count` and one.
+    Shapes: features `B C` -> `B width`.
+    Raises: ValueError for an argument out of range.
     """
 
-    def __init__(self, features: Tensor, sentences: Sentences, *, count: int = 15, most: int = 1000) -> None:
-        check_input(features, "N C", N=len(sentences))
-        if positive("count", count) >= len(features):
-            raise ValueError(f"count={count}: less than the {len(features)} training images is needed")
+    known: Tensor
+    texts: Tensor
+
+    def __init__(self, channels: int, *, width: int, known: int, count: int = 15) -> None:
+        super().__init__()
+        if positive("count", count) >= positive("known", known):
+            raise ValueError(f"count={count}: less than the {known} training images is needed")
         self.count = count
-        self.known = _unit(features)
-        _, self.texts = _tfidf(sentences, most)
-        self.width = self.texts.shape[1]
+        self.register_buffer("known", torch.zeros(known, positive("channels", channels)))
+        self.register_buffer("texts", torch.zeros(known, positive("width", width)))
 
-    def __call__(self, features: Tensor, *, training: bool = False) -> Tensor:
-        """The guides of images: `B C` -> `B width`.
+    def fit(self, features: Tensor, sentences: Sentences) -> None:
+        """Takes the training images' features `N C`, and their captions."""
+        check_input(features, "N C", N=len(self.known), C=self.known.shape[1])
+        self.known.copy_(_unit(features))
+        self.texts.copy_(texts(sentences))
 
-        Args:
-            features: of the images.
-            training: the images are training images; the nearest one, which is the image itself, is left out.
-        """
-        check_input(features, "B C", C=self.known.shape[1])
-        near = (_unit(features) @ self.known.T).topk(self.count + training, 1).indices[:, int(training) :]
-        guide: Tensor = self.texts[near].mean(1)
+    def forward(self, features: Tensor) -> Tensor:
+        own = int(self.training)
+        near = (_unit(features) @ self.known.to(features.dtype).T).topk(self.count + own, 1).indices[:, own:]
+        guide: Tensor = self.texts.to(features.dtype)[near].mean(1)
         return guide
 
 
-class Embedding:
+class CommonSpace(nn.Module):
     """The guide by canonical correlation: the place of an image in a space in which its captions lie near.
 
     Args:
-        features: of the training images.
-        sentences: their captions.
+        channels: of the features.
         width: of the space.
-        most: the number of words at most, the commonest.
 
-    Shapes: features `N C`.
-    Raises: ValueError for another shape, or a width that features, words or images do not give.
+    Shapes: features `B C` -> `B width`.
+    Raises: ValueError for an argument out of range.
     """
 
-    def __init__(self, features: Tensor, sentences: Sentences, *, width: int = 200, most: int = 1000) -> None:
-        check_input(features, "N C", N=len(sentences))
-        _, texts = _tfidf(sentences, most)
-        largest = min(len(features), features.shape[1], texts.shape[1])
-        if positive("width", width) > largest:
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, channels: int, *, width: int) -> None:
+        super().__init__()
+        self.register_buffer("weight", torch.zeros(positive("width", width), positive("channels", channels)))
+        self.register_buffer("bias", torch.zeros(width))
+
+    def fit(self, features: Tensor, sentences: Sentences) -> None:
+        """Finds the space of the training images' features `N C` and their captions.
+
+        Raises: ValueError if features, words or images do not give as many dimensions.
+        """
+        width, channels = self.weight.shape
+        check_input(features, "N C", N=len(sentences), C=channels)
+        words = texts(sentences)
+        largest = min(len(features), channels, words.shape[1])
+        if width > largest:
             raise ValueError(f"width={width}: at most {largest} is needed with these features, words and images")
-        self.width, self.channels = width, features.shape[1]
-        model = CCA(n_components=width, max_iter=1000).fit(features.double().numpy(), texts.double().numpy())
-        self.model = model
+        model = CCA(n_components=width, max_iter=ITERATIONS)
+        model.fit(features.double().cpu().numpy(), words.double().numpy())
+        ends = torch.cat([torch.zeros(1, channels), torch.eye(channels)]).double().numpy()
+        origin, *axes = torch.from_numpy(model.transform(ends))  # an affine function, by what it makes of the axes
+        self.weight.copy_((torch.stack(axes) - origin).T)
+        self.bias.copy_(origin)
 
-    def __call__(self, features: Tensor, *, training: bool = False) -> Tensor:
-        """The guides of images: `B C` -> `B width`; the same for training images."""
-        check_input(features, "B C", C=self.channels)
-        return torch.from_numpy(np.asarray(self.model.transform(features.double().numpy()))).to(features.dtype)
+    def forward(self, features: Tensor) -> Tensor:
+        return nn.functional.linear(features, self.weight.to(features.dtype), self.bias.to(features.dtype))
 
 
-class Guided(Dataset[dict[str, Any]]):
-    """A dataset of captions whose samples also have their image's `guide`.
-
-    Args:
-        data: the dataset.
-        guides: of each of its samples, `N G`.
-
-    Raises: ValueError if there is not one for each sample.
-    """
-
-    def __init__(self, data: Any, guides: Tensor) -> None:
-        check_input(guides, "N G", N=len(data))
-        self.data, self.guides = data, guides
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name == "data":
-            raise AttributeError(name)
-        return getattr(self.data, name)
-
-    def __len__(self) -> int:
-        return len(self.guides)
-
-    def __getitem__(self, i: int) -> dict[str, Any]:
-        return {**self.data[i], "guide": self.guides[i]}
+def texts(sentences: Sentences) -> Tensor:
+    """tf-idf of all captions of each image together, `N words`, in float32."""
+    joined = [[word for caption in captions for word in caption] for captions in sentences]
+    vectoriser = TfidfVectorizer(analyzer=lambda tokens: tokens, max_features=MOST)
+    return torch.from_numpy(vectoriser.fit_transform(joined).toarray()).float()
 
 
 def _unit(features: Tensor) -> Tensor:
-    return torch.nn.functional.normalize(features, dim=1)
-
-
-def _tfidf(sentences: Sentences, most: int) -> tuple[TfidfVectorizer, Tensor]:
-    """tf-idf of all captions of each image together, `N words`, in float32."""
-    positive("most", most)
-    joined = [[word for caption in captions for word in caption] for captions in sentences]
-    vectoriser = TfidfVectorizer(analyzer=lambda tokens: tokens, max_features=most)
-    return vectoriser, torch.from_numpy(vectoriser.fit_transform(joined).toarray()).float()
+    return nn.functional.normalize(features, dim=1)

@@ -29,6 +29,7 @@ ENTRIES: tuple[Entry, ...] = (
         exported=32,
         options=(
             Option({"cell": "tanh"}),
+            Option({"source": "cca"}, inputs=("B C", "word<11> B L")),
             Option({"guide": None, "backbone": "convolutions"}, inputs=("B C H W", "word<11> B L"), least=(1, 1)),
         ),
         parity="transcribed",
@@ -42,7 +43,7 @@ RECIPES: tuple[Listing, ...] = (
         name="glstm",
         target="papers.guided_lstm.recipe:glstm",
         system="glstm",
-        summary="an LSTM that is guided by the image at every word",
+        summary="an LSTM that is guided at every word by the image, or by captions of images like it",
         data=DATA,
     ),
 )

@@ -56,7 +56,7 @@ TRAINING = Training(
 )
 
 
-SHORT = replace(QUICK, epochs=5)
+SHORT = replace(QUICK, epochs=6)
 
 
 def neural_baby_talk(

@@ -40,7 +40,7 @@ from regard.training.schedules import Constant, Poly
 BACKBONE = "resnet101"
 LONGEST, LEAST = 20, 5
 READ, SEEN = 448, 448  # pixels on a side of the images of questions
-DRAWN: dict[str, Any] = {"train_size": 200, "test_size": 40, "size": 32}
+DRAWN: dict[str, Any] = {"train_size": 150, "test_size": 40, "size": 32}
 CAFFE: dict[str, Any] = {
     "batch_size": 100,
     "optimizer": "sgd",
@@ -95,7 +95,7 @@ def top_down(
         sizes: dict[str, Any] = {"embedding": 48, "hidden": 96, "scores": 48}
         build = partial(TopDownCaptioner, train[0]["features"].shape[1], vocabulary=len(train.words), **sizes)
         quick: dict[str, Any] = {"batch_size": 64, "weight_decay": 0.0, "clip": 5.0, "order": Buckets()}
-        plans = [Plan(epochs=6, lr=5e-3, **quick), Plan(epochs=1, lr=5e-4, **quick)]
+        plans = [Plan(epochs=7, lr=8e-3, **quick), Plan(epochs=1, lr=5e-4, **quick)]
         beam = 1
     elif data is None:
         raise ValueError(f"data=None: a folder with {captioning.WANTED} is needed (--data); --tiny draws scenes")
