@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any
@@ -15,7 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from regard import catalog, gradcam, watch
+from regard import catalog, gradcam
+from regard.core import Attention, Maps, watch
 from regard.data.augmenting import Mirror
 from regard.data.batches import Identities, Sample
 from regard.data.part_masks import PARTS
@@ -35,7 +37,7 @@ TRAIN, TEST, DISTRACTORS = 100, 60, 120  # persons, and images of nobody in the 
 CLIP_TRAIN, CLIP_TEST, FRAMES = 60, 40, 4
 OCCLUSION = 0.3  # share of the images with an occluder; of the clips all have one, in half of their frames
 WIDTH, BLOCKS = 8, (1, 1, 1, 1)  # of the ResNet: maps of 16 x 8, 8 x 4, 4 x 2 and 4 x 2
-EPOCHS = {"images": 13, "clips": 8}
+EPOCHS = {"images": 10, "clips": 8}
 PER_PERSON, RATE, MARGIN, MASKS = 4, 3e-3, 0.3, 0.5
 BATCH = {"images": 32, "clips": 16}
 NORMALISE = ((0.45, 0.45, 0.45), (0.25, 0.25, 0.25))
@@ -257,17 +259,16 @@ def placed(model: nn.Module, samples: Sequence[Sample]) -> dict[str, float]:
     for batch in batches(samples, range(len(samples)), normalise=NORMALISE):
         region = batch["region"]
         found.setdefault("chance", []).append(region.double().mean((1, 2)))
-        with evaluating(model, torch.device("cpu")):
-            if any(True for _ in model.attention.children()):  # type: ignore[union-attr, operator]
-                with watch(model) as maps:
-                    masks = seen(model, batch["image"]).masks
-                for stage in GATED:
-                    for look in maps.get(f"attention.{stage}/spatial", []):
-                        if look.shape[1] == 1:  # a gate, not weights of positions over positions
-                            found.setdefault(f"gate {stage + 1}", []).append(energy(look[:, 0], region))
-                for stage, mask in enumerate(masks, 1):
-                    for part, iou in overlaps(mask, batch["parts"]).items():
-                        found.setdefault(f"{part} {stage}", []).append(iou)
+        attends = any(isinstance(module, Attention) for module in model.modules())
+        with evaluating(model, torch.device("cpu")), watch(model) if attends else nullcontext(Maps()) as maps:
+            masks = seen(model, batch["image"]).masks
+        for stage in GATED:
+            for look in maps.get(f"attention.{stage}/spatial", []):
+                if look.dim() == 4:  # a gate, not weights of positions over positions
+                    found.setdefault(f"gate {stage + 1}", []).append(energy(look[:, 0], region))
+        for stage, mask in enumerate(masks, 1):
+            for part, iou in overlaps(mask, batch["parts"]).items():
+                found.setdefault(f"{part} {stage}", []).append(iou)
         for stage in GATED:
             heat = gradcam(model, batch["image"], _surest, f"stages.{stage}", upsample=False)
             found.setdefault(f"Grad-CAM {stage + 1}", []).append(energy(heat, region))

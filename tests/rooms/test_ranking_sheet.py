@@ -11,7 +11,7 @@ from torch import Tensor
 
 import regard
 from regard.core import Maps
-from regard.looking.ranking import Gallery, of_name, panels, told, verdict
+from regard.looking.ranking import Gallery, Item, of_name, panels, told, verdict
 from regard.saved.opening import Network
 from regard.viewing.painting import PAPER, heat
 from regard.viewing.parts import OPACITY, colour_of, masks_over, relations
@@ -79,15 +79,19 @@ def test_a_table_of_relations_has_a_cell_for_each_pair_of_parts_and_frames() -> 
 
 
 def test_persons_and_cameras_are_read_from_names_and_told() -> None:
-    query = of_name(Path("0002_c1s1_000451_03.jpg"))
-    assert query == (2, 1)
+    def item(name: str) -> Item:
+        return Item((Path(name),), *of_name(Path(name)))
+
+    assert of_name(Path("0002_c1s1_000451_03.jpg")) == (2, 1)
+    assert of_name(Path("0007C3T0001F011.jpg")) == (7, 3)
+    assert of_name(Path("00-1C3T0001F011.jpg")) == (-1, 3)
     assert of_name(Path("holiday.jpg")) == (None, None)
-    named = [Path(name) for name in ("0002_c1s2_1.jpg", "0007_c1_1.jpg", "0002_c5s1_1.jpg", "holiday.jpg")]
-    verdicts = [verdict(query, of_name(path)) for path in named]
+    named = [item(name) for name in ("0002_c1s2_1.jpg", "0007_c1_1.jpg", "0002_c5s1_1.jpg", "holiday.jpg")]
+    verdicts = [verdict(item("0002_c1s1_000451_03.jpg"), other) for other in named]
     assert verdicts == ["same camera", "wrong", "right", ""]
     wanted = "1 of the 2 nearest is right, the first at rank 2; 1 under the same camera does not count"
     assert told(verdicts[:3], named) == wanted
-    assert told(["", ""], [Path("holiday.jpg"), named[0]]) == "nearest is holiday.jpg, camera unknown"
+    assert told(["", ""], [named[3], named[0]]) == "nearest is holiday.jpg, camera unknown"
 
 
 def test_gates_and_masks_get_rows_and_other_maps_only_without_them() -> None:
@@ -136,7 +140,7 @@ def opened(name: str, **more: object) -> Network:
 def test_a_gallery_is_ranked_without_the_query_and_junk(search: tuple[Path, Path]) -> None:
     query, folder = search
     found = Gallery(opened("iaunet"), folder)
-    assert [path.name[:6] for path in found.paths] == ["0002_c", "0002_c", "0002_c", "0005_c"]
+    assert [item.name[:6] for item in found.items] == ["0002_c", "0002_c", "0002_c", "0005_c"]
     ranked = found.ranked(query, scale="common")
     assert ranked.text in {
         f"1 of the 2 nearest is right, the first at rank {rank}; 1 under the same camera does not count"
@@ -168,5 +172,34 @@ def test_a_gallery_needs_images_and_a_network_for_persons(search: tuple[Path, Pa
     query.rename(alone / query.name)
     with pytest.raises(ValueError, match="other images than the query"):
         Gallery(opened("ianet", attention=False), alone).ranked(alone / query.name, scale="common")
+
+
+@pytest.mark.parametrize("temporal", [True, False])
+def test_tracklets_are_ranked_by_a_network_for_clips(tmp_path: Path, temporal: bool) -> None:
+    for name, count in (
+        ("0002C1T0001", 5),
+        ("0002C1T0002", 3),
+        ("0002C3T0001", 2),
+        ("0005C3T0001", 3),
+        ("00-1C2T0001", 2),
+    ):
+        place = tmp_path / name[:4]
+        place.mkdir(exist_ok=True)
+        for i in range(count):
+            Image.effect_noise((16, 32), 60 + 9 * i).convert("RGB").save(place / f"{name}F{i + 1:03d}.png")
+    gallery = Gallery(opened("iaunet", video=True, temporal=temporal), tmp_path, 3)
+    assert [len(item.frames) for item in gallery.items] == [5, 3, 2, 3]  # without junk
+    query = tmp_path / "0002" / "0002C1T0001F002.png"
+    assert gallery.queried(query).frames[0].name == "0002C1T0001F001.png"
+    found = gallery.ranked(query, scale="common")
+    assert found.text.startswith("1 of the 2 nearest is right")
+    assert found.page.height > ranking_height(rows=2)
+    assert found.relations is not None
+    with pytest.raises(ValueError, match=r"a frame of a tracklet is needed, named as 0001C1T0001F001.jpg"):
+        gallery.ranked(tmp_path / "holiday.jpg", scale="common")
+
+
+@pytest.mark.slow
+def test_a_look_at_a_gallery_takes_no_other_options(search: tuple[Path, Path]) -> None:
     with pytest.raises(ValueError, match="target=3: a look at a gallery does not take it"):
-        regard.look(folder / "0005_c3s1_4.png", gallery=folder, target=3)
+        regard.look(search[0], gallery=search[1], target=3)

@@ -13,9 +13,8 @@ from torch import Tensor
 from regard.data import images
 from regard.data.visit_layouts import is_visits
 from regard.data.volumes import is_volume
-from regard.looking import clips, examples, patients, volumes, words
+from regard.looking import clips, examples, patients, ranking, volumes, words
 from regard.looking.explaining import BEST, Explainer, drawn, probabilities
-from regard.looking.ranking import Gallery
 from regard.looking.segmenting import Said, said_of, true_labels
 from regard.saved.opening import Network, open_network
 from regard.viewing import draw, scaling
@@ -158,6 +157,9 @@ def look(
         return _clips(
             paths, named, {**options, "question": question, "regions": regions, "gallery": gallery}, scale, out
         )
+    tracklets = None if gallery is None else ranking.of_clips(mechanism, weights, arguments)
+    if gallery is not None and tracklets is not None:
+        return _nearest(tracklets[0], paths, Path(gallery), scale, out, tracklets[1])
     network = open_network(
         mechanism if any(named) else EVERYWHERE,
         backbone=backbone,
@@ -230,9 +232,11 @@ def look(
     )
 
 
-def _nearest(network: Network, paths: Sequence[Path], folder: Path, scale: Scale, out: Path) -> Looks:
-    """Shows the nearest images of a gallery to each query."""
-    gallery, written, sentences = Gallery(network, folder), [], []
+def _nearest(
+    network: Network, paths: Sequence[Path], folder: Path, scale: Scale, out: Path, frames: int | None = None
+) -> Looks:
+    """Shows the nearest images, or tracklets of so many frames, of a gallery to each query."""
+    gallery, written, sentences = ranking.Gallery(network, folder, frames), [], []
     for path in paths:
         found = gallery.ranked(path, scale=scale, warning=warning(network))
         written.append(_saved(found.page, out, f"{path.stem}-{stem(network)}-ranking"))
