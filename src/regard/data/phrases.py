@@ -129,7 +129,10 @@ class Lexicon:
                 at += len(phrase)
                 continue
             at += 1
-            if token in DETERMINERS:
+            ends = at == len(tokens) or tokens[at] in CLOSED
+            if token in NUMBERS and (words or (determined and ends)):  # a red seven, a seven: what is drawn or written
+                words.append(token)
+            elif token in DETERMINERS:
                 close()
                 determined = True
             elif token in CLOSED or token.endswith("ly"):
@@ -145,6 +148,11 @@ class Lexicon:
                 words.append(token)
         close()
         return found
+
+    def acts(self, tokens: Sequence[str]) -> list[str]:
+        """The verbs of a sentence in their order, in -ing; a verb behind a determiner is a noun there."""
+        behind = zip(("", *tokens), tokens, strict=False)
+        return [self.verbs[token] for before, token in behind if token in self.verbs and before not in DETERMINERS]
 
 
 def preposition_at(tokens: Sequence[str], at: int) -> Sequence[str]:

@@ -19,14 +19,30 @@ ENTRIES: tuple[Entry, ...] = (
         acts_on=("features",),
         grain=("item",),
         tasks=("captioning",),
-        maps={},
+        maps={"objects": "B K", "actions": "B 3", "scenes": "B 7"},
         kwargs={"objects": 5, "actions": 3, "scenes": 7},
         inputs=("B 5 1", "B 3 1", "B 7 1"),
         outputs=("B 5 3 7",),
         least=(),
-        options=(Option({"features": 2}, inputs=("B 5 2", "B 3 2", "B 7 2")),),
+        sizes={"K": 5},
+        options=(
+            Option({"features": 2}, inputs=("B 5 2", "B 3 2", "B 7 2")),
+            Option(
+                {"channels": 3, "known": 4, "sentences": 2},
+                inputs=("B 3 H W",),
+                maps={"objects": "B K", "actions": "B 3", "scenes": "B 7", "detectors": "B K H/2 W/2"},
+                least=(1, 1),
+            ),
+        ),
         parity="transcribed",
     ),
 )
 
-RECIPES: tuple[Listing, ...] = ()
+RECIPES: tuple[Listing, ...] = (
+    Listing(
+        name="every-picture",
+        target="papers.every_picture.recipe:every_picture",
+        system="every_picture",
+        summary="triplets of images and sentences, by max-margin structure learning",
+    ),
+)

@@ -55,8 +55,9 @@ def lin(parents: Tensor, counts: Tensor) -> Tensor:
     """Equation (1) for all pairs: `N N`. Raises: ValueError as `shares`."""
     logs = shares(parents, counts).log()
     above = ancestors(parents)
-    both = above[:, None] & above[None]
-    lowest = torch.where(both, above.sum(1), -1).argmax(2)  # the common ancestor with the most above it
+    depth = above.sum(1)
+    # The common ancestor with the most above it; row by row, since a table of all pairs and ancestors would be large.
+    lowest = torch.stack([torch.where(row & above, depth, -1).argmax(1) for row in above])
     similarity = 2 * logs[lowest] / (logs[:, None] + logs[None])
     return similarity.masked_fill(torch.eye(len(parents), dtype=torch.bool, device=parents.device), 1)
 

@@ -52,16 +52,23 @@ def meeting(image: Tensor, sentence: Tensor) -> float:
     return sum(1 / (rank * other) for rank, other in common if other is not None)
 
 
-def neighbours(features: Tensor, known: Tensor, scores: Tensor, count: int) -> Tensor:
+def neighbours(features: Tensor, known: Tensor, scores: Tensor, count: int, *, itself: bool = False) -> Tensor:
     """The average score of the nearest training images: `B D`, `N D`, scores `N K` -> `B K`.
+
+    Args:
+        features: of images.
+        known: of the training images.
+        scores: of the training images.
+        count: the number of neighbours.
+        itself: whether each image is a training image itself, the nearest one, which is left out.
 
     Raises: ValueError if there are fewer training images than `count`.
     """
     check_input(features, "B D")
     check_input(known, "N D", D=features.shape[1])
-    if positive("count", count) > len(known):
+    if positive("count", count) + itself > len(known):
         raise ValueError(f"count={count}: there are {len(known)} training images")
-    nearest = torch.cdist(features, known).topk(count, largest=False).indices
+    nearest = torch.cdist(features, known).topk(count + itself, largest=False).indices[:, int(itself) :]
     average: Tensor = scores[nearest].mean(1)
     return average
 
