@@ -1,9 +1,9 @@
 """Drawn histories of patients, in which the visit that decides what is asked is known.
 
-A history has ten visits. Somewhere before the last one there are "onset" codes of two to six of the kinds A to F, each
-with one of six severities, and at most one at a visit; all visits have background codes too. The last visit has a
-"review" code, which names one of the kinds, and what is to be said is the severity of its onset. Which visit that was
-depends on the review, so weights that do not know the last visit cannot find it.
+A history has ten visits, or as many as are asked for. Somewhere before the last one there are "onset" codes of some of
+the kinds A to F, each with one of six severities, and at most one at a visit; all visits have background codes too. The
+last visit has a "review" code, which names one of the kinds, and what is to be said is the severity of its onset. Which
+visit that was depends on the review, so weights that do not know the last visit cannot find it.
 
 The histories can be written as the file `visits.csv` that `data.visit_files` reads.
 """
@@ -19,7 +19,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator
 
-from regard.checks import positive, whole_numbers
+from regard.checks import positive, whole, whole_numbers
 from regard.data.visits import History, Visit
 from regard.ops.seeds import mixed
 
@@ -53,29 +53,33 @@ class Drawn(NamedTuple):
     onsets: int
 
 
-def drawn_histories(count: int, *, onsets: Sequence[int] = (2, 4, 6), seed: int = 0) -> list[Drawn]:
+def drawn_histories(
+    count: int, *, onsets: Sequence[int] = (2, 4, 6), visits: int = VISITS, seed: int = 0
+) -> list[Drawn]:
     """Draws histories: a function of its arguments only.
 
     Args:
         count: the number of histories.
         onsets: the numbers of kinds with an onset from which each history draws its own.
+        visits: of each history.
         seed: of the draws.
 
     Raises: ValueError if an argument is not positive, or a history cannot have so many onsets.
     """
     positive("count", count)
     numbers = whole_numbers("onsets", onsets, 1, len(KINDS))
+    whole("visits", visits, 1 + max(numbers))
     generator = Generator().manual_seed(mixed("drawn histories", seed))
-    return [_history(generator, numbers) for _ in range(count)]
+    return [_history(generator, numbers, visits) for _ in range(count)]
 
 
-def _history(generator: Generator, numbers: Sequence[int]) -> Drawn:
+def _history(generator: Generator, numbers: Sequence[int], count: int) -> Drawn:
     number = numbers[_draw(generator, 0, len(numbers))]
     kinds = torch.randperm(len(KINDS), generator=generator)[:number].tolist()
-    places = torch.randperm(VISITS - 1, generator=generator)[:number].tolist()
+    places = torch.randperm(count - 1, generator=generator)[:number].tolist()
     levels = [_draw(generator, 0, len(SEVERITIES)) for _ in kinds]
     visits = []
-    for _ in range(VISITS):
+    for _ in range(count):
         several = torch.randperm(BACKGROUND, generator=generator)[: _draw(generator, *EACH)]
         visits.append((several + _OTHER).tolist())
     for kind, place, level in zip(kinds, places, levels, strict=True):
@@ -94,8 +98,11 @@ def as_patients(histories: Sequence[Drawn]) -> list[History]:
         History(
             number,
             (
-                *(Visit(tuple(CODES[row] for row in visit), (), float(day)) for day, visit in enumerate(one.visits)),
-                Visit((SEVERITIES[one.severity],), (SEVERITIES[one.severity],), float(VISITS)),
+                *(
+                    Visit(tuple(sorted(CODES[row] for row in visit)), (), float(day))
+                    for day, visit in enumerate(one.visits)
+                ),
+                Visit((SEVERITIES[one.severity],), (SEVERITIES[one.severity],), float(len(one.visits))),
             ),
         )
         for number, one in enumerate(histories)

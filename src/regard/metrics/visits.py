@@ -107,7 +107,7 @@ class VisitScores:
         for name, several in self.scores.items():
             scores = torch.cat(several)
             before = f"{name}: " if name else ""
-            order = scores.argsort(1, descending=True, stable=True)
+            order = scores.argsort(dim=1, descending=True, stable=True)
             right = truth.gather(1, order).double().cumsum(1).numpy()
             for k in self.ks:
                 hits = right[:, min(k, self.classes) - 1]

@@ -10,7 +10,6 @@ _PAPER = Paper(
     2017,
     arxiv="1706.05764",
 )
-_RECURRENT = "a loop over the visits, whose number a program leaves open"
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(
@@ -52,12 +51,11 @@ ENTRIES: tuple[Entry, ...] = (
         inputs=("B T 7", "bool B T"),
         outputs=("B T 3",),
         least=(),
-        sizes={"T": 5},
+        sizes={"T": 3},
         options=(
-            Option({"score": "concatenation", "attention": 2, "bidirectional": False}, inputs=("B T 7",)),
+            Option({"score": "concatenation", "attention": 2, "bidirectional": False}),
             Option({"causal": False, "rectified": False, "bias": True, "epsilon": 1e-3, "dropout": 0.2}),
         ),
-        exempt={"exports": _RECURRENT, "exports_to_onnx": _RECURRENT},
         code="sunlabuiuc/PyHealth",
     ),
 )

@@ -50,8 +50,8 @@ QUICK = Plan(
     epochs=16, batch_size=64, lr=1e-2, weight_decay=0.0, optimizer="adam", schedule=Cosine(), warmup=0.0, clip=None
 )
 SMALL: Mapping[str, Any] = {"embedding": 24, "hidden": 12, "width": 24, "attention": 12, "dropout": 0.0}
-DRAWN = {"train_size": 4000, "test_size": 1000, "onsets": (2, 4, 6)}
-TINY = {"train_size": 1200, "test_size": 300, "onsets": (2,)}
+DRAWN = {"train_size": 4000, "test_size": 1000, "onsets": (2, 4, 6), "visits": 10}
+TINY = {"train_size": 2400, "test_size": 200, "onsets": (2,), "visits": 5}
 
 
 def diagnose(
@@ -125,12 +125,12 @@ def histories(data: Path | None = None, *, tiny: bool = False, score: str = "gen
     return _drawn(score, **(TINY if tiny else DRAWN))
 
 
-def _drawn(score: str, *, train_size: int, test_size: int, onsets: Sequence[int]) -> Recipe:
+def _drawn(score: str, *, train_size: int, test_size: int, **how: Any) -> Recipe:
     train, test = (
-        Visits(as_patients(drawn_histories(size, onsets=onsets, seed=seed)), Codes(CODES), Codes(SEVERITIES))
+        Visits(as_patients(drawn_histories(size, **how, seed=seed)), Codes(CODES), Codes(SEVERITIES))
         for seed, size in enumerate((train_size, test_size))
     )
-    facts = {"data": "drawn histories", "training patients": len(train), "test patients": len(test), "onsets": onsets}
+    facts = {"data": "drawn histories", "training patients": len(train), "test patients": len(test), **how}
     return _recipe(train, test, partial(DipoleNetwork, **SMALL, score=score), QUICK, facts=facts, ks=(1,))
 
 
@@ -147,14 +147,16 @@ def _recipe(
     codes, classes = train.codes, train.categories
     network = partial(make, codes=len(codes), categories=len(classes))
     named = [f"{token}: {name}" if name else token for token, name in zip_longest(codes.tokens, names, fillvalue="")]
+    others = balanced(network)
+    parameters = {"dipole": _parameters(network), **{name: _parameters(other) for name, other in others.items()}}
     task = Diagnose(classes=len(classes), shares=train.shares(), **({} if ks is None else {"ks": ks}))
     return Recipe(
-        build=partial(_together, dipole=network, others=balanced(network)),
+        build=partial(_together, dipole=network, others=others),
         part="dipole",
         train=train,
         test=test,
         phases=(Phase(name="diagnose", task=task, plan=plan),),
-        facts=facts,
+        facts={**facts, "parameters": parameters},
         class_names=classes.tokens,
         vocabulary={"codes": codes, "names": Codes(tuple(named))},
     )
