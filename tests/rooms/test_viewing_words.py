@@ -8,6 +8,8 @@ from PIL import Image
 
 from regard.core import Maps
 from regard.viewing import draw
+from regard.viewing.alignment import alignment, merged
+from regard.viewing.scaling import Colouring
 from regard.viewing.words import COLUMNS, WIDTH, fitted, panels, regions, strip
 
 WORDS = ["a", "red", "seven", "above", "a", "blue", "square"]
@@ -107,3 +109,26 @@ def test_an_alignment_has_both_sentences() -> None:
     (picture,) = draw(maps, torch.zeros(3, 8, 8))
     assert "mean of 3 heads" in picture.caption
     assert "7" in picture.caption
+
+
+def test_pieces_of_words_are_merged_in_an_alignment() -> None:
+    values = torch.tensor([[0.1, 0.2, 0.3, 0.4], [0.5, 0.1, 0.4, 0.0], [0.0, 0.7, 0.1, 0.2]])
+    found, written, read = merged(values, ["▁run", "ning", "<end>"], ["der", "hun@@", "de@@", "kuchen"])
+    assert (written, read) == (["running", "<end>"], ["der", "hundekuchen"])
+    torch.testing.assert_close(found, torch.tensor([[0.3, 0.7], [0.0, 1.0]]))
+    same, written, read = merged(values, ["a", "a", "b@"], ["c", "@", "d", "<unk>"])
+    assert (written, read) == (["a", "a", "b@"], ["c", "@", "d", "<unk>"])
+    assert torch.equal(same, values)
+    _, written, read = merged(values, ["▁a", "<unk>", "b"], ["x@@", "<end>", "y@@", "z@@"])
+    assert (written, read) == (["a", "<unk>", "b"], ["x", "<end>", "yz"])
+
+
+def test_the_picture_of_an_alignment_has_the_words_of_its_pieces() -> None:
+    look = torch.rand(1, 5, 3)
+    picture = alignment(
+        "a", look, ("B", "L", "T"), ["▁ein", "▁hun", "d"], ["a", "dog"], Colouring("common", look.dtype)
+    )
+    assert picture is not None
+    assert picture.caption.startswith("2 x 2 words")
+    words = merged(look[0, :3, :2], ["▁a", "▁b", "c"], ["a", "b"])[0]
+    assert picture.span == pytest.approx((float(words.min()), float(words.max())))

@@ -102,7 +102,7 @@ class Table:
         return sorted(found, reverse=True)
 
 
-@pytest.mark.parametrize("finished", ["shrink", "aside", "stay"])
+@pytest.mark.parametrize("finished", ["shrink", "aside", "stay", "expand"])
 def test_a_beam_as_wide_as_all_sentences_finds_the_best(finished: str) -> None:
     table = Table(vocabulary=4, seed=3)
     found = table.search(2, beam=64, longest=3, finished=finished, never=(0,))
@@ -125,7 +125,7 @@ def test_a_beam_of_one_is_greedy() -> None:
         assert only.score == pytest.approx(sum(each))
 
 
-@pytest.mark.parametrize("finished", ["shrink", "aside", "stay"])
+@pytest.mark.parametrize("finished", ["shrink", "aside", "stay", "expand"])
 def test_the_maps_are_those_of_the_surviving_hypothesis(finished: str) -> None:
     changed = 0
     for seed in range(20):
@@ -164,6 +164,35 @@ def test_the_three_treatments_of_an_ended_hypothesis_differ() -> None:
     assert search("stay") == [(2, 3, 1), (2, 2, 2)]  # 0.32 and 0.48 put the ended one, 0.15, out of the beam
 
 
+def as_in_lua(table: Table, beam: int, longest: int) -> list[tuple[float, tuple[int, ...]]]:
+    """The search of karpathy/neuraltalk2: every hypothesis that stands in the beam when its word is the end is done."""
+    beams: list[tuple[float, tuple[int, ...]]] = [(0.0, ())]
+    done = []
+    for t in range(longest):
+        candidates = []
+        for total, words in beams:
+            values, rows = table.row(0, (0, *words)).sort(descending=True)
+            candidates += [(total + float(values[c]), (*words, int(rows[c]))) for c in range(beam)]
+        beams = sorted(candidates, key=lambda one: -one[0])[:beam]
+        done += [one for one in beams if one[1][-1] == 1 or t == longest - 1]
+    return sorted(done, key=lambda one: -one[0])
+
+
+def test_an_ended_hypothesis_that_is_expanded_keeps_its_place_in_the_beam() -> None:
+    others = 0
+    for seed in range(20):
+        table = Table(vocabulary=5, seed=seed)
+        found = table.search(1, beam=2, longest=5, finished="expand")[0]
+        total, words = as_in_lua(table, 2, 5)[0]
+        assert found[0].words == (words[: words.index(1) + 1] if 1 in words else words)
+        assert found[0].score == pytest.approx(total)
+        assert all(1 not in one.words[:-1] for one in found)
+        others += [one.words for one in found] != [
+            one.words for one in table.search(1, beam=2, longest=5, finished="aside")[0]
+        ]
+    assert others  # a beam that is as wide as before an end finds other sentences
+
+
 def test_penalties() -> None:
     total, length = -7.0, 13
     assert penalised(total, length, "none") == -7
@@ -191,7 +220,7 @@ def test_a_penalty_ranks_the_hypotheses_in_the_end() -> None:
     [
         ({"beam": 0}, "beam=0"),
         ({"longest": 0}, "longest=0"),
-        ({"finished": "away"}, "finished='away': 'shrink', 'aside' or 'stay'"),
+        ({"finished": "away"}, "finished='away': 'shrink', 'aside', 'stay' or 'expand'"),
         ({"penalty": "long"}, "penalty='long'"),
         ({"penalty": "wu"}, "penalty='wu': 'wu' and 1 number are needed"),
         ({"penalty": ("gaussian", 1.0)}, "'gaussian' and 2 numbers"),

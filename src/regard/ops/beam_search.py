@@ -5,6 +5,10 @@ A beam of one is greedy decoding. Hypotheses that have ended are treated as one 
     shrink   set aside, with a beam that is narrower by each          kelvinxu/arctic-captions, sgrvinod
     aside    set aside, with a beam as wide as before                 ruotianluo/ImageCaptioning.pytorch
     stay     compete in the beam with the others, unchanged           karpathy/neuraltalk
+    expand   set aside, and go on in the beam as if they had not      karpathy/neuraltalk2, jiasenlu/AdaptiveAttention
+
+With `expand` a sentence that has ended is continued behind its end: it takes the place of another in the beam. What it
+becomes is no sentence and is left out, as its sum of log-probabilities is never above that of the sentence itself.
 
 All of them rank by the sum of the log-probabilities while they search; the penalty of a length l ranks the hypotheses
 in the end, the end counted as a word:
@@ -34,7 +38,7 @@ from regard.checks import choice, number, positive
 S = TypeVar("S")
 Step = Callable[[Tensor, Any], tuple[Tensor, Any, Mapping[str, Tensor]]]
 Penalty = str | tuple[str, float] | tuple[str, float, float]
-FINISHED = ("shrink", "aside", "stay")
+FINISHED = ("shrink", "aside", "stay", "expand")
 PENALTIES: Mapping[str, int] = {"none": 0, "average": 0, "wu": 1, "power": 1, "min": 1, "max": 1, "gaussian": 2}
 
 
@@ -85,7 +89,7 @@ def beam_search(
         start, end: numbers of the words at which a sentence begins and ends.
         beam: the number of hypotheses.
         longest: the number of steps: a hypothesis has at most as many words, the end counted.
-        finished: what happens to a hypothesis that has ended: "shrink", "aside" or "stay", as above.
+        finished: what happens to a hypothesis that has ended: "shrink", "aside", "stay" or "expand", as above.
         penalty: how hypotheses of different lengths are ranked in the end, as above.
         never: words that are not written, such as padding.
 
@@ -119,7 +123,9 @@ def beam_search(
         state = selected(state, torch.tensor(rows, device=words.device))
         words = words.new_tensor([node.words[-1] for nodes in live for node in nodes])
     return [
-        _ranked([*ended, *unended], shown, end=end, beam=beam, penalty=penalty)
+        _ranked(
+            [*ended, *(node for node in unended if end not in node.words)], shown, end=end, beam=beam, penalty=penalty
+        )
         for ended, unended in zip(done, live, strict=True)
     ]
 
@@ -230,12 +236,14 @@ def _kept(
     elif finished == "stay":
         pool, done = [*done, *grown], []
     best = sorted(pool, key=lambda node: -node.total)[:width]
+    if finished == "expand":
+        return best, done + [node for node in best if end in node.words[-1:] and end not in node.words[:-1]]
     return [node for node in best if node.words[-1] != end], done + [node for node in best if node.words[-1] == end]
 
 
 def _settled(live: list[_Node], done: list[_Node], beam: int, finished: str, penalty: Penalty) -> bool:
     """Whether no hypothesis that lives can come among the best: a sum of log-probabilities only falls."""
-    if finished != "aside" or penalty != "none" or len(done) < beam or not live:
+    if finished not in ("aside", "expand") or penalty != "none" or len(done) < beam or not live:
         return False
     return max(node.total for node in live) <= sorted(node.total for node in done)[-beam]
 

@@ -1,10 +1,15 @@
-"""Pictures of an alignment: the words of a sentence over those of another, a matrix with both sentences written."""
+"""Pictures of an alignment: the words of a sentence over those of another, a matrix with both sentences written.
+
+Where words are cut into pieces, rows and columns are those of the words: the weights of the pieces of a word that is
+read are summed, since each is looked at, and those of a word that is written are averaged, since each is a step.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -16,6 +21,7 @@ from regard.viewing.scaling import Colouring
 CELL = 22  # pixels of a word on each side
 MARGIN = 8
 LETTERS = 24  # of a word that are written at most
+GOES_ON, BEGINS = "@@", "▁"  # the end of a piece that is not a word's last one, and the beginning of a word's first
 
 
 def alignment(
@@ -34,8 +40,8 @@ def alignment(
         name: the key of the map.
         look: the map, with a batch of one.
         letters: its axes.
-        written: the words of the axis L, one a row.
-        read: the words of the axis T, one a column.
+        written: the words of the axis L, or their pieces as for `merged`, one a row.
+        read: those of the axis T, one a column.
         colouring: of the map.
         head: the head that is drawn, from 0; None for the mean of all.
 
@@ -61,10 +67,45 @@ def alignment(
             f"{name}: words for {len(written)} rows and {len(read)} columns, and the map has {tuple(values.shape)}"
         )
     values = values[: len(written), : len(read)]  # the rest is padding
+    values, written, read = merged(values, written, read)
     ends = colouring.ends(values, place=1) or ends_of(values)
     drawn = matrix(values, written, read, low=ends[0], high=ends[1])
     size = f"{len(written)} x {len(read)} words; {facts}{colouring.words(values)}"
     return Picture(name, drawn, size, ends, ends_of(values))
+
+
+def merged(values: Tensor, written: Sequence[str], read: Sequence[str]) -> tuple[Tensor, list[str], list[str]]:
+    """An alignment of pieces as one of words: means over the written pieces of a word, sums over those that are read.
+
+    Pieces are marked as subword-nmt does, `hun@@ d`, or as SentencePiece does, `▁hun d`; each sentence is taken by
+    itself, and one without marks is of whole words. A sign such as `<end>` is a word of its own.
+
+    Args:
+        values: a weight for each written piece and each piece that is read.
+        written, read: the pieces.
+
+    Shapes: values `L T` -> `words words`.
+    """
+    rows, columns = _words(written), _words(read)
+    values = torch.stack([values[one].mean(0) for one in rows.values()])
+    values = torch.stack([values[:, one].sum(1) for one in columns.values()], 1)
+    return values, [name for _, name in rows], [name for _, name in columns]
+
+
+def _words(pieces: Sequence[str]) -> dict[tuple[int, str], list[int]]:
+    """Number and text of each word, and the numbers of its pieces."""
+    whole = [piece.startswith("<") and piece.endswith(">") for piece in pieces]
+    if any(piece.startswith(BEGINS) for piece in pieces):
+        first = [piece.startswith(BEGINS) for piece in pieces]
+    else:
+        first = [not pieces[i - 1].endswith(GOES_ON) for i in range(len(pieces))]
+    groups: list[list[int]] = []
+    for i in range(len(pieces)):
+        if not i or first[i] or whole[i] or whole[i - 1]:
+            groups.append([])
+        groups[-1].append(i)
+    texts = ["".join(pieces[i].removesuffix(GOES_ON).removeprefix(BEGINS) for i in group) for group in groups]
+    return {(number, text): group for number, (text, group) in enumerate(zip(texts, groups, strict=True))}
 
 
 def matrix(values: Tensor, written: Sequence[str], read: Sequence[str], *, low: float, high: float) -> Image.Image:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from regard.saved.opening import open_network
 from regard.training import running
 from regard.training.evaluate import batches
 from regard.training.recipe import built
+from regard.training.starting import beginning
 
 LISTING = recipes.get("neural-baby-talk")
 
@@ -120,3 +122,28 @@ def test_the_recipe_on_cocos_files(folder: Path) -> None:
     assert sample["image"].shape == (3, 512, 512)
     with pytest.raises(ValueError, match="data=None: a folder with annotations/captions_"):
         built(LISTING)
+
+
+@pytest.mark.slow
+def test_classes_and_names_have_the_vectors_of_glove(tmp_path: Path) -> None:
+    names = drawn_names(scenes(1, 1)[0])
+    known = sorted({word for name in (*names.classes, *names.names) for word in name.split()})
+    random = np.random.default_rng(3).normal(size=(len(known), 16)).round(3)
+    lines = [
+        " ".join([word, *map(str, row)]) for word, row in zip([*known, "zebra"], [*random, random[0]], strict=True)
+    ]
+    file = tmp_path / "glove.txt"
+    file.write_text("\n".join(lines) + "\n")
+    recipe = built(LISTING, tiny=True, options={"vectors": str(file)})
+    model = recipe.build()
+    beginning(recipe).give(model)
+    for vectors, texts in ((model.class_vectors, names.classes), (model.naming.vectors, names.names)):
+        for row, text in enumerate(texts, 1):
+            wanted = torch.tensor(np.mean([random[known.index(word)] for word in text.split()], 0)).float()
+            torch.testing.assert_close(vectors[row], wanted)
+    file.write_text("\n".join(lines[1:]) + "\n")
+    with pytest.raises(ValueError, match=f"no vector of {known[0]!r}"):
+        beginning(recipe).give(recipe.build())
+    file.write_text("".join(f"{word} 0.5 0.25\n" for word in known))
+    with pytest.raises(ValueError, match="2 numbers a word; 16 are needed"):
+        beginning(recipe).give(recipe.build())

@@ -26,6 +26,7 @@ TRAINING = Training(
     trunk_lr=1e-5,
     trunk_from=20,
     beam=3,
+    finished="expand",
     claim=Claim(measure="cider", value=1.085, data="COCO captions", where="Table 1, from memory"),
     where="Section 4 and jiasenlu/AdaptiveAttention",
 )

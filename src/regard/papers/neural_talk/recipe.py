@@ -35,6 +35,7 @@ CAPTIONS = Training(
     trunk_lr=1e-5,
     trunk_from=20,
     beam=2,
+    finished="expand",
     claim=Claim(
         measure="cider", value=0.922, data="COCO captions", where="README of neuraltalk2", unlike="other test images"
     ),
