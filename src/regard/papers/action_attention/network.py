@@ -99,7 +99,8 @@ class ActionAttention(Attention):
         self.encoder = trunk_of(channels, backbone, output_stride, False)
         self.channels, self.classes = channels, positive("classes", classes)
         self.score = choice("score", score, SCORES)
-        self.places = each_axis("places", places, 2)
+        size = each_axis("places", places, 2)
+        self.grid = size if score == "location" else None
         positive("hidden", hidden), positive("layers", layers), positive("output", output)
         self.coverage = number("coverage", coverage, least=0)
         width = channels if self.encoder is None else self.encoder.width
@@ -108,7 +109,7 @@ class ActionAttention(Attention):
         self.first = nn.ModuleList(nn.Linear(width, hidden) for _ in range(2 * layers))
         self.where: nn.Linear | None = None
         if score == "location":
-            self.where = nn.Linear(hidden, math.prod(self.places), bias=False)
+            self.where = nn.Linear(hidden, math.prod(size), bias=False)
         self.place = nn.Linear(width, k) if score == "content" else None
         self.state = nn.Linear(hidden, k, bias=False) if score == "content" else None
         self.value = nn.Linear(k, 1) if score == "content" else None
@@ -124,9 +125,9 @@ class ActionAttention(Attention):
     def forward(self, clip: Tensor, *, steps: bool = False) -> Any:
         maps = maps_of(clip, self.channels, self.encoder)  # [B, T, H, W, D]
         grid = maps.shape[2:4]
-        if self.where is not None and tuple(grid) != self.places:
+        if self.grid is not None and tuple(grid) != self.grid:
             raise ValueError(
-                f"input of shape {tuple(clip.shape)}: maps of {grid[0]} x {grid[1]} places; places={self.places} are "
+                f"input of shape {tuple(clip.shape)}: maps of {grid[0]} x {grid[1]} places; places={self.grid} are "
                 f'needed, or score="content"'
             )
         places = widened(maps.flatten(2, 3))  # [B, T, N, D]
