@@ -184,7 +184,7 @@ def test_a_run_is_opened_scored_and_looked_at_from_its_folder(tmp_path: Path) ->
     assert (tmp_path / "out" / "patient-0.png").is_file()
     for wrong, message in ((["--patient", "3"], "patient=3"), (["--ask", "how?"], "question=")):
         told = CliRunner().invoke(app, ["look", str(seen), "--weights", str(run), *wrong])
-        assert told.exit_code != 0 and message in told.output, told.output
+        assert told.exit_code != 0 and message in str(told.exception), told.exception
 
 
 @pytest.mark.slow

@@ -60,17 +60,17 @@ def read(folder: Path, categories: Categories, *, version: int = 9, least: int =
         )
     codes, facts, names = _codes(needed(folder, "diagnosis"), set(stays), version)
     hospitals: dict[tuple[str, str], dict[int, list[tuple[int, Visit]]]] = defaultdict(lambda: defaultdict(list))
-    for unit, (patient, hospital, order, year) in stays.items():
+    for unit, (patient, hospital, number, discharged) in stays.items():
         own = tuple(sorted(codes[unit]))
-        hospitals[patient, hospital][year].append((order, Visit(own, categories.of(list(own)))))
+        hospitals[patient, hospital][discharged].append((number, Visit(own, categories.of(list(own)))))
     steps: dict[str, list[Step]] = defaultdict(list)
     for (patient, _), years in hospitals.items():
-        for year, several in years.items():
-            if len({order for order, _ in several}) == len(several):
+        for discharged, several in years.items():
+            if len({number for number, _ in several}) == len(several):
                 several.sort(key=lambda one: one[0])
-                steps[patient].append(Step(year, tuple(visit for _, visit in several)))
+                steps[patient].append(Step(discharged, tuple(visit for _, visit in several)))
             else:  # two units of one number
-                steps[patient] += [Step(year, (visit,)) for _, visit in several]
+                steps[patient] += [Step(discharged, (visit,)) for _, visit in several]
     return assembled(folder, steps, {**facts, **categories.facts()}, names, least=least)
 
 

@@ -131,20 +131,19 @@ def vocabularies(histories: Sequence[History], *, least: int = 1) -> tuple[Codes
         histories: of the training.
         least: how many patients have to have a code or a category.
 
-    Raises: ValueError if `least` is not positive, or nothing occurs so often.
+    Raises: ValueError if `least` is not positive, or there are none that occur so often.
     """
     positive("least", least)
     found = []
-    for kind in (0, 1):
+    for kind in ("codes", "categories"):
         patients: dict[str, set[int]] = {}
         for history in histories:
             for visit in history.visits:
-                for token in visit[kind] or ():
+                for token in visit.codes if kind == "codes" else visit.categories:
                     patients.setdefault(token, set()).add(history.patient)
         kept = sorted(token for token, several in patients.items() if len(several) >= least)
         if not kept:
-            what = ("code", "category")[kind]
-            raise ValueError(f"least={least}: no {what} occurs with so many of the patients of the training")
+            raise ValueError(f"least={least}: {kind} that occur with so many patients of the training are needed")
         found.append(Codes(tuple(kept)))
     return found[0], found[1]
 

@@ -143,7 +143,8 @@ class DipoleNetwork(Attention):
             return even / even.sum(2, keepdim=True).clamp_min(1)
         last = states.diagonal(dim1=1, dim2=2).mT
         each = (last.flatten(0, 1), states.flatten(0, 1), seen.flatten(0, 1))
-        return self.attend.weights(*each).unflatten(0, last.shape[:2])
+        alpha: Tensor = self.attend.weights(*each).unflatten(0, last.shape[:2])
+        return alpha
 
 
 def _run(cell: nn.GRUCell, v: Tensor, here: Tensor) -> Tensor:
@@ -173,7 +174,8 @@ def _run_back(cell: nn.GRUCell, v: Tensor, here: Tensor) -> Tensor:
         steps.append(F.pad(h, (0, 0, 0, j)))
     by_step = F.pad(torch.stack(steps, 2), (0, 0, 0, 1))  # [B, S, T + 1, p], after j steps at visit i
     # Read in rows of T rather than T + 1, row i has moved by i: its place j is now i + j, which is t.
-    return by_step.flatten(1, 2)[:, : count * count].unflatten(1, (count, count)).transpose(1, 2)
+    by_time: Tensor = by_step.flatten(1, 2)[:, : count * count].unflatten(1, (count, count))
+    return by_time.transpose(1, 2)
 
 
 def _updated(cell: nn.GRUCell, share: Tensor, h: Tensor) -> Tensor:
@@ -182,4 +184,5 @@ def _updated(cell: nn.GRUCell, share: Tensor, h: Tensor) -> Tensor:
     r, z, n = F.linear(h, cell.weight_hh, cell.bias_hh).chunk(3, -1)
     update = (update + z).sigmoid()
     candidate = (candidate + (reset + r).sigmoid() * n).tanh()
-    return candidate + update * (h - candidate)
+    after: Tensor = candidate + update * (h - candidate)
+    return after

@@ -15,6 +15,7 @@ Deviations: the paper's data, claims of Medicaid and of patients with diabetes, 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import zip_longest
 from pathlib import Path
@@ -49,9 +50,10 @@ PAPER = Plan(
 QUICK = Plan(
     epochs=16, batch_size=64, lr=1e-2, weight_decay=0.0, optimizer="adam", schedule=Cosine(), warmup=0.0, clip=None
 )
+BRIEF = replace(QUICK, epochs=6, lr=2e-2)
 SMALL: Mapping[str, Any] = {"embedding": 24, "hidden": 12, "width": 24, "attention": 12, "dropout": 0.0}
-DRAWN = {"train_size": 4000, "test_size": 1000, "onsets": (2, 4, 6), "visits": 10}
-TINY = {"train_size": 2400, "test_size": 200, "onsets": (2,), "visits": 5}
+DRAWN: Mapping[str, Any] = {"train_size": 4000, "test_size": 1000, "onsets": (2, 4, 6), "visits": 10}
+TINY: Mapping[str, Any] = {"train_size": 2400, "test_size": 200, "onsets": (2,), "visits": 5}
 
 
 def diagnose(
@@ -83,7 +85,7 @@ def diagnose(
     choice("score", score, SCORES)
     whole("split", split, 0)
     if tiny:
-        return _drawn(score, **TINY)
+        return _drawn(score, BRIEF, **TINY)
     if data is None:
         raise ValueError(f"data=None: a folder with {WANTED} is needed (--data); --tiny trains on drawn histories")
     found = visit_layouts.read(data, categories=categories, version=version)
@@ -122,16 +124,16 @@ def histories(data: Path | None = None, *, tiny: bool = False, score: str = "gen
     choice("score", score, SCORES)
     if data is not None:
         raise ValueError(f"data={str(data)!r}: none is needed, since the histories are drawn; leave out --data")
-    return _drawn(score, **(TINY if tiny else DRAWN))
+    return _drawn(score, BRIEF, **TINY) if tiny else _drawn(score, QUICK, **DRAWN)
 
 
-def _drawn(score: str, *, train_size: int, test_size: int, **how: Any) -> Recipe:
+def _drawn(score: str, plan: Plan, *, train_size: int, test_size: int, **how: Any) -> Recipe:
     train, test = (
         Visits(as_patients(drawn_histories(size, **how, seed=seed)), Codes(CODES), Codes(SEVERITIES))
         for seed, size in enumerate((train_size, test_size))
     )
     facts = {"data": "drawn histories", "training patients": len(train), "test patients": len(test), **how}
-    return _recipe(train, test, partial(DipoleNetwork, **SMALL, score=score), QUICK, facts=facts, ks=(1,))
+    return _recipe(train, test, partial(DipoleNetwork, **SMALL, score=score), plan, facts=facts, ks=(1,))
 
 
 def _recipe(
