@@ -32,9 +32,9 @@ from regard.saved.files import write_whole
 TRAIN, TEST = 900, 300  # clips
 SINGLES = 250  # clips of single digits on which the encoder is trained, 8 frames each
 SIDE = 30  # of a frame, in pixels
-BATCH = 50
-EPOCHS = {"encoder": 8, "places": 20, "sentences": 12}
-RATE = {"encoder": 5e-3, "places": 2e-3, "sentences": 3e-3}
+BATCH = {"encoder": 50, "places": 50, "sentences": 25}
+EPOCHS = {"encoder": 8, "places": 20, "sentences": 14}
+RATE = {"encoder": 5e-3, "places": 2e-3, "sentences": 1e-2}
 SEEDS = (11, 12, 13, 14, 15)  # seeds below were used to choose the settings
 GRID = 4  # places on a side of a frame's map
 D = 64  # its channels
@@ -58,17 +58,16 @@ class Frozen(NamedTuple):
     data: DrawnEvents
 
 
-def fitted(
-    model: nn.Module, loss: Callable[[Tensor], Tensor], count: int, *, epochs: int, rate: float, seed: int
-) -> nn.Module:
+def fitted(model: nn.Module, loss: Callable[[Tensor], Tensor], count: int, *, what: str, seed: int) -> nn.Module:
     """Trains a model; `loss` is called with the numbers of the samples of a batch."""
     generator = torch.Generator().manual_seed(seed)
+    batch, rate = BATCH[what], RATE[what]
     optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=0.01)
-    steps = epochs * (count // BATCH)
+    steps = EPOCHS[what] * (count // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=0.1)
     model.train()
-    for _ in range(epochs):
-        for chosen in torch.randperm(count, generator=generator)[: count // BATCH * BATCH].split(BATCH):
+    for _ in range(EPOCHS[what]):
+        for chosen in torch.randperm(count, generator=generator)[: count // batch * batch].split(batch):
             optimizer.zero_grad(set_to_none=True)
             loss(chosen).backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -92,7 +91,7 @@ def encoder_of(seed: int) -> Encoder:
     def loss(chosen: Tensor) -> Tensor:
         return functional.cross_entropy(model(normalised(images[chosen])), digits[chosen])
 
-    fitted(model, loss, len(images), epochs=EPOCHS["encoder"], rate=RATE["encoder"], seed=seed)
+    fitted(model, loss, len(images), what="encoder", seed=seed)
     encoder = model[0]
     assert isinstance(encoder, Encoder)
     return encoder
@@ -191,7 +190,7 @@ def place(row: Place, train: Frozen, test: Frozen, seed: int) -> dict[str, float
         said = model(maps, steps=True).log_probabilities
         return functional.nll_loss(said.flatten(0, 1), labels.repeat_interleave(said.shape[1]))
 
-    fitted(model, loss, len(train.labels), epochs=EPOCHS["places"], rate=RATE["places"], seed=seed)
+    fitted(model, loss, len(train.labels), what="places", seed=seed)
     with torch.no_grad():
         scores = {"accuracy": accuracy(model(seen(test.maps)), test.labels)}
         if isinstance(model, ActionAttention) and row.seen is whole and not row.shuffled:
@@ -231,8 +230,8 @@ class Encoded(VideoDescription):
         return super().start(last[:, :, None, None, None])
 
 
-def captioner(kind: type[VideoDescription] = VideoDescription, local: int = 24) -> VideoDescription:
-    return kind(D, vocabulary=len(WORDS), local=local, embed=32, hidden=64, attention=64, dropout=0.2)
+def captioner(kind: type[VideoDescription] = VideoDescription, local: int = 16) -> VideoDescription:
+    return kind(D, vocabulary=len(WORDS), local=local, embed=32, hidden=64, attention=32, dropout=0.1)
 
 
 class Sentence(NamedTuple):
@@ -267,7 +266,7 @@ def sentence(row: Sentence, train: Frozen, test: Frozen, seed: int) -> dict[str,
         said = model(seen(train.maps[chosen]), truth[:, :-1])
         return functional.nll_loss(said.flatten(0, 1), truth[:, 1:].flatten())
 
-    fitted(model, loss, len(train.labels), epochs=EPOCHS["sentences"], rate=RATE["sentences"], seed=seed)
+    fitted(model, loss, len(train.labels), what="sentences", seed=seed)
     scores = {"order": told_by(model, seen(test.maps), test)}
     if type(model) is VideoDescription and model.local is not None and not row.shuffled:
         scores["on event"], scores["frames"] = pointed(model, test)

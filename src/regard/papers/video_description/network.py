@@ -18,7 +18,7 @@ Cost: Dk multiplications a frame of D channels, k of the score, once; for a word
 Deviations: the equations are transcribed from memory, unverified where the released code, which was read and not run,
     does not have them. Paper | official code | here: local features come from a network with 3-D convolutions over
     histograms of gradients and motion, trained for action recognition | none | two 3 × 3 × 3 convolutions over the maps
-    of the frames, trained along; features of any origin can be given instead. The first memory is not given | layers
+    of the frames, trained along, and their maximum over the places; features of any origin can be given instead. The first memory is not given | layers
     with tanh of the frames' mean | the same. (5) has one W_p | separate layers of h_t and φ_t, and E y_{t−1} as it is |
     one W_p. No gate and no penalty on α | both | neither.
 Errata: the released code calls Theano's first word −1, whose embedding is zeros; here the start is a word like others.
@@ -111,7 +111,6 @@ class VideoDescription(Attention):
         self.dropout = nn.Dropout(number("dropout", dropout, least=0, most=1))
         self.output = nn.Linear(hidden + d + embed, embed)
         self.scores = nn.Linear(embed, vocabulary)
-        nn.init.uniform_(self.words.weight, -0.1, 0.1)
 
     @property
     def seen(self) -> tuple[str, ...]:
@@ -128,7 +127,7 @@ class VideoDescription(Attention):
         frames = widened(maps).mean((2, 3))
         if self.local is not None:
             near = self.local(maps.permute(0, 4, 1, 2, 3))  # [B, local, T, H, W]
-            frames = torch.cat([frames, widened(near).mean((3, 4)).mT], 2)
+            frames = torch.cat([frames, widened(near).amax((3, 4)).mT], 2)
         h, c = (wide_linear(layer, frames.mean(1)).tanh() for layer in self.first)  # type: ignore[arg-type]
         return Watching(frames, wide_linear(self.frame, frames), h, c)
 

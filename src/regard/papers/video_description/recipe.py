@@ -53,7 +53,7 @@ TRAINING = Training(
     claim=CLAIM,
     where="Section 4 from memory, and yaoli/arctic-capgen-vid",
 )
-QUICK = Training(lr=5e-3, epochs=8, batch=48, clip=1.0, trunk_lr=5e-3, beam=1, longest=16, least=1, where="tiny")
+QUICK = Training(lr=8e-3, epochs=10, batch=16, clip=1.0, trunk_lr=5e-3, beam=1, longest=16, least=1, where="tiny")
 
 
 def sentences(
