@@ -282,8 +282,9 @@ def _surest(returned: Any) -> Tensor:
 
 
 def overlaps(masks: Tensor, parts: Tensor) -> dict[str, Tensor]:
-    """The IoU of each part in the images where it is seen: masks of any size above one half against the true ones."""
-    fine = functional.interpolate(masks, parts.shape[2:], mode="bilinear", align_corners=False) > 0.5
+    """The IoU of each part in the images where it is seen: masks of any size, above half of their largest value."""
+    fine = functional.interpolate(masks, parts.shape[2:], mode="bilinear", align_corners=False)
+    fine = fine > 0.5 * fine.amax((2, 3), keepdim=True)
     true = parts > 0.5
     both, either = (fine & true).sum((2, 3)).double(), (fine | true).sum((2, 3)).double()
     there = true.any(3).any(2)
@@ -307,7 +308,10 @@ def run(args: argparse.Namespace, kind: str) -> None:
             samples = training(kind, args.data_seed, row.masks)
             torch.manual_seed(seed)
             model = network(kind, row)
-            task = Reidentify(len(set(samples.labels)), margin=MARGIN, mask_weight=MASKS if row.masks else 0.0)
+            task = Reidentify(
+                len(set(samples.labels)), margin=MARGIN, place="behind", distance="cosine",
+                mask_weight=MASKS if row.masks else 0.0,
+            )  # fmt: skip
             plan = Plan(
                 epochs=args.epochs or EPOCHS[kind], batch_size=BATCH[kind], lr=args.rate, weight_decay=5e-4, seed=seed,
                 order=Identities(PER_PERSON), augment=Mirror(), normalise=NORMALISE,

@@ -51,7 +51,7 @@ something stands in front. {TRAIN} persons are for training, {TEST} others for t
 each camera is a query, the second is in the gallery, with {DISTRACTORS} images of nobody. Every network is the same
 narrow ResNet with a mechanism behind its stages or without (`regard.networks.person`, one block a stage, maps of 16
 × 8, 8 × 4 and twice 4 × 2), and has the same training: cross-entropy with smoothed labels and the hardest triplets
-before the batch norm, 32 images of 8 persons a step, {EPOCHS["images"]} epochs of AdamW. IANet and IAUnet stand
+by the cosine behind the batch norm, 32 images of 8 persons a step, {EPOCHS["images"]} epochs of AdamW. IANet and IAUnet stand
 behind the first two stages, whose maps are nearest to those of the papers. Settings were chosen on persons and
 seeds that are not among these.
 
@@ -79,8 +79,8 @@ stage.
 MASKED = """
 ## Masks of the parts
 
-IoU of masks above one half with the true parts, in percent, behind the first stage, over the images in which a part
-is seen. The last row is what the true masks of another person in the training have.
+IoU of masks, above half of their largest value, with the true parts, in percent, behind the first stage, over the
+images in which a part is seen. The last row is what the true masks of another person in the training have.
 """
 CLIPS = f"""
 ## Clips
