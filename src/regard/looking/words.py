@@ -11,7 +11,7 @@ A network writes its sentence word by word (`start` and `step`, see `networks.ca
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -101,6 +101,9 @@ def caption(network: Network, path: Path, image: Tensor, pixels: Tensor, *, regi
     Raises: ValueError if the words of the network are not known, or it sees what is not given.
     """
     seen, boxes = _seen(network, path, pixels, regions)
+    named = network.vocabulary
+    if isinstance(named, Mapping) and "words" not in named:
+        return _labelled(network, seen, boxes, image, named, scale)
     words, model = _words(network), network.model
     drawn: list[Picture] = []
     if not hasattr(model, "step"):
@@ -126,6 +129,31 @@ def caption(network: Network, path: Path, image: Tensor, pixels: Tensor, *, regi
     drawn += draw(maps, image, boxes=boxes, scale=scale)
     written = [one for one, number in zip(said, best.words, strict=True) if number != END]
     return Said(" ".join(written), [*drawn, Picture("words", strip(sure, said, longest=1.0), facts)])
+
+
+def _labelled(
+    network: Network,
+    seen: list[Tensor | None],
+    boxes: Tensor | None,
+    image: Tensor,
+    named: Mapping[str, Sequence[str]],
+    scale: Scale,
+) -> Said:
+    """What a network says that chooses among labels; a map that has the name of their vocabulary scores them."""
+    with torch.no_grad(), watch(network.model) as maps:
+        said = network.model.told(*seen, words=named)  # type: ignore[operator]
+    drawn: list[Picture] = []
+    classes: dict[int, str] = {}
+    for name in [name for name in maps if name in named]:
+        (values,) = maps.pop(name)[-1].float()
+        best = values.topk(min(LISTED, len(values)))
+        names = [named[name][i] for i in best.indices]
+        drawn.append(
+            Picture(name, strip(best.values, names), f"{len(names)} of {len(values)} labels; the score of each")
+        )
+        # The first labels name the parts of maps of as many.
+        classes = classes or {int(i): named[name][i] for i in values.argsort(descending=True)}
+    return Said(" ".join(said), [*drawn, *draw(maps, image, boxes=boxes, classes=classes, scale=scale)])
 
 
 def _recognised(network: Network, seen: list[Tensor | None]) -> Picture:

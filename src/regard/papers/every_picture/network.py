@@ -173,17 +173,17 @@ class EveryPicture(Attention):
         for buffer, counts in zip((self.of_actions, self.of_scenes, self.between), triplets, strict=True):
             buffer.copy_(counts)
 
-    def told(self, table: Tensor, words: Mapping[str, Sequence[str]]) -> list[str]:
-        """What a table of scores says of each image: the sentence whose triplet scores best, and the best triplet.
+    def told(self, image: Tensor, *, words: Mapping[str, Sequence[str]]) -> list[str]:
+        """What is told of each image: the sentence whose triplet scores best, and the best triplet.
 
         Args:
-            table: the output of `forward`.
+            image: the images.
             words: the names of the objects, actions and scenes under `MAPS`, and under `sentences` the sentences.
 
-        Shapes: `B O A S` -> B texts.
+        Shapes: `B C H W` -> B texts.
         """
         found = []
-        for one in table:
+        for one in self(image):
             best = best_triplets(one, 1)[0][0].tolist()
             triplet = ", ".join(words[name][label] for name, label in zip(MAPS, best, strict=True))
             text = f"<{triplet}>"

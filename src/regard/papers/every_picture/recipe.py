@@ -17,6 +17,7 @@ import torch
 from torch import nn
 
 from regard.data.scenes import scenes as drawn_scenes
+from regard.data.visits import Codes
 from regard.papers.every_picture.network import MAPS, EveryPicture
 from regard.papers.every_picture.pictures import Pictures, of_photographs, of_scenes
 from regard.papers.every_picture.task import Match
@@ -60,34 +61,41 @@ def every_picture(
         sentences=len(pool),
     )
     made = partial(Match, train.reader, pool)
+    plan = partial(Plan, batch_size=25, optimizer="adam", schedule=Constant(), warmup=0.0)
     return Recipe(
         build=build,
         train=train,
         test=test,
         phases=(
-            Phase(name="detect", task=made("detect"), plan=_plan(10, 5e-3, 1e-4), trains=("picture.*",)),
+            Phase(
+                name="detect",
+                task=made("detect"),
+                plan=plan(epochs=10, lr=5e-3, weight_decay=1e-4),
+                trains=("picture.*",),
+            ),
             Phase(
                 name="classify",
                 task=made("classify"),
-                plan=_plan(20, 1e-2, 1e-2),
+                plan=plan(epochs=20, lr=1e-2, weight_decay=1.0, optimizer="adamw"),
                 trains=("classifiers.*",),
                 before=partial(standardise, train),
             ),
             Phase(
                 name="match",
                 task=made("match"),
-                plan=_plan(10, 2e-2, 1e-3),
+                plan=plan(epochs=10, lr=2e-2, weight_decay=1e-3),
                 trains=("nodes", "edges"),
                 before=partial(remember, train),
             ),
         ),
+        vocabulary={name: Codes(names) for name, names in zip(MAPS, labels, strict=True)}
+        | {"sentences": Codes(tuple(pool.values()))},
         facts={
             "data": "scenes" if data is None else str(data),
             "images read": [len(train), len(test)],
             "triplets": len(pool),
             "WordNet": data is not None and len(train.reader.trees[0].words) > 0,
         },
-        vocabulary=None,
     )
 
 
@@ -107,15 +115,3 @@ def remember(train: Pictures, model: nn.Module) -> None:
     a, b, c = counted(every, model.sizes)
     model.count((a, b, c))
     model.sentences.copy_(torch.tensor(list(train.pool())))
-
-
-def _plan(epochs: int, lr: float, weight_decay: float) -> Plan:
-    return Plan(
-        epochs=epochs,
-        batch_size=25,
-        lr=lr,
-        weight_decay=weight_decay,
-        optimizer="adam",
-        schedule=Constant(),
-        warmup=0.0,
-    )
