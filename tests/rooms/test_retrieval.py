@@ -220,7 +220,9 @@ def test_features_of_the_mirror_image_are_averaged_and_the_scores_name_their_pre
     metric = mirrored.metric()
     metric.update(*mirrored.answers(model, batch))
     assert mirrored.measure.name in metric.compute()
-    assert (plain.measure.title, mirrored.measure.title) == ("mAP (hits)", "mAP (trapezoid)")
+    again = Reidentify(3, scored="before", compared="euclidean", precision="trapezoid", reranking=ReRanking())
+    assert plain.measure.title == "mAP (hits, cosine behind the batch norm)"
+    assert again.measure.title == "mAP (trapezoid, euclidean before the batch norm, re-ranked)"
 
 
 def test_a_batch_of_one_person_and_another_network_are_refused() -> None:

@@ -136,7 +136,8 @@ class Reidentify:
     @property
     def measure(self) -> Measure:
         again = "" if self.reranking is None else ", re-ranked"
-        return Measure(f"map_{self.precision}", f"mAP ({self.precision}{again})", unit="%")
+        of = f"{self.compared} {self.scored} the batch norm"
+        return Measure(f"map_{self.precision}", f"mAP ({self.precision}, {of}{again})", unit="%")
 
     def loss(self, model: nn.Module, batch: Batch) -> tuple[Tensor, Mapping[str, Tensor]]:
         """Equation (1), in float32 or wider, and its terms.
