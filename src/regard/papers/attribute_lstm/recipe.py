@@ -68,7 +68,7 @@ def att_lstm(
     named = Attributes.of(counts, most=attributes)
     made: Callable[..., nn.Module] = base.build
     plan = base.phases[-1].plan
-    finds = replace(plan, optimizer="adam", epochs=4) if tiny else replace(
+    finds = replace(plan, optimizer="adam", epochs=6) if tiny else replace(
         plan, optimizer="sgd", options={"momentum": 0.9}, lr=1e-3, epochs=10, batch_size=50, weight_decay=5e-4
     )  # fmt: skip
     others = ("image.*", "words.*", "input.*", "state.*", "scores.*")

@@ -10,7 +10,8 @@ released code clips each value of the gradient at 0.1, and its trunk stays froze
 
 Without detections the true objects are the regions, which the paper calls the oracle. The words that name a category
 are those of `metrics.words.object_words`. Classes and names have the vectors of a file of GloVe (`glove.6B.300d.txt`),
-those of several words the mean of the known ones; without a file they are random. The tiny variant is trained on drawn scenes.
+those of several words the mean of the known ones; without a file they are random. The tiny variant is trained on drawn
+scenes.
 """
 
 from __future__ import annotations
