@@ -18,9 +18,9 @@ Cost: Dk multiplications a frame of D channels, k of the score, once; for a word
 Deviations: the equations are transcribed from memory, unverified where the released code, which was read and not run,
     does not have them. Paper | official code | here: local features come from a network with 3-D convolutions over
     histograms of gradients and motion, trained for action recognition | none | two 3 × 3 × 3 convolutions over the maps
-    of the frames, trained along, and their maximum over the places; features of any origin can be given instead. The first memory is not given | layers
-    with tanh of the frames' mean | the same. (5) has one W_p | separate layers of h_t and φ_t, and E y_{t−1} as it is |
-    one W_p. No gate and no penalty on α | both | neither.
+    of the frames, trained along, and their maximum over the places; features of any origin can be given instead. The
+    first memory is not given | layers with tanh of the frames' mean | the same. (5) has one W_p | separate layers of
+    h_t and φ_t, and E y_{t−1} as it is | one W_p. No gate and no penalty on α | both | neither.
 Errata: the released code calls Theano's first word −1, whose embedding is zeros; here the start is a word like others.
 """
 
