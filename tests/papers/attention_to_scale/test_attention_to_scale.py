@@ -170,18 +170,19 @@ def test_the_recipe_has_the_papers_settings() -> None:
 @pytest.mark.slow
 def test_the_tiny_variant_beats_averages_over_three_seeds() -> None:
     found: dict[str, list[float]] = {}
+    drawn = built(recipes.get("attention-to-scale"), tiny=True)
+    train, samples = ([part[i] for i in range(len(part))] for part in (drawn.train, drawn.test))  # once for all
+    batch = {name: torch.stack([sample[name] for sample in samples]) for name in ("image", "mask")}
     for merge in ("attention", "average"):
         for seed in (1, 2, 3):
             tiny = built(recipes.get("attention-to-scale"), tiny=True, options={"merge": merge})
             (phase,) = tiny.phases
             torch.manual_seed(seed)
             model = tiny.build()
-            fit(model, phase.task, tiny.train, replace(phase.plan, seed=seed))
+            fit(model, phase.task, train, replace(phase.plan, seed=seed))
             metric = phase.task.metric()
             model.eval()
             with torch.no_grad():
-                samples = [tiny.test[i] for i in range(len(tiny.test))]
-                batch = {name: torch.stack([sample[name] for sample in samples]) for name in ("image", "mask")}
                 metric.update(*phase.task.answers(model, batch))  # type: ignore[arg-type]
             found.setdefault(merge, []).append(metric.compute()["miou"])
     assert min(found["attention"]) > 0.45
