@@ -27,6 +27,6 @@ TRAININGS = {
         where="fs_annn_cityscapes_seg.json and its script",
     )
 }
-SMALLER = {"annet_resnet101": {"backbone": "test_resnet", "output_stride": 4, "width": 24}}
+SMALLER = {"annet_resnet101": {"backbone": "test_resnet", "output_stride": 8, "width": 24}}
 
 segment = partial(named, trainings=TRAININGS, smaller=SMALLER)

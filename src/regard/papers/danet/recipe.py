@@ -31,6 +31,6 @@ TRAININGS = {
         where="train.py and README; batch and window of the training from memory",
     )
 }
-SMALLER = {"danet_resnet101": {"backbone": "test_resnet", "output_stride": 4, "multi_grid": (), "width": 24}}
+SMALLER = {"danet_resnet101": {"backbone": "test_resnet", "output_stride": 8, "multi_grid": (), "width": 24}}
 
 segment = partial(named, trainings=TRAININGS, smaller=SMALLER)
