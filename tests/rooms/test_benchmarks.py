@@ -234,7 +234,8 @@ def several(tmp_path: Path, **changed: Any) -> Peer:
     return Peer(**given | changed)
 
 
-@pytest.mark.parametrize("train", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("train", [False, True])
 def test_a_peer_with_several_inputs_and_outputs_out_of_a_file_that_cannot_run_whole(
     tmp_path: Path, train: bool
 ) -> None:
@@ -269,6 +270,7 @@ def test_what_cannot_be_compared_is_said(tmp_path: Path, changed: dict[str, Any]
     assert "time" not in row
 
 
+@pytest.mark.slow
 def test_our_own_error_costs_one_row_and_the_exit_status(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -76,6 +76,7 @@ def test_every_claim_is_on_a_known_dataset():
     assert judged(recipes.get("salient-objects"), of(2, 5, 3)) is None
 
 
+@pytest.mark.slow
 def test_train_and_eval_print_no_number_of_the_paper_for_the_tiny_variant(tmp_path, capsys):
     out = tmp_path / "run"
     with pytest.raises(SystemExit) as end:

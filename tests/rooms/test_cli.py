@@ -206,6 +206,7 @@ def test_show(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith(f"se  {catalog.get('se').summary}\n")
 
 
+@pytest.mark.slow
 def test_show_fits_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     text = terminal(monkeypatch, 80)
     for entry in catalog.entries():

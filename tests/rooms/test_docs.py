@@ -161,7 +161,15 @@ INSTEAD = {"pretrained=True": "pretrained=False"}
 ON_META = {"docs/networks.md"}
 
 
-@pytest.mark.parametrize("page", [page for page in PROSE if python_of(page)], ids=name_of)
+SECONDS = {"docs/comparing.md", "docs/watching.md", "docs/saving.md"}  # pages whose examples take seconds
+RUNNING = [
+    pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in SECONDS else [], id=name_of(page))
+    for page in PROSE
+    if python_of(page)
+]
+
+
+@pytest.mark.parametrize("page", RUNNING)
 def test_the_python_of_a_page_runs(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     prepare = FOUND.get(name_of(page))

@@ -252,6 +252,7 @@ def finished(tmp_path_factory):
     return out, found
 
 
+@pytest.mark.slow
 def test_every_file_of_a_run_knows_a_row_by_its_text(finished):
     out, found = finished
     names = [NONE, PLAIN, "se", PARALLEL]

@@ -38,6 +38,9 @@ RUNS = {
     "fixations": ("saliency_net", None, [3, 48, 48]),
     "dram-pairs": ("dram", [[0.1307], [0.3081]], [1, 32, 32]),
 }
+OPENED = [
+    name if name in ("ram-translated", "stn-rotated") else pytest.param(name, marks=pytest.mark.slow) for name in RUNS
+]
 
 
 def run(*words: object) -> int:
@@ -115,7 +118,7 @@ def described(folder: Path, target: Path, **changes: Any) -> Path:
 # ---- a run is opened with nothing but its folder
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", OPENED)
 def test_a_run_opens_and_sees_photographs_as_it_saw_its_images(
     name: str, trained_once: Any, photograph: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -136,7 +139,7 @@ def test_a_run_opens_and_sees_photographs_as_it_saw_its_images(
         assert sheet.width > 320
 
 
-@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.parametrize("name", OPENED)
 def test_what_is_opened_is_what_was_trained(name: str, trained_once: Any) -> None:
     folder = trained_once(name)
     recipe = built(recipes.get(name), tiny=True)
