@@ -78,11 +78,12 @@ class EveryPicture(Attention):
     ) -> None:
         super().__init__()
         self.sizes = (positive("objects", objects), positive("actions", actions), positive("scenes", scenes))
-        self.channels = channels
+        self.channels = None if channels is None else positive("channels", channels)
+        whole("known", known, 0)
         if channels is None:
             features = 1 if features is None else positive("features", features)
             if known:
-                raise ValueError(f"known={known!r}: 0 is needed without channels")
+                raise ValueError(f"known={known!r}, channels=None: 0 is needed without channels")
         elif features not in (None, OF_AN_IMAGE):
             raise ValueError(f"features={features!r}: None or {OF_AN_IMAGE} is needed with channels")
         else:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from regard.checks import check_input, positive
+from regard.ops.precision import widened
 
 
 def best_triplets(table: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -68,7 +69,9 @@ def neighbours(features: Tensor, known: Tensor, scores: Tensor, count: int, *, i
     check_input(known, "N D", D=features.shape[1])
     if positive("count", count) + itself > len(known):
         raise ValueError(f"count={count}: there are {len(known)} training images")
-    nearest = torch.cdist(features, known).topk(count + itself, largest=False).indices[:, int(itself) :]
+    one, other = widened(features), widened(known)
+    distances = other.square().sum(1) - 2 * one @ other.T  # squared, without the length of each image's own features
+    nearest = distances.topk(count + itself, largest=False).indices[:, int(itself) :]
     average: Tensor = scores[nearest].mean(1)
     return average
 
