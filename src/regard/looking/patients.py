@@ -27,7 +27,6 @@ from regard.viewing.alignment import matrix
 from regard.viewing.histories import listed, timeline
 from regard.viewing.painting import bars
 from regard.viewing.pictures import Picture, ends_of
-from regard.viewing.scaling import Colouring
 from regard.viewing.sheet import sheet
 
 TASK = "diagnosis prediction"
@@ -125,11 +124,9 @@ def pictures(predictor: Predictor, found: Prediction) -> list[Picture]:
         days = None if found.days is None else found.days[:-1]
         facts = f"{count - 1} visits; they sum to {float(last.sum()):.3g}"
         drawn.append(Picture("weights of the visits before the last", timeline(last, found.names[:-1], days), facts))
-        ends = Colouring("common", found.weights.dtype).ends(last, place=1) or ends_of(last)
-        low, high = 0.0, max(ends[1], 1e-6)
-        image = matrix(found.weights, found.names, found.names, low=low, high=high)
+        image = matrix(found.weights, found.names, found.names, low=0.0, high=1.0)
         facts = "row: the visit after which is predicted; column: the visit that is weighed"
-        drawn.append(Picture("visits over visits", image, facts, (low, high), ends_of(found.weights)))
+        drawn.append(Picture("visits over visits", image, facts, (0.0, 1.0), ends_of(found.weights)))
     best = found.probabilities.topk(min(BEST, len(found.probabilities)))
     named = [predictor.categories[i] for i in best.indices]
     facts = f"{len(named)} of {len(found.probabilities)} categories; probabilities, which sum to 1"
@@ -138,7 +135,7 @@ def pictures(predictor: Predictor, found: Prediction) -> list[Picture]:
     )
     for place in (count - 1, *strongest):
         weight = "the last visit" if place == count - 1 else f"weight {float(found.weights[-1, place]):.2f}"  # type: ignore[index]
-        facts = f"{weight}; {len(found.codes[place])} codes"
+        facts = f"{weight}; codes: {len(found.codes[place])}"
         facts += f", and {found.unknown[place]} that the network does not know" if found.unknown[place] else ""
         lines = found.codes[place] or ("no known code",)
         drawn.append(Picture(f"visit {found.names[place].removeprefix('visit ')}", listed(lines), facts))

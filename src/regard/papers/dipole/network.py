@@ -11,7 +11,7 @@ Zhou, You, Sun, Gao. KDD 2017, arXiv:1706.05764. Official code: none; the best k
 
 Place: a whole system; the attention is `dipole`.
 Cost: of T visits, mF + 3p(2m + p) + r(4p + K) multiplications each and, since the way back begins anew at every t,
-    3p²T²/2 + 4p·T³/3 together; T²·p numbers of memory. 1.3 million parameters at 2,000 codes and 300 categories.
+    3p²T²/2 + 4pT² together; 2pT² numbers of memory. 1.0 million parameters at 2,000 codes and 300 categories.
 Deviations: paper predicts visit t + 1 from visits 1 … t, so that ←h_i depends on t | PyHealth's port passes once over
     all visits, and predicts each t from states that have read the future; also its padding runs through the GRU |
     `causal=False`, for its checkpoints only. Paper has the ReLU of (1) and no bias in (4) | port has no ReLU, biases in
