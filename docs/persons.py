@@ -51,9 +51,10 @@ something stands in front. {TRAIN} persons are for training, {TEST} others for t
 each camera is a query, the second is in the gallery, with {DISTRACTORS} images of nobody. Every network is the same
 narrow ResNet with a mechanism behind its stages or without (`regard.networks.person`, one block a stage, maps of 16
 × 8, 8 × 4 and twice 4 × 2), and has the same training: cross-entropy with smoothed labels and the hardest triplets
-by the cosine behind the batch norm, 32 images of 8 persons a step, {EPOCHS["images"]} epochs of AdamW from random
-weights, where the papers start from ImageNet's. IANet and IAUnet stand behind the first two stages, whose maps are
-nearest to those of the papers. Settings were chosen on persons and seeds that are not among these.
+by the cosine behind the batch norm, 32 images of 8 persons a step, {EPOCHS["images"]} epochs of AdamW from
+random weights, where the papers start from ImageNet's. All mechanisms stand behind the first two stages, whose maps are
+nearest to those of the papers; RGA has its gates behind all four, which did not train from random weights. Settings
+were chosen on persons and seeds that are not among these.
 
 mAP is the mean precision at the hits, in percent, of the cosine of the features behind the batch norm, without
 images of the same person under the same camera; no query is without a match. Intervals are 95 percent: the wider of
