@@ -90,7 +90,9 @@ class GuidedLSTM(Attention):
         self.cell = choice("cell", cell, CELLS)
         self.encoder = None if backbone is None else Encoder(backbone, channels)
         width = channels if self.encoder is None else self.encoder.width
-        choice("source", source, SOURCES)
+        choice("source", source, SOURCES), positive("count", count)
+        if known is not None:
+            positive("known", known)
         if source != "given" and guide is None:
             raise ValueError(f"source={source!r}: the width of the guide is needed, guide=…")
         self.given = guide is not None and source == "given"
