@@ -113,7 +113,7 @@ class PersonNetwork(nn.Module):
     def _attended(self, module: nn.Module, h: Tensor, frames: int) -> tuple[Tensor, Tensor | None]:
         """The map behind a mechanism, `B C H W` or `BT C H W` of clips, and any masks, `B P H W` or `B T P H W`."""
         if self.video and getattr(module, "dims", 2) == 3:
-            found = module(h.unflatten(0, (-1, frames)).transpose(1, 2))
+            found = module(h.unflatten(0, (-1, frames)).transpose(1, 2).contiguous())
             y, mask = found if isinstance(found, tuple) else (found, None)
             return y.transpose(1, 2).flatten(0, 1), mask
         found = module(h)

@@ -37,13 +37,10 @@ IMAGES = "bounding_box_train/, query/ and bounding_box_test/ as of Market-1501, 
 CLIPS = "bbox_train/, bbox_test/ and info/ as of MARS"
 WEIGHTS = "resnet50.tv_in1k"  # torchvision's for ImageNet, with which the authors start
 FRAMES = 4  # T
-# As IAUnet's authors erase: after normalisation, to the means of CIFAR.
-_MEANS = (0.4914, 0.4822, 0.4465)
-ERASED = InTurn(
-    Mirror(), Erase(fill=tuple(mean + std * value for mean, std, value in zip(*IMAGENET, _MEANS, strict=True)))
-)
+# As IAUnet's authors erase: after normalisation, to the means of CIFAR, 0.4914, 0.4822 and 0.4465.
+ERASED = InTurn(Mirror(), Erase(fill=(0.485 + 0.229 * 0.4914, 0.456 + 0.224 * 0.4822, 0.406 + 0.225 * 0.4465)))
 # The tiny variants: drawn persons of 64 × 32.
-DRAWN = {"train": 16, "test": 12, "shots": 2}
+TRAIN, TEST = 32, 12  # persons
 QUICK = Plan(
     epochs=12,
     batch_size=32,
@@ -121,7 +118,7 @@ def recipe(
     flag("mirror", mirror), flag("rerank", rerank), choice("precision", precision, PRECISIONS)
     train: Any
     if tiny:
-        train, test = drawn(**DRAWN, frames=FRAMES if video else None)
+        train, test = drawn(train=TRAIN, test=TEST, frames=FRAMES if video else None)
         name, plan = "drawn persons", quick
     elif data is None:
         raise ValueError(f"data=None: {CLIPS if video else IMAGES} is needed (--data); --tiny trains on drawn persons")

@@ -57,7 +57,7 @@ def reidentify(
         data,
         tiny=tiny,
         make=made,
-        small=partial(made, widths=(5.0, 2.5), width=16, blocks=(1, 1, 1, 1)),
+        small=partial(made, widths=(5.0, 2.5), width=8, blocks=(1, 1, 1, 1)),
         training=TRAINING,
         boxes=boxes,
         mirror=mirror,

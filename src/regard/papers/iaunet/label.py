@@ -96,13 +96,13 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("re-identification",),
         aliases=("interaction-aggregation-update network",),
         maps={"affinity": "B D D", "mask": "B 4 h w", "relation": "B 4 4"},
-        kwargs={"channels": 2, "classes": 5, "width": 2, "blocks": (1, 1, 1)},
-        outputs=("B M", "B M", "B 5", "B 4 h w", "B 4 h w"),
+        kwargs={"channels": 2, "classes": 5, "width": 2, "blocks": (1, 1)},
+        outputs=("B M", "B M", "B 5", "B 4 h w"),
         options=(
             Option(
                 {"video": True},
                 inputs=("B C T H W",),
-                outputs=("B M", "B M", "B 5", "B T 4 h w", "B T 4 h w"),
+                outputs=("B M", "B M", "B 5", "B T 4 h w"),
                 maps={"affinity": "B Q Q", "mask": "B T 4 h w", "relation": "B N N"},
                 least=(1, 1, 1),
             ),

@@ -133,7 +133,7 @@ class SpatialInteraction(Attention):
             check_norm_batch(self.mask_norm, m)
             m = wide_norm(self.mask_norm, m).sigmoid().unflatten(2, n.shape[2:]).transpose(1, 2)  # [B, T, P, N]
             q, u = self.interact(m, n)  # [B, T, D], [B, D]
-            y = wide_linear(self.out, torch.cat([q, u[:, None].expand_as(q)], -1)).mT  # [B, C, T]
+            y = _wide(self.out, torch.cat([q, u[:, None].expand_as(q)], -1).mT)  # [B, C, T]
             check_norm_batch(self.norm, y)
             y = wide_norm(self.norm, y).to(x.dtype)[..., None, None]  # [B, C, T, 1, 1]
         mask = m.to(x.dtype).unflatten(3, x.shape[-2:])
@@ -198,7 +198,7 @@ class InteractionUpdate(Attention):
         return y
 
 
-def _wide(layer: Pointwise, x: Tensor) -> Tensor:
+def _wide(layer: Pointwise | nn.Linear, x: Tensor) -> Tensor:
     """`layer(x)` of a float32 x, in any precision of the layer."""
     weight = widened(layer.weight).expand(x.shape[0], -1, -1)
     return torch.baddbmm(widened(layer.bias)[:, None], weight, x)  # type: ignore[arg-type]

@@ -62,7 +62,7 @@ def reidentify(
         data,
         tiny=tiny,
         make=made,
-        small=partial(made, width=16, blocks=(1, 1, 1, 1)),
+        small=partial(made, width=8, blocks=(1, 1, 1, 1)),
         training=TRAINING if supervised else without_masks(TRAINING),
         video=video,
         boxes=boxes,

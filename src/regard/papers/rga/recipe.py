@@ -65,7 +65,7 @@ def reidentify(
         data,
         tiny=tiny,
         make=partial(made, image_size=(height, width)),
-        small=partial(made, image_size=(64, 32), width=16, blocks=(1, 1, 1, 1)),
+        small=partial(made, image_size=(64, 32), width=16, blocks=(1, 1)),
         training=TRAINING,
         size=(height, width),
         boxes=boxes,
