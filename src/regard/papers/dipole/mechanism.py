@@ -9,7 +9,8 @@ Zhou, You, Sun, Gao. KDD 2017, arXiv:1706.05764. Official code: none; the best k
     α_ti = exp(a_ti) / (Σ_j<t exp(a_tj) + ε),  i < t                  the paper has ε = 0             (4)
     c_t  = Σ_i<t α_ti h_i                                            context                         (5)
 
-Place: on the states of a bidirectional GRU over the visits; h̃_t = tanh(W_c [c_t; h_t]) then predicts visit t + 1.
+Place: on the states of a bidirectional GRU over the visits; h̃_t = tanh(W_c [c_t; h_t]) then predicts visit t + 1;
+    `dipole_network` is the whole.
 Cost: T²C multiplications, T² memory; T²·n' of both for concatenation. No T × T × C tensor as in the port.
 Deviations: paper has a bias in (1) alone | the port has them in all three, and one after v | `bias`; without ε those
     of (1) and after v cancel in the softmax. Paper normalises | the port adds ε = 1e-9 for location and 1e-10 for the
