@@ -29,8 +29,7 @@ from regard.saved.building import built, changes
 from regard.saved.description import Trained
 from regard.saved.opening import Network
 from regard.viewing import draw
-from regard.viewing.frames import strip as filmstrip
-from regard.viewing.painting import picture_of
+from regard.viewing.painting import picture_of, staged, tiled
 from regard.viewing.pictures import SIDE, Picture
 from regard.viewing.scaling import Scale
 from regard.viewing.words import strip
@@ -113,8 +112,7 @@ def of_video(path: Path, network: Network, found: Trained, scale: Scale) -> Said
     frames = [picture_of(frame) for frame in clip.unbind(1)]
     told = videos.opened(path).count
     facts = f"{count} of {told} frames, at even distances" if told != count else f"{count} frames"
-    drawn = filmstrip(torch.zeros(0, count), [], frames, low=0, high=1)
-    pictures = [Picture(shown_path(path.name), drawn, facts)]
+    pictures = [Picture(shown_path(path.name), tiled([staged(frame, SIDE) for frame in frames], SIDE), facts)]
     x = normalised(clip[None], network.normalise)
     if isinstance(network.model, Captioner):
         sentence, more = _written(network, x, clip, scale)

@@ -62,7 +62,7 @@ class VideoDescription(Attention):
         channels: of the frames' maps, or with a backbone of the clip.
         vocabulary: V, the number of words, the four special ones included.
         backbone: a network of timm's, or "convolutions", see `networks.captioner.Encoder`; None takes maps of frames,
-            which may have a single place: `B channels T 1 1` are features of frames.
+            which may have a single place, as features of frames do.
         output_stride: of the backbone: its map is at most so many times smaller than a frame.
         local: channels of the local features; 0 has none.
         embed: m, width of the embeddings and of (5).
