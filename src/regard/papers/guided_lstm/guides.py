@@ -9,7 +9,7 @@ arXiv:1509.04942, Section 3.2.
     img   the image's feature itself                                                     `GuidedLSTM(guide=None)`
 
 Both guides are made from the features and the captions of the training images by `fit`, and kept with the weights;
-until then they are zero.
+until then they are random.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Retrieval(nn.Module):
         if positive("count", count) >= positive("known", known):
             raise ValueError(f"count={count}: less than the {known} training images is needed")
         self.count = count
-        self.register_buffer("known", torch.zeros(known, positive("channels", channels)))
-        self.register_buffer("texts", torch.zeros(known, positive("width", width)))
+        self.register_buffer("known", _unit(torch.randn(known, positive("channels", channels))))
+        self.register_buffer("texts", torch.rand(known, positive("width", width)))
 
     def fit(self, features: Tensor, sentences: Sentences) -> None:
         """Takes the training images' features `N C`, and their captions."""
@@ -83,7 +83,7 @@ class CommonSpace(nn.Module):
 
     def __init__(self, channels: int, *, width: int) -> None:
         super().__init__()
-        self.register_buffer("weight", torch.zeros(positive("width", width), positive("channels", channels)))
+        self.register_buffer("weight", torch.randn(positive("width", width), positive("channels", channels)))
         self.register_buffer("bias", torch.zeros(width))
 
     def fit(self, features: Tensor, sentences: Sentences) -> None:

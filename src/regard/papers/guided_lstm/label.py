@@ -28,8 +28,8 @@ ENTRIES: tuple[Entry, ...] = (
         sizes={"L": 5},
         exported=32,
         options=(
-            Option({"cell": "tanh"}),
-            Option({"source": "cca"}, inputs=("B C", "word<11> B L")),
+            Option({"cell": "tanh", "source": "cca"}, inputs=("B C", "word<11> B L")),
+            Option({"source": "retrieval", "known": 13, "count": 3}, inputs=("B C", "word<11> B L")),
             Option({"guide": None, "backbone": "convolutions"}, inputs=("B C H W", "word<11> B L"), least=(1, 1)),
         ),
         parity="transcribed",

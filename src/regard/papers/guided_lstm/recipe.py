@@ -112,7 +112,7 @@ def _guided(base: Recipe, guide: str, space: int, nearest: int, *, tiny: bool) -
     if tiny:
         plan = replace(first.plan, epochs=TINY_EPOCHS)
         phases: list[Phase] = [
-            replace(first, plan=plan),
+            replace(first, plan=plan, before=silence),
             Phase(
                 name="guided", task=first.task, plan=replace(plan, rates={}), trains=behind_trunk(build)[0], before=fit
             ),
@@ -120,6 +120,13 @@ def _guided(base: Recipe, guide: str, space: int, nearest: int, *, tiny: bool) -
     else:
         phases = [replace(first, before=fit), *others]
     return replace(base, build=build, phases=tuple(phases))
+
+
+def silence(model: nn.Module) -> None:
+    """Makes the guides zero, so that the trunk learns without them."""
+    assert isinstance(model, GuidedLSTM) and model.guiding is not None
+    for buffer in model.guiding.buffers():
+        buffer.zero_()
 
 
 def fit_guides(model: nn.Module, *, images: Any, captions: Any, normalise: Normalisation | None) -> None:
