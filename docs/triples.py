@@ -37,6 +37,7 @@ from regard.data.sentence_files import sentences_of
 from regard.metrics.words.captions import Captions
 from regard.papers.baby_talk.fitting import coordinate_search
 from regard.papers.baby_talk.network import WEIGHTS, BabyTalk
+from regard.papers.baby_talk.prepositions import FUNCTIONS
 from regard.papers.baby_talk.task import Describe, set_priors
 from regard.papers.baby_talk.text.corpus import grammar_of, perplexity
 from regard.papers.baby_talk.text.drawn import GRAMMAR, DrawnTriples
@@ -113,7 +114,7 @@ def text(files: list[str]) -> dict[str, Any]:
     """What files of sentences say: sizes, the most probable words, and the perplexities of every tenth line."""
     several = [sentences_of(file) for file in files]
     sentences = [one for lines in several for one in lines]
-    grammar = grammar_of(sentences)
+    grammar = grammar_of(sentences, FUNCTIONS)
     known = priors(grammar, sentences)
     read = [grammar.read(tokens) for tokens in sentences]
     told = [triple for _, triples in read for triple in triples]

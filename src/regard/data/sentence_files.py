@@ -20,7 +20,7 @@ from regard.data.texts import text
 from regard.metrics.words.tokens import tokenise
 
 LARGEST = 2**31  # bytes of a file after decompression; a small archive can hold far more
-_KEY = re.compile(r"[^\t#]+#\d+\t")  # before each caption of a Flickr token file
+_KEY = re.compile(r"\S+#\d+\t")  # before each caption of a Flickr token file
 
 
 def sentences_of(paths: str | Path | Sequence[str | Path]) -> list[tuple[str, ...]]:

@@ -11,11 +11,11 @@ import torch
 
 from regard.data.phrases import Lexicon
 from regard.data.scenes import scenes
-from regard.papers.every_picture import meanings
-from regard.papers.every_picture.meanings import Taxonomy, drawn, flat, of_wordnet
-from regard.papers.every_picture.pictures import of_scenes
-from regard.papers.every_picture.ranking import inverse_ranks, recalls
-from regard.papers.every_picture.sentences import Labels, Reader, labels_of
+from regard.papers.every_picture.task import meanings
+from regard.papers.every_picture.task.meanings import Taxonomy, drawn, flat, of_wordnet
+from regard.papers.every_picture.task.pictures import of_scenes
+from regard.papers.every_picture.task.ranking import inverse_ranks, recalls
+from regard.papers.every_picture.task.sentences import Labels, Reader, labels_of
 
 TREE: dict[str, str | None] = {
     "all": None,

@@ -48,7 +48,8 @@ def baby_talk(data: Path | None = None, *, tiny: bool = False, text: Text | None
     if data is not None:
         raise ValueError(f"data={str(data)!r}: None is needed, since the scenes are drawn")
     files = (text,) if isinstance(text, str) else text
-    if files is not None and not (files and all(isinstance(one, str) and one for one in files)):
+    named = isinstance(files, (list, tuple)) and all(isinstance(one, str) and one for one in files)
+    if files is not None and not (named and files):
         raise ValueError(f"text={text!r}: the name of a file of sentences, or a list of such names, is needed")
     chosen, further = (TINY, SEARCHED_TINY) if tiny else (SIZES, SEARCHED)
     drawn, test = scenes(train_size=chosen["train_size"] + further, test_size=chosen["test_size"], size=chosen["size"])

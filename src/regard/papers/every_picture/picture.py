@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from regard.checks import positive
+from regard.ops.precision import widened
 
 DIRECTIONS = 8
 CELL = 2  # pixels
@@ -67,15 +68,18 @@ class Picture(nn.Module):
 
     def cells(self, image: Tensor) -> Tensor:
         """Equations (6) and (7): `B C H W` -> `B 8+C h w`."""
+        dtype, image = image.dtype, widened(image)  # squares of gradients leave the range of float16
         light = F.pad(image.amax(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
         across = light[:, :, 1:-1, 2:] - light[:, :, 1:-1, :-2]
         down = light[:, :, 2:, 1:-1] - light[:, :, :-2, 1:-1]
         steep = (across.square() + down.square() + SMALL**4).sqrt()
-        turned = (F.conv2d(torch.cat([across, down], 1), self.directions).relu() / steep) ** SHARP * steep
+        turned = (
+            F.conv2d(torch.cat([across, down], 1), self.directions.to(light.dtype)).relu() / steep
+        ) ** SHARP * steep
         pooled = F.avg_pool2d(torch.cat([turned, image], 1), CELL, ceil_mode=True)
         edges, colours = pooled.split([DIRECTIONS, image.shape[1]], 1)
         around = F.avg_pool2d(edges.square().sum(1, keepdim=True), 3, stride=1, padding=1)
-        return torch.cat([edges / (around + SMALL**2).sqrt(), colours], 1)
+        return torch.cat([edges / (around + SMALL**2).sqrt(), colours], 1).to(dtype)
 
 
 def detector_loss(strongest: Tensor, present: Tensor) -> Tensor:

@@ -19,8 +19,8 @@ from torch import nn
 from regard.data.scenes import scenes as drawn_scenes
 from regard.data.visits import Codes
 from regard.papers.every_picture.network import MAPS, EveryPicture
-from regard.papers.every_picture.pictures import Pictures, of_photographs, of_scenes
-from regard.papers.every_picture.task import Match
+from regard.papers.every_picture.task.match import Match
+from regard.papers.every_picture.task.pictures import Pictures, of_photographs, of_scenes
 from regard.papers.every_picture.triplets import counted
 from regard.training import captioning
 from regard.training.plan import Plan

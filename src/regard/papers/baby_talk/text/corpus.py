@@ -2,7 +2,7 @@
 
 Baby Talk: Understanding and Generating Simple Image Descriptions. Kulkarni et al. PAMI 2013, Section 5: the paper takes
 its words from its detectors, and counts how often they stand together in descriptions. Here the words can be those of
-the corpus: its commonest nouns, the commonest words before nouns, and the prepositions that have a geometric function.
+the corpus: its commonest nouns, the commonest words before nouns, and those of given prepositions that it has.
 """
 
 from __future__ import annotations
@@ -13,16 +13,18 @@ from collections.abc import Iterable, Sequence
 
 from regard.checks import positive
 from regard.data.phrases import CLOSED, Lexicon
-from regard.papers.baby_talk.prepositions import FUNCTIONS
 from regard.papers.baby_talk.text.language import NGrams
 from regard.papers.baby_talk.text.triples import Grammar
 
 
-def grammar_of(sentences: Sequence[Sequence[str]], *, objects: int = 100, attributes: int = 50) -> Grammar:
+def grammar_of(
+    sentences: Sequence[Sequence[str]], prepositions: Iterable[str], *, objects: int = 100, attributes: int = 50
+) -> Grammar:
     """The grammar of a corpus; plural and singular are one object.
 
     Args:
         sentences: the tokens of each.
+        prepositions: those that are known, of one word; those of the paper are the keys of `prepositions.FUNCTIONS`.
         objects: the number of objects: the commonest heads of phrases, see `data.phrases`.
         attributes: the number of attributes: the commonest words before heads; a word is an object or an attribute,
             whichever it is more often.
@@ -44,7 +46,7 @@ def grammar_of(sentences: Sequence[Sequence[str]], *, objects: int = 100, attrib
     return Grammar(
         objects={word: word for word in chosen} | {word: one for word, one in plurals.items() if word not in chosen},
         attributes={word: word for word in _commonest(others, positive("attributes", attributes))},
-        prepositions={word: word for word in FUNCTIONS if word in there},
+        prepositions={word: word for word in prepositions if word in there},
     )
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from regard.checks import choice, number
 from regard.data.phrases import Lexicon
-from regard.papers.every_picture.meanings import Taxonomy
+from regard.papers.every_picture.task.meanings import Taxonomy
 from regard.papers.every_picture.triplets import best_triplets
 
 VERB, ATTRIBUTE = "verb", "attribute"

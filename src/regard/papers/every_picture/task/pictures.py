@@ -16,9 +16,9 @@ from regard.data.phrases import Lexicon
 from regard.data.scene_sentences import COLOURS, KINDS
 from regard.data.scenes import Scenes
 from regard.ops.seeds import mixed
-from regard.papers.every_picture import meanings
-from regard.papers.every_picture.meanings import Taxonomy
-from regard.papers.every_picture.sentences import ATTRIBUTE, VERB, Labels, Reader, labels_of
+from regard.papers.every_picture.task import meanings
+from regard.papers.every_picture.task.meanings import Taxonomy
+from regard.papers.every_picture.task.sentences import ATTRIBUTE, VERB, Labels, Reader, labels_of
 
 Sentence = Sequence[str]
 

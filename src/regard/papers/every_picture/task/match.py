@@ -19,8 +19,8 @@ from regard.metrics.words.bleu import bleu
 from regard.metrics.words.captions import BLEU
 from regard.papers.every_picture.network import MAPS, EveryPicture
 from regard.papers.every_picture.picture import detector_loss
-from regard.papers.every_picture.ranking import inverse_ranks, recalls
-from regard.papers.every_picture.sentences import Reader
+from regard.papers.every_picture.task.ranking import inverse_ranks, recalls
+from regard.papers.every_picture.task.sentences import Reader
 from regard.papers.every_picture.triplets import best_triplets, margin_loss
 
 BEST = 50  # triplets of an image and of a sentence that may meet
