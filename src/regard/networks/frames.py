@@ -24,7 +24,8 @@ def maps_of(clip: Tensor, channels: int, encoder: Encoder | None) -> Tensor:
     if encoder is None:
         return clip.permute(0, 2, 3, 4, 1)
     frames = clip.transpose(1, 2)
-    return encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2]).permute(0, 1, 3, 4, 2)
+    maps: Tensor = encoder(frames.flatten(0, 1)).unflatten(0, frames.shape[:2])
+    return maps.permute(0, 1, 3, 4, 2)
 
 
 class Memory(nn.Module):

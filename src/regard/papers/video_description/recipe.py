@@ -53,7 +53,7 @@ TRAINING = Training(
     claim=CLAIM,
     where="Section 4 from memory, and yaoli/arctic-capgen-vid",
 )
-QUICK = Training(lr=1e-2, epochs=22, batch=16, clip=1.0, trunk_lr=5e-3, beam=1, longest=16, least=1, where="tiny")
+QUICK = Training(lr=1e-2, epochs=24, batch=16, clip=1.0, trunk_lr=5e-3, beam=1, longest=16, least=1, where="tiny")
 
 
 def sentences(
@@ -88,7 +88,7 @@ def sentences(
     test: Any
     if tiny:
         drawn = partial(DrawnEvents, frames=4, size=24, coloured=True)
-        train, test = drawn(count=360).asked(), drawn(count=120, part="test").asked()
+        train, test = drawn(count=240).asked(), drawn(count=120, part="test").asked()
         build, name, normalise = partial(VideoDescription, 3, **SMALL), "drawn events", ((0.2,) * 3, (0.25,) * 3)
     elif data is None:
         raise ValueError(
