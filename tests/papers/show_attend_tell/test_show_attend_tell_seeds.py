@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from regard import catalog
+from regard.core import watch
 from regard.data.batches import Batch
 from regard.data.words import Words
 from regard.networks.captioner import decode
@@ -74,6 +75,18 @@ def soft(seed: int, *, even: bool = False) -> nn.Module:
         for parameter in model.get_submodule("layers.0.attention").parameters():
             nn.init.zeros_(parameter.requires_grad_(False))
     return model
+
+
+def test_the_equal_without_attention_has_as_many_parameters_and_weighs_all_places_alike() -> None:
+    ours, theirs = soft(0), soft(0, even=True)
+    assert [one.shape for one in ours.parameters()] == [one.shape for one in theirs.parameters()]
+    maps, words = drawn(2, torch.Generator().manual_seed(0))
+    for model, alike in ((ours, False), (theirs, True)):
+        with watch(model) as seen:
+            model(maps, words[:, :-1])
+        (weights,) = seen["attention"]
+        assert weights.shape == (2, PLACES + 1, 1, PLACES)
+        assert torch.allclose(weights, torch.tensor(1 / PLACES)) == alike
 
 
 @pytest.mark.slow
