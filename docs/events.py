@@ -367,6 +367,7 @@ The score of the released code compares every place of a frame with what was see
 knows what was seen before, and not the frame that it looks at: where an event is at another place each time, it cannot
 find it. *Mean over places* is the network of the first row on the mean of each map, so with the same parameters, and
 without a place to attend to. *Uniform weights in the test* is the trained first row, whose weights are then made equal.
+The 3 × 3 × 3 convolutions see neighbouring frames together, and need neither attention nor memory for this question.
 """
 ON_EVENT = """
 The weight that lies on the event, in the frames that have one (equal weights: {area}): {rows}.
