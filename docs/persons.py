@@ -26,6 +26,7 @@ from person_rows import (
     FIRST,
     FRAMES,
     LIGHTS,
+    MASKS,
     OCCLUSION,
     RATE,
     ROWS,
@@ -53,8 +54,10 @@ narrow ResNet with a mechanism behind its stages or without (`regard.networks.pe
 × 8, 8 × 4 and twice 4 × 2), and has the same training: cross-entropy with smoothed labels and the hardest triplets
 by the cosine behind the batch norm, 32 images of 8 persons a step, {EPOCHS["images"]} epochs of AdamW from
 random weights, where the papers start from ImageNet's. All mechanisms stand behind the first two stages, whose maps are
-nearest to those of the papers; RGA has its gates behind all four, which did not train from random weights. Settings
-were chosen on persons and seeds that are not among these.
+nearest to those of the papers; RGA has its gates behind all four, which did not train from random weights. Masks weigh
+{MASKS:g} in the loss, where the paper has 0.5, and the layers that make them have ten times the rate, in all rows with
+parts: {EPOCHS["images"]} epochs are too short otherwise. Settings were chosen on persons and seeds that are not among
+these.
 
 mAP is the mean precision at the hits, in percent, of the cosine of the features behind the batch norm, without
 images of the same person under the same camera; no query is without a match. Intervals are 95 percent: the wider of
