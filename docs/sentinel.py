@@ -80,7 +80,14 @@ def page(kept: Kept, command: str) -> str:
             "",
             f"Exact captions, against the same network without its sentinel: {cell(gains, signed=True)} points.",
         ]
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + READ.rstrip()
+
+
+READ = """
+With seed 11 the gate is what the paper hopes for: it looks at names (68 %), at colours (33 %), and at *of* hardly ever.
+With seeds 12 and 13 it looks at no name, and at *there* and *a*, where nothing has to be seen; the network as released
+looks at nothing. The words that need a look cannot be read off 1 − β unless the scores say that the network looks.
+"""
 
 
 def main() -> None:
