@@ -30,6 +30,6 @@ TRAININGS = {
         where="README",
     )
 }
-SMALLER = {"ccnet_resnet101": {"backbone": "test_resnet", "output_stride": 8, "width": 24}}
+SMALLER = {"ccnet_resnet101": {"backbone": "test_resnet", "output_stride": 4, "width": 24}}
 
 segment = partial(named, trainings=TRAININGS, smaller=SMALLER)

@@ -26,6 +26,6 @@ TRAINING = Training(
     where="pytorch/vision, from memory",
 )
 TRAININGS = {"fcn_resnet50": TRAINING, "fcn_resnet101": TRAINING}
-SMALLER = {name: {"backbone": "test_resnet", "output_stride": 8, "width": 24} for name in TRAININGS}
+SMALLER = {name: {"backbone": "test_resnet", "output_stride": 4, "width": 24} for name in TRAININGS}
 
 segment = partial(named, trainings=TRAININGS, smaller=SMALLER)

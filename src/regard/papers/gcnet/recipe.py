@@ -28,7 +28,7 @@ TRAININGS = {
 SMALLER = {
     "gcnet_resnet101": {
         "backbone": "test_resnet",
-        "output_stride": 8,
+        "output_stride": 4,
         "attention": "gc(reduction=8)@layer2+layer3+layer4",
         "width": 24,
     }

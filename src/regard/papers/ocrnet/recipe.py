@@ -37,7 +37,7 @@ TRAININGS = {
     ),
 }
 SMALLER = {
-    "ocrnet_resnet101": {"backbone": "test_resnet", "output_stride": 8, "width": 24},
+    "ocrnet_resnet101": {"backbone": "test_resnet", "output_stride": 4, "width": 24},
     "ocrnet_hrnet_w48": {"backbone": "hrnet_w18_small", "width": 24},
 }
 
