@@ -190,6 +190,7 @@ def _system(
     channels = arguments.get("channels", getattr(model, "channels", 3) if image is None else image[0])
     if "image" not in getattr(model, "seen", ("image",)):
         channels = 3  # it sees regions or features, whose channels are no colours
+    channels = getattr(model, "colours", channels)  # of a photograph, where `channels` are those of features
     if channels not in (1, 3):
         raise ValueError(
             f"{entry.name} with channels={channels}: 3 channels, or 1 for grey, are needed for photographs"

@@ -6,11 +6,15 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from regard.catalog import recipes
 from regard.data.batches import Batch
+from regard.data.bottom_up import Seen, write
+from regard.looking.photographs import look
 from regard.papers.baby_talk import recipe as module
 from regard.papers.baby_talk.network import BabyTalk
 from regard.papers.baby_talk.prepositions import FUNCTIONS
@@ -99,6 +103,28 @@ def test_weights_let_a_misleading_text_have_no_say() -> None:
     assert model.weights.tolist() != [1.0] * 7
 
 
+def test_regions_of_a_photograph_are_told_by_template() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(2)
+        model = BabyTalk(195, objects=2, attributes=2, prepositions=4)
+    words = {
+        "objects": ("cat", "dog"),
+        "attributes": ("red", "blue"),
+        "prepositions": ("above", "below", "left of", "right of"),
+    }
+    with torch.no_grad():
+        for layer, row in ((model.see_objects, 1), (model.see_attributes, 0)):
+            assert layer is not None and layer.bias is not None
+            layer.bias[row] += 90  # every region is a red dog
+        boxes = torch.tensor([[[0.0, 0.1, 0.3, 0.3], [0.5, 0.1, 0.9, 0.35]]])
+        assert model.told(torch.rand(1, 3, 20, 30), boxes, words=words) == [
+            "This is a photograph of two red dogs. The red dog is left of the red dog."
+        ]
+        corners = torch.rand(1, 9, 4).unflatten(2, (2, 2)).sort(2).values.flatten(2)
+        (many,) = model.told(torch.rand(1, 3, 20, 30), corners, words=words)
+    assert many.startswith("This picture shows five dogs.")
+
+
 @pytest.mark.parametrize(
     ("options", "told"),
     [
@@ -133,6 +159,13 @@ def test_a_run_learns_its_weights_and_reads_a_file_once(tmp_path: Path, monkeypa
     assert torch.equal(found["searched"]["of_attributes"], wanted.attributes)
     assert torch.equal(found["searched"]["of_prepositions"], wanted.prepositions)
     assert not torch.equal(found["captions"]["of_attributes"], wanted.attributes)
+    photo, regions = tmp_path / "photo.png", tmp_path / "regions.tsv"
+    Image.new("RGB", (60, 40), (180, 40, 40)).save(photo)
+    boxes = np.array([[0, 0, 30, 20], [30, 20, 60, 40]], np.float32)
+    write(regions, [Seen(name="photo", width=60, height=40, boxes=boxes, features=np.zeros((2, 3), np.float32))])
+    looked = look(photo, weights=tmp_path / "searched", regions=regions, out=tmp_path / "drawn")
+    ((name, sentence),) = looked.sentences
+    assert name == "photo.png" and sentence.startswith("This is a photograph of ") and looked.pictures[0].exists()
     text.unlink()  # what it said stands in the weights
     before = (tmp_path / "searched" / "model.safetensors").read_bytes()
     running.train(listing, built(listing, tiny=True, options={"text": str(text)}), out=tmp_path / "searched",

@@ -26,6 +26,7 @@ Errata: 2/(N−1) keeps the pairs from outweighing the objects as N grows; for N
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -36,8 +37,11 @@ from regard.checks import check_input, positive
 from regard.core import Attention
 from regard.networks.captioner import log_softmax
 from regard.ops.precision import widened
+from regard.papers.baby_talk.text.drawn import features_of, related
+from regard.papers.baby_talk.text.templates import described
 
 WEIGHTS = ("alpha0", "alpha1", "beta0", "beta1", "beta2", "gamma0", "gamma1")
+TOLD = 5  # regions of a photograph that are described
 MOST = 2**25  # labellings of the objects that are compared
 
 
@@ -69,6 +73,9 @@ class BabyTalk(Attention):
     Maps: none.
     Raises: ValueError for an argument out of range, inputs of other shapes, or more labellings than can be compared.
     """
+
+    seen = ("image", "boxes")  # of a photograph, by `told`
+    colours = 3  # of it; `channels` are those of the features
 
     def __init__(self, channels: int | None = None, *, objects: int, attributes: int, prepositions: int) -> None:
         super().__init__()
@@ -112,6 +119,29 @@ class BabyTalk(Attention):
         first, second = _pairs(objects.shape[1])
         of_text = self.of_prepositions[chosen[:, first], :, chosen[:, second]]
         return Labelling(chosen, each.argmax(2), (a0 * b2 * prepositions + a1 * g1 * of_text).argmax(2), -best)
+
+    def told(self, image: Tensor, boxes: Tensor, *, words: Mapping[str, Sequence[str]]) -> list[str]:
+        """Sentences by template about the first regions of images, as many as can be compared, at most `TOLD`.
+
+        Args:
+            image: in 0..1.
+            boxes: of the regions, the most certain first.
+            words: the names of the `objects`, `attributes` and `prepositions`.
+
+        Shapes: `B 3 H W`, `B N 4` in 0..1 -> B texts.
+        """
+        found = []
+        for one, several in zip(image, boxes[:, :TOLD], strict=True):
+            objects, attributes = self.classified(features_of(one, several)[None])
+            best = self.described(objects, attributes, related(several)[None])
+            shades, kinds = ([words[name][i] for i in labels[0]] for name, labels in (
+                ("attributes", best.attributes), ("objects", best.objects)
+            ))  # fmt: skip
+            things = list(zip(shades, kinds, strict=True))
+            said = [words["prepositions"][i] for i in best.prepositions[0]]
+            triples = [(things[i], word, things[j]) for i, j, word in zip(*_pairs(len(things)), said, strict=True)]
+            found.append(described(triples, things))
+        return found
 
     def energy(self, seen: tuple[Tensor, Tensor, Tensor], labels: tuple[Tensor, Tensor, Tensor]) -> Tensor:
         """Equation (1) of a labelling: the inputs of `forward` and the labels as in `Labelling` -> `B`."""

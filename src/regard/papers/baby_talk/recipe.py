@@ -16,8 +16,10 @@ from pathlib import Path
 from torch import nn
 
 from regard.checks import flag
+from regard.data.scene_sentences import RELATIONS
 from regard.data.scenes import Scenes, scenes
 from regard.data.sentence_files import sentences_of
+from regard.data.visits import Codes
 from regard.papers.baby_talk.network import BabyTalk
 from regard.papers.baby_talk.task import Describe, search_weights, set_priors
 from regard.papers.baby_talk.text.drawn import GRAMMAR, WORDS, DrawnTriples
@@ -73,6 +75,11 @@ def baby_talk(data: Path | None = None, *, tiny: bool = False, text: Text | None
         phases=(phase,),
         facts={"data": "scenes", "text": "captions of the training scenes" if files is None else list(files)},
         class_names=kinds,
+        vocabulary={
+            "objects": Codes(kinds),
+            "attributes": Codes(shades),
+            "prepositions": Codes(tuple(RELATIONS[word][0] for word in words)),
+        },
     )
 
 

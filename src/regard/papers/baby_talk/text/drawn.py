@@ -59,9 +59,8 @@ class DrawnTriples(Dataset[Mapping[str, Any]]):
     def _sample(self, i: int) -> dict[str, Any]:
         objects = self.scenes.objects(i)
         boxes = torch.tensor([one.box for one in objects])
-        seen = patches(self.scenes.image(i), boxes)
         return {
-            "features": torch.cat([seen, seen.unflatten(1, (3, -1)).amax(2)], 1),
+            "features": features_of(self.scenes.image(i), boxes),
             "labels": torch.tensor([KINDS.index(one.kind) for one in objects]),
             "colours": torch.tensor([list(COLOURS).index(one.colour) for one in objects]),
             "related": related(boxes),
@@ -72,6 +71,15 @@ class DrawnTriples(Dataset[Mapping[str, Any]]):
     def collate_fn(self, samples: Sequence[Mapping[str, Any]]) -> Batch:
         ragged = {"features": 0.0, "labels": 0, "colours": 0, "related": 0.0}
         return padded(samples, fields=ragged, listed=("triples",))
+
+
+def features_of(image: Tensor, boxes: Tensor) -> Tensor:
+    """What the classifiers see of each region: its pixels, and the lightest of each colour.
+
+    Shapes: image `3 H W`, boxes `N 4` in 0..1 -> `N C`.
+    """
+    seen = patches(image, boxes)
+    return torch.cat([seen, seen.unflatten(1, (3, -1)).amax(2)], 1)
 
 
 def related(boxes: Tensor) -> Tensor:
