@@ -13,14 +13,14 @@ def _block(in_channels, height, width, alpha_x, alpha_y):
     return {"channels": in_channels, "widths": (alpha_y, alpha_x)}, {"spatial_norm": "W1", "channel_norm": "W2"}
 
 
-def _network(last_s1, num_classes):
+def _network(last_s1, num_classes, width_divisor=1, layers=TRUNK.blocks):
     if last_s1 is not True:
         raise unsupported("last_s1", last_s1, "True is accepted: the last stage has stride 1")
-    names = torch_names(TRUNK.blocks, {}, "", bottleneck=True, head="classifier") | {"neck": "bn"}
+    names = torch_names(layers, {}, "", bottleneck=True, head="classifier") | {"neck": "bn"}
     for stage in (1, 2):  # the released blocks stand in the sequence of the stage's blocks
-        theirs = f"layer{stage + 1}.{TRUNK.blocks[stage]}"
+        theirs = f"layer{stage + 1}.{layers[stage]}"
         names |= {f"attention.{stage}.{ours}": f"{theirs}.{part}" for ours, part in _block(1, 1, 1, 1, 1)[1].items()}
-    return {"classes": num_classes}, names
+    return {"classes": num_classes, "width": 64 // width_divisor, "blocks": tuple(layers)}, names
 
 
 class _Released(nn.Module):

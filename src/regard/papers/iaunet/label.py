@@ -69,7 +69,7 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("channel", "position", "item"),
         reach="point to region",
         tasks=("re-identification",),
-        aliases=("IAU-Net", "interaction-aggregation-update"),
+        aliases=("interaction-aggregation-update",),
         maps={"affinity": "B C C", "mask": "B 4 H W", "relation": "B 4 4"},
         kwargs={"channels": 6},
         options=(
@@ -96,11 +96,11 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("re-identification",),
         aliases=("interaction-aggregation-update network",),
         maps={"affinity": "B D D", "mask": "B 4 h w", "relation": "B 4 4"},
-        kwargs={"channels": 2, "classes": 5, "width": 2, "blocks": (1, 1)},
+        kwargs={"channels": 2, "classes": 5, "attention": True, "width": 2, "blocks": (1, 1)},
         outputs=("B M", "B M", "B 5", "B 4 h w"),
         options=(
             Option(
-                {"video": True},
+                {"video": True, "temporal": True},
                 inputs=("B C T H W",),
                 outputs=("B M", "B M", "B 5", "B T 4 h w"),
                 maps={"affinity": "B Q Q", "mask": "B T 4 h w", "relation": "B N N"},

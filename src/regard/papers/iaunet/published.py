@@ -79,23 +79,24 @@ def _frames_as_batch(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:
     return _FramesAsBatch(module)
 
 
-def _network(num_classes):
-    names = torch_names(TRUNK.blocks, {}, "", bottleneck=True, head="classifier") | {"neck": "bn"}
+def _network(num_classes, width_divisor=1, layers=TRUNK.blocks):
+    names = torch_names(layers, {}, "", bottleneck=True, head="classifier") | {"neck": "bn"}
     for stage in (1, 2):
         names |= {f"attention.{stage}.{ours}": f"IAU{stage + 1}.{theirs}" for ours, theirs in _image(1)[1].items()}
-    return {"classes": num_classes}, names
+    return {"classes": num_classes, "width": 64 // width_divisor, "blocks": tuple(layers)}, names
 
 
 class _PartByPart(nn.Module):
-    """Our network, with the outputs of the released one: logits, features, and of each part the mask of both stages."""
+    """Our network, with the outputs of the released one: logits, features, and by part the masks of both stages."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, x: Tensor) -> tuple[Tensor | list[Tensor], ...]:
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         behind, _, logits, *masks = self.module(x)
-        return logits, behind, *([mask[:, part : part + 1] for mask in masks] for part in range(masks[0].shape[1]))
+        parts = range(masks[0].shape[1])
+        return logits, behind, *(mask[:, part : part + 1] for part in parts for mask in masks)
 
 
 def _part_by_part(module: nn.Module, args: Mapping[str, Any]) -> nn.Module:

@@ -63,6 +63,7 @@ ENTRIES: tuple[Entry, ...] = (
         kwargs={
             "channels": 2,
             "classes": 5,
+            "spatial": True,
             "image_size": (10, 14),
             "width": 4,
             "blocks": (1, 1),
@@ -71,6 +72,7 @@ ENTRIES: tuple[Entry, ...] = (
         },
         outputs=("B M", "B M", "B 5"),
         sizes={"H": 10, "W": 14},
+        options=(Option({"channel": False}, maps={"spatial": "B 1 h w", "spatial_affinity": "B Q K"}),),
         code="microsoft/Relation-Aware-Global-Attention-Networks",
     ),
 )

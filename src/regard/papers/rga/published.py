@@ -44,16 +44,18 @@ def _network(
     scale=8,
     d_scale=8,
     model_path=None,
+    width_divisor=1,
+    layers=TRUNK.blocks,
 ):
-    if (num_feat, last_stride, dropout) != (2048, 1, 0):
+    if (num_feat, last_stride, dropout) != (2048 // width_divisor, 1, 0):
         given = {"num_feat": num_feat, "last_stride": last_stride, "dropout": dropout}
         raise unsupported("num_feat, last_stride, dropout", given, "2048, 1 and 0 are accepted, as trained")
     if branch_name not in _BRANCHES:
         raise unsupported("branch_name", branch_name, f"{', '.join(_BRANCHES)} are accepted")
     spatial, channel = _BRANCHES[branch_name]
     arguments = {"classes": num_classes, "spatial": spatial, "channel": channel, "image_size": (height, width)}
-    arguments |= {"reduction": scale, "gate_reduction": d_scale}
-    names = {ours: f"backbone.{theirs}" for ours, theirs in torch_names(TRUNK.blocks, {}, "", bottleneck=True).items()}
+    arguments |= {"reduction": scale, "gate_reduction": d_scale, "width": 64 // width_divisor, "blocks": tuple(layers)}
+    names = {ours: f"backbone.{theirs}" for ours, theirs in torch_names(layers, {}, "", bottleneck=True).items()}
     names |= {"neck": "feat_bn", "classify": "cls"}
     _, gates = _rga(1, 1, spatial, channel)
     for stage in range(STAGES):
@@ -63,14 +65,14 @@ def _network(
 
 
 class _Released(nn.Module):
-    """Our network, called as the released one: images in a list, and whether there are logits."""
+    """Our network, called as the released one: images, perhaps in a list, and whether there are logits."""
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         self.module = module
 
-    def forward(self, images: list[Tensor], training: bool = True) -> tuple[Tensor, ...]:
-        behind, before, logits = self.module(images[0])
+    def forward(self, images: Tensor | list[Tensor], training: bool = True) -> tuple[Tensor, ...]:
+        behind, before, logits = self.module(images if isinstance(images, Tensor) else images[0])
         return (before, behind, logits) if training else (before, behind)
 
 
