@@ -23,8 +23,7 @@ DATASETS = {
     "CUB-200-2011": (200, 5_994, 5_794),
     "ImageNet": (1_000, 1_281_167, 50_000),
     "Kinetics-400": (400, 246_535, 19_761),
-    "UCF-101": (101, 9_537, 3_783),  # the first split; so of HMDB-51
-    "HMDB-51": (51, 3_570, 1_530),
+    "HMDB-51": (51, 3_570, 1_530),  # the first split
     "Cityscapes": (19, 2_975, 500),
     "PASCAL VOC 2012": (21, 10_582, 1_449),  # with the masks of SBD
     "Market-1501": (751, 12_936, 19_281),  # without junk; the query and the gallery
