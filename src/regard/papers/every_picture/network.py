@@ -19,6 +19,7 @@ Deviations: the paper finds the best triplets by relaxing an edge and scoring ag
     The paper's features are those of detectors with parts, of classifiers of objects and of a gist of scenes | (6) to
     (9), detectors of one part and a small gist; any scores may be given instead. (5) and (10) are from memory: the
     paper sums the inverse ranks of the triplets that both have among their best, and has more than one such average.
+    A triplet of drawn scenes, in which nothing acts, is an object, its colour, and the object that it lies by.
 Errata: 0/0 in (2), of labels that never occur, is 0.
 """
 
