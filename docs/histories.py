@@ -214,6 +214,8 @@ def _paired(ours: Sequence[dict[str, Any]], theirs: Sequence[dict[str, Any]]) ->
 
 def _interval(values: Sequence[float]) -> str:
     found = over_seeds(values)
+    if len(values) == 1:
+        return f"{100 * found.mean:.1f}"
     return f"{100 * found.mean:.1f} ({100 * found.low:.1f} to {100 * found.high:.1f})"
 
 
