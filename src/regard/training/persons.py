@@ -118,7 +118,8 @@ def recipe(
     flag("mirror", mirror), flag("rerank", rerank), choice("precision", precision, PRECISIONS)
     train: Any
     if tiny:
-        train, test = drawn(train=TRAIN, test=TEST, frames=FRAMES if video else None)
+        # A clip costs as much as four images.
+        train, test = drawn(train=TRAIN // 2, test=TEST // 2, frames=FRAMES) if video else drawn(train=TRAIN, test=TEST)
         name, plan = "drawn persons", quick
     elif data is None:
         raise ValueError(f"data=None: {CLIPS if video else IMAGES} is needed (--data); --tiny trains on drawn persons")
