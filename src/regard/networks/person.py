@@ -88,13 +88,14 @@ class PersonNetwork(nn.Module):
         made = {} if attention is None else {str(stage): attention(site) for stage, site in sites.items()}
         self.attention = nn.ModuleDict({stage: module for stage, module in made.items() if module is not None})
         fixed = any(getattr(module, "grid", None) is not None for module in self.attention.values())
-        self.sides = {"H": height, "W": across} if fixed else {}
+        self.grid = (height, across) if fixed else None  # the one size of images that it takes
         self.neck = nn.BatchNorm1d(body.channels)
         self.neck.bias.requires_grad_(flag("neck_bias", neck_bias))
         self.classify = nn.Linear(body.channels, classes, bias=flag("classifier_bias", classifier_bias))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        check_input(x, "B C T H W" if self.video else "B C H W", C=self.channels, **self.sides)
+        sides = {} if self.grid is None else {"H": self.grid[0], "W": self.grid[1]}
+        check_input(x, "B C T H W" if self.video else "B C H W", C=self.channels, **sides)
         frames = x.shape[2] if self.video else 1
         h = self.stem(x.transpose(1, 2).flatten(0, 1) if self.video else x)
         masks = []
