@@ -8,9 +8,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -141,8 +140,7 @@ def parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
-@dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
     """A row: its mechanism, whose masks it is trained with (`own`, `other`, or none), and whether it has any."""
 
     make: Make | None = None

@@ -143,6 +143,15 @@ without their ends. Means over seeds with the 95 % interval of Student's t.
 """
 
 
+READ = """
+Three seeds. Rewards raise CIDEr-D by 0.2 to 0.3 over cross-entropy alone, and by 0.1 to 0.2 over as many further steps
+of cross-entropy, an interval that holds zero; a reward by another scene's references destroys the sentences, so that it
+is the reward that works. **The bad endings that are known from photographs do not occur here**, whether the end counts
+or not, also with one seed at three times the rate: every caption of a scene ends with the name of an object, which is
+worth more to the reward than any word that could be left out. Counting the end gains nothing here.
+"""
+
+
 def page(kept: Kept, command: str) -> str:
     lines = [
         HEAD.format(
@@ -165,7 +174,7 @@ def page(kept: Kept, command: str) -> str:
         if apart:
             titles = f"{FURTHER[one]} − {FURTHER[other]}"
             lines.append(f"| {titles} | {key} | {cell(apart, signed=True, digits=2)} |")
-    return "\n".join(lines)
+    return "\n".join(lines) + "\n" + READ.rstrip()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -221,6 +221,15 @@ def interval(values: Sequence[float]) -> str:
     return f"{found.mean:+.1f} ({found.low:+.1f} … {found.high:+.1f})"
 
 
+READ = """
+Three seeds. **A slot names what the detector found, whether or not it ever stood beside the other object**: both
+objects are named in 54 % of the sentences about pairs never seen together, in 59 % about pairs that were seen, and no
+object is named that is not there. In so short a training the same network with textual words names 66 % and 80 % of objects
+that are not there. With random classes the slots are wrong in the same way, and with random boxes they name the right
+objects less often. Where the objects lie towards each other is learned by no row: 2 to 4 % of the sentences are true.
+"""
+
+
 def table(paths: Sequence[Path]) -> str:
     """The page of what the files hold."""
     kept: Kept = {}
@@ -260,6 +269,7 @@ def table(paths: Sequence[Path]) -> str:
                 lines.append(f"| {first} − {second} | {kind} | {MEASURES[measure]} | {interval(gaps)} |")
     seconds = [one["seconds"] for row in TRAINED for one in kept.get(row, {}).values()]
     lines.append(f"\nThe trainings took {sum(seconds) / 60:.0f} minutes on one core together.")
+    lines.append(READ.rstrip())
     return "\n".join(lines) + "\n"
 
 
