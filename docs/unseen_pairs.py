@@ -224,9 +224,10 @@ def interval(values: Sequence[float]) -> str:
 READ = """
 Three seeds. **A slot names what the detector found, whether or not it ever stood beside the other object**: both
 objects are named in 54 % of the sentences about pairs never seen together, in 59 % about pairs that were seen, and no
-object is named that is not there. In so short a training the same network with textual words names 66 % and 80 % of objects
-that are not there. With random classes the slots are wrong in the same way, and with random boxes they name the right
-objects less often. Where the objects lie towards each other is learned by no row: 2 to 4 % of the sentences are true.
+object is named that is not there. In so short a training the same network with textual words names 66 % and 80 % of
+objects that are not there. With random classes the slots are wrong in the same way, and with random boxes they name the
+right objects less often. Where the objects lie towards each other is learned by no row: 2 to 4 % of the sentences are
+true.
 """
 
 
