@@ -74,8 +74,8 @@ def videos(
     count = VIEWS[choice("views", views, VIEWS)]
     if tiny:
         drawn = partial(DrawnEvents, frames=4, size=24, coloured=True)
-        train, test = drawn(count=480), drawn(count=120, part="test")
-        plan = Plan(epochs=12, batch_size=32, lr=5e-3, clip=1.0, normalise=((0.2,) * 3, (0.25,) * 3))
+        train, test = drawn(count=960), drawn(count=120, part="test")
+        plan = Plan(epochs=16, batch_size=32, lr=5e-3, clip=1.0, normalise=((0.2,) * 3, (0.25,) * 3))
         return _recipe(partial(ActionAttention, 3, **SMALL), train.classes, train, test, plan, name="drawn events")
     if data is None:
         raise ValueError("data=None: a folder of videos is needed (--data); --tiny trains on drawn clips")
