@@ -70,7 +70,11 @@ def names_of(row: str, args: Mapping[str, Any]) -> dict[str, Tensor]:
 def filled(names: Mapping[str, Tensor], kernels: Callable[[str, Tensor], tuple[int, ...]]) -> dict[str, Tensor]:
     """Weights that depend on names and sizes alone; the recorded outputs are of the authors' code with these."""
     state = {}
-    for i, (key, value) in enumerate(sorted(names.items())):
+    counters = {key.replace("running_var", "num_batches_tracked") for key in names if key.endswith("running_var")}
+    for i, key in enumerate(sorted(names.keys() | counters)):  # the authors' state has the counters too
+        if key in counters:
+            continue
+        value = names[key]
         wave = torch.sin(torch.arange(value.numel(), dtype=torch.float64) * 0.7310585 + i * 1.37)
         if key.endswith("running_var"):
             wave = 1 + 0.5 * wave
