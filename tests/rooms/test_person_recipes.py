@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 import regard
 from regard.catalog import recipes
-from regard.data import pedestrians
+from regard.data import pedestrian_files, pedestrians
 from regard.data.batches import Identities
 from regard.data.drawn_persons import DrawnPersons
 from regard.tasks.reidentify import Reidentify
@@ -30,7 +30,7 @@ NAMES = ("rga", "ianet", "iaunet", "iaunet-video")
 @pytest.fixture(scope="module")
 def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("persons") / "drawn"
-    pedestrians.write_images(folder, train=2, test=1, distractors=1, size=(16, 16))
+    pedestrian_files.write_images(folder, train=2, test=1, distractors=1, size=(16, 16))
     return folder
 
 

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from scipy.io import savemat
 
-from regard.data import part_masks, pedestrians, persons
+from regard.data import part_masks, pedestrian_files, pedestrians, persons
 from regard.data.batches import Identities, collate
 from regard.data.images import UnreadableImage
 
@@ -23,7 +23,7 @@ SIZE = (32, 16)
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("persons") / "drawn"
-    pedestrians.write_images(folder, train=TRAIN, test=TEST, shots=SHOTS, distractors=5, junk=7, size=SIZE, seed=3)
+    pedestrian_files.write_images(folder, train=TRAIN, test=TEST, shots=SHOTS, distractors=5, junk=7, size=SIZE, seed=3)
     return folder
 
 
@@ -77,7 +77,7 @@ def test_a_shot_is_a_function_of_its_numbers_and_an_occluder_hides_parts() -> No
 
 def test_nothing_of_a_folder_is_overwritten(written: Path) -> None:
     with pytest.raises(FileExistsError, match="it has content"):
-        pedestrians.write_images(written, train=1, test=1)
+        pedestrian_files.write_images(written, train=1, test=1)
 
 
 def test_what_is_wrong_is_said_with_the_file(copied: Path) -> None:

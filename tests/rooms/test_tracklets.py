@@ -11,7 +11,7 @@ import torch
 from scipy.io import loadmat, savemat
 from torch import Generator
 
-from regard.data import pedestrians, tracklets
+from regard.data import pedestrian_files, tracklets
 from regard.data.augmenting import InTurn, Mirror
 from regard.data.batches import as_sample, collate
 from regard.data.drawn_persons import drawn
@@ -23,7 +23,7 @@ SIZE, FRAMES, CAMERAS = (32, 16), 8, 6
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tracklets") / "drawn"
-    pedestrians.write_tracklets(
+    pedestrian_files.write_tracklets(
         folder, train=1, test=1, frames=FRAMES, tracklets=2, distractors=2, junk=1, size=SIZE, seed=3
     )
     return folder

@@ -35,7 +35,7 @@ def scored(console: Console, scores: Mapping[str, float], claim: Mapping[str, An
 
 
 def differences(console: Console, found: Mapping[str, Interval], other: str) -> None:
-    """How much higher each score is than that of another run, with its 95 % interval."""
+    """Rows of the differences of each score to that of another run, with 95 % intervals."""
     console.print(
         f"above {other}, with 95 % intervals of a paired bootstrap:", highlight=False, markup=False, soft_wrap=True
     )

@@ -81,7 +81,7 @@ def _values(line: str) -> list[str]:
 
 
 class Categories:
-    """Which category each diagnosis has, and how many have none.
+    """Sorts diagnoses into categories, and counts those that have none.
 
     Args:
         how: "three digits", "codes" for the codes themselves, or the path of a file of AHRQ's.
@@ -112,7 +112,7 @@ class Categories:
         return three_digits(code) if self.file is None else self.file.of(code)
 
     def facts(self) -> Mapping[str, int]:
-        """What the file lacks: codes, and how often they occurred."""
+        """Counts of the codes that the file lacks."""
         if self.file is None:
             return {}
         return {

@@ -163,7 +163,7 @@ class DrawnEvents(Dataset[Sample]):
         return _drawn(self._which, i % len(ORDERS), i)[0].float() / 255
 
     def shown(self, i: int) -> tuple[tuple[Shown, ...], ...]:
-        """What each frame of clip `i` shows, its event first."""
+        """The digits in each frame of clip `i`, the event first."""
         return _drawn(self._which, i % len(ORDERS), i)[1]
 
     def events(self, i: int) -> tuple[Shown | None, ...]:
@@ -176,7 +176,7 @@ class DrawnEvents(Dataset[Sample]):
 
 
 class Which(NamedTuple):
-    """What a clip is a function of, beside its number; the fields are those of `DrawnEvents`."""
+    """The arguments of `DrawnEvents` that, with its number, determine a clip."""
 
     frames: int
     size: int

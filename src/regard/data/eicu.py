@@ -30,7 +30,7 @@ _TEN = re.compile(r"[A-UW-Z]\d[\dA-Z](\.[\dA-Z]{1,4})?")
 
 
 def found(folder: Path) -> bool:
-    """Whether a folder has the tables."""
+    """True if the folder has the tables of eICU."""
     return folder.is_dir() and table(folder, "patient") is not None and table(folder, "diagnosis") is not None
 
 

@@ -69,7 +69,7 @@ class Phrase:
 
 @dataclass(frozen=True)
 class Lexicon:
-    """What a corpus tells of its words.
+    """Statistics of the words of a corpus.
 
     Args:
         verbs: form -> its form in -ing.
