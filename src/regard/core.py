@@ -66,6 +66,25 @@ class Attention(nn.Module):
             self.watcher(self, name, map, grids)
         return map
 
+    def edited(self, name: str, map: Tensor, **grids: Grid) -> Tensor:
+        """What edits make of a part of a map, as of one step; `show` records the whole map when all parts have acted.
+
+        Args:
+            name: the map's name in the label.
+            map: the part, with all axes of the map, of which that of the steps has size 1.
+            grids: as for `see`.
+        """
+        return map
+
+    def show(self, name: str, map: Tensor, **grids: Grid) -> None:
+        """Shows a map that no edit can change: its parts have acted, or it does not act.
+
+        Args:
+            name, map, grids: as for `see`.
+        """
+        if self.watcher is not None:
+            self.watcher(self, name, map, grids)
+
     def __getstate__(self) -> dict[str, object]:
         """The state for copies and pickles, which nobody watches."""
         return {name: value for name, value in self.__dict__.items() if name != "watcher"}
