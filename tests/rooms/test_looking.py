@@ -217,7 +217,7 @@ def test_the_prediction_names_the_classes(photograph: Path, tmp_path: Path, caps
 
 
 def test_a_prediction_is_written_with_what_counts() -> None:
-    from regard.looking.photographs import listed
+    from regard.looking.results import listed
 
     assert listed((("cat", 0.62), ("dog", 0.374), ("elk", 0.006))) == "cat (62 %), dog (37 %)"
     assert listed((("cat", 0.9951), ("dog", 0.0049))) == "cat (>99 %)"
@@ -244,7 +244,7 @@ def test_recipes_of_classifiers_save_the_names_of_their_classes(name: str) -> No
 
 
 def test_several_heads_predict_together() -> None:
-    from regard.looking.photographs import predicted
+    from regard.looking.results import predicted
 
     network = open_network(weights=examples.weights())
     heads = tuple(torch.randn(1, 10, generator=torch.Generator().manual_seed(i)) for i in range(3))

@@ -11,7 +11,7 @@ from rich.console import Console
 from regard.cli import arguments, completion, tables
 
 if TYPE_CHECKING:
-    from regard.looking.photographs import Looks
+    from regard.looking.results import Looks
 
 out = Console()
 err = Console(stderr=True)
@@ -154,7 +154,7 @@ def _pixel(text: str | None) -> tuple[int, int] | None:
 
 def _say(looks: Looks, *, by_default: bool) -> None:
     """Prints the warnings that belong to the pictures, and the predicted classes."""
-    from regard.looking.photographs import listed
+    from regard.looking.results import listed
 
     if looks.untrained:
         out.print(

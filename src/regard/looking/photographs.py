@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
 from torch import Tensor
 
 from regard.data import images
 from regard.data.visit_layouts import is_visits
 from regard.data.volumes import is_volume
-from regard.looking import clips, examples, patients, ranking, volumes, words
-from regard.looking.explaining import BEST, Explainer, drawn, probabilities
-from regard.looking.segmenting import Said, said_of, true_labels
+from regard.looking import clips, kinds, patients, ranking, words
+from regard.looking.explaining import Explainer, drawn
+from regard.looking.results import Looks, Prediction, covered, predicted, said, saved, stem, warning
+from regard.looking.segmenting import said_of, true_labels
 from regard.saved.opening import Network, open_network
 from regard.viewing import draw, scaling
 from regard.viewing.painting import picture_of
@@ -24,34 +23,6 @@ from regard.viewing.sheet import photograph, sheet
 
 LONGEST = 800  # pixels: larger photographs are reduced for a system
 EVERYWHERE = "itti"  # for a photograph where no network is named: it needs no training
-DRAWN = 4  # images that come with the library, on one sheet
-
-Prediction = tuple[tuple[str, float], ...]
-
-
-@dataclass(frozen=True)
-class Looks:
-    """The result of `look`.
-
-    Args:
-        pictures: the files that were written.
-        trained: whether the attention has trained weights, or no parameters to train.
-        changed: the arguments that differ from those of the training, as text.
-        untrained: what has random weights: "the whole network", "the attention", or nothing.
-        network: the name of the network.
-        predictions: for each image its name, and the most likely classes with their probabilities, of a segmentation
-            network those with the largest shares of the pixels; no classes where the network is untrained, gives no
-            classes, or does not know their names.
-        sentences: for each image its name, and the caption or the answers, of a network that uses words.
-    """
-
-    pictures: tuple[Path, ...]
-    trained: bool
-    changed: tuple[str, ...] = ()
-    untrained: str = ""
-    network: str = ""
-    predictions: tuple[tuple[str, Prediction], ...] = ()
-    sentences: tuple[tuple[str, str], ...] = ()
 
 
 def look(
@@ -134,7 +105,7 @@ def look(
                 "photographs=None: at least one photograph is needed for a network of your choice; without any "
                 "argument the network that comes with the library is shown"
             )
-        return _examples(scale, out)
+        return kinds.of_examples(scale, out)
     paths = [Path(path) for path in ([photographs] if isinstance(photographs, str | Path) else photographs)]
     if not paths:
         raise ValueError("photographs=[]: at least one photograph is needed")
@@ -144,22 +115,22 @@ def look(
         options = {"image_size": image_size, "target": target, "layer": layer, "at": at, "truth": truth}
         options |= {"question": question, "regions": regions, "gallery": gallery}
         page, name, network_name, likely = patients.look(paths, named, options, patient)
-        return Looks((_saved(page, out, name),), True, network=network_name, predictions=((name, likely),))
+        return Looks((saved(page, out, name),), True, network=network_name, predictions=((name, likely),))
     if patient is not None:
         raise ValueError(f"patient={patient!r}: a table or a folder with patients' visits is needed")
     if any(is_volume(path) for path in paths):
         for name, given in (("at", at), ("truth", truth)):
             if given is not None:
                 raise ValueError(f"{name}={given!r}: a network for volumes does not take it")
-        return _volumes(paths, named, image_size, target, layer, scale, out)
+        return kinds.of_volumes(paths, named, image_size, target, layer, scale, out)
     if any(clips.is_clip(path) for path in paths):
         options = {"image_size": image_size, "target": target, "layer": layer, "at": at, "truth": truth}
-        return _clips(
+        return kinds.of_clips(
             paths, named, {**options, "question": question, "regions": regions, "gallery": gallery}, scale, out
         )
     tracklets = None if gallery is None else ranking.of_clips(mechanism, weights, arguments)
     if gallery is not None and tracklets is not None:
-        return _nearest(tracklets[0], paths, Path(gallery), scale, out, tracklets[1])
+        return kinds.of_gallery(tracklets[0], paths, Path(gallery), scale, out, tracklets[1])
     network = open_network(
         mechanism if any(named) else EVERYWHERE,
         backbone=backbone,
@@ -174,7 +145,7 @@ def look(
         asked = {"target": target, "layer": layer, "at": at, "truth": truth, "question": question, "regions": regions}
         if taken := next((name for name, value in asked.items() if value is not None), None):
             raise ValueError(f"{taken}={asked[taken]!r}: a look at a gallery does not take it")
-        return _nearest(network, paths, Path(gallery), scale, out)
+        return kinds.of_gallery(network, paths, Path(gallery), scale, out)
     explainer = None if words.speaks(network) else Explainer(network, target, layer)
     with images.quiet():
         read = [_read(path, network, image_size) for path in paths]
@@ -190,7 +161,7 @@ def look(
             picture = photograph(picture_of(shown.float() / 255), path.name, question or "the caption is above")
             title = f"{path.name}: {state}: {spoken.text}"
             page = sheet([picture, *spoken.pictures], title, warning=warning(network))
-            written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
+            written.append(saved(page, out, f"{path.stem}-{stem(network)}"))
             continue
         try:
             maps, returned = network.answer(seen)
@@ -220,7 +191,7 @@ def look(
         )
         pictures += drawn(explained, image, scale)
         page = sheet(pictures, f"{path.name}: {state}", warning=warning(network))
-        written.append(_saved(page, out, f"{path.stem}-{stem(network)}"))
+        written.append(saved(page, out, f"{path.stem}-{stem(network)}"))
     return Looks(
         tuple(written),
         network.trained,
@@ -230,118 +201,6 @@ def look(
         tuple(answers),
         tuple(sentences),
     )
-
-
-def _nearest(
-    network: Network, paths: Sequence[Path], folder: Path, scale: Scale, out: Path, frames: int | None = None
-) -> Looks:
-    """Shows the nearest images, or tracklets of so many frames, of a gallery to each query."""
-    gallery, written, sentences = ranking.Gallery(network, folder, frames), [], []
-    for path in paths:
-        found = gallery.ranked(path, scale=scale, warning=warning(network))
-        written.append(_saved(found.page, out, f"{path.stem}-{stem(network)}-ranking"))
-        if found.relations is not None:
-            written.append(_saved(found.relations, out, f"{path.stem}-{stem(network)}-relations"))
-        sentences.append((path.name, found.text))
-    empty = tuple((path.name, ()) for path in paths)
-    return Looks(
-        tuple(written), network.trained, network.changed, network.untrained, network.name, empty, tuple(sentences)
-    )
-
-
-def _volumes(
-    paths: Sequence[Path],
-    named: tuple[Any, ...],
-    longest: int | None,
-    target: object,
-    layer: object,
-    scale: Scale,
-    out: Path,
-) -> Looks:
-    """Shows a network for volumes. Raises: ValueError if one of the files is none, or for an option of photographs."""
-    mechanism, backbone, weights, pretrained, after, arguments = named
-    other = next((path for path in paths if not is_volume(path)), None)
-    if other is not None:
-        raise ValueError(f"{other} is no volume: a look at volumes needs files that end in .nii.gz or .nii alone")
-    options = {"backbone": backbone, "pretrained": pretrained, "after": after, "target": target, "layer": layer}
-    given = next((name for name, value in options.items() if value not in (None, False)), None)
-    if given is not None:
-        raise ValueError(f"{given}={options[given]!r}: a network for volumes does not take it")
-    network, found = volumes.opened(mechanism, None if weights is None else Path(weights), arguments)
-    written = []
-    for path in paths:
-        pictures = volumes.pictures(path, network, found, longest=longest, scale=scale)
-        state = ", ".join([network.name, *network.changed])
-        page = sheet(pictures, f"{path.name}: {state}", warning=warning(network, "volume"))
-        written.append(_saved(page, out, f"{path.name.partition('.nii')[0]}-{stem(network)}"))
-    empty = tuple((path.name, ()) for path in paths)
-    return Looks(tuple(written), network.trained, network.changed, network.untrained, network.name, empty)
-
-
-def _clips(
-    paths: Sequence[Path], named: tuple[Any, ...], options: Mapping[str, object], scale: Scale, out: Path
-) -> Looks:
-    """Shows a network for clips. Raises: ValueError if one of the paths is none, or for an option of photographs."""
-    mechanism, backbone, weights, pretrained, after, arguments = named
-    other = next((path for path in paths if not clips.is_clip(path)), None)
-    if other is not None:
-        raise ValueError(f"{other} is no video: a look at videos needs folders of frames or video files alone")
-    given = {"backbone": backbone, "pretrained": pretrained or None, "after": after, **options}
-    if taken := next((name for name, value in given.items() if value is not None), None):
-        raise ValueError(f"{taken}={given[taken]!r}: a network for clips does not take it")
-    network, found = clips.opened(mechanism, None if weights is None else Path(weights), arguments)
-    written, answers, sentences = [], [], []
-    for path in paths:
-        spoken = clips.of_video(path, network, found, scale)
-        answers.append((path.name, predicted(network, spoken.returned)))
-        sentences += [(path.name, spoken.sentence)] if spoken.sentence else []
-        says = spoken.sentence or said(network, answers[-1][1])
-        page = sheet(spoken.pictures, f"{path.name}: {', '.join([network.name, *network.changed])}: {says}")
-        written.append(_saved(page, out, f"{path.stem if path.is_file() else path.name}-{stem(network)}"))
-    return Looks(tuple(written), True, network.changed, "", network.name, tuple(answers), tuple(sentences))
-
-
-def _examples(scale: Scale, out: Path) -> Looks:
-    """Shows the network that comes with the library on new images of its own, all on one sheet."""
-    network = open_network(weights=examples.weights())
-    digits = examples.images(DRAWN)
-    answers, pictures, columns = [], [], 1
-    for i in range(len(digits)):
-        seen = digits.pixels(i)
-        maps, returned = network.answer(seen)
-        answers.append((digits.name(i), predicted(network, returned)))
-        pictures.append(photograph(picture_of(seen.float() / 255), digits.name(i), said(network, answers[-1][1])))
-        over = draw(maps, seen.float() / 255, scale=scale)
-        pictures += over
-        columns = 2 * (1 + len(over))
-    title = f"{network.name}, trained on cluttered digits: {examples.COMMAND}"
-    page = sheet(pictures, title, columns=columns)
-    written = _saved(page, out, f"digits-{stem(network)}")
-    return Looks((written,), True, (), "", network.name, tuple(answers))
-
-
-def predicted(network: Network, returned: object) -> Prediction:
-    """The most likely classes and their probabilities, of one image; empty where they are not known.
-
-    Args:
-        network: the network.
-        returned: what it returned: the scores of the classes `1 K`, or those of several heads, whose mean prediction
-            counts.
-    """
-    names = network.class_names
-    shares = probabilities(returned, len(names))
-    if not names or shares is None or network.untrained == "the whole network":
-        return ()
-    best = shares.topk(min(BEST, len(names)))
-    return tuple((names[i], float(p)) for i, p in zip(best.indices, best.values, strict=True))
-
-
-def covered(labels: Said) -> Prediction:
-    """The classes of a label map with their shares of the pixels; empty where the weights are random."""
-    if not labels.trained:
-        return ()
-    shares = labels.shares
-    return tuple((name, shares[i]) for i, name in [*labels.order.items()][:BEST] if shares[i] > 0)
 
 
 def placed(path: Path, at: tuple[int, int], *, square: bool) -> tuple[float, float]:
@@ -362,46 +221,6 @@ def placed(path: Path, at: tuple[int, int], *, square: bool) -> tuple[float, flo
             f"at={at!r}: a pixel in the middle {side} x {side} of {path} is needed, which the network sees"
         )
     return found
-
-
-def listed(prediction: Prediction) -> str:
-    """The classes of a prediction with their probabilities, those below one percent left out but for the first."""
-    shown = [(name, share) for i, (name, share) in enumerate(prediction) if i == 0 or share >= 0.01]
-    return ", ".join(f"{name} ({'>99' if share >= 0.995 else f'{100 * share:.0f}'} %)" for name, share in shown)
-
-
-def said(network: Network, prediction: Prediction) -> str:
-    """The prediction as text, or why a classifier gives none; empty for other networks."""
-    if prediction:
-        segments = network.system and network.entry is not None and "segmentation" in network.entry.tasks
-        return f"{'of the pixels' if segments else 'predicted'}: {listed(prediction)}"
-    if network.untrained == "the whole network":
-        return "no prediction: the weights are random"
-    if network.entry is not None and network.system and "classification" not in network.entry.tasks:
-        return ""
-    return "no prediction: the names of its classes are not known"
-
-
-def warning(network: Network, of: str = "photograph") -> str:
-    """What has to be said before everything else; empty if nothing has."""
-    if not network.untrained:
-        return ""
-    return (
-        f"RANDOM WEIGHTS: {network.untrained} is untrained. These maps show what random numbers do; they say nothing "
-        f"about the {of}."
-    )
-
-
-def stem(network: Network) -> str:
-    """The part of a picture's name that says which network it is of."""
-    return network.name if network.entry is None else network.entry.name
-
-
-def _saved(page: Image.Image, out: Path, stem: str) -> Path:
-    out.mkdir(parents=True, exist_ok=True)
-    target = _free(out / f"{stem}.png")
-    page.save(target)
-    return target
 
 
 def _read(path: Path, network: Network, longer: int | None) -> tuple[Tensor, Tensor]:
@@ -426,12 +245,3 @@ def scaled(measured: tuple[int, int], longer: int | None, most: int | None = Non
     own = max(measured)
     factor = (longer or min(own, most or own)) / own
     return max(1, round(height * factor)), max(1, round(width * factor))
-
-
-def _free(path: Path) -> Path:
-    number = 1
-    candidate = path
-    while candidate.exists():
-        number += 1
-        candidate = path.with_stem(f"{path.stem}-{number}")
-    return candidate
