@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from regard import catalog, gradcam
-from regard.core import Attention, Maps, watch
+from regard.core import Attention, Maps
 from regard.data.augmenting import Mirror
 from regard.data.batches import Identities, Sample
 from regard.data.part_masks import PARTS
@@ -30,6 +30,7 @@ from regard.tasks.reidentify import Reidentify, seen
 from regard.training.evaluate import batches, evaluating
 from regard.training.loop import fit
 from regard.training.plan import Plan
+from regard.watching import watch
 
 SIZE = (64, 32)
 TRAIN, TEST, DISTRACTORS = 100, 60, 120  # persons, and images of nobody in the gallery

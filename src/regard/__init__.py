@@ -21,13 +21,16 @@ if TYPE_CHECKING:
     from regard.backbones import create_model
     from regard.catalog import create, find, get
     from regard.comparing import compare
-    from regard.core import Attention, watch
+    from regard.core import Attention
     from regard.insight.gradcam import gradcam
     from regard.insight.guided import guided_backpropagation, guided_gradcam
+    from regard.insight.relevance import relevance
+    from regard.insight.rollout import rollout
     from regard.laws import check
     from regard.looking.photographs import look
     from regard.saved.models import load, save
     from regard.viewing import draw
+    from regard.watching import watch
 
 __version__ = "0.1.0"
 __all__ = [
@@ -51,6 +54,8 @@ __all__ = [
     "load",
     "look",
     "published",
+    "relevance",
+    "rollout",
     "save",
     "sites",
     "watch",
@@ -76,9 +81,11 @@ _HOMES = {
     "load": "regard.saved.models:load",
     "look": "regard.looking.photographs:look",
     "published": "regard.published:",
+    "relevance": "regard.insight.relevance:relevance",
+    "rollout": "regard.insight.rollout:rollout",
     "save": "regard.saved.models:save",
     "sites": "regard.attaching:sites",
-    "watch": "regard.core:watch",
+    "watch": "regard.watching:watch",
 }
 
 

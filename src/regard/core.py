@@ -1,16 +1,18 @@
-"""The base class of every mechanism, and `watch`, which records attention maps.
+"""The base class of every mechanism, and how its maps reach those who listen.
 
-A mechanism calls `self.see(name, map)` where its map comes into being. Outside `watch` that costs one attribute test.
-Forward hooks cannot do this job: registered after `torch.compile` they see nothing, silently.
+A mechanism calls `self.see(name, map)` where its map comes into being and uses what it returns. Where nobody listens
+that costs one attribute test. Listeners are `regard.watch`, which records maps, and `regard.edit`, which changes them
+(`regard.watching`). Forward hooks cannot do this job: registered after `torch.compile` they see nothing, silently.
 """
 
 from __future__ import annotations
 
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import ClassVar, cast
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +20,7 @@ from torch import Tensor, nn
 from regard import catalog
 
 Grid = tuple[int, ...] | tuple[tuple[int, ...], ...]  # of a flattened axis: one grid, or several one after another
+Way = Literal["see", "edited", "show"]  # the method of `Attention` through which a map came
 
 
 class Attention(nn.Module):
@@ -42,19 +45,19 @@ class Attention(nn.Module):
 
     Attributes:
         maps: name of each map -> its axes.
-        watcher: the function that gets each map while a `watch` is on, else None.
+        watcher: the function that gets each map while somebody listens, else None.
     """
 
     maps: ClassVar[Mapping[str, str]] = {}
-    watcher: Callable[[Attention, str, Tensor, Mapping[str, Grid]], None] | None = None
+    watcher: Callable[[Attention, str, Tensor, Mapping[str, Grid], Way], Tensor] | None = None
 
     @property
     def watched(self) -> bool:
-        """Whether a `watch` is on: then every declared map has to be formed."""
+        """Whether somebody listens: then every declared map has to be formed."""
         return self.watcher is not None
 
     def see(self, name: str, map: Tensor, **grids: Grid) -> Tensor:
-        """Shows `map` to the watcher, if there is one, and returns it.
+        """Shows `map` and returns the map that acts: what edits make of it, else `map` itself.
 
         Args:
             name: the map's name in the label.
@@ -62,9 +65,7 @@ class Attention(nn.Module):
             grids: for each axis that flattens a grid, its letter and the grid: `Q=(H, W)`; of an axis that holds
                 several grids one after another, all of them: `S=((1, 1), (3, 3))`.
         """
-        if self.watcher is not None:
-            self.watcher(self, name, map, grids)
-        return map
+        return map if self.watcher is None else self.watcher(self, name, map, grids, "see")
 
     def edited(self, name: str, map: Tensor, **grids: Grid) -> Tensor:
         """What edits make of a part of a map, as of one step; `show` records the whole map when all parts have acted.
@@ -74,7 +75,7 @@ class Attention(nn.Module):
             map: the part, with all axes of the map, of which that of the steps has size 1.
             grids: as for `see`.
         """
-        return map
+        return map if self.watcher is None else self.watcher(self, name, map, grids, "edited")
 
     def show(self, name: str, map: Tensor, **grids: Grid) -> None:
         """Shows a map that no edit can change: its parts have acted, or it does not act.
@@ -83,10 +84,10 @@ class Attention(nn.Module):
             name, map, grids: as for `see`.
         """
         if self.watcher is not None:
-            self.watcher(self, name, map, grids)
+            self.watcher(self, name, map, grids, "show")
 
     def __getstate__(self) -> dict[str, object]:
-        """The state for copies and pickles, which nobody watches."""
+        """The state for copies and pickles, to which nobody listens."""
         return {name: value for name, value in self.__dict__.items() if name != "watcher"}
 
 
@@ -101,7 +102,13 @@ class Maps(dict[str, list[Tensor]]):
 
     Attributes:
         axes: the same keys -> the map's axes, for example `"B 1 H W"`.
-        grids: the same keys -> for each flattened axis its letter and grid, for example `{"Q": (14, 14)}`.
+        grids: the same keys -> for each flattened axis its letter and grid, for example `{"Q": (14, 14)}`. Tokens in
+            front of a grid are grids of one cell: `{"Q": ((1, 1), (14, 14))}`.
+        tokens: the same keys -> letter of an axis -> the names of such tokens, for example `{"Q": ("class",)}`.
+        places: keys of attention within windows, of axes `B h Q X` -> where the keys of each query lie: `Q X` indices
+            into the grid of K, row by row; -1 where a window reaches over the edge of the image.
+        sums: the same keys -> the letters of the axes over which the map sums to 1, for example `"K"`; `""` of a gate.
+        foreign: the keys of maps that no `Attention` formed.
         words: letter of an axis of words, `L` of a network's own and `T` of those it reads -> the words of each sample
             in the batch. A network sees numbers only: whoever knows the words sets them, and `draw` writes them.
     """
@@ -110,6 +117,10 @@ class Maps(dict[str, list[Tensor]]):
         super().__init__()
         self.axes: dict[str, str] = {}
         self.grids: dict[str, Mapping[str, Grid]] = {}
+        self.tokens: dict[str, Mapping[str, Sequence[str]]] = {}
+        self.places: dict[str, Tensor] = {}
+        self.sums: dict[str, str] = {}
+        self.foreign: set[str] = set()
         self.words: dict[str, Sequence[Sequence[str]]] = {}
 
 
@@ -146,65 +157,86 @@ def _misfits(axes: list[str], map: Tensor) -> int:
     return sum(part.isdigit() and int(part) != size for part, size in zip(axes, map.shape, strict=False))
 
 
+def sums_of(module: Attention, name: str) -> str:
+    """The letters of the axes over which a map sums to 1; empty of a gate."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Formed:
+    """A map that a module has just formed, as listeners get it.
+
+    Attributes:
+        key: `"path.of.module/map"`, the path in the model that is listened to.
+        map: the map as the edits before made it, in the graph of gradients.
+        axes, grids, tokens, places, sums, foreign: as in `Maps`.
+        acts: whether an edit changes what the module computes; if not, the map is only shown.
+    """
+
+    key: str
+    map: Tensor
+    axes: str
+    grids: Mapping[str, Grid]
+    sums: str = ""
+    tokens: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    places: Tensor | None = None
+    foreign: bool = False
+    acts: bool = True
+
+
+Listener = Callable[[Formed], Tensor | None]
+
+
+class NothingSeen(ValueError):
+    """A model has no attention that can be watched."""
+
+
 @contextmanager
-def watch(model: nn.Module, *, keep_graph: bool = False) -> Iterator[Maps]:
-    """Records every attention map that `model` forms while the block runs.
+def listening(paths: Mapping[nn.Module, str], listener: Listener, *, edits: bool = False) -> Iterator[None]:
+    """Passes each map that one of the modules forms to `listener` while the block runs.
 
-        with regard.watch(model) as maps:
-            model(images)
-        maps["layer4.1.bn2.attention/channel"][0].shape  # B C 1 1
-        maps.axes["layer4.1.bn2.attention/channel"]  # "B C 1 1"
-
-    A compiled model runs eagerly inside the block. A second thread that wants to watch a module already being watched
-    waits; passes that other threads make meanwhile are not recorded. Copies and pickles of the model that are made
-    inside the block are not watched.
+    Blocks nest in one thread, also those that listen to the same modules: all listeners that edit come first, in the
+    order in which they were entered, then the others, which get the map that acts. A second thread that wants to listen
+    to one of the modules waits; passes that other threads make meanwhile are not heard. Compiled code runs eagerly.
 
     Args:
-        model: any module with at least one `Attention` inside (or itself one).
-        keep_graph: keep the maps in the autograd graph, for losses on maps; otherwise they are detached.
-
-    Yields:
-        `Maps`, filled as the model runs: `{"layer4.1.bn2.attention/channel": [Tensor, ...]}`.
-
-    Raises:
-        ValueError: nothing in `model` can be watched.
-        RuntimeError: this thread already watches one of its modules.
+        paths: module -> its path in the model.
+        listener: gets a `Formed`.
+        edits: the map that `listener` returns, if it returns one, acts instead of the one that it got; otherwise it is
+            not used.
     """
-    names = {
-        module: ".".join(part for part in name.split(".") if part != "_orig_mod")
-        for name, module in model.named_modules()
-        if isinstance(module, Attention)
-    }
-    if not names:
-        raise ValueError(
-            f"{type(model).__name__} has no attention to watch: none of its {sum(1 for _ in model.modules())} modules "
-            f"is a regard.Attention; regard.attach(model, name) adds one"
-        )
-    maps = Maps()
-    claim = _Claim(names)
-
-    def record(module: Attention, name: str, map: Tensor, grids: Mapping[str, Grid]) -> None:
-        if not claim.mine:
-            return
-        key = f"{names[module]}/{name}" if names[module] else name
-        maps.setdefault(key, []).append(map if keep_graph else map.detach())
-        maps.axes[key] = axes_of(module, name, map)
-        if grids:
-            maps.grids[key] = grids
-
+    claim = _Claim(paths, listener, edits)
     _take(claim)
     try:
-        for module in names:
-            module.watcher = record
-        yield maps
+        yield
     finally:
         _release(claim)
+
+
+def tell(module: nn.Module, formed: Formed, way: Way = "see") -> Tensor:
+    """Tells every listener of this thread of a map, whose `key` is its name alone, and returns the map that acts."""
+    map = formed.map
+    here = [claim for claim in tuple(_claims) if claim.mine and module in claim.paths]
+    for claim in sorted(here, key=lambda claim: not claim.edits):
+        if way == "edited" and not claim.edits:
+            break
+        path = claim.paths[module]
+        answer = claim.listener(replace(formed, key=f"{path}/{formed.key}" if path else formed.key, map=map))
+        if answer is not None and claim.edits and formed.acts:
+            map = answer
+    return map
+
+
+def _tell(module: Attention, name: str, map: Tensor, grids: Mapping[str, Grid], way: Way) -> Tensor:
+    """The `watcher` of a mechanism to which somebody listens."""
+    axes, sums = axes_of(module, name, map), sums_of(module, name)
+    return tell(module, Formed(name, map, axes, grids, sums, acts=way != "show"), way)
 
 
 @contextmanager
 def eager() -> Iterator[None]:
     """Runs compiled code eagerly inside the block, in the whole process, so that hooks of now are heeded."""
-    claim = _Claim(())
+    claim = _Claim({})
     _take(claim)
     try:
         yield
@@ -227,10 +259,14 @@ def _this_thread() -> _Thread:
 
 
 class _Claim:
-    """The right of one thread to watch modules, until it is released or the thread has ended."""
+    """The right of one thread to listen to modules, until it is released or the thread has ended."""
 
-    def __init__(self, modules: Iterable[Attention]) -> None:
-        self.modules = tuple(modules)
+    def __init__(
+        self, paths: Mapping[nn.Module, str], listener: Listener = lambda _: None, edits: bool = False
+    ) -> None:
+        self.paths = dict(paths)
+        self.listener = listener
+        self.edits = edits
         self.thread = weakref.ref(_this_thread())
 
     @property
@@ -244,25 +280,21 @@ _eager = ExitStack()  # while there is a claim, compiled code runs eagerly: the 
 
 
 def _take(claim: _Claim) -> None:
-    """Claims all modules at once, so that two overlapping watchers cannot deadlock; waits for other threads.
-
-    Raises: RuntimeError if this thread watches one of the modules already.
-    """
-    wanted = set(claim.modules)
+    """Claims all modules at once, so that two overlapping listeners cannot deadlock; waits for other threads."""
     with _claims_change:
         while True:
             for other in [other for other in _claims if other.thread() is None]:
                 _release(other)
-            overlapping = [other for other in _claims if not wanted.isdisjoint(other.modules)]
-            if any(other.mine for other in overlapping):
-                raise RuntimeError("this thread already watches this model; use the maps of the outer watch()")
-            if not overlapping:
+            if all(other.mine or claim.paths.keys().isdisjoint(other.paths) for other in _claims):
                 break
             _claims_change.wait(timeout=0.5)  # a thread that ends inside its block notifies nobody
         if not _claims:
             # Left only by the last claim, since stances have to be left in the reverse order of entering.
             _eager.enter_context(torch.compiler.set_stance("force_eager"))
         _claims.append(claim)
+        for module in claim.paths:
+            if isinstance(module, Attention):
+                module.watcher = _tell
 
 
 def _release(claim: _Claim) -> None:
@@ -271,8 +303,9 @@ def _release(claim: _Claim) -> None:
         if claim not in _claims:
             return
         _claims.remove(claim)
-        for module in claim.modules:
-            module.__dict__.pop("watcher", None)
+        for module in claim.paths:
+            if not any(module in other.paths for other in _claims):
+                module.__dict__.pop("watcher", None)
         if not _claims:
             _eager.close()
         _claims_change.notify_all()

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from regard import catalog
-from regard.core import Attention, watch
+from regard.core import Attention
 from regard.laws import Subject, subjects
 from regard.laws.subject import SIZES, floats, gap, outputs_of
+from regard.watching import watch
 
 pytestmark = [
     pytest.mark.gpu,

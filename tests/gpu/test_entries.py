@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from regard import catalog
-from regard.core import Attention, watch
+from regard.core import Attention
 from regard.laws import Subject, subjects
 from regard.laws.subject import floats, outputs_of
+from regard.watching import watch
 
 pytestmark = pytest.mark.gpu
 

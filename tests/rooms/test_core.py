@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import pickle
 import threading
+from contextlib import ExitStack
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import regard
-from regard.core import Attention, declared_maps, watch
+from regard.core import Attention, Formed, Listener, declared_maps
+from regard.watching import listen, watch
 
 
 def two_gates() -> nn.Sequential:
@@ -93,16 +96,58 @@ def test_nothing_to_watch_is_an_error() -> None:
         pass
 
 
-def test_watching_twice_from_one_thread_is_an_error_and_harmless() -> None:
+def test_watches_nest_in_one_thread() -> None:
     model = two_gates()
-    with watch(model) as maps:
-        with pytest.raises(RuntimeError, match="already watches"), watch(model[2]):
-            pass
+    with watch(model) as outer:
         model(X)
-    assert len(maps) == 3
-    with watch(model[2]) as maps:
-        model(X)
-    assert len(maps) == 2
+        with watch(model[2]) as inner:
+            model(2 * X)
+        model(3 * X)
+    model(X)
+    assert {key: len(looks) for key, looks in outer.items()} == {"0/channel": 3, "2/channel": 3, "2/spatial": 3}
+    assert {key: len(looks) for key, looks in inner.items()} == {"channel": 1, "spatial": 1}
+    assert torch.equal(inner["spatial"][0], outer["2/spatial"][1])
+    assert not any("watcher" in module.__dict__ for module in model.modules())
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(("first", "second", "watch"))), ids="-".join)
+def test_edits_act_in_the_order_of_entering_before_every_watch(order: tuple[str, ...]) -> None:
+    model = two_gates()
+    plain = model[0](X)
+    edits: dict[str, Listener] = {"first": lambda formed: formed.map * 0 + 2, "second": lambda formed: formed.map + 3}
+    with ExitStack() as stack:
+        for name in order:
+            if name == "watch":
+                maps = stack.enter_context(watch(model[0]))
+            else:
+                stack.enter_context(listen(model[0], edits[name], foreign=False, edits=True))
+        y = model[0](X)
+    acts = 5 if order.index("first") < order.index("second") else 2
+    assert torch.equal(y, acts * X)
+    assert torch.equal(maps["channel"][0], torch.full((2, 8, 1, 1), float(acts)))
+    assert torch.equal(model[0](X), plain)
+
+
+def test_parts_reach_edits_alone_and_what_is_shown_changes_nothing() -> None:
+    class Steps(Attention):
+        maps = {"place": "B L H W"}  # noqa: RUF012
+
+        def forward(self, x: Tensor) -> Tensor:
+            parts = [self.edited("place", x[:, step : step + 1]) for step in range(3)]
+            self.show("place", torch.cat(parts, 1))
+            return parts[0] + parts[1] + parts[2]
+
+    steps, told = Steps(), []
+
+    def edit(formed: Formed) -> Tensor:
+        told.append((formed.acts, tuple(formed.map.shape)))
+        return formed.map + 1
+
+    with watch(steps, foreign=False) as maps, listen(steps, edit, foreign=False, edits=True):
+        y = steps(X)
+    assert told == [(True, (2, 1, 5, 3))] * 3 + [(False, (2, 3, 5, 3))]
+    assert torch.equal(maps["place"][0], X[:, :3] + 1)
+    torch.testing.assert_close(y, X[:, :3].sum(1, keepdim=True) + 3)
 
 
 @pytest.mark.slow

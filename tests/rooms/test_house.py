@@ -29,12 +29,13 @@ FLOORS = {
     "core": 1,
     "ops": 1,
     "layers": 2,
+    "watching": 2,
     "viewing": 3,
     "attaching": 1,
     "metrics": 3,
     "networks": 3,
     "published": 4,
-    "insight": 3,
+    "insight": 4,
     "backbones": 2,
     "laws": 4,
     "data": 4,
@@ -244,7 +245,7 @@ def test_the_command_line_answers_help_without_torch() -> None:
 PUBLIC = [
     "Attention", "__version__", "add_attention_parameters", "attach", "catalog", "check", "compare", "create",
     "create_model", "detach", "draw", "find", "fold", "get", "gradcam", "guided_backpropagation", "guided_gradcam",
-    "load", "look", "published", "save", "sites", "watch",
+    "load", "look", "published", "relevance", "rollout", "save", "sites", "watch",
 ]  # fmt: skip
 
 

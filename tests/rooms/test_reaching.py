@@ -4,13 +4,14 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from regard.core import Maps, watch
+from regard.core import Maps
 from regard.ops import criss_cross
 from regard.papers.annet.mechanism import PyramidNonLocal
 from regard.papers.ccnet.mechanism import CrissCrossAttention
 from regard.papers.ocrnet.mechanism.head import ObjectContextHead
 from regard.viewing import draw, spatial
 from regard.viewing.reaching import reach
+from regard.watching import watch
 
 H, W = 5, 7
 PHOTOGRAPH = torch.full((3, 50, 70), 0.5)

@@ -10,7 +10,7 @@ from torch import nn
 
 from regard import catalog
 from regard.comparing.looking import _range, _stretched
-from regard.core import Maps, watch
+from regard.core import Maps
 from regard.laws import subjects
 from regard.metrics.localisation import energy, pointing
 from regard.papers.senet.mechanism import SqueezeExcite
@@ -20,6 +20,7 @@ from regard.viewing.colours import scale
 from regard.viewing.painting import EVEN, bars, heat, lattice, overlay, png
 from regard.viewing.sheet import photograph as photographed
 from regard.viewing.sheet import sheet
+from regard.watching import watch
 
 
 def seen(axes, *looks, key="m", **grids):

@@ -11,11 +11,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from regard.core import Attention, watch
+from regard.core import Attention
 from regard.data.words import Words
 from regard.networks.captioner import Captioner, Encoder, Step, decode, log_softmax, sample, teacher_forced
 from regard.ops.beam_search import beam_search, penalised, selected
 from regard.ops.words import END, PAD, SPECIAL, START, UNKNOWN
+from regard.watching import watch
 
 SENTENCES = [["a", "dog", "runs"], ["a", "cat", "runs"], ["a", "dog"], ["zebra"]]
 

@@ -25,13 +25,14 @@ from torch.nn import functional as F
 
 from regard.comparing.building import Place
 from regard.comparing.images import Part
-from regard.core import Attention, Maps, watch
+from regard.core import Attention, Maps
 from regard.data.batches import Normalisation, normalised
 from regard.insight import gradcam
 from regard.metrics.localisation import energy, pointing
 from regard.ops.rounding import even
 from regard.report import GRADCAM, SPATIAL_MAP
 from regard.viewing import spatial
+from regard.watching import watch
 
 BATCH = 32
 LONGEST = 112  # pixels of a heat map in the gallery: the maps behind it are coarser

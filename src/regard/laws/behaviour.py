@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call
 
-from regard.core import Attention, grids_of, watch
+from regard.core import Attention, grids_of
 from regard.laws.subject import Broken, Subject, cast, fits, floats, loss, outputs_of, same, shape_of
+from regard.watching import watch
 
 
 def _sizes_to_try(subject: Subject) -> Iterator[dict[str, int]]:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from regard import catalog
-from regard.core import Attention, Maps, axes_of, watch
+from regard.core import Attention, Maps, axes_of
 from regard.data import videos
 from regard.data.batches import normalised
 from regard.data.captioned_clips import evenly
@@ -33,6 +33,7 @@ from regard.viewing.painting import picture_of, staged, tiled
 from regard.viewing.pictures import SIDE, Picture
 from regard.viewing.scaling import Scale
 from regard.viewing.words import strip
+from regard.watching import watch
 
 
 @dataclass(frozen=True)

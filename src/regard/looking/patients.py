@@ -17,7 +17,6 @@ from torch import Tensor, nn
 
 from regard import catalog
 from regard.checks import whole
-from regard.core import watch
 from regard.data import visit_layouts
 from regard.data.images import shown
 from regard.data.visits import Codes, History, several_hot
@@ -28,6 +27,7 @@ from regard.viewing.histories import listed, timeline
 from regard.viewing.painting import bars
 from regard.viewing.pictures import Picture, ends_of
 from regard.viewing.sheet import sheet
+from regard.watching import watch
 
 TASK = "diagnosis prediction"
 STRONGEST = 3  # visits before the last one whose codes are written

@@ -19,7 +19,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from regard.core import Attention, Maps, watch
+from regard.core import Attention, Maps
 from regard.data import images
 from regard.data.batches import normalised
 from regard.data.persons import JUNK, NAME
@@ -36,6 +36,7 @@ from regard.viewing.pictures import Picture
 from regard.viewing.ranking import TALL, Shown, ranking
 from regard.viewing.scaling import Colouring, Scale
 from regard.viewing.sheet import sheet
+from regard.watching import watch
 
 NEAREST = 10
 AT_ONCE = 32  # images in a pass

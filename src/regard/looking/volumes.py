@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from regard import catalog
 from regard.catalog import Entry
-from regard.core import Attention, Maps, watch
+from regard.core import Attention, Maps
 from regard.data import volumes as files
 from regard.data.images import shown as shown_path
 from regard.saved import description as trained
@@ -31,6 +31,7 @@ from regard.viewing import draw
 from regard.viewing.pictures import SIDE, Picture
 from regard.viewing.scaling import Scale
 from regard.viewing.slices import orthogonal, through
+from regard.watching import watch
 
 LONGEST = 192  # voxels of the longest side: larger volumes are reduced, as one pass sees the whole volume
 ENDS = (0.005, 0.995)  # quantiles of the values that are drawn black and white

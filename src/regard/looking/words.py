@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from regard.core import Attention, Maps, axes_of, watch
+from regard.core import Attention, Maps, axes_of
 from regard.data.bottom_up import Seen
 from regard.data.words import Words
 from regard.looking.regions import of_photograph as regions_of
@@ -32,6 +32,7 @@ from regard.viewing.painting import bars
 from regard.viewing.pictures import Picture
 from regard.viewing.scaling import Scale
 from regard.viewing.words import strip
+from regard.watching import watch
 
 CAPTIONING, ANSWERING = "captioning", "visual question answering"  # tasks of a label
 BEAM, LONGEST = 3, 20

@@ -16,11 +16,12 @@ from regard import catalog, published
 from regard.attaching import attach
 from regard.backbones import build, normalisation
 from regard.catalog import Entry
-from regard.core import Attention, Maps, watch
+from regard.core import Attention, Maps
 from regard.data.batches import Normalisation, normalised
 from regard.saved import description as trained
 from regard.saved.building import built, changes
 from regard.saved.description import Trained
+from regard.watching import watch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from typer.testing import CliRunner
 
 from regard import catalog
 from regard.cli import app
-from regard.core import watch
 from regard.papers.every_picture.picture import Picture, detector_loss
 from regard.papers.every_picture.recipe import every_picture
+from regard.watching import watch
 
 
 def network(**options: Any) -> Any:

@@ -13,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from regard import catalog
-from regard.core import watch
 from regard.data.batches import Batch
 from regard.data.words import Words
 from regard.networks.captioner import decode
 from regard.ops.words import END, START
 from regard.tasks.caption import Caption
+from regard.watching import watch
 
 THINGS, PLACES = 7, 3
 CHANNELS = THINGS + PLACES  # what is there, and where
