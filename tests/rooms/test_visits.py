@@ -15,11 +15,16 @@ from regard.data.drawn_histories import CODES, KINDS, SEVERITIES, as_patients, d
 from regard.data.visit_tables import rows
 from regard.data.visits import Codes, History, Visit, Visits, divided, followed, vocabularies
 
-CCS = """Single-level CCS - diagnoses
-'ICD-9-CM CODE','CCS CATEGORY','CCS CATEGORY DESCRIPTION','ICD-9-CM CODE DESCRIPTION','OPTIONAL CCS CATEGORY',''
-'     ','0    ','No DX','INVALID CODES IN USER DATA','',''
-'4280 ','108  ','Congestive heart failure; nonhypertensive','CHF NOS','',''
-'486  ','122  ','Pneumonia','PNEUMONIA, ORGANISM NOS','',''
+# As in AHRQ's files: of ICD-9 a title first, spaces behind codes, and two kinds of quotes; of ICD-10 another order.
+CCS = """NOTE: New codes are introduced in October.\r
+'ICD-9-CM CODE','CCS CATEGORY','CCS CATEGORY DESCRIPTION','ICD-9-CM CODE DESCRIPTION','OPTIONAL CCS CATEGORY',' '\r
+'     ','0    ','No DX',"INVALID CODES IN USER DATA",' ',' '\r
+'4280 ','108  ','chf;nonhp',"CHF NOS",' ',' '\r
+'486  ','122  ','Pneumonia',"PNEUMONIA, ORGANISM NOS",' ',' '\r
+"""
+CCS_10 = """'ICD-10-CM CODE','CCS CATEGORY','ICD-10-CM CODE DESCRIPTION','CCS CATEGORY DESCRIPTION','MULTI CCS LVL 1'
+'A000','135',"Cholera due to Vibrio cholerae 01, biovar cholerae",'Intestinal infection','1'
+'C8170','37','Other Hodgkin's lymphoma, unspecified site',"Hodgkin's disease",'2'
 """
 
 
@@ -193,9 +198,15 @@ def test_categories_are_three_digits_or_those_of_a_file(tmp_path: Path) -> None:
     path.write_text(CCS, encoding="utf-8")
     chosen = Categories(str(path))
     codes = ["ICD-9 4280", "ICD-9 486", "ICD-9 E8798", "ICD-10 I509"]
-    assert chosen.of(codes) == ("CCS 108 Congestive heart failure; nonhypertensive", "CCS 122 Pneumonia")
+    assert chosen.of(codes) == ("CCS 108 chf;nonhp", "CCS 122 Pneumonia")
     assert chosen.of(codes[2:]) == ()
     assert chosen.facts() == {"codes without a category": 2, "diagnoses without a category": 4}
+    path.write_text(CCS_10, encoding="utf-8")
+    chosen = Categories(str(path))
+    assert chosen.of([icd(10, "A00.0"), icd(10, "C81.70")]) == (
+        "CCS 135 Intestinal infection",
+        "CCS 37 Hodgkin's disease",
+    )
     path.write_text("a,b\n1,2\n", encoding="utf-8")
     with pytest.raises(ValueError, match="no header with ICD-9-CM CODE"):
         Ccs(path)

@@ -4,13 +4,14 @@ A code is written with its system, `ICD-9 4280` or `ICD-10 I50.9`, with or witho
 never mix. Of ICD-9's external causes, E and four more, the category has E and three digits.
 
 `$dxref 2015.csv`, the single-level tool for ICD-9-CM: a title, then the header 'ICD-9-CM CODE','CCS CATEGORY',
-'CCS CATEGORY DESCRIPTION', … with single quotes around all values. Or ICD-10's `ccs_dx_icd10cm_….csv`, whose header
-begins with 'ICD-10-CM CODE'.
+'CCS CATEGORY DESCRIPTION', … Values stand in single quotes, with spaces behind codes, and names of codes in double
+quotes. Or ICD-10's `ccs_dx_icd10cm_….csv`, whose header begins with 'ICD-10-CM CODE' and has the name of the code
+before that of its category.
 """
 
 from __future__ import annotations
 
-import csv
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from regard.data.texts import text
 
 ICD = ("ICD-9", "ICD-10")
 _COLUMNS = ("CCS CATEGORY", "CCS CATEGORY DESCRIPTION")
+_VALUE = re.compile(r"""\s*(?:'(.*?)'|"(.*?)"|([^,]*?))\s*,""")  # the quote that ends a value has a comma behind it
 
 
 def icd(version: int, code: str) -> str:
@@ -76,8 +78,7 @@ def _header(line: str) -> list[str] | None:
 
 def _values(line: str) -> list[str]:
     """The values of a line, without quotes and spaces around them."""
-    found: list[str] = next(csv.reader([line], quotechar="'", skipinitialspace=True), [])
-    return [value.strip(" '\"") for value in found]
+    return ["".join(found).strip() for found in _VALUE.findall(f"{line},")] if line.strip() else []
 
 
 class Categories:
