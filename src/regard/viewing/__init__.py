@@ -7,6 +7,8 @@ The axes that the label declares, and the grids that the mechanism showed, decid
     B K H W with named classes   a heat map for each class
     B C 1 1, B C                 bars, largest first
     B Q K with grids             received attention, and where the centre and the strongest query look; the query marked
+    B Q K with tokens in front   the same, after what the class token attends to, and each other token
+    B Q X with places            the same, X the places within the window of each query
     B Q S with several grids     the same, the regions of a pyramid spread over the image
     B H W X                      the same, X the places of the query's column and row; repeated passes are multiplied
     B Q K, named classes K       for each class the places that attend to it, and bars of what a chosen query attends to
@@ -40,9 +42,10 @@ from regard.viewing.alignment import alignment
 from regard.viewing.frames import over_frames
 from regard.viewing.painting import bars, boxes, lattice, mark, matrix, path, plain, staged, tiled
 from regard.viewing.pictures import PANELS, SIDE, Picture, counted, ends_of, over
-from regard.viewing.reaching import Dense, Reach, plane_of, reach
+from regard.viewing.reaching import Cross, Dense, Reach, plane_of, reach
 from regard.viewing.scaling import Colouring, Scale
 from regard.viewing.slices import orthogonal, through
+from regard.viewing.tokens import Tokens, tokens_of, windows_of
 from regard.viewing.words import looked
 
 LATTICE = ("H", "W", "2")
@@ -54,7 +57,8 @@ def spatial(maps: Maps, key: str) -> Tensor | None:
     """Returns one heat map for each sample, from any map that has a place.
 
     Heads, scales, channels, steps, queries and repeated looks are averaged: for `B Q K` that is the attention each
-    position receives. Row and column maps (`B C H 1`) keep their one axis.
+    position receives, and with a class token among the queries the attention of this token. Row and column maps
+    (`B C H 1`) keep their one axis.
 
     Shapes: -> `B H W` at the map's own resolution, float32 or wider; None for a map without a place (`B C 1 1`).
     Raises: LookupError if `key` was not seen, ValueError if its axes are unknown.
@@ -64,9 +68,9 @@ def spatial(maps: Maps, key: str) -> Tensor | None:
     looks = []
     for look in maps[key]:
         letters, grids = _letters(maps, key, look), maps.grids.get(key, {})
-        ways = [reach(one[None], letters, grids) for one in look]
+        ways = [_way(maps, key, one[None], letters) for one in look]
         if any(ways):
-            looks.append(torch.stack([way.received().mean(0) for way in ways if way is not None]))
+            looks.append(torch.stack([next(iter(_rows(way).values())).mean(0) for way in ways if way is not None]))
             continue
         placed = _placed(look, letters, grids)
         if placed is None:
@@ -135,8 +139,26 @@ def draw(
             before = [other[sample].unsqueeze(0) for other in looks[: number - 1]]
             sentences = _sentence(maps, "L", sample), _sentence(maps, "T", sample)
             chosen = Chosen(queries, classes or {}, scale, *sentences, boxes)
-            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, before)
+            way = _way(maps, key, one, letters, before)
+            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, way, len(before))
     return pictures
+
+
+def _way(
+    maps: Maps, key: str, look: Tensor, letters: tuple[str, ...], before: Sequence[Tensor] = ()
+) -> Reach | Tokens | None:
+    """Where the queries of one image look, behind tokens, within windows, over a pyramid or a cross; else None."""
+    grids = maps.grids.get(key, {})
+    return (
+        tokens_of(look, letters, grids, maps.tokens.get(key, {}))
+        or windows_of(look, letters, grids, maps.places.get(key))
+        or reach(look, letters, grids, before)
+    )
+
+
+def _rows(way: Reach | Tokens) -> dict[str, Tensor]:
+    """What is drawn of all queries, by what it is, `h H W` each: what tokens attend to, and what places receive."""
+    return way.rows() if isinstance(way, Tokens) else {"received": way.received()}
 
 
 @dataclass(frozen=True)
@@ -235,7 +257,8 @@ def _pictures(
     grids: Mapping[str, Grid],
     frames: Sequence[Image.Image],
     chosen: Chosen,
-    before: Sequence[Tensor],
+    way: Reach | Tokens | None,
+    after: int,
 ) -> list[Picture]:
     """Pictures of one look at one sample, `look` with a batch of one; `frames` are several for a clip."""
     stage, scale = frames[len(frames) // 2], chosen.scale
@@ -253,9 +276,8 @@ def _pictures(
         worded = alignment(name, look, letters, chosen.words, chosen.read, colouring)
     if worded is not None:
         return [worded]
-    way = reach(look, letters, grids, before)
     if way is not None:
-        return _queries(name, way, stage, chosen, colouring, after=len(before))
+        return _queries(name, way, stage, chosen, colouring, after=after if isinstance(way, Cross) else 0)
     placed = _placed(look, letters, grids)
     if placed is None:
         items = _items(name, look, letters, grids, stage, chosen, colouring)
@@ -313,19 +335,28 @@ def _volume(name: str, look: Tensor, image: object, colouring: Colouring) -> Pic
 
 
 def _queries(
-    name: str, way: Reach, stage: Image.Image, chosen: Chosen, colouring: Colouring, *, after: int = 0
+    name: str, way: Reach | Tokens, stage: Image.Image, chosen: Chosen, colouring: Colouring, *, after: int = 0
 ) -> list[Picture]:
-    """Pictures of the attention received, one for each head, and of that of single queries, averaged over heads.
+    """Pictures of what tokens attend to and of the attention received, of the first for each head, and of that of
+    single queries, averaged over heads.
 
     Args:
         after: how many earlier passes are multiplied into the weights.
     """
-    received = way.received()
-    shown = {f"{name}, received": received.mean(0)}
-    if len(received) > 1:
-        for number, panel in enumerate(received[:PANELS], 1):
-            shown[f"{name}, received, head {number} of {len(received)}"] = panel
-    pictures = over(shown, stage, colouring)
+    pictures: list[Picture] = []
+    if isinstance(way, Tokens):
+        colouring = replace(colouring, weights=True)
+    for number, (row, heads) in enumerate(_rows(way).items()):
+        shown = {f"{name}, {row}": heads.mean(0)}
+        if len(heads) > 1 and number == 0:
+            for head, panel in enumerate(heads[:PANELS], 1):
+                shown[f"{name}, {row}, head {head} of {len(heads)}"] = panel
+        panels = over(shown, stage, colouring)
+        if isinstance(way, Tokens) and (beside := way.beside(row)):
+            panels[0] = replace(panels[0], caption=f"{panels[0].caption}; {beside}")
+        pictures += panels
+    if way.grid is None:
+        return pictures
     height, width = way.grid
     places = chosen.places(way.grid)
     if places is None:

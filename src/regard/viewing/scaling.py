@@ -41,10 +41,12 @@ class Colouring:
     Args:
         scale: as for `draw`.
         dtype: the type in which the maps were computed.
+        weights: whether the maps are known to be shares of attention, although their sum over the image may be below 1.
     """
 
     scale: Scale
     dtype: torch.dtype
+    weights: bool = False
 
     def ends(self, maps: Tensor, *, place: int = 2) -> Ends | None:
         """The values with the darkest and the lightest colour, for several maps; None where each map has its own.
@@ -66,8 +68,9 @@ class Colouring:
         if low < 0 or high <= 0:
             return None if low == high else (low, high)
         sums = values.flatten(-place).sum(-1)
-        if bool(((sums - 1).abs() < 0.01).all()):
-            return 0.0, max(high, 2 / math.prod(values.shape[-place:]))
+        if self.weights or bool(((sums - 1).abs() < 0.01).all()):
+            most = float(sums.max()) if self.weights else 1.0
+            return 0.0, max(high, 2 * most / math.prod(values.shape[-place:]))
         return (0.0, 1.0) if GATE <= high <= 1 else (0.0, high)
 
     def even(self, values: Tensor) -> bool:
