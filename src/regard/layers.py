@@ -163,21 +163,18 @@ class HardSoftmax(nn.Module):
             return hard_attention.gumbel(wide, self.temperature)
         return hard_attention.straight_through(wide)
 
-    def attend(self, logits: Tensor, values: Tensor, see: Callable[[Tensor], object] | None = None) -> Tensor:
+    def attend(self, logits: Tensor, values: Tensor, see: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Σ_n a_n v_n; one value is read where it has all the weight and the weight has no gradient.
 
         Args:
-            see: called with the weights `B Q N`, which are formed for it.
+            see: called with the weights `B Q N`, which are formed for it; those that it returns are used.
         """
-        if not self.picks:
-            weights: Tensor = self(logits)
-            if see is not None:
-                see(weights)
-            return weights.to(values.dtype) @ values
-        place = self.place(widened(logits))  # [B, Q]
+        if see is None and self.picks:
+            return hard_attention.gathered(values, self.place(widened(logits)))
+        weights: Tensor = self(logits)
         if see is not None:
-            see(hard_attention.one_hot(place, widened(logits)))
-        return hard_attention.gathered(values, place)
+            weights = see(weights)
+        return weights.to(values.dtype) @ values
 
     @property
     def picks(self) -> bool:

@@ -84,7 +84,7 @@ def teacher_forced(model: Any, seen: Sequence[Tensor | None], words: Tensor) -> 
     """The log-probabilities of the word after each given one; each map is shown once, over all words.
 
     Args:
-        model: a captioner; if it is an `Attention`, it shows its maps.
+        model: a captioner; if it is an `Attention`, it shows its maps. Edits act on them word by word, in `step`.
         seen: its inputs.
         words: the given words, which begin with the start.
 
@@ -101,8 +101,25 @@ def teacher_forced(model: Any, seen: Sequence[Tensor | None], words: Tensor) -> 
         steps.append(step)
     maps = {name: torch.stack([step.maps[name] for step in steps], 1) for name in steps[0].maps}
     if isinstance(model, Attention):
-        maps = {name: model.see(name, map) for name, map in maps.items()}
+        for name, map in maps.items():
+            model.show(name, map)
     return Forced(torch.stack([step.log_probabilities for step in steps], 1), maps)
+
+
+def acting(model: Attention, name: str, map: Tensor, *shape: int) -> Tensor:
+    """What edits make of the map of one word; `teacher_forced` shows the maps of all words as one.
+
+    Args:
+        model: the captioner.
+        name: the map's name in the label.
+        map: the weights of one word, `B *` or flattened.
+        shape: the map's sizes behind batch and words.
+    """
+    if not model.watched:
+        return map
+    whole = map.reshape(map.shape[0], 1, *shape)
+    edited = model.edited(name, whole)
+    return map if edited is whole else edited.reshape(map.shape)
 
 
 def decode(

@@ -6,6 +6,7 @@ its side, in pixels, of which the first has its centre at 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -38,8 +39,13 @@ def extent_of(x: Tensor) -> Tensor:
 
 def pixels(at: Tensor, extent: Tensor) -> Tensor:
     """Left, top, right and bottom of the squares in whole pixels, the last two exclusive: `B 3` -> `B 4`."""
-    first, last = edges(at).chunk(2, 1)
-    first = first.clamp_min(0).floor()
+    return whole_pixels(edges(at), extent)
+
+
+def whole_pixels(box: Tensor, extent: Tensor) -> Tensor:
+    """A box in whole pixels, none of it before the image: `B 4` -> `B 4`; at least one pixel wide and high."""
+    first, last = box.chunk(2, 1)
+    first = torch.minimum(first.clamp_min(0), extent - 1).floor()
     last = torch.where(last < extent, last.floor(), extent)
     return torch.cat((first, torch.maximum(last, first + 1)), 1)
 
@@ -97,6 +103,8 @@ def zoom(
     align_corners: bool,
     gradient: str,
     within: Tensor | None = None,
+    move: Callable[[Tensor], Tensor] | None = None,
+    veil: Callable[[Tensor], Tensor] | None = None,
 ) -> tuple[Tensor, Tensor]:
     """The content of a square, enlarged, and its box: `B C H W`, `B 3` -> `B C size size`, `B 4`.
 
@@ -111,6 +119,8 @@ def zoom(
             derivative of M.
         within: the boxes that the squares are to lie in, in whole pixels as `pixels` gives them: `B 4`; None: the
             image.
+        move: makes of the boxes `B 4` those that are looked at, anywhere in the image.
+        veil: makes of the masks `B 1 H W` of the boxes those that are used.
     """
     extent = extent_of(x)
     with uncast(x):
@@ -120,9 +130,15 @@ def zoom(
         else:
             corner = F.pad(within[:, :2], (0, 1))
             square = inside(square - corner, within[:, 2:] - within[:, :2], least=least) + corner
-        box = pixels(square.detach(), extent)
-        framed = edges(square) if gradient == "mask" else box
-        crop = enlarged(wide * mask(framed, (x.shape[2], x.shape[3]), k=k), box, size, align_corners=align_corners)
+        first = box = pixels(square.detach(), extent)
+        if move is not None and (moved := move(box)) is not box:
+            box = whole_pixels(moved, extent)
+        framed = edges(square) if gradient == "mask" and box is first else box
+        veiling = mask(framed, (x.shape[2], x.shape[3]), k=k)
+        if veil is not None:
+            own = mask(box, (x.shape[2], x.shape[3]), k=k)
+            veiling = veiling if (seen := veil(own)) is own else seen
+        crop = enlarged(wide * veiling, box, size, align_corners=align_corners)
         if gradient != "mask" and not exporting():
             crop = Rule.apply(crop.detach(), at, gradient == "balanced")
     return crop.to(x.dtype), box

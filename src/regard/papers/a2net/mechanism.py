@@ -77,8 +77,8 @@ class DoubleAttention(Attention):
         n, grid = x.flatten(2), x.shape[2:]  # [B, C, N]
         b = self.gather(n).softmax(2)  # [B, G, N]
         v = self.distribute(n).softmax(1)  # [B, G, N]
-        self.see("gather", b.unflatten(2, grid))
-        self.see("distribute", v.unflatten(2, grid))
+        b = self.see("gather", b.unflatten(2, grid)).flatten(2)
+        v = self.see("distribute", v.unflatten(2, grid)).flatten(2)
         if self.narrow:
             z = (self.project(n) @ b.mT) @ v  # [B, m, N]
             z = z if self.expand is None else self.expand(z)

@@ -138,6 +138,7 @@ class ActionAttention(Attention):
         weights, said = [], []
         for t in range(places.shape[1]):
             alpha = self._scores(h[-1], None if projected is None else projected[:, t]).softmax(1)
+            alpha = self.edited("spatial", alpha[:, None].unflatten(2, grid)).flatten(1)
             x = torch.bmm(alpha[:, None], places[:, t]).squeeze(1)
             for i, layer in enumerate(cast("list[Memory]", self.memory)):
                 h[i], c[i] = layer(self.dropout(x), h[i], c[i])
@@ -145,7 +146,8 @@ class ActionAttention(Attention):
             y = wide_linear(self.output, self.dropout(x)).tanh()
             said.append(log_softmax(wide_linear(self.classify, self.dropout(y))))
             weights.append(alpha)
-        alphas = self.see("spatial", torch.stack(weights, 1).unflatten(2, grid))
+        alphas = torch.stack(weights, 1).unflatten(2, grid)
+        self.show("spatial", alphas)
         log_probabilities = torch.stack(said, 1)
         if steps:
             return Watched(log_probabilities, alphas)

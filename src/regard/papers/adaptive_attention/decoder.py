@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from regard.ops.precision import wide_linear, widened
+
+Act = Callable[[str, Tensor], Tensor]  # what edits make of the map of this name
 
 
 def masked(e: Tensor, visible: Tensor | None) -> Tensor:
@@ -57,17 +60,18 @@ class Look(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, h: Tensor, s: Tensor | None, places: Tensor, visible: Tensor | None
+        self, h: Tensor, s: Tensor | None, places: Tensor, visible: Tensor | None, act: Act | None = None
     ) -> tuple[Tensor, Tensor, Tensor | None]:
         """What is taken `B hidden`, α `B N`, and β `B`: `B hidden` twice, places `B N hidden`, `bool B N`."""
         asked = wide_linear(self.memory, self.dropout(h))
         z = masked(self._scored(wide_linear(self.place, self.dropout(places)) + asked[:, None]), visible)
-        alpha = z.softmax(1)
+        alpha = z.softmax(1) if act is None else act("attention", z.softmax(1))
         seen = torch.bmm(alpha[:, None], places).squeeze(1)
         if s is None or self.sentinel is None:
             return seen, alpha, None
         own = self._scored(wide_linear(self.sentinel, self.dropout(s)) + asked)
         beta = torch.cat([z, own[:, None]], 1).softmax(1)[:, -1]
+        beta = beta if act is None else act("sentinel", beta)
         return beta[:, None] * s + (1 - beta[:, None]) * seen, alpha, beta
 
     def _scored(self, total: Tensor) -> Tensor:
@@ -87,14 +91,21 @@ class Writer(nn.Module):
         self.scores = nn.Linear(hidden, vocabulary)
 
     def forward(
-        self, words: Tensor, h: Tensor, c: Tensor, whole: Tensor, places: Tensor, visible: Tensor | None
+        self,
+        words: Tensor,
+        h: Tensor,
+        c: Tensor,
+        whole: Tensor,
+        places: Tensor,
+        visible: Tensor | None,
+        act: Act | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
         """The words' scores `B V`, the next output and cell, α and β, from words `B` and the image `B embed`."""
         x = torch.cat([widened(self.words(words)), whole], 1)
         before = h
         h, c = self.memory(x, h, c)
         s = None if self.sentinel is None else self.sentinel(x, before, c)
-        taken, alpha, beta = self.look(h, s, places, visible)
+        taken, alpha, beta = self.look(h, s, places, visible, act)
         return wide_linear(self.scores, self.dropout(taken + h)), h, c, alpha, beta
 
 
@@ -168,7 +179,13 @@ class ReleasedLook(nn.Module):
         self.dropout = nn.Dropout(dropout)
 
     def forward(
-        self, h: Tensor, sentinel: Tensor, places: Tensor, projected: Tensor, visible: Tensor | None
+        self,
+        h: Tensor,
+        sentinel: Tensor,
+        places: Tensor,
+        projected: Tensor,
+        visible: Tensor | None,
+        act: Act | None = None,
     ) -> tuple[Tensor, Tensor]:
         """What is written from `B width`, and the weights, the sentinel's first, `B N+1`."""
         s = self.dropout(wide_linear(self.sentinel, sentinel).relu())
@@ -177,6 +194,8 @@ class ReleasedLook(nn.Module):
         total = total + wide_linear(self.memory_score, asked)[:, None]
         e = wide_linear(self.score, self.dropout(total.tanh())).squeeze(2)
         weights = torch.cat([e[:, :1], masked(e[:, 1:], visible)], 1).softmax(1)
+        if act is not None:
+            weights = torch.cat([act("sentinel", weights[:, :1]), act("attention", weights[:, 1:])], 1)
         taken = torch.bmm(weights[:, None], torch.cat([s[:, None], places], 1)).squeeze(1)
         return self.dropout(wide_linear(self.out, taken + asked).tanh()), weights
 
@@ -197,8 +216,9 @@ class ReleasedCore(nn.Module):
         projected: Tensor,
         memory: list[Tensor],
         visible: Tensor | None,
+        act: Act | None = None,
     ) -> tuple[Tensor, Tensor, list[Tensor]]:
         """What is written from `B word`, the weights `B N+1`, and the new memory."""
         h, sentinel, memory = self.memory(x, whole, memory)
-        out, weights = self.look(h, sentinel, places, projected, visible)
+        out, weights = self.look(h, sentinel, places, projected, visible, act)
         return out, weights, memory

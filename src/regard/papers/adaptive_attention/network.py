@@ -32,10 +32,10 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, flag, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Step, log_softmax, teacher_forced
+from regard.networks.captioner import Step, acting, log_softmax, teacher_forced
 from regard.networks.places import EmbeddedPlaces, fields_of, mean_of, places_of, trunk_of
 from regard.ops.precision import wide_linear, widened
-from regard.papers.adaptive_attention.decoder import ReleasedCore, Writer
+from regard.papers.adaptive_attention.decoder import Act, ReleasedCore, Writer
 
 
 class Knowing(NamedTuple):
@@ -54,6 +54,12 @@ class Knowing(NamedTuple):
     whole: Tensor
     visible: Tensor | None
     memory: list[Tensor]
+
+
+def _acting(model: Attention, state: Knowing) -> Act:
+    """What edits make of the maps of one word."""
+    grid = state.places.shape[1:-1]
+    return lambda name, map: acting(model, name, map, *(grid if name == "attention" else ()))
 
 
 class AdaptiveAttention(Attention):
@@ -117,7 +123,9 @@ class AdaptiveAttention(Attention):
 
     def step(self, words: Tensor, state: Knowing) -> Step:
         places = state.places.flatten(1, -2)
-        logits, h, c, alpha, beta = self.writer(words, *state.memory, state.whole, places, state.visible)
+        logits, h, c, alpha, beta = self.writer(
+            words, *state.memory, state.whole, places, state.visible, _acting(self, state)
+        )
         maps = {"attention": alpha.unflatten(1, state.places.shape[1:-1])}
         if beta is not None:
             maps["sentinel"] = beta
@@ -213,7 +221,9 @@ class AdaAtt(Attention):
         assert state.projected is not None
         x = self.dropout(widened(self.words(words)).relu())
         places, projected = state.places.flatten(1, -2), state.projected.flatten(1, -2)
-        out, weights, memory = self.core(x, state.whole, places, projected, state.memory, state.visible)
+        out, weights, memory = self.core(
+            x, state.whole, places, projected, state.memory, state.visible, _acting(self, state)
+        )
         maps = {"attention": weights[:, 1:].unflatten(1, state.places.shape[1:-1]), "sentinel": weights[:, 0]}
         return wide_linear(self.scores, out), state._replace(memory=memory), maps
 

@@ -114,7 +114,7 @@ class AttentionSampling(Attention):
         place, weights = self.chosen(widened(logits.flatten(1)))  # [B, k] both
         if self.watched:
             grid = torch.zeros_like(logits.flatten(1)).scatter_add(1, place, weights.to(logits.dtype))
-            self.see("spatial", self._spread(grid.view_as(logits), x))
+            self.show("spatial", self._spread(grid.view_as(logits), x))
         features = self._features(x, place, logits.shape[2:])  # [B, k, F]
         y = (weights.to(features.dtype)[:, None] @ features)[:, 0]  # [B, F]
         scores: Tensor = self.classify(y)

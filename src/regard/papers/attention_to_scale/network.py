@@ -72,10 +72,12 @@ class _Merge(Attention):
 
     def forward(self, *maps: Tensor) -> Tensor:
         each = torch.stack(aligned(divided(maps, self.scales)[1]), 1)  # [B, S, K, H, W]
+        if self.watched and self.way == "average":
+            weights = self.see("scale", torch.full_like(each[:, :, 0], 1 / self.scales))
+            return (each * weights[:, :, None]).sum(1)
         if self.watched:
-            average = torch.full_like(each, 1 / self.scales)
             largest = torch.zeros_like(each).scatter_(1, each.argmax(1, keepdim=True), 1.0)
-            self.see("scale", (average if self.way == "average" else largest).mean(2))
+            self.show("scale", largest.mean(2))
         return each.mean(1) if self.way == "average" else each.amax(1)
 
 

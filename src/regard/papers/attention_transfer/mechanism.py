@@ -123,7 +123,7 @@ class GradientTransfer(Attention):
         check_input(student, "B C H W")
         if student.shape != other.shape:
             raise ValueError(f"gradients of shapes {tuple(student.shape)} and {tuple(other.shape)} must agree")
-        self.see("student", student)
+        student = self.see("student", student)
         other = self.see("mirrored", other.flip(-1)) if self.symmetric else self.see("teacher", other)
         return self.beta / 2 * (widened(student) - widened(other)).square().sum()
 

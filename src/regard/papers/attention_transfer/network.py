@@ -103,7 +103,7 @@ class WideResNet(Attention):
         for group in self.groups:
             y = group(y)
             if self.watched:
-                self.see("activation", widened(y).square().mean(1, keepdim=True))
+                self.show("activation", widened(y).square().mean(1, keepdim=True))
         check_norm_batch(self.norm, y)
         scores: Tensor = self.classify(pooling.average(self.norm(y).relu()))
         return scores

@@ -86,7 +86,7 @@ class BottleneckAttention(Attention):
         m_s = self.see("spatial", self.spatial[1:](convolved(self.spatial[0], x)))
         m = _gate_of_product(m_c, m_s, x) if self.merge == "product" else (m_c + m_s).sigmoid_()
         if self.watched:
-            self.see("attention", 1 + m)
+            return x * self.see("attention", 1 + m)
         if torch.is_grad_enabled():
             return x + x * m  # the gradient of `addcmul` is the slower one
         return torch.addcmul(x, x, m)

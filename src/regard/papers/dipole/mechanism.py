@@ -132,8 +132,8 @@ class DipoleAttention(Attention):
         seen = _before(a, visible)
         a = torch.where(seen, a, torch.finfo(a.dtype).min)  # [B, T, S]
 
-        def see(alpha: Tensor) -> None:
-            self.see("temporal", alpha.masked_fill(~seen, 0))
+        def see(alpha: Tensor) -> Tensor:
+            return self.see("temporal", alpha.masked_fill(~seen, 0))
 
         c = self.choice.attend(a, x, see if self.watched else None)
         return c.masked_fill(~seen.any(-1, keepdim=True), 0)

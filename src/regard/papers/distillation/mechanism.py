@@ -52,7 +52,7 @@ class Distillation(Attention):
         log_q = (teacher / self.temperature).log_softmax(1)
         q = self.see("teacher", log_q.exp())
         if self.watched:
-            self.see("student", log_p.exp())
+            self.show("student", log_p.exp())
         soft = (q * (log_q - log_p)).sum() * (self.temperature**2 / student.shape[0])
         if labels is None:
             return soft

@@ -190,7 +190,7 @@ class DeepRecurrentAttention(Attention):
         upper = self.upper(x.new_zeros(x.shape[0], self.lower.state.in_features), self._start(x))
         width = self.lower.state.in_features
         lower = noise.new_zeros(x.shape[0], width), noise.new_zeros(x.shape[0], width)
-        means, drawn, read, above = [], [], [], []
+        means, drawn, looked, read, above = [], [], [], [], []
         for n in range(self.targets * self.glimpses):
             above.append(upper[0])
             mean = wide_linear(self.emission, upper[0])
@@ -199,19 +199,21 @@ class DeepRecurrentAttention(Attention):
             location = (mean + self.std * noise[n]).detach()
             means.append(mean)
             drawn.append(location)
-            lower = self.lower(self.glimpse(x, location.clamp(-1, 1)), lower)
+            looked.append(self.edited("path", location.clamp(-1, 1)[:, None])[:, 0])
+            lower = self.lower(self.glimpse(x, looked[-1]), lower)
             upper = self.upper(lower[0], upper)
             if (n + 1) % self.glimpses == 0:
                 read.append(lower[0])
         locations = torch.stack(drawn, 1)  # [B, SN, 2]
-        self.see("path", locations.clamp(-1, 1))
+        path = torch.stack(looked, 1)
+        self.show("path", path)
         hidden = wide_linear(self.reduce, torch.stack(read, 1)).relu()
         log_probs = wide_linear(self.classifier, hidden).log_softmax(-1)
         if not episode:
             return log_probs
         log_policy = log_normal(locations, torch.stack(means, 1), self.std)
         baseline = wide_linear(self.baseline, torch.stack(above, 1).detach())[:, :, 0]
-        return Reading(log_probs, locations.clamp(-1, 1), log_policy, baseline)
+        return Reading(log_probs, path, log_policy, baseline)
 
     def glimpse(self, x: Tensor, at: Tensor) -> Tensor:
         """Equation (1)."""

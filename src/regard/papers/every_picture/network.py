@@ -26,6 +26,7 @@ Errata: 0/0 in (2), of labels that never occur, is 0.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -131,8 +132,7 @@ class EveryPicture(Attention):
     def described(self, image: Tensor) -> Tensor:
         """The features v of images, in units of their deviations over the training images: `B C H W` -> `B D`."""
         check_input(image, "B C H W", C=self.channels or 0)
-        features, responses = self.picture(image)
-        self.see("detectors", responses)
+        features, _ = self.picture(image, partial(self.see, "detectors"))
         standard: Tensor = (features - self.mean) / self.deviation
         return standard
 

@@ -12,6 +12,7 @@ Felzenszwalb et al., PAMI 2010; the grid of colours is a small gist, after Oliva
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -36,7 +37,8 @@ class Picture(nn.Module):
         channels: of the image.
         detectors: the number of labels with a template.
 
-    Shapes: `B C H W` -> features `B D`, responses at the finest level `B K h w`.
+    Shapes: `B C H W` -> features `B D`, responses at the finest level `B K h w`; `see` is shown the responses, and
+        returns those that act.
     Raises: ValueError for an argument that is not positive.
     """
 
@@ -50,12 +52,14 @@ class Picture(nn.Module):
         self.register_buffer("directions", torch.stack([angles.cos(), angles.sin()], 1)[:, :, None, None])
         self.directions: Tensor
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor, see: Callable[[Tensor], Tensor] | None = None) -> tuple[Tensor, Tensor]:
         levels = [image]
         while len(levels) < LEVELS:
             levels.append(F.avg_pool2d(levels[-1], 2, ceil_mode=True))
         cells = [self.cells(level) for level in levels]
         responses = [self.templates(one) for one in cells]
+        if see is not None:
+            responses[0] = see(responses[0])
         strongest = [response.flatten(2).amax(2) for response in responses]
         gist = F.adaptive_avg_pool2d(cells[0][:, DIRECTIONS:], GRID).flatten(1)
         return torch.cat([*strongest, gist], 1), responses[0]

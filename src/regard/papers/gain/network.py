@@ -161,8 +161,9 @@ class GAIN(Attention):
         cams = F.interpolate(cams, x.shape[2:], mode="bilinear", align_corners=self.align_corners)
         if not learning:
             scores, cams = scores.detach(), cams.detach()
-        cams = self.see("cam", cams)
-        masks = self.see("mask", self.masked(cams))
+        masks = self.masked(cams)
+        self.show("cam", cams)
+        self.show("mask", masks)
         if present is None:
             return scores
         erased = x[image] * (1 - masks).to(x.dtype)

@@ -91,14 +91,15 @@ class GlobalContext(Attention):
             return pooling.average(x)[:, :, None, None]
         logits = convolved(self.mask, x).flatten(2)  # [B, 1, HW]
         if self.choice is not None:
-            see = partial(self._shown, x.shape[2:]) if self.watched else None
+            see = partial(self._acting, x.shape[2:]) if self.watched else None
             return self.choice.attend(logits, x.flatten(2).mT, see)[:, 0, :, None, None]  # [B, C, 1, 1]
         m = logits.softmax(-1)
-        m = self.see("spatial", m.unflatten(-1, x.shape[2:])).flatten(2)
+        m = self._acting(x.shape[2:], m)
         return pooling.weighted(x, m)[:, :, None, None]  # [B, C, 1, 1]
 
-    def _shown(self, grid: Sequence[int], m: Tensor) -> None:
-        self.see("spatial", m.unflatten(-1, grid))
+    def _acting(self, grid: Sequence[int], m: Tensor) -> Tensor:
+        """Shows m, `B 1 HW`, on its grid, and returns the weights that act."""
+        return self.see("spatial", m.unflatten(-1, grid)).flatten(2)
 
     def forward(self, x: Tensor) -> Tensor:
         check_input(x, "B C H W", C=self.channels)

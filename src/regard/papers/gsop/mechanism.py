@@ -145,7 +145,7 @@ class SecondOrderPooling(Attention):
         else:  # both steps are linear then, so the cheap one comes first
             y = self.position_norm(self.position_reduce(pooling.adaptive_average(x, grid).flatten(2)))
         g = self.position_gate(self.position_statistics(y)).to(x.dtype).unflatten(1, (1, *grid))
-        self.see("pooled", g)
+        g = self.see("pooled", g)
         return self.see("spatial", pooling.adaptive_average(g, (x.shape[2], x.shape[3])))
 
     def position_statistics(self, y: Tensor) -> Tensor:

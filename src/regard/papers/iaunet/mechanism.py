@@ -132,14 +132,15 @@ class SpatialInteraction(Attention):
             m = _wide(self.mask, n.flatten(2))
             check_norm_batch(self.mask_norm, m)
             m = wide_norm(self.mask_norm, m).sigmoid().unflatten(2, n.shape[2:]).transpose(1, 2)  # [B, T, P, N]
+            mask = m.unflatten(3, x.shape[-2:])
+            mask = self.see("mask", mask if self.dims == 3 else mask[:, 0])
+            m = mask.view(m.shape) if mask.is_contiguous() else mask.reshape(m.shape)
             q, u = self.interact(m, n)  # [B, T, D], [B, D]
             y = _wide(self.out, torch.cat([q, u[:, None].expand_as(q)], -1).mT)  # [B, C, T]
             check_norm_batch(self.norm, y)
             y = wide_norm(self.norm, y).to(x.dtype)[..., None, None]  # [B, C, T, 1, 1]
-        mask = m.to(x.dtype).unflatten(3, x.shape[-2:])
-        mask = self.see("mask", mask if self.dims == 3 else mask[:, 0])
         y = x + (y if self.dims == 3 else y[:, :, 0])
-        return (y, mask) if self.return_mask else y
+        return (y, mask.to(x.dtype)) if self.return_mask else y
 
     def interact(self, m: Tensor, n: Tensor) -> tuple[Tensor, Tensor]:
         """Eqs. 2 to 6: `B T P N`, `B C T N` -> the mean part of each frame `B T D`, and u `B D`."""

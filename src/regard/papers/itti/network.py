@@ -129,15 +129,16 @@ class Itti(Attention):
     def forward(self, x: Tensor) -> Tensor:
         picture = self._checked(x)
         with uncast(picture):
-            maps = self.conspicuity(picture)
-            saliency = self._promoted(sum(maps.values(), torch.zeros(())), 2.0)
+            maps = {name: self._acting(name, map) for name, map in self.conspicuity(picture).items()}
+            saliency = self._acting("saliency", self._promoted(sum(maps.values(), torch.zeros(())), 2.0))
             if self.watched:
-                grid = (saliency.shape[2], saliency.shape[3])
-                for name, map in (*maps.items(), ("saliency", saliency)):
-                    self.see(name, map.flatten(1), Q=grid)
                 path = self.scanpath(saliency, (x.shape[2], x.shape[3]))
-                self.see("scanpath", path.points(grid).to(saliency))
+                self.show("scanpath", path.points((saliency.shape[2], saliency.shape[3])).to(saliency))
         return saliency.to(x.dtype) if x.is_floating_point() else saliency
+
+    def _acting(self, name: str, map: Tensor) -> Tensor:
+        """Shows a map `B 1 h w`, and returns the one that acts."""
+        return self.see(name, map.flatten(1), Q=(map.shape[2], map.shape[3])).view(map.shape)
 
     def scanpath(self, saliency: Tensor, size: tuple[int, int]) -> Fixations:
         """Fixations over a saliency map of a picture of `size`, in order: `B 1 h w` -> winners and their times.

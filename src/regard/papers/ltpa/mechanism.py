@@ -113,12 +113,11 @@ class LearnToPay(Attention):
         self.check(x, g)
         c = self.additive(x, g) if self.compatibility == "additive" else self.linear(x, g.flatten(1))  # [B, 1, N]
         if self.choice is not None:
-            see = partial(self.shown, x.shape[2:]) if self.watched else None
+            see = partial(self.acting, x.shape[2:]) if self.watched else None
             attended = self.choice.attend(c, x.flatten(2).mT, see)[:, 0]  # [B, C]
         else:
             n = c.shape[-1]
-            a = c.softmax(-1) if self.normalise == "softmax" else c.sigmoid()
-            self.shown(x.shape[2:], a)
+            a = self.acting(x.shape[2:], c.softmax(-1) if self.normalise == "softmax" else c.sigmoid())
             attended = pooling.weighted(x, (a if self.normalise == "softmax" else a / n).to(x.dtype))  # [B, C]
         if self.project is not None and self.side == "local":
             attended = self.project(attended)  # [B, G]
@@ -126,9 +125,9 @@ class LearnToPay(Attention):
             return c.unflatten(-1, x.shape[2:]).to(x.dtype), attended
         return attended
 
-    def shown(self, grid: Sequence[int], a: Tensor) -> None:
-        """Shows a, `B 1 N`, on its grid."""
-        self.see("attention", a.unflatten(-1, grid))
+    def acting(self, grid: Sequence[int], a: Tensor) -> Tensor:
+        """Shows a, `B 1 N`, on its grid, and returns the weights that act."""
+        return self.see("attention", a.unflatten(-1, grid)).flatten(2)
 
     def linear(self, x: Tensor, g: Tensor) -> Tensor:
         """c of Eqs. 1 and 2: `B 1 N`; it is linear in l, so that a projection of l becomes one of the query."""

@@ -7,7 +7,8 @@ naming:   v = the mean of the chosen regions;  plural = softmax(W₂ relu(W₁ [
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -17,6 +18,11 @@ from torch.nn import functional as F
 from regard.ops.precision import widened
 
 LEAST = -1e8  # the score of what is hidden, as published
+Act = Callable[[str, Tensor], Tensor]  # what edits make of the map of this name
+
+
+def _unedited(name: str, map: Tensor) -> Tensor:
+    return map
 
 
 class Looked(NamedTuple):
@@ -45,12 +51,18 @@ class Weights(nn.Module):
         self.state = nn.Linear(width, hidden)
         self.score = nn.Linear(hidden, 1)
 
-    def forward(self, h: Tensor, items: Tensor, keys: Tensor, masked: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """h `B R`, items `B N R`, keys `B N A`, masked `bool B N` -> their weighted mean `B R`, the weights `B N`."""
+    def forward(
+        self, h: Tensor, items: Tensor, keys: Tensor, masked: Tensor | None, act: Callable[[Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """h `B R`, items `B N R`, keys `B N A`, masked `bool B N` -> their weighted mean `B R`, the weights `B N`.
+
+        Args:
+            act: makes of the weights those that are used.
+        """
         scores = widened(self.score((keys + self.state(h)[:, None]).tanh())[..., 0])
         if masked is not None:
             scores = scores.masked_fill(masked, LEAST)
-        alpha = scores.softmax(1)
+        alpha = act(scores.softmax(1))
         return torch.bmm(alpha[:, None].to(items.dtype), items)[:, 0], alpha
 
 
@@ -102,11 +114,12 @@ class TopDown(nn.Module):
         taken: Tensor,
         h: Tensor,
         c: Tensor,
+        act: Act = _unedited,
     ) -> Looked:
         """Of a word x `B E`, the whole image `B R`, grid `B M R`, regions `B N R`, and masks `bool B N+1`."""
         h0, c0 = self.looks(torch.cat([whole, x], 1), (h[:, 0], c[:, 0]))
-        seen, alpha = self.over_grid(h0, grid, grid_keys)
-        seen_regions, beta = self.over_regions(h0, regions, region_keys, masked[:, 1:])
+        seen, alpha = self.over_grid(h0, grid, grid_keys, None, partial(act, "attention"))
+        seen_regions, beta = self.over_regions(h0, regions, region_keys, masked[:, 1:], partial(act, "regions"))
         inputs = torch.cat([seen + seen_regions, h0], 1)
         gate = (self.gate_input(inputs) + self.gate_state(h[:, 1])).sigmoid()
         h1, c1 = self.speaks(inputs, (h[:, 1], c[:, 1]))
@@ -147,10 +160,11 @@ class Att2in2(nn.Module):
         taken: Tensor,
         h: Tensor,
         c: Tensor,
+        act: Act = _unedited,
     ) -> Looked:
         """As `TopDown`; the whole image is not used."""
-        seen, alpha = self.over_grid(h[:, 0], grid, grid_keys)
-        seen_regions, beta = self.over_regions(h[:, 0], regions, region_keys, masked[:, 1:])
+        seen, alpha = self.over_grid(h[:, 0], grid, grid_keys, None, partial(act, "attention"))
+        seen_regions, beta = self.over_regions(h[:, 0], regions, region_keys, masked[:, 1:], partial(act, "regions"))
         i, f, o, s, *candidates = (self.of_input(x) + self.of_state(h[:, 0])).chunk(6, 1)
         first, second = (torch.cat(candidates, 1) + self.of_grid(seen) + self.of_regions(seen_regions)).chunk(2, 1)
         cell = f.sigmoid() * c[:, 0] + i.sigmoid() * torch.maximum(first, second)

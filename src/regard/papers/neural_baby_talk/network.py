@@ -36,7 +36,7 @@ from torch import Tensor, nn
 from regard.checks import check_input, choice, number, positive, whole, whole_numbers
 from regard.core import Attention
 from regard.metrics.words.object_words import plural
-from regard.networks.captioner import Encoder, Step, evaluated, log_softmax, teacher_forced
+from regard.networks.captioner import Encoder, Step, acting, evaluated, log_softmax, teacher_forced
 from regard.ops.words import END, SPECIAL, START
 from regard.papers.neural_baby_talk.decoder import LEAST, Att2in2, Looked, Naming, TopDown
 from regard.papers.neural_baby_talk.regions import roi_align
@@ -221,6 +221,9 @@ class NeuralBabyTalk(Attention):
         )
 
     def _looked(self, rows: Tensor, state: State) -> Looked:
+        def act(name: str, map: Tensor) -> Tensor:
+            return acting(self, name, map, *(state.grid.shape[1:3] if name == "attention" else map.shape[1:]))
+
         x = self.dropout(self.embed(rows).relu())
         found: Looked = self.core(
             x,
@@ -233,12 +236,18 @@ class NeuralBabyTalk(Attention):
             state.taken,
             state.h,
             state.c,
+            act,
         )
         return found
 
     def _spoken(self, found: Looked, state: State) -> tuple[Tensor, Tensor]:
         """Log-probabilities of the textual words `B V`, and of the sentinel and the regions `B N+1`."""
         pointer = found.scores.log_softmax(1).masked_fill(state.taken, LEAST)
+        if self.watched:
+            own = pointer[:, :1].exp(), pointer[:, 1:].exp()
+            sentinel, regions = acting(self, "sentinel", own[0]), acting(self, "pointer", own[1], own[1].shape[1])
+            if sentinel is not own[0] or regions is not own[1]:
+                pointer = torch.cat([sentinel, regions], 1).log().clamp_min(LEAST)
         return log_softmax(self.logit(found.output)) + pointer[:, :1], pointer
 
     def forward(self, *inputs: Tensor | None, chosen: Tensor | None = None) -> Tensor | Told:

@@ -153,19 +153,19 @@ class NonLocal(Attention):
             w_theta, w_phi = widened(self.relate.weight[0]).chunk(2)
             theta, phi = theta @ w_theta, phi @ w_phi  # [B, Q], [B, K]
         if self.choice is not None:
-            see = partial(self.shown, x) if self.watched else None
+            see = partial(self.acting, x) if self.watched else None
             return self.choice.attend(pairs.logits(theta, phi, scale=self.scale), g, see)
         if self.watched:
-            return self.see("affinity", self.weights(theta, phi), **self.grids(x)) @ g
+            return self.acting(x, self.weights(theta, phi)) @ g
         if self.affinity == "dot_product":
             return pairs.product_attend(theta, phi, g)
         if self.affinity == "concatenation":
             return pairs.sum_attend(theta, phi, g)
         return pairs.softmax_attend(theta, phi, g, scale=self.scale)
 
-    def shown(self, x: Tensor, a: Tensor) -> None:
-        """Shows A, `B Q K`, with the grids of the map x."""
-        self.see("affinity", a, **self.grids(x))
+    def acting(self, x: Tensor, a: Tensor) -> Tensor:
+        """Shows A, `B Q K`, with the grids of the map x, and returns the weights that act."""
+        return self.see("affinity", a, **self.grids(x))
 
     def weights(self, theta: Tensor, phi: Tensor) -> Tensor:
         """A of Eqs. 2 to 5: `B Q K`."""

@@ -96,7 +96,7 @@ class Objectness(Attention):
         if self.watched:
             best = logits[..., 0].topk(min(self.shown, len(found)), 1).indices  # [B, T]
             span = boxes.new_tensor((width, height, width, height))
-            self.see("boxes", (2 * boxes / span - 1).to(x.dtype)[best])
+            self.show("boxes", (2 * boxes / span - 1).to(x.dtype)[best])
         return torch.cat((boxes.expand(len(x), -1, -1).to(logits), logits), 2)  # half precision lacks whole pixels
 
 

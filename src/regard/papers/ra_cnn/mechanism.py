@@ -23,6 +23,8 @@ Errata: the border of (4) has eight times the pixels of the middle, so that a sq
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
 from regard.checks import check_input, choice, flag, number, positive
@@ -67,13 +69,18 @@ class AttentionCrop(Attention):
     def forward(self, x: Tensor, square: Tensor) -> Tensor:
         check_input(x, "B C H W")
         check_input(square, "B 3", B=x.shape[0])
-        crop, box = zooming.zoom(
+        extent = zooming.extent_of(x).repeat(2)
+
+        def move(box: Tensor) -> Tensor:
+            own = (2 * box / extent - 1)[:, None]
+            seen = self.see("glimpse", own)
+            return box if seen is own else ((seen[:, 0] + 1) / 2 * extent).round()
+
+        crop, _ = zooming.zoom(
             x, square, self.size,
             least=self.least, k=self.k, align_corners=self.align_corners, gradient=self.gradient,
+            move=move if self.watched else None, veil=partial(self.see, "mask") if self.watched else None,
         )  # fmt: skip
-        if self.watched:
-            self.see("mask", zooming.mask(box, (x.shape[2], x.shape[3]), k=self.k))
-            self.see("glimpse", (2 * box / zooming.extent_of(x).repeat(2) - 1)[:, None])
         return crop
 
 

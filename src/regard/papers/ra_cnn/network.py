@@ -187,12 +187,12 @@ class RecurrentAttentionCNN(Attention):
             squares.append(self._proposed(maps[-1], len(squares)))
             from_image = self.source == "image"
             image, region = (x, boxes[-1]) if from_image else (images[-1], whole)
-            crop, box = self._closer(image, squares[-1], region)
+            crop, box = self._closer(image, squares[-1], region, whole if from_image else boxes[-1])
             images.append(crop)
             boxes.append(box if from_image else _within(boxes[-1], box))
         placed = torch.stack(boxes, 1)[:, 1:]
         if squares:
-            self.see("glimpse", placed)
+            self.show("glimpse", placed)
         features = [pooling.average(found) for found in maps]
         scores = [classifier(feature) for classifier, feature in zip(self.classifiers, features, strict=not first)]
         if self.fuse is not None and not first:
@@ -201,15 +201,25 @@ class RecurrentAttentionCNN(Attention):
             return tuple(scores)
         return Views(tuple(scores), tuple(maps), tuple(squares), tuple(images), placed)
 
-    def _closer(self, image: Tensor, square: Tensor, region: Tensor) -> tuple[Tensor, Tensor]:
-        """Equation (3): a square, in shares of a region, enlarged, and its box; region and box go from -1 to 1."""
+    def _closer(self, image: Tensor, square: Tensor, region: Tensor, outer: Tensor) -> tuple[Tensor, Tensor]:
+        """Equation (3): a square, in shares of a region, enlarged, and its box; region and box go from -1 to 1.
+
+        The image is itself the box `outer` of the whole one, in which edits see the place.
+        """
         side = image.shape[-1]
         within = ((region + 1) / 2 * side).round()
         extent = within[:, 2:] - within[:, :2]
         at = torch.cat((within[:, :2] + extent * square[:, :2], extent.amin(1, keepdim=True) * square[:, 2:]), 1)
+
+        def move(box: Tensor) -> Tensor:
+            own = _within(outer, 2 * box / side - 1)[:, None]
+            seen = self.edited("glimpse", own)
+            return box if seen is own else ((_inside(outer, seen[:, 0]) + 1) / 2 * side).round()
+
         crop, box = zoom(
             image, at, self.crop_size, within=within,
             least=self.least, k=self.k, align_corners=self.align_corners, gradient=self.gradient,
+            move=move if self.watched else None,
         )  # fmt: skip
         return crop, 2 * box / side - 1
 
@@ -225,6 +235,12 @@ def _within(outer: Tensor, box: Tensor) -> Tensor:
     """A box, from -1 to 1 in an image that is itself a box of another, as a box of that."""
     corner, extent = outer[:, :2], outer[:, 2:] - outer[:, :2]
     return torch.cat((corner + (box[:, :2] + 1) / 2 * extent, corner + (box[:, 2:] + 1) / 2 * extent), 1)
+
+
+def _inside(outer: Tensor, box: Tensor) -> Tensor:
+    """The inverse of `_within`."""
+    corner, extent = outer[:, :2].repeat(1, 2), (outer[:, 2:] - outer[:, :2]).repeat(1, 2)
+    return 2 * (box - corner) / extent - 1
 
 
 def _trunk(backbone: str | None, channels: int, widths: Sequence[int]) -> tuple[nn.Module, int, int]:

@@ -82,10 +82,18 @@ class GlimpseNetwork(nn.Module):
     def seen(self, x: Tensor, at: Tensor) -> tuple[Tensor, Tensor]:
         """The locations on the image's own scale: `B T 2` -> the points, and the finest patches `B T 4`."""
         extent = at.new_tensor(x.shape[:1:-1])  # width, height
-        scale = extent[1] / extent if self.by_height else 1
+        scale = self._scale(x, at)
         first = (0.5 * (at + 1) * scale * extent).long() - self.size // 2
         corners = [2 * edge / extent - 1 for edge in (first, first + self.size)]
         return (at + 1) * scale - 1, torch.cat(corners, -1)
+
+    def location(self, x: Tensor, points: Tensor) -> Tensor:
+        """The locations of points on the image's own scale: `B T 2` -> `B T 2`."""
+        return (points + 1) / self._scale(x, points) - 1
+
+    def _scale(self, x: Tensor, like: Tensor) -> Tensor:
+        extent = like.new_tensor(x.shape[:1:-1])  # width, height
+        return extent[1] / extent if self.by_height else torch.ones_like(extent)
 
     def forward(self, x: Tensor, at: Tensor) -> Tensor:
         what = wide_linear(self.see_what, self.retina(x, at)).relu()
@@ -183,6 +191,7 @@ class RecurrentAttention(Attention):
         h = start.new_zeros(x.shape[0], self.keep.in_features)
         states, locations, log_policy = [], [start], []
         for t in range(self.glimpses):
+            locations[t] = self._acting(x, locations[t])
             g = self.sensor(x, locations[t])
             h = (wide_linear(self.update, g) + wide_linear(self.keep, h)).relu()
             states.append(h)
@@ -192,13 +201,21 @@ class RecurrentAttention(Attention):
                 locations.append(location)
         if self.watched:
             path, boxes = self.sensor.seen(x, torch.stack(locations[: self.glimpses], 1))
-            self.see("path", path)
-            self.see("glimpse", boxes)
+            self.show("path", path)
+            self.show("glimpse", boxes)
         log_probs = wide_linear(self.classifier, h).log_softmax(1)
         if not episode:
             return log_probs
         baseline = wide_linear(self.baseline, torch.stack(states, 1).detach())[:, :, 0]
         return Episode(log_probs, torch.stack(locations, 1), torch.stack(log_policy, 1), baseline)
+
+    def _acting(self, x: Tensor, location: Tensor) -> Tensor:
+        """The location that is looked at, `B 2`."""
+        if not self.watched:
+            return location
+        point, _ = self.sensor.seen(x, location[:, None])
+        edited = self.edited("path", point)
+        return location if edited is point else self.sensor.location(x, edited)[:, 0]
 
     @torch.no_grad()
     def monte_carlo(self, x: Tensor, *, episodes: int = 10) -> Tensor:

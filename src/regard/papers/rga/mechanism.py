@@ -24,7 +24,8 @@ Errata: codes that apply a softmax to G, that keep only its rows or only its col
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -68,21 +69,30 @@ class _Relations(nn.Module):
         self.expand = Pointwise(hidden, 1, bias=False)
         self.expand_norm = nn.BatchNorm1d(1)
 
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """`B F n` -> a `B 1 n`, θ and φ `B F/t n`; sums of products of features need float32."""
+    def forward(self, x: Tensor, see: Callable[[Tensor], Tensor] | None) -> Tensor:
+        """`B F n` -> a `B 1 n`; sums of products of features need float32.
+
+        Args:
+            see: called with G, `B n n`, which is formed for it; what it returns is used.
+        """
         check_norm_batch(self.expand_norm, x[:, :1])
         theta, phi, own = (widened(embed(x)) for embed in (self.theta, self.phi, self.own))
         with uncast(x):
             relate = widened(self.relate.weight)  # [n/s, 2n]
             rows, columns = relate[:, : x.shape[2]], relate[:, x.shape[2] :]
-            r = torch.baddbmm((phi @ rows.T).mT @ theta, (theta @ columns.T).mT, phi)  # [B, n/s, n]
+            if see is None:
+                r = torch.baddbmm((phi @ rows.T).mT @ theta, (theta @ columns.T).mT, phi)  # [B, n/s, n]
+            else:
+                pairs = see(theta.mT @ phi)
+                r = rows @ pairs.mT + columns @ pairs
             r = wide_norm(self.relate_norm, r).relu_()
             first = widened(self.reduce.weight).expand(x.shape[0], -1, -1)
             own = own.sum(1, keepdim=True) / own.shape[1]
             a = torch.baddbmm(first[:, :, :1] * own, first[:, :, 1:], r)
             a = wide_norm(self.reduce_norm, a).relu_()
             a = wide_norm(self.expand_norm, widened(self.expand.weight).expand(x.shape[0], -1, -1) @ a)
-        return a.sigmoid().to(x.dtype), theta, phi
+        gate: Tensor = a.sigmoid().to(x.dtype)
+        return gate
 
 
 class RelationAware(Attention):
@@ -146,16 +156,10 @@ class RelationAware(Attention):
             raise ValueError(f"input of shape {tuple(x.shape)}: grid={self.grid} is needed, as the module was built")
         n = x.flatten(2)  # [B, C, N]
         if self.spatial is not None:
-            gate, theta, phi = self.spatial(n)
-            self.see("spatial", gate.unflatten(2, grid))
-            if self.watched:
-                self.see("spatial_affinity", theta.mT @ phi, Q=grid, K=grid)
-            n = n * gate
+            see = partial(self.see, "spatial_affinity", Q=grid, K=grid) if self.watched else None
+            n = n * self.see("spatial", self.spatial(n, see).unflatten(2, grid)).flatten(2)
         if self.channel is not None:
-            gate, theta, phi = self.channel(n.mT)
-            self.see("channel", gate.mT[..., None])
-            if self.watched:
-                self.see("channel_affinity", theta.mT @ phi)
-            n = n * gate.mT
+            see = partial(self.see, "channel_affinity") if self.watched else None
+            n = n * self.see("channel", self.channel(n.mT, see).mT[..., None]).flatten(2)
         y: Tensor = n.unflatten(2, grid)
         return y

@@ -114,9 +114,10 @@ class AdditiveAttention(Attention):
         assert self.choice is not None
         shown = []
 
-        def see(alpha: Tensor) -> None:
+        def see(alpha: Tensor) -> Tensor:
             alpha = (alpha[:, 0] if visible is None else alpha[:, 0].masked_fill(~visible, 0)).to(e.dtype)
             shown.append(self.see("temporal", alpha))
+            return shown[0][:, None]
 
         asked = see if self.watched or self.return_weights else None
         c = self.choice.attend(self.logits(e, visible)[:, None], annotations, asked)[:, 0]  # [B, C]

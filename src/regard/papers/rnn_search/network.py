@@ -34,7 +34,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from regard.checks import check_input, choice, flag, number, positive
 from regard.core import Attention
-from regard.networks.captioner import Step, log_softmax
+from regard.networks.captioner import Step, acting, log_softmax
 from regard.ops.words import START
 from regard.papers.rnn_search.mechanism import AdditiveAttention
 
@@ -185,7 +185,7 @@ class RNNSearch(Attention):
         memory = self.start(source, source_mask)
         logits, _, alpha = self.unrolled(memory, self.embedded(words), words != START)
         if alpha is not None:
-            self.see("attention", alpha)
+            self.show("attention", alpha)
         return log_softmax(logits)
 
     def start(self, source: Tensor, source_mask: Tensor | None = None) -> Memory:
@@ -240,7 +240,7 @@ class RNNSearch(Attention):
             if not self.lag:
                 s = torch.where(new[:, None], self._next(s, share, c, recurrent, through), s)
             if self.align is not None:
-                c, alpha = _attended(self.align, s, memory)
+                c, alpha = _attended(self, self.align, s, memory)
                 alphas.append(alpha)
             states.append(s)
             contexts.append(c)
@@ -331,7 +331,7 @@ class GRUSearch(Attention):
     def forward(self, source: Tensor, source_mask: Tensor | None, words: Tensor) -> Tensor:
         check_input(words, "B L", B=source.shape[0])
         log_probabilities, _, _, alpha = self.unrolled(self.start(source, source_mask), words)
-        self.see("attention", alpha)
+        self.show("attention", alpha)
         return log_probabilities
 
     def start(self, source: Tensor, source_mask: Tensor | None = None) -> GruMemory:
@@ -361,7 +361,7 @@ class GRUSearch(Attention):
         s = memory.state.transpose(0, 1).contiguous()
         outputs, contexts, alphas = [], [], []
         for word in e.unbind(1):
-            c, alpha = _attended(self.align, s[-1], memory)
+            c, alpha = _attended(self, self.align, s[-1], memory)
             y, s = self.decoder(torch.cat([word, c], 1)[:, None], s)
             outputs.append(y[:, 0])
             contexts.append(c)
@@ -372,8 +372,10 @@ class GRUSearch(Attention):
         return log_softmax(self.output(read)), states, after, torch.stack(alphas, 1)
 
 
-def _attended(align: AdditiveAttention, s: Tensor, memory: Memory | GruMemory) -> tuple[Tensor, Tensor]:
-    """c and α of equation (4), without the checks and the map of every single call."""
+def _attended(
+    model: Attention, align: AdditiveAttention, s: Tensor, memory: Memory | GruMemory
+) -> tuple[Tensor, Tensor]:
+    """c and α of equation (4), without the checks and the map of every single call; `model` shows all α as one."""
     e = align.score((align.state(s)[:, None] + memory.projected).tanh()).squeeze(2)
-    alpha = align.align(e, memory.visible)  # [B, T]
+    alpha = acting(model, "attention", align.align(e, memory.visible), e.shape[1])  # [B, T]
     return torch.bmm(alpha[:, None], memory.annotations).squeeze(1), alpha

@@ -123,7 +123,7 @@ class SaliencyNet(Attention):
         logits = _resized(self.head(below), x)
         if self.watched:
             shown = logits.flatten(1).softmax(1).view_as(logits) if self.density else logits.sigmoid()
-            self.see("saliency", shown)
+            self.show("saliency", shown)
         return logits
 
 

@@ -25,6 +25,8 @@ Errata: stevehuanghe/image_captioning writes what the first attention has weighe
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
@@ -113,25 +115,32 @@ class SpatialChannel(Attention):
             raise ValueError(f"{given}: state_channels={self.width} is needed, as the module was built")
         if state is not None:
             check_input(state, "B D", B=x.shape[0], D=self.width or 0)
-        y, beta, alpha = self.attended(x, state)
-        if beta is not None:
-            self.see("channel", beta)
-        if alpha is not None:
-            self.see("spatial", alpha)
-        return y
+        return self.attended(x, state, self.see)[0]
 
-    def attended(self, x: Tensor, state: Tensor | None = None) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """The output, β `B C 1 1` and α `B 1 H W`, each None where the order lacks it, without showing them."""
-        alpha = self.over_positions(x, state) if self.order.startswith("spatial") else None  # [B, 1, HW]
+    def attended(
+        self, x: Tensor, state: Tensor | None, see: Callable[[str, Tensor], Tensor]
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """The output, β `B C 1 1` and α `B 1 H W`, each None where the order lacks it.
+
+        Args:
+            see: is shown each of them by name, and returns the weights that act.
+        """
+        alpha = self._over_grid(x, state, see) if self.order.startswith("spatial") else None  # [B, 1, HW]
         beta = None
         if self.channel is not None:
             beta = self.over_channels(x, state, None if alpha is None else self._scaled(alpha, x))
+            beta = see("channel", beta)
             x = x * self._scaled(beta, x)
         if self.order == "channel-spatial":
-            alpha = self.over_positions(x, state)
+            alpha = self._over_grid(x, state, see)
         if alpha is None:
             return x, beta, None
         return x * self._scaled(alpha, x).unflatten(-1, x.shape[2:]), beta, alpha.unflatten(-1, x.shape[2:])
+
+    def _over_grid(self, x: Tensor, state: Tensor | None, see: Callable[[str, Tensor], Tensor]) -> Tensor:
+        """α as it acts: `B C H W` -> `B 1 HW`."""
+        alpha = self.over_positions(x, state)
+        return see("spatial", alpha.unflatten(-1, x.shape[2:])).flatten(2)
 
     def over_channels(self, x: Tensor, state: Tensor | None, alpha: Tensor | None) -> Tensor:
         """β of Eqs. 1 and 2, for the map that α has weighed, if there is one: `B C H W` -> `B C 1 1`."""

@@ -22,7 +22,7 @@ Deviations: paper `scale=False` | official code multiplies by C and HW, for whic
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
+from regard.networks.captioner import Encoder, Step, acting, log_softmax, teacher_forced
 from regard.ops.precision import uncast, wide_linear, wide_norm, widened
 from regard.papers.sca_cnn.mechanism import SpatialChannel
 
@@ -183,13 +183,22 @@ class SpatialChannelCaptioner(Attention):
         x, h = state.features, state.hidden.to(own)
         if self.first is not None:
             assert state.inner is not None
-            attended, beta, alpha = self.first.attended(state.inner.to(own), h)
+            attended, beta, alpha = self.first.attended(state.inner.to(own), h, self._acting("inner_"))
             maps |= _shown("inner_", beta, alpha)
             x = self.end(widened(attended), x)
-        x, beta, alpha = self.last.attended(x.to(own), h)
+        x, beta, alpha = self.last.attended(x.to(own), h, self._acting(""))
         maps |= _shown("", beta, alpha)
         z = pooled(x)
         return (z if self.select is None else wide_linear(self.select, state.hidden).sigmoid() * z), maps
+
+    def _acting(self, prefix: str) -> Callable[[str, Tensor], Tensor]:
+        """What edits make of β `B C 1 1` or α `B 1 H W` for one word."""
+
+        def act(name: str, map: Tensor) -> Tensor:
+            shape = map.shape[1:2] if name == "channel" else map.shape[2:]
+            return acting(self, f"{prefix}{name}", map, *shape)
+
+        return act
 
     def step(self, words: Tensor, state: Decoding) -> Step:
         """Equations (1) to (5)."""

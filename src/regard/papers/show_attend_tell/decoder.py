@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -9,6 +10,8 @@ from torch import Tensor, nn
 
 from regard.ops.hard_attention import drawn, gathered, one_hot
 from regard.ops.precision import wide_linear, widened
+
+Act = Callable[[str, Tensor], Tensor]  # what edits make of the map of this name
 
 
 class Scores(nn.Module):
@@ -106,7 +109,14 @@ class Layer(nn.Module):
         self.gates = Gates(before, channels, hidden, biases=2 if tutorial else 1, dropout=dropout)
 
     def look(
-        self, h: Tensor, places: Tensor, projected: Tensor, visible: Tensor | None, choice: Tensor | None, hard: str
+        self,
+        h: Tensor,
+        places: Tensor,
+        projected: Tensor,
+        visible: Tensor | None,
+        choice: Tensor | None,
+        hard: str,
+        act: Act | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What is seen `B C`, α `B N`, and the weights that were used `B N`: α, or a place.
 
@@ -114,7 +124,10 @@ class Layer(nn.Module):
             choice: the weights to use; None makes them by `hard`: "soft", "draw" or "best".
         """
         e = self.attention.logits(h, projected, visible)
-        alpha = e.softmax(1)
+        own = alpha = e.softmax(1)
+        if act is not None:
+            alpha = act("attention", alpha)
+            e = e if alpha is own else alpha.log()  # another place may be the likeliest
         if choice is None and hard == "soft":
             choice = alpha
         if choice is not None:
@@ -122,9 +135,13 @@ class Layer(nn.Module):
         place = drawn(e) if hard == "draw" else e.argmax(1)
         return gathered(widened(places), place[:, None]).squeeze(1), alpha, one_hot(place, alpha).detach()
 
-    def forward(self, x: Tensor, h: Tensor, c: Tensor, seen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    def forward(
+        self, x: Tensor, h: Tensor, c: Tensor, seen: Tensor, act: Act | None = None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         """The next output and cell, the weighed sight, and the gate: `B before`, twice `B hidden`, `B C`."""
         gate = None if self.select is None else wide_linear(self.select, h).sigmoid()
+        if act is not None and gate is not None:
+            gate = act("selector", gate)
         z = seen if gate is None else gate * seen
         h, c = self.gates(x, z, h, c)
         return h, c, z, gate
@@ -151,11 +168,19 @@ class Maxout(nn.Module):
         self.score = nn.Linear(width, 1)
 
     def forward(
-        self, x: Tensor, h: Tensor, c: Tensor, places: Tensor, projected: Tensor, visible: Tensor | None
+        self,
+        x: Tensor,
+        h: Tensor,
+        c: Tensor,
+        places: Tensor,
+        projected: Tensor,
+        visible: Tensor | None,
+        act: Act | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The next output and cell and α: `B before`, twice `B hidden`, `B N channels`, `B N width`, `bool B N`."""
         e = wide_linear(self.score, (projected + wide_linear(self.memory, h)[:, None]).tanh()).squeeze(2)
         alpha = (e if visible is None else e.masked_fill(~visible, torch.finfo(e.dtype).min)).softmax(1)
+        alpha = alpha if act is None else act("attention", alpha)
         seen = wide_linear(self.sight, torch.bmm(alpha[:, None], widened(places)).squeeze(1))
         total = wide_linear(self.input, x) + wide_linear(self.state, h)
         if self.everywhere:

@@ -41,11 +41,11 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Forced, Step, log_softmax, teacher_forced
+from regard.networks.captioner import Forced, Step, acting, log_softmax, teacher_forced
 from regard.networks.places import EmbeddedPlaces, fields_of, mean_of, places_of, trunk_of
 from regard.ops.precision import wide_linear, widened
 from regard.ops.words import START
-from regard.papers.show_attend_tell.decoder import Layer, Maxout
+from regard.papers.show_attend_tell.decoder import Act, Layer, Maxout
 
 FORMS = ("authors", "tutorial")
 INTO = ("candidate", "gates")
@@ -214,8 +214,9 @@ class ShowAttendTell(Attention):
             h, c = state.memory[2 * i : 2 * i + 2]
             projected = state.projected[i].flatten(1, -2)
             given = None if choices is None else choices[i]
-            seen, alpha, used = self._looked(layer, h, places, projected, state, given)
-            h, c, z, gate = layer(below, h, c, seen)
+            act = self._acting(state) if i == len(self.layers) - 1 else None
+            seen, alpha, used = self._looked(layer, h, places, projected, state, given, act)
+            h, c, z, gate = layer(below, h, c, seen, act)
             memory += [h, c]
             below = h
         grid = state.places.shape[1:-1]
@@ -233,16 +234,39 @@ class ShowAttendTell(Attention):
                 y = self.dropout(wide_linear(deeper, y).relu())
         return wide_linear(self.scores, y), state._replace(memory=memory), maps
 
+    def _acting(self, state: Looking) -> Act | None:
+        """What edits make of the maps of the last layer, which are shown; None if nobody edits or watches."""
+        if not self.watched:
+            return None
+        grid = state.places.shape[1:-1]
+
+        def act(name: str, map: Tensor) -> Tensor:
+            shape = grid if name != "selector" else map.shape[1:] if self.tutorial else ()
+            return acting(self, name, map, *shape)
+
+        return act
+
     def _looked(
-        self, layer: Layer, h: Tensor, places: Tensor, projected: Tensor, state: Looking, given: Tensor | None
+        self,
+        layer: Layer,
+        h: Tensor,
+        places: Tensor,
+        projected: Tensor,
+        state: Looking,
+        given: Tensor | None,
+        act: Act | None,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """What a layer sees, α, and the weights that it used."""
-        if not self.hard or state.draws is None:
-            return layer.look(h, places, projected, state.visible, given, "best" if self.hard else "soft")
-        drawn = layer.look(h, places, projected, state.visible, given, "draw")
-        soft = layer.look(h, places, projected, state.visible, drawn[1] if given is None else given, "soft")
-        coin = state.draws[:, None]
-        return torch.where(coin, drawn[0], soft[0]), drawn[1], torch.where(coin, drawn[2], soft[2])
+        draws, visible = state.draws, state.visible
+        how = "soft" if not self.hard else "best" if draws is None else "draw"
+        seen, alpha, used = layer.look(h, places, projected, visible, given, how, act)
+        if draws is not None:
+            soft = layer.look(h, places, projected, visible, alpha if given is None else given, "soft")
+            seen, used = torch.where(draws[:, None], seen, soft[0]), torch.where(draws[:, None], used, soft[2])
+        if act is not None and self.hard:
+            used = act("choice", used)
+            seen = torch.bmm(used[:, None], widened(places)).squeeze(1)
+        return seen, alpha, used
 
     def penalty(self, maps: Mapping[str, Tensor], mask: Tensor) -> Tensor:
         """λ times the second part of (7), a mean over captions and places: maps `B L *`, `bool B L` -> a number."""
@@ -334,8 +358,16 @@ class Att2in(Attention):
         if self.embedded:
             x = self.dropout(x.relu())
         projected = state.projected[0].flatten(1, -2)
-        h, c, alpha = self.memory(x, *state.memory, state.places.flatten(1, -2), projected, state.visible)
-        maps = {"attention": alpha.unflatten(1, state.places.shape[1:-1])}
+        grid = state.places.shape[1:-1]
+        h, c, alpha = self.memory(
+            x,
+            *state.memory,
+            state.places.flatten(1, -2),
+            projected,
+            state.visible,
+            lambda name, map: acting(self, name, map, *grid),
+        )
+        maps = {"attention": alpha.unflatten(1, grid)}
         scores = log_softmax(wide_linear(self.scores, self.dropout(h)))
         return Step(scores, state._replace(memory=[h, c]), maps)
 

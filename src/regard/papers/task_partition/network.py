@@ -105,8 +105,8 @@ class TaskPartition(Attention):
         fine, coarse = (level.permute(0, 3, 1, 2) if self.channels_last else level for level in (levels[0], levels[-1]))
         deep, shallow = _resized(self.deep_head(coarse), x), _resized(self.shallow_head(fine), x)
         if self.watched:
-            self.see("attention", attention(deep)[:, None].to(x.dtype))
-            self.see("ends", responses(deep, shallow)[0][:, None].to(x.dtype))
+            self.show("attention", attention(deep)[:, None].to(x.dtype))
+            self.show("ends", responses(deep, shallow)[0][:, None].to(x.dtype))
         return deep, shallow
 
     def _encoder(self, *, pretrained: bool, state: Mapping[str, Tensor] | None = None) -> nn.Module:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -68,11 +69,14 @@ class Core(nn.Module):
         self.attention = TopDownAttention(features, query_channels=hidden, hidden=scores, bias=biases == 2)
         self.write = Cell(features + hidden, hidden, biases=biases)
 
-    def forward(self, word: Tensor, seen: Looked) -> tuple[Memory, Tensor]:
-        """The next memory, and the weights `B N` or `B H W`."""
+    def forward(
+        self, word: Tensor, seen: Looked, act: Callable[[Tensor], Tensor] | None = None
+    ) -> tuple[Memory, Tensor]:
+        """The next memory, and the weights `B N` or `B H W`, of which `act` makes those that are used."""
         h1, c1, h2, c2 = seen.memory
         h1, c1 = self.attend(torch.cat([h2, seen.whole, word], 1), (h1, c1))
         alpha = self.attention.weights(h1, seen.projected.flatten(1, -2), seen.visible)
+        alpha = alpha if act is None else act(alpha)
         context = mean(seen.features.flatten(1, -2), alpha)
         h2, c2 = self.write(torch.cat([context, h1], 1), (h2, c2))
         return Memory(h1, c1, h2, c2), alpha.view(seen.features.shape[:-1])

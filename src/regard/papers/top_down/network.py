@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, choice, flag, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Encoder, Step, log_softmax, teacher_forced
+from regard.networks.captioner import Encoder, Step, acting, log_softmax, teacher_forced
 from regard.networks.places import EmbeddedPlaces
 from regard.ops.precision import wide_linear, widened
 from regard.ops.sampling import sample
@@ -203,7 +203,8 @@ class TopDownCaptioner(Attention):
         word = widened(self.embed(words))
         if self.of_whole is not None:
             word = self.dropout(word.relu())
-        memory, alpha = self.core(word, state)
+        grid = state.features.shape[1:-1]
+        memory, alpha = self.core(word, state, lambda alpha: acting(self, "attention", alpha, *grid))
         logits = wide_linear(self.predict, self.dropout(memory.writing))
         return Step(log_softmax(logits), state._replace(memory=memory), {"attention": alpha})
 
@@ -283,7 +284,7 @@ class TopDownAnswerer(Attention):
         q = self.read(question, asked, features.shape[0])
         regions = features.flatten(1, -2)
         alpha = self.attention.weights(q, self.attention.project(regions), visible)
-        self.see("attention", alpha.view(features.shape[:-1]))
+        alpha = self.see("attention", alpha.view(features.shape[:-1])).flatten(1)
         both = self._layer(self.of_question, q) * self._layer(self.of_region, mean(regions, alpha))
         y = self.dropout(self._layer(self.of_both, both))
         return wide_linear(self.answer, y) if isinstance(self.answer, nn.Linear) else self.answer(y)

@@ -34,7 +34,7 @@ from torch import Tensor, nn
 
 from regard.checks import check_input, number, positive, whole
 from regard.core import Attention
-from regard.networks.captioner import Step, log_softmax, teacher_forced
+from regard.networks.captioner import Step, acting, log_softmax, teacher_forced
 from regard.networks.frames import Memory, maps_of
 from regard.networks.places import trunk_of
 from regard.ops.precision import wide_linear, widened
@@ -134,7 +134,7 @@ class VideoDescription(Attention):
     def step(self, words: Tensor, state: Watching) -> Step:
         y = widened(self.words(words))
         e = wide_linear(self.value, (state.projected + wide_linear(self.state, state.h)[:, None]).tanh())
-        alpha = e.squeeze(2).softmax(1)
+        alpha = acting(self, "temporal", e.squeeze(2).softmax(1), e.shape[1])
         seen = torch.bmm(alpha[:, None], state.frames).squeeze(1)
         h, c = self.memory(torch.cat([y, seen], 1), state.h, state.c)
         told = wide_linear(self.output, self.dropout(torch.cat([h, seen, y], 1))).tanh()

@@ -95,11 +95,12 @@ class Alignment(Attention):
         check_input(words, axes, B=seen.shape[0])
         v, regions_mask = self.regions(seen, regions_mask)
         s, words_mask = self.sentences(words, words_mask)
+        own = None
         if self.watched:
             grid = {} if self.encoder is None else {"N": self._grid}
             with uncast(v):
-                self.see("alignment", torch.einsum("bnd,bld->bln", v, s), **grid)
-        return self.scores(v, regions_mask, s, words_mask)
+                own = self.see("alignment", torch.einsum("bnd,bld->bln", v, s), **grid)
+        return self.scores(v, regions_mask, s, words_mask, own)
 
     def regions(self, seen: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """v of equation (1): `B N C`, or an image with a backbone -> `B N hidden`, and the mask `bool B N`."""
@@ -137,13 +138,22 @@ class Alignment(Attention):
         s, there = self.sentences(rows[:, None])
         best = self.scores(v, mask, s, there)[0].topk(min(FITTING, len(rows))).indices
         grid = {} if self.encoder is None else {"N": self._grid}
-        self.see("alignment", torch.einsum("bnd,ld->bln", v, s[best, 0]), **grid)
+        self.show("alignment", torch.einsum("bnd,ld->bln", v, s[best, 0]), **grid)
         return [words.tokens[row] for row in rows[best].tolist()]
 
-    def scores(self, v: Tensor, regions_mask: Tensor, s: Tensor, words_mask: Tensor) -> Tensor:
-        """S of equation (5): `K N hidden`, `bool K N`, `J L hidden`, `bool J L` -> `K J`."""
+    def scores(
+        self, v: Tensor, regions_mask: Tensor, s: Tensor, words_mask: Tensor, own: Tensor | None = None
+    ) -> Tensor:
+        """S of equation (5): `K N hidden`, `bool K N`, `J L hidden`, `bool J L` -> `K J`.
+
+        Args:
+            own: the fit of each image to the sentence of the same index, `K L N`, in place of its own products.
+        """
         with uncast(v):
             fit = torch.einsum("knd,jld->kjnl", v, s)
+        if own is not None:
+            same = torch.arange(len(v), device=v.device)
+            fit = fit.index_put((same, same), own.mT)
         if self.pairs == "max":
             best = fit.masked_fill(~regions_mask[:, None, :, None], -torch.inf).amax(2)
         else:

@@ -55,7 +55,7 @@ class SpatialGather(Attention):
         with uncast(x):  # in float16 the weights of a large map would lose their digits
             p = widened(logits).flatten(2)
             m = (p if self.scale == 1 else self.scale * p).softmax(2)  # [B, K, N]
-            self.see("region", m.unflatten(2, logits.shape[2:]))
+            m = self.see("region", m.unflatten(2, logits.shape[2:])).flatten(2)
             n = widened(x).flatten(2)  # [B, C, N]
             f = n @ m.mT if x.is_contiguous() else (m @ n.mT).mT  # whichever reads x as it lies
             return f[..., None].to(x.dtype)
@@ -94,7 +94,7 @@ class ObjectAttention(Attention):
         q, k, v = self.pixel(pooled.flatten(2)), self.object(f), self.down(f)  # [B, D, N], [B, D, K], [B, D, K]
         with uncast(x):
             w = (widened(k).mT * self.hidden**-0.5 @ widened(q)).softmax(1).to(q.dtype)  # [B, K, N]
-        self.see("affinity", w.mT, Q=tuple(pooled.shape[2:]))
+        w = self.see("affinity", w.mT, Q=tuple(pooled.shape[2:])).mT
         y = self.project(v, w).unflatten(2, pooled.shape[2:])
         return y if self.scale == 1 else F.interpolate(y, x.shape[2:], mode="bilinear", align_corners=True)
 
