@@ -50,7 +50,10 @@ def look(
         str | None, typer.Option(help="The name or number of a class that Grad-CAM explains, also beside attention.")
     ] = None,
     layer: Annotated[
-        str | None, typer.Option(help="The module that Grad-CAM explains, by default the last with a map.")
+        str | None,
+        typer.Option(
+            help="The module that Grad-CAM explains, or whose own attention is drawn; by default the last with a map."
+        ),
     ] = None,
     kwargs: Kwargs = "{}",
     image_size: Annotated[
@@ -91,15 +94,18 @@ def look(
     """Draw every attention map of a network over photographs, with its prediction.
 
     `regard look` alone shows a small trained network that comes with the library, on images of its own. A photograph
-    alone gets Itti's saliency, which needs no training. A network without attention is shown through Grad-CAM of its
-    most likely classes. Without `--weights` or `--pretrained` weights are random: the maps then say nothing about the
-    photograph. Of a segmentation network the label map comes first, with its confidence and, with `--truth`, what is
-    wrong in it. A network that writes captions is shown with its sentence, and what it looks at for each word; to one
-    that answers questions, `--ask` puts one. With `--gallery` a person network shows the ten nearest images of a
-    folder. A network that predicts diagnoses is given a table or a folder of visits, and shows one `--patient`.
+    alone gets Itti's saliency, which needs no training. A network that attends by itself, as timm's transformers do, is
+    shown through its own attention: one layer in full, which `--layer` names, and one picture of each other. A network
+    without any is shown through Grad-CAM of its most likely classes. Without `--weights` or `--pretrained` weights are
+    random: the maps then say nothing about the photograph. Of a segmentation network the label map comes first, with
+    its confidence and, with `--truth`, what is wrong in it. A network that writes captions is shown with its sentence,
+    and what it looks at for each word; to one that answers questions, `--ask` puts one. With `--gallery` a person
+    network shows the ten nearest images of a folder. A network that predicts diagnoses is given a table or a folder of
+    visits, and shows one `--patient`.
 
     Example: `regard look`; `regard look photo.jpg`; `regard look photo.jpg --weights run/`, where `regard train` wrote,
     or `--weights report/trials/cbam-0`, a trial of `regard compare`; `regard look photo.jpg --on resnet18 --pretrained`
+    or, of its own attention, `regard look photo.jpg --on vit_small_patch16_224 --pretrained`
     """
     given = arguments.json_object("--kwargs", kwargs)
     for image in images or ():
@@ -168,6 +174,8 @@ def _say(looks: Looks, *, by_default: bool) -> None:
             "trained network; `--weights` opens yours.",
             soft_wrap=True,
         )
+    if looks.attention:
+        out.print(looks.attention, markup=False, highlight=False, soft_wrap=True)
     for name, sentence in looks.sentences:
         out.print(f"{name}: {sentence}", markup=False, highlight=False, soft_wrap=True)
     for name, prediction in looks.predictions:
@@ -209,10 +217,13 @@ def gaze(
 ) -> None:
     """Score a network's attention maps as predictions of human fixations, beside centre bias and other viewers.
 
+    With `--on` alone the attention that a backbone has by itself, as timm's transformers, and its rollout.
+
     With `--task` a classifier's Grad-CAM of what people searched for, beside the same map of another image, of another
     class and of the predicted class; such a network needs no attention.
 
     Example: `regard gaze osie/ --with cbam --on resnet18 --weights trained.safetensors`;
+    `regard gaze osie/ --on vit_small_patch16_224 --pretrained`;
     `regard gaze coco-search18/ --task microwave --on resnet50 --pretrained`
     """
     given = arguments.json_object("--kwargs", kwargs)
@@ -226,7 +237,7 @@ def gaze(
     named = arguments.json_object("--classes", classes)
     if task is None and (named or layer is not None or condition != "present"):
         raise ValueError("--classes, --layer and --condition are accepted with --task")
-    if task is None or mechanism is not None or weights is not None or backbone is None:
+    if mechanism is not None or weights is not None or backbone is None:
         arguments.network(mechanism, weights, given, image_size)
     from regard.cli.progress import Steps
 

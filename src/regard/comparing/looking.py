@@ -133,7 +133,7 @@ def _own_map(model: nn.Module, x: Tensor, place: Place) -> Tensor | None:
     """The mean of the spatial maps at the row's place, [B, H, W]; None if there are no such maps."""
     if not any(isinstance(module, Attention) for module in model.modules()):
         return None
-    with torch.no_grad(), watch(model) as maps:
+    with torch.no_grad(), watch(model, foreign=False) as maps:
         model(x)
     found = [heat for key in maps if _belongs(key, place) and (heat := _even_sum(maps, key, place.grid)) is not None]
     return torch.stack(found).mean(0) if found else None

@@ -119,7 +119,7 @@ def of_video(path: Path, network: Network, found: Trained, scale: Scale) -> Said
         sentence, more = _written(network, x, clip, scale)
         return Said(sentence, None, [*pictures, *more])
     attends = any(isinstance(module, Attention) for module in network.model.modules())
-    with torch.no_grad(), watch(network.model) if attends else nullcontext(Maps()) as maps:
+    with torch.no_grad(), watch(network.model, foreign=False) if attends else nullcontext(Maps()) as maps:
         returned = network.model(x)
     return Said("", returned, [*pictures, *draw(maps, clip, scale=scale)])
 

@@ -13,6 +13,7 @@ from regard.attaching.siting import Site
 from regard.catalog import nearest
 from regard.core import Maps
 from regard.insight.gradcam import gradcam
+from regard.looking.own import has_place, under
 from regard.looking.segmenting import Said
 from regard.saved.opening import Network
 from regard.viewing import draw
@@ -29,7 +30,8 @@ class Explainer:
         network: the network.
         target: the name or the number of the class that is explained; None explains the most likely classes of a
             network that shows no attention maps, and nothing of others.
-        layer: the name of the module that is explained; None takes the last with a map.
+        layer: the name of the module that is explained; None takes the last with a map. One that attends by itself is
+            shown through its attention, and explained where a class is named.
 
     Raises: LookupError if the network has no such class.
     """
@@ -54,7 +56,10 @@ class Explainer:
             scores, or no map of it can be explained.
         """
         maps = Maps()
-        if (seen or labels is not None) and not self.asked:
+        shown = has_place(seen) if seen.foreign else bool(seen)
+        if (shown or labels is not None) and not self.asked:
+            return maps
+        if self.target is None and isinstance(self.layer, str) and under(seen, self.layer):
             return maps
         shares = probabilities(returned, len(self.network.class_names))
         if labels is not None:

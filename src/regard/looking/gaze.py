@@ -33,6 +33,7 @@ from regard.core import Maps
 from regard.data import fixations as recorded
 from regard.data import images
 from regard.data.fixations import SIGMA, Viewed, counted, density
+from regard.looking import own
 from regard.looking.photographs import scaled
 from regard.metrics import fixations as scores
 from regard.ops.rounding import even
@@ -152,7 +153,8 @@ def gaze(
     on_image: Callable[[int, int], None] | None = None,
     kwargs: Mapping[str, Any] | None = None,
 ) -> Gaze:
-    """Scores the attention maps of a mechanism on a backbone, or of a system, against human fixations.
+    """Scores the attention maps of a mechanism on a backbone, or of a system, against human fixations; of a backbone
+    alone, those of its own attention and their rollout.
 
     Args:
         folder: a folder of images with fixations, in a format of `regard.data.fixations`.
@@ -317,7 +319,13 @@ def _ceiling(
 def _look(network: Network, longer: int | None, path: Path) -> Mapping[str, Array]:
     with images.quiet():
         seen = images.whole(path, network.size or scaled(images.measured(path), longer)).pixels
-    return placed(network.look(seen))
+    maps = network.look(seen)
+    if not maps and network.entry is None:
+        raise ValueError(
+            f"{network.name} has no attention: a mechanism (--with), or a backbone that attends, is needed"
+        )
+    chained = own.flow(maps)
+    return placed(maps) | placed(chained)
 
 
 def placed(maps: Maps) -> dict[str, Array]:

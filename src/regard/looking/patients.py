@@ -98,7 +98,7 @@ def predict(predictor: Predictor, history: History) -> Prediction:
     visits = history.visits
     rows = [predictor.codes.rows(visit.codes) for visit in visits]
     seen = several_hot(rows, len(predictor.codes))[None]
-    with torch.no_grad(), watch(predictor.model) as maps:
+    with torch.no_grad(), watch(predictor.model, foreign=False) as maps:
         scores = predictor.model(seen)[0, -1].float()
     weights = maps["temporal"][0][0].float() if "temporal" in maps else None
     days = [visit.day for visit in visits if visit.day is not None]

@@ -11,7 +11,7 @@ from torch import Tensor
 from regard.data import images
 from regard.data.visit_layouts import is_visits
 from regard.data.volumes import is_volume
-from regard.looking import clips, kinds, patients, ranking, words
+from regard.looking import clips, kinds, own, patients, ranking, words
 from regard.looking.explaining import Explainer, drawn
 from regard.looking.results import Looks, Prediction, covered, predicted, said, saved, stem, warning
 from regard.looking.segmenting import said_of, true_labels
@@ -56,8 +56,9 @@ def look(
         print(looks.pictures, looks.predictions, looks.untrained)
 
     A picture has the photograph first, with the classes that the network predicts, and each map with the range of its
-    values. Where weights are random it says so above everything else. A network without attention is shown through
-    Grad-CAM of its most likely classes. Of a segmentation network the label map comes before the maps, with the share
+    values. Where weights are random it says so above everything else. A network that attends by itself, such as timm's
+    transformers, is shown through its own attention, and one without any through Grad-CAM of its most likely classes.
+    Of a segmentation network the label map comes before the maps, with the share
     of the pixels of each class, and its confidence. A network that writes captions is shown with its sentence and what
     it looks at for each word; one that answers questions with its answers.
 
@@ -68,8 +69,11 @@ def look(
         mechanism, backbone, weights, pretrained, after: as for `regard.saved.opening.open_network`; if none of them is
             given, Itti's model of saliency looks at the photographs. A backbone or weights without attention need no
             mechanism.
-        target: the name or the number of a class, of which a Grad-CAM map is drawn, also where there is attention.
-        layer: the name of the module that Grad-CAM explains; None takes the last with a map, as `regard.gradcam`.
+        target: the name or the number of a class, of which a Grad-CAM map is drawn, also where there is attention; of a
+            network that attends by itself the relevance through its layers too, as `regard.relevance`.
+        layer: the name of the module that Grad-CAM explains; None takes the last with a map, as `regard.gradcam`. Of a
+            network that attends by itself, the module whose attention is drawn, each head; None takes the last, and one
+            picture of each other.
         image_size: side in pixels of the middle square, for a backbone; None uses the backbone's own size. For a
             system, the longer side of the whole photograph; None uses the size of its training, if the weights give it,
             or the photograph's own size, up to 800.
@@ -153,6 +157,7 @@ def look(
     written: list[Path] = []
     answers: list[tuple[str, Prediction]] = []
     sentences: list[tuple[str, str]] = []
+    attention = ""
     for path, (shown, seen) in zip(paths, read, strict=True):
         if explainer is None:
             spoken = words.of_photograph(network, path, shown.float() / 255, seen, question, regions, scale)
@@ -182,13 +187,15 @@ def look(
         if labels is not None:
             true = None if truth is None else true_labels(Path(truth), path, labels.names)
             pictures += labels.pictures(image, at=place, truth=true)
-        pictures += draw(
-            maps,
-            image,
-            queries=None if place is None else [place],
-            classes=None if labels is None else labels.order,
-            scale=scale,
-        )
+        queries = None if place is None else [place]
+        if maps.foreign:
+            pictures += own.pictures(maps, image, layer=layer, queries=queries, scale=scale)
+            attention = own.told(maps, layer)
+        else:
+            classes = None if labels is None else labels.order
+            pictures += draw(maps, image, queries=queries, classes=classes, scale=scale)
+        if maps.foreign and explainer.target is not None:
+            pictures += own.relevant(network, seen, explainer.target, next(iter(explained)), image, scale)
         pictures += drawn(explained, image, scale)
         page = sheet(pictures, f"{path.name}: {state}", warning=warning(network))
         written.append(saved(page, out, f"{path.stem}-{stem(network)}"))
@@ -200,6 +207,7 @@ def look(
         network.name,
         tuple(answers),
         tuple(sentences),
+        attention,
     )
 
 

@@ -187,7 +187,7 @@ class Gallery:
         verdicts = [verdict(query, item) for item in nearest]
         pictures = self.read([query, *nearest])
         attends = any(isinstance(module, Attention) for module in self.network.model.modules())
-        with torch.no_grad(), watch(self.network.model) if attends else nullcontext(Maps()) as maps:
+        with torch.no_grad(), watch(self.network.model, foreign=False) if attends else nullcontext(Maps()) as maps:
             self.network.model(self.prepared(pictures))
         stages = pictures if self.frames is None else pictures[:, :, self.frames // 2]
         rows = panels(maps, stages, self.parts, scale, frames=self.frames)

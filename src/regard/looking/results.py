@@ -28,6 +28,7 @@ class Looks:
             network those with the largest shares of the pixels; no classes where the network is untrained, gives no
             classes, or does not know their names.
         sentences: for each image its name, and the caption or the answers, of a network that uses words.
+        attention: which layers are drawn of a network that attends by itself, in words.
     """
 
     pictures: tuple[Path, ...]
@@ -37,6 +38,7 @@ class Looks:
     network: str = ""
     predictions: tuple[tuple[str, Prediction], ...] = ()
     sentences: tuple[tuple[str, str], ...] = ()
+    attention: str = ""
 
 
 def predicted(network: Network, returned: object) -> Prediction:

@@ -101,7 +101,7 @@ def pictures(
     spacing = None if found is None else found.options.get("spacing")
     seen = _seen(volume, spacing, longest)
     attends = any(isinstance(module, Attention) for module in network.model.modules())
-    with torch.no_grad(), watch(network.model) if attends else nullcontext(Maps()) as maps:
+    with torch.no_grad(), watch(network.model, foreign=False) if attends else nullcontext(Maps()) as maps:
         returned = network.model(seen[None])
     logits = returned[0] if isinstance(returned, tuple | list) else returned
     probabilities = logits.softmax(1)[0]

@@ -108,7 +108,7 @@ def caption(network: Network, path: Path, image: Tensor, pixels: Tensor, *, regi
     words, model = _words(network), network.model
     drawn: list[Picture] = []
     if not hasattr(model, "step"):
-        with torch.no_grad(), watch(model) as maps:
+        with torch.no_grad(), watch(model, foreign=False) as maps:
             said = model.told(*seen, words=words)  # type: ignore[operator]
         maps.words["L"] = [said]
         return Said(" ".join(said), draw(maps, image, boxes=boxes, scale=scale))
@@ -141,7 +141,7 @@ def _labelled(
     scale: Scale,
 ) -> Said:
     """What a network says that chooses among labels; a map that has the name of their vocabulary scores them."""
-    with torch.no_grad(), watch(network.model) as maps:
+    with torch.no_grad(), watch(network.model, foreign=False) as maps:
         said = network.model.told(*seen, words=named)  # type: ignore[operator]
     drawn: list[Picture] = []
     classes: dict[int, str] = {}
@@ -188,7 +188,7 @@ def answer(
     unknown = [token for token in tokens if token not in words]
     asked = torch.tensor([words.encode(tokens)[1:-1]])
     seen, boxes = _seen(network, path, pixels, regions)
-    with torch.no_grad(), watch(network.model) as maps:
+    with torch.no_grad(), watch(network.model, foreign=False) as maps:
         scores = network.model(*seen, asked, torch.ones_like(asked, dtype=torch.bool))[0].float().sigmoid()
     names = network.class_names or tuple(f"answer {i}" for i in range(len(scores)))
     best = scores.topk(min(BEST, len(scores)))

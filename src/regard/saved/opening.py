@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from regard import catalog, published
 from regard.attaching import attach
 from regard.backbones import build, normalisation
 from regard.catalog import Entry
-from regard.core import Attention, Maps
+from regard.core import Maps, NothingSeen
 from regard.data.batches import Normalisation, normalised
 from regard.saved import description as trained
 from regard.saved.building import built, changes
@@ -69,11 +68,17 @@ class Network:
         return self.answer(pixels)[0]
 
     def answer(self, pixels: Tensor) -> tuple[Maps, object]:
-        """The attention maps of one image, as `look`, and what the network returns; no maps without attention."""
+        """The attention maps of one image, as `look`, and what the network returns; no maps without attention.
+
+        Of a backbone to which nothing is attached these are the maps of its own attention.
+        """
         x = self.prepared(pixels)
-        attends = any(isinstance(module, Attention) for module in self.model.modules())
-        with torch.no_grad(), watch(self.model) if attends else nullcontext(Maps()) as maps:
-            returned: object = self.model(x)
+        with torch.no_grad():
+            try:
+                with watch(self.model, foreign=self.entry is None) as maps:
+                    returned: object = self.model(x)
+            except NothingSeen:
+                return Maps(), self.model(x)
         return maps, returned
 
 

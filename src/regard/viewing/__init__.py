@@ -361,6 +361,8 @@ def _queries(
     places = chosen.places(way.grid)
     if places is None:
         places = {"centre": (height // 2) * width + width // 2, "strongest": way.strongest()}
+    if not places:
+        return pictures
     panels = over({f"{name}, from {word}": way.of(query) for word, query in places.items()}, stage, colouring)
     passes = f"; through {after + 1} passes" if after else ""
     for panel, query in zip(panels, places.values(), strict=True):
