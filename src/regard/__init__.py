@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from regard.catalog import create, find, get
     from regard.comparing import compare
     from regard.core import Attention
+    from regard.examining import doctor
     from regard.insight.gradcam import gradcam
     from regard.insight.guided import guided_backpropagation, guided_gradcam
     from regard.insight.relevance import relevance
@@ -44,6 +45,7 @@ __all__ = [
     "create",
     "create_model",
     "detach",
+    "doctor",
     "draw",
     "find",
     "fold",
@@ -71,6 +73,7 @@ _HOMES = {
     "create": "regard.catalog:create",
     "create_model": "regard.backbones:create_model",
     "detach": "regard.attaching:detach",
+    "doctor": "regard.examining:doctor",
     "draw": "regard.viewing:draw",
     "find": "regard.catalog:find",
     "fold": "regard.attaching:fold",

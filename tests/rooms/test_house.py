@@ -45,7 +45,9 @@ FLOORS = {
     "papers": 7,
     "comparing": 7,
     "looking": 7,
+    "examining": 7,
     "report": 6,
+    "serving": 8,
     "cli": 9,
     "__main__": 9,
 }
@@ -244,8 +246,8 @@ def test_the_command_line_answers_help_without_torch() -> None:
 
 PUBLIC = [
     "Attention", "__version__", "add_attention_parameters", "attach", "catalog", "check", "compare", "create",
-    "create_model", "detach", "draw", "find", "fold", "get", "gradcam", "guided_backpropagation", "guided_gradcam",
-    "load", "look", "published", "relevance", "rollout", "save", "sites", "watch",
+    "create_model", "detach", "doctor", "draw", "find", "fold", "get", "gradcam", "guided_backpropagation",
+    "guided_gradcam", "load", "look", "published", "relevance", "rollout", "save", "sites", "watch",
 ]  # fmt: skip
 
 

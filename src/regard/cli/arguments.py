@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -100,6 +101,13 @@ def laws(names: list[str]) -> None:
     for name in names:
         if name not in vocabulary.LAWS:
             raise LookupError(f"no law {name!r}; {catalog.nearest(name, vocabulary.LAWS)}")
+
+
+def checks(patterns: list[str]) -> None:
+    """Raises: LookupError if a pattern matches the name of no check of `regard doctor`."""
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in vocabulary.CHECKS):
+            raise LookupError(f"no check {pattern!r}; {catalog.nearest(pattern, vocabulary.CHECKS)}")
 
 
 def network(mechanism: str | None, weights: Path | None, kwargs: Mapping[str, Any], image_size: int | None) -> None:

@@ -64,5 +64,10 @@ def laws(incomplete: str) -> list[str]:
     return _starting(incomplete, vocabulary.LAWS)
 
 
+def checks(incomplete: str) -> list[str]:
+    """Names of the checks of `regard doctor`."""
+    return _starting(incomplete, vocabulary.CHECKS)
+
+
 def _starting(incomplete: str, words: Iterable[str]) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]

@@ -11,8 +11,8 @@ from typing import Any
 from regard.catalog import nearest
 
 
-def class_at(target: str) -> Any:
-    """The class that `PATH.py:CLASS` names.
+def class_at(target: str, kind: str = "class") -> Any:
+    """The class, or another thing of a `kind` in words, that `PATH.py:CLASS` names.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -21,18 +21,20 @@ def class_at(target: str) -> Any:
     """
     place, _, name = target.rpartition(":")
     path = Path(place)
+    form = f"PATH.py:{'CLASS' if kind == 'class' else 'NAME'}"
     if not path.is_file():
-        raise FileNotFoundError(f"no file {place!r}; the form is PATH.py:CLASS")
+        raise FileNotFoundError(f"no file {place!r}; the form is {form}")
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
         raise ValueError(f"{place} cannot be imported: {type(error).__name__}: {error}") from error
-    written = [node.name for node in tree.body if isinstance(node, ast.ClassDef)]
+    wanted = ast.ClassDef if kind == "class" else (ast.ClassDef, ast.FunctionDef)
+    written = [node.name for node in tree.body if isinstance(node, wanted)]
     if name not in path.read_text(encoding="utf-8"):  # seen before torch is imported, as files of attention do
-        raise LookupError(f"{place} has no class {name!r}; {nearest(name, written)}")
+        raise LookupError(f"{place} has no {kind} {name!r}; {nearest(name, written)}")
     spec = importlib.util.spec_from_file_location(f"user_file_{path.stem}", path)  # a name that shadows no package
     if spec is None or spec.loader is None:
-        raise ValueError(f"{place!r} is not a Python file; the form is PATH.py:CLASS")
+        raise ValueError(f"{place!r} is not a Python file; the form is {form}")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # so that its classes can be pickled
     sys.path.insert(0, str(path.parent.resolve()))
@@ -44,5 +46,5 @@ def class_at(target: str) -> Any:
         sys.path.remove(str(path.parent.resolve()))
     if not hasattr(module, name):
         classes = tuple(key for key, value in vars(module).items() if isinstance(value, type))
-        raise LookupError(f"{place} has no class {name!r}; {nearest(name, classes)}")
+        raise LookupError(f"{place} has no {kind} {name!r}; {nearest(name, classes)}")
     return getattr(module, name)

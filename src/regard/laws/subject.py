@@ -29,10 +29,14 @@ class Broken(AssertionError):
         law, subject: the law, and what it was asked of.
         given: the inputs that it was given.
         seen, expected: the result, and the result that the law expects.
+        difference: the relative difference of two outputs that should agree; None for other results.
     """
 
-    def __init__(self, law: str, subject: str, given: str, seen: str, expected: str) -> None:
+    def __init__(
+        self, law: str, subject: str, given: str, seen: str, expected: str, difference: float | None = None
+    ) -> None:
         self.law, self.subject, self.given, self.seen, self.expected = law, subject, given, seen, expected
+        self.difference = difference
         super().__init__(f"{subject} breaks {law}. Input: {given}. Result: {seen}. Expected: {expected}.")
 
 
@@ -260,9 +264,8 @@ def same(
 ) -> None:
     difference = gap(outputs_of(seen), outputs_of(wanted), floor)
     if not difference <= tolerance:
-        raise Broken(
-            law, subject.name, given, f"a relative difference of {difference:.2g}", f"{expected} within {tolerance:g}"
-        )
+        seen_as = f"a relative difference of {difference:.2g}"
+        raise Broken(law, subject.name, given, seen_as, f"{expected} within {tolerance:g}", difference)
 
 
 def loss(results: Sequence[Tensor]) -> Tensor:

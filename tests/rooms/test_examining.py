@@ -1,0 +1,242 @@
+"""`regard.doctor`: seeded faults are found, on several networks and seeds, and nothing is found on healthy ones."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import regard
+from regard.core import Attention
+from regard.examining.findings import Examination
+
+CHANNELS, CLASSES = 24, 7
+
+
+class Part(nn.Module):
+    """A module from elsewhere, which tells nobody of its maps."""
+
+    maps: ClassVar[dict[str, str]] = {}
+
+    def see(self, name: str, map: Tensor) -> Tensor:
+        return map
+
+
+def part(of: type[Part], own: bool, *args: Any) -> nn.Module:
+    """A part of a network, as a `regard.Attention` or as a module from elsewhere."""
+    kind: Any = type(of.__name__, (Attention, of), {"maps": of.maps}) if own else of
+    made: nn.Module = kind(*args)
+    return made
+
+
+class Gate(Part):
+    """Squeeze and excitation."""
+
+    maps: ClassVar[dict[str, str]] = {"gate": "B C 1 1"}
+
+    def __init__(self, channels: int, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+        self.reduce, self.score = nn.Linear(channels, 8), nn.Linear(8, channels)
+        self.unused = nn.Linear(3, 3) if fault == "unused" else None
+        self.own = nn.Parameter(torch.randn(channels)) if fault == "input-independent" else None
+        if fault == "saturated":
+            nn.init.constant_(self.score.bias, 9.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        squeezed = x.mean((2, 3))
+        if self.fault == "batch axis":
+            squeezed = (squeezed - squeezed.mean(0)) / (squeezed.std(0, correction=0) + 1e-5)
+        scores = self.score(self.reduce(squeezed).relu())
+        if self.own is not None:
+            scores = self.own.expand_as(scores) + 0 * scores
+        gate = self.see("gate", scores.sigmoid()[:, :, None, None])
+        return x + 0 * (x * gate) if self.fault == "ignored" else x * gate
+
+
+class Place(Part):
+    """A gate for each place."""
+
+    maps: ClassVar[dict[str, str]] = {"gate": "B 1 H W"}
+
+    def __init__(self, channels: int, fault: str) -> None:
+        super().__init__()
+        self.fault = fault
+        self.score = nn.Conv2d(channels, 1, 3, padding=1)
+        self.unused = nn.Linear(3, 3) if fault == "unused" else None
+        if fault == "saturated":
+            nn.init.constant_(self.score.bias, -9.0)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.score(x)
+        if self.fault == "batch axis":
+            scores = scores - scores.mean(0)
+        if self.fault == "input-independent":
+            scores = self.score(torch.ones_like(x)) + 0 * scores
+        gate = self.see("gate", scores.sigmoid())
+        return x + 0 * (x * gate) if self.fault == "ignored" else x * gate
+
+
+class Heads(Part):
+    """Self-attention of tokens `B N C` in several heads."""
+
+    maps: ClassVar[dict[str, str]] = {"affinity": "B h Q K"}
+
+    def __init__(self, channels: int, heads: int, fault: str) -> None:
+        super().__init__()
+        self.fault, self.heads = fault, heads
+        self.query, self.key, self.value, self.out = (nn.Linear(channels, channels) for _ in range(4))
+        self.unused = nn.Linear(3, 3) if fault == "unused" else None
+        for one in (self.query, self.key):
+            nn.init.normal_(one.weight, std=channels**-0.5)  # products of unit variance for each feature
+        self.own = nn.Parameter(torch.randn(2, 16, channels)) if fault == "input-independent" else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        split = (x.shape[0], x.shape[1], self.heads, -1)
+        query, key, value = (f(x).view(split).transpose(1, 2) for f in (self.query, self.key, self.value))
+        if self.own is not None:
+            query, key = (
+                0 * one + own.view(split[1:]).transpose(0, 1) for one, own in zip((query, key), self.own, strict=True)
+            )
+        if self.fault == "collapsed":
+            query = query[:, :, :1].expand_as(query)
+        scale = 2 if self.fault == "unscaled" else (x.shape[-1] // self.heads) ** -0.5
+        weights = (query @ key.transpose(2, 3) * scale).softmax(0 if self.fault == "batch axis" else -1)
+        seen = (self.see("affinity", weights) @ value).transpose(1, 2).reshape(x.shape)
+        return 0 * self.out(seen) if self.fault == "ignored" else self.out(seen)
+
+
+class Gated(nn.Module):
+    """A convolutional network with a gate."""
+
+    def __init__(self, gate: type[Part], own: bool, fault: str) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(3, CHANNELS, 3, stride=2, padding=1), nn.BatchNorm2d(CHANNELS), nn.ReLU())
+        self.attention = part(gate, own, CHANNELS, fault)
+        self.more = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.head = nn.Linear(CHANNELS, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.head(self.more(self.attention(self.stem(x))).relu().mean((2, 3)))
+        return y
+
+
+class Tokens(nn.Module):
+    """A small transformer on patches; the fault is in its second block."""
+
+    def __init__(self, own: bool, fault: str, depth: int = 2) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, CHANNELS, 4, stride=4)
+        self.place = nn.Parameter(torch.randn(16, CHANNELS) * 0.5)
+        self.norms = nn.ModuleList(nn.LayerNorm(CHANNELS) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            part(Heads, own, CHANNELS, 2, fault if i == depth - 1 else "") for i in range(depth)
+        )
+        self.head = nn.Linear(CHANNELS, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.patches(x).flatten(2).transpose(1, 2) + self.place
+        for norm, block in zip(self.norms, self.blocks, strict=True):
+            x = x + block(norm(x))
+        y: Tensor = self.head(x.mean(1))
+        return y
+
+
+class NonLocal(nn.Module):
+    """Convolutions with attention from each place to each other."""
+
+    def __init__(self, own: bool, fault: str) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, CHANNELS, 4, stride=4)
+        self.norm = nn.GroupNorm(1, CHANNELS)
+        self.attention = part(Heads, own, CHANNELS, 1, fault)
+        self.head = nn.Linear(CHANNELS, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.norm(self.stem(x)).flatten(2).transpose(1, 2)
+        y: Tensor = self.head((x + self.attention(x)).mean(1))
+        return y
+
+
+NETWORKS: dict[str, Any] = {
+    "channels": lambda own, fault: Gated(Gate, own, fault),
+    "places": lambda own, fault: Gated(Place, own, fault),
+    "tokens": Tokens,
+    "non-local": NonLocal,
+}
+GATES, RELATIONS = ("channels", "places"), ("tokens", "non-local")
+# fault -> the check that finds it, the networks that can have it, the module and map that are named
+FAULTS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "saturated": ("saturated gate", GATES),
+    "input-independent": ("same map for every image", (*GATES, *RELATIONS)),
+    "unscaled": ("weights too sharp", RELATIONS),
+    "collapsed": ("rows alike", RELATIONS),
+    "batch axis": ("batch leakage", (*GATES, *RELATIONS)),
+    "ignored": ("ignored attention", (*GATES, *RELATIONS)),
+    "unused": ("unused parameters", (*GATES, *RELATIONS)),
+}
+SEEDED = [(fault, network) for fault, (_, networks) in FAULTS.items() for network in networks]
+PLACE = {
+    "channels": "attention/gate", "places": "attention/gate", "tokens": "blocks.1/affinity",
+    "non-local": "attention/affinity",
+}  # fmt: skip
+# A fault may show itself in a second way.
+BESIDE = {
+    "batch axis": {"rows do not sum to 1", "weights too sharp"},
+    "ignored": {"no gradient"},
+    "input-independent": {"no gradient"},
+    "saturated": {"ignored attention"},  # a gate that is shut everywhere
+}
+
+
+def network(name: str, own: bool = True, fault: str = "", seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    made: nn.Module = NETWORKS[name](own, fault)
+    return made
+
+
+def images(seed: int = 0, size: int = 5) -> Tensor:
+    torch.manual_seed(100 + seed)
+    return torch.randn(size, 3, 16, 16)
+
+
+def found(examination: Examination, *severities: str) -> set[str]:
+    return {one.check for one in examination.findings if one.severity in (severities or ("error", "warning"))}
+
+
+def holds(fault: str, name: str, own: bool, seed: int) -> None:
+    examination = regard.doctor(network(name, own, fault, seed), images(seed))
+    check = FAULTS[fault][0]
+    finding = next((one for one in examination.findings if one.check == check), None)
+    assert finding is not None, f"{fault} on {name}, seed {seed}: {examination}"
+    place = "attention.unused" if fault == "unused" else PLACE[name]
+    assert finding.place == place.replace("attention.unused", PLACE[name].partition("/")[0] + ".unused")
+    assert found(examination) <= {check, *BESIDE.get(fault, set())}, str(examination)
+    assert examination.ok == (fault != "batch axis")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_seeded_fault_is_found(fault: str) -> None:
+    holds(fault, FAULTS[fault][1][-1], True, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "name"), SEEDED)
+def test_seeded_faults_are_found_on_every_network_and_seed(fault: str, name: str) -> None:
+    for seed in range(3):
+        holds(fault, name, True, seed)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NETWORKS)
+def test_nothing_is_found_on_a_healthy_network(name: str) -> None:
+    """With random weights, few images, one image, and after some training."""
+    for seed in range(3):
+        for size in (5, 2):
+            examination = regard.doctor(network(name, seed=seed), images(seed, size))
+            assert not found(examination), str(examination)
+        alone = regard.doctor(network(name, seed=seed), images(seed, 1))
+        assert not found(alone), str(alone)
+        assert alone.unasked["batch leakage"] == "the batch has one image; two or more are needed"
