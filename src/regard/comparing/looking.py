@@ -7,6 +7,8 @@ One heat map per image, at the place of the backbone that `building.Place` descr
     Grad-CAM        for all others (channel gates, `none`, `plain`), and beside its own map for a spatial mechanism: of
                     the class that the model predicts, for all positions together where it predicts many, at the end
                     of a stage.
+    backbone's own  in the gallery, of a backbone that attends by itself: each spatial map of that attention, scaled to
+                    sum to one, averaged over those at the place's grid, or over those of its last grid where none is.
 
 A gate between 0 and 1 rarely closes, while Grad-CAM cuts at zero: shares of energy compare within one of the two.
 """
@@ -25,7 +27,7 @@ from torch.nn import functional as F
 
 from regard.comparing.building import Place
 from regard.comparing.images import Part
-from regard.core import Attention, Maps
+from regard.core import Attention, Maps, NothingSeen
 from regard.data.batches import Normalisation, normalised
 from regard.insight import gradcam
 from regard.metrics.localisation import energy, pointing
@@ -97,15 +99,40 @@ def heat_maps(model: nn.Module, images: Tensor, view: View) -> dict[str, NDArray
 
     Shapes: images `B C H W` -> each map [B, H, W], of large images with `LONGEST` as its longer side; ranges [B, 2].
     Returns: `map`, of the row's own kind, and `gradcam` beside it for a row with spatial maps of its own; with each its
-        `map_range` and `gradcam_range`, the smallest and the largest value as multiples of the map's mean.
+        `map_range` and `gradcam_range`, the smallest and the largest value as multiples of the map's mean; `backbone`
+        and `backbone_range` of a backbone with spatial attention of its own.
     """
     own, explained = _both(model, images, view)
     factor = min(1.0, LONGEST / max(images.shape[-2:]))
     size = (round(factor * images.shape[-2]), round(factor * images.shape[-1]))
-    found = {"map": _stretched(own, size), "map_range": _range(own)}
-    if own is explained:
-        return found
-    return {**found, "gradcam": _stretched(explained, size), "gradcam_range": _range(explained)}
+    heats = {"map": own} if own is explained else {"map": own, "gradcam": explained}
+    attends = backbone_map(model, normalised(images.to(view.device), view.normalise), view.place.grid)
+    if attends is not None:
+        heats["backbone"] = attends
+    found = {name: _stretched(heat, size) for name, heat in heats.items()}
+    return found | {f"{name}_range": _range(heat) for name, heat in heats.items()}
+
+
+def backbone_map(model: nn.Module, x: Tensor, grid: tuple[int, int]) -> Tensor | None:
+    """The mean of the spatial maps that no mechanism of ours forms, `B H W`; None if there are no such maps.
+
+    Args:
+        model: the network.
+        x: its input.
+        grid: H, W of the maps that count, where there are any.
+    """
+    try:
+        with torch.no_grad(), watch(model) as maps:
+            model(x)
+    except NothingSeen:
+        return None
+    found = {key: heat for key in maps if key in maps.foreign and (heat := spatial(maps, key)) is not None}
+    grids = {key: (heat.shape[1], heat.shape[2]) for key, heat in found.items() if heat[0].numel() > 1}
+    if not grids:
+        return None
+    at = grid if grid in grids.values() else list(grids.values())[-1]
+    shares = [_even_sum(maps, key, at) for key, own in grids.items() if own == at]
+    return torch.stack([share for share in shares if share is not None]).mean(0)
 
 
 def _range(heat: Tensor) -> NDArray[np.float32]:

@@ -27,6 +27,7 @@ BUDGET = 3 << 20  # bytes of all maps, about; of many maps each is smaller
 SMALL = 128  # pixels; smaller images stay exact, larger ones become JPEG
 PHOTO_SIDE = 384  # pixels; larger images are reduced
 FAINT = 0.1  # a map whose range is a smaller part of its mean is nearly even: stretched to all colours it would mislead
+MAPS = ("map", "gradcam", "backbone")  # of a row, as a comparison names them in the file
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -54,6 +55,7 @@ class Tile:
         look: of the row.
         gradcam: its Grad-CAM map; None if the file has none.
         own: the mechanism's own spatial map; None without one.
+        backbone: the map of the attention that the backbone has by itself; None without any.
         answer: the class that the row's model says; empty where the task has no classes, as `confidence`.
         confidence: in percent.
         right: whether the answer is the image's class; None without an answer.
@@ -64,6 +66,7 @@ class Tile:
     look: Look
     gradcam: Heat | None
     own: Heat | None
+    backbone: Heat | None
     answer: str
     confidence: str
     right: bool | None
@@ -105,7 +108,8 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
         images, regions, known, labels = (arrays[name] for name in ("images", "regions", "has_region", "labels"))
     except (KeyError, ValueError) as error:
         raise ValueError(f"{path} is no gallery of a comparison: {error}") from error
-    side = _side(len(images) * sum(name.startswith(("map.", "gradcam.", "labels.")) for name in arrays))
+    drawn = tuple(f"{kind}." for kind in (*MAPS, "labels"))
+    side = _side(len(images) * sum(name.startswith(drawn) for name in arrays))
     found = []
     for index, image in enumerate(images):
         tiles = []
@@ -115,12 +119,13 @@ def shots(path: Path | None, rows: Sequence[Row], looks: dict[str, Look], classe
                 continue
             known_answer = f"prediction.{name}" in arrays
             answer = int(arrays[f"prediction.{name}"][index]) if known_answer else -1
-            first, second = (_heat(arrays, kind, name, index, side) for kind in ("map", "gradcam"))
+            first, second, third = (_heat(arrays, kind, name, index, side) for kind in MAPS)
             tiles.append(
                 Tile(
                     looks[name],
                     second if row.through == SPATIAL_MAP else first,
                     first if row.through == SPATIAL_MAP else None,
+                    third,
                     _named(classes, answer) if known_answer else "",
                     percent(float(arrays[f"confidence.{name}"][index]), 0) if known_answer else "",
                     answer == int(labels[index]) if known_answer else None,

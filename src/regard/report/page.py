@@ -174,7 +174,8 @@ def _kinds(gallery: Sequence[Shot]) -> list[tuple[str, str]]:
     tiles = [tile for shot in gallery for tile in shot.tiles]
     found = [("labels", "Label maps")] if any(tile.labels for tile in tiles) else []
     found += [("gradcam", "Grad-CAM")] if any(tile.gradcam for tile in tiles) else []
-    return [*found, ("own", "Own maps")] if any(tile.own for tile in tiles) else found
+    found += [("own", "Own maps")] if any(tile.own for tile in tiles) else []
+    return [*found, ("backbone", "The backbone's attention")] if any(tile.backbone for tile in tiles) else found
 
 
 def _tight(text: str) -> str:
