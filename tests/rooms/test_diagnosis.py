@@ -182,7 +182,10 @@ def test_a_run_is_opened_scored_and_looked_at_from_its_folder(tmp_path: Path) ->
     assert looked.exit_code == 0, looked.output
     assert "severity" in looked.output and "SMITH" not in looked.output and "2026" not in looked.output
     assert (tmp_path / "out" / "patient-0.png").is_file()
-    for wrong, message in ((["--patient", "3"], "patient=3"), (["--ask", "how?"], "question=")):
+    for wrong, message in (
+        (["--patient", "3"], "patient=3: a patient with codes is needed; 1 have some, and the nearest are 0"),
+        (["--ask", "how?"], "question="),
+    ):
         told = CliRunner().invoke(app, ["look", str(seen), "--weights", str(run), *wrong])
         assert told.exit_code != 0 and message in str(told.exception), told.exception
 

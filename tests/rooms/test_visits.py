@@ -21,6 +21,8 @@ CCS = """NOTE: New codes are introduced in October.\r
 '     ','0    ','No DX',"INVALID CODES IN USER DATA",' ',' '\r
 '4280 ','108  ','chf;nonhp',"CHF NOS",' ',' '\r
 '486  ','122  ','Pneumonia',"PNEUMONIA, ORGANISM NOS",' ',' '\r
+'0389 ','2    ','Septicemia',"SEPTICEMIA NOS",' ',' '\r
+'99591','2    ','Septicemia (except in labor)',"SEPSIS",' ',' '\r
 """
 CCS_10 = """'ICD-10-CM CODE','CCS CATEGORY','ICD-10-CM CODE DESCRIPTION','CCS CATEGORY DESCRIPTION','MULTI CCS LVL 1'
 'A000','135',"Cholera due to Vibrio cholerae 01, biovar cholerae",'Intestinal infection','1'
@@ -200,6 +202,7 @@ def test_categories_are_three_digits_or_those_of_a_file(tmp_path: Path) -> None:
     codes = ["ICD-9 4280", "ICD-9 486", "ICD-9 E8798", "ICD-10 I509"]
     assert chosen.of(codes) == ("CCS 108 chf;nonhp", "CCS 122 Pneumonia")
     assert chosen.of(codes[2:]) == ()
+    assert chosen.of(["ICD-9 0389", "ICD-9 99591"]) == ("CCS 2 Septicemia",)  # one category under two names
     assert chosen.facts() == {"codes without a category": 2, "diagnoses without a category": 4}
     path.write_text(CCS_10, encoding="utf-8")
     chosen = Categories(str(path))
@@ -211,7 +214,7 @@ def test_categories_are_three_digits_or_those_of_a_file(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no header with ICD-9-CM CODE"):
         Ccs(path)
     path.write_text(CCS + "'4281 ','108  '\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="line 6: 2 columns"):
+    with pytest.raises(ValueError, match="line 8: 2 columns"):
         Ccs(path)
 
 

@@ -53,6 +53,7 @@ class Ccs:
         self.system = next(system for system in ICD if f"{system}-CM CODE" in header)
         places = [header.index(name) for name in (f"{self.system}-CM CODE", *_COLUMNS)]
         self.categories: dict[str, str] = {}
+        titles: dict[str, str] = {}  # a category may stand under two names in one file: the first is its own
         for number, line in enumerate(lines[begins + 1 :], begins + 2):
             values = _values(line)
             if not values:
@@ -61,7 +62,8 @@ class Ccs:
                 raise ValueError(f"{shown(path)} line {number}: {len(values)} columns; {len(header)} are needed")
             code, category, title = (values[place] for place in places)
             if code:
-                self.categories[f"{self.system} {code.replace('.', '').upper()}"] = f"CCS {category} {title}".strip()
+                name = f"CCS {category} {titles.setdefault(category, title)}".strip()
+                self.categories[f"{self.system} {code.replace('.', '').upper()}"] = name
         if not self.categories:
             raise ValueError(f"{shown(path)}: no codes")
 

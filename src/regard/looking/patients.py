@@ -188,6 +188,9 @@ def _chosen(histories: Sequence[History], patient: int | None) -> History:
         return next((history for history in histories if len(history.visits) > 1), histories[0])
     own = [history for history in histories if history.patient == whole("patient", patient, 0)]
     if not own:
-        most = max(history.patient for history in histories)
-        raise ValueError(f"patient={patient}: a number from 0 to {most} of a patient with codes is needed")
+        there = sorted({history.patient for history in histories})
+        near = ", ".join(str(one) for one in sorted(sorted(there, key=lambda one: abs(one - patient))[:5]))
+        raise ValueError(
+            f"patient={patient}: a patient with codes is needed; {len(there)} have some, and the nearest are {near}"
+        )
     return max(own, key=lambda history: len(history.visits))
