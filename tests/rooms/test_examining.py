@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -9,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 import regard
-from regard.core import Attention
-from regard.examining.findings import Examination
+from regard.catalog.vocabulary import CHECKS as CHECK_NAMES
+from regard.core import Attention, NothingSeen
+from regard.examining.findings import SEVERITIES, Examination
+from regard.examining.table import CHECKS
 
 CHANNELS, CLASSES = 24, 7
 
@@ -240,3 +245,101 @@ def test_nothing_is_found_on_a_healthy_network(name: str) -> None:
         alone = regard.doctor(network(name, seed=seed), images(seed, 1))
         assert not found(alone), str(alone)
         assert alone.unasked["batch leakage"] == "the batch has one image; two or more are needed"
+
+
+def test_the_network_is_left_as_it_was() -> None:
+    model = network("channels", seed=5).train()
+    model.more.weight.requires_grad_(False)
+    model.head.bias.grad = torch.ones(CLASSES)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    batch, drawn = images(), torch.get_rng_state()
+    kept = batch.clone()
+    regard.doctor(model, batch)
+    assert torch.equal(torch.get_rng_state(), drawn)
+    assert all(module.training for module in model.modules())
+    assert [name for name, one in model.named_parameters() if not one.requires_grad] == ["more.weight"]
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+    assert torch.equal(model.head.bias.grad, torch.ones(CLASSES))
+    assert torch.equal(batch, kept)
+    assert not model._forward_hooks and not model.stem[0]._forward_hooks
+
+
+def test_the_table_and_the_command_line_have_the_same_checks() -> None:
+    assert tuple(check.name for check in CHECKS) == CHECK_NAMES
+    assert len(set(CHECK_NAMES)) == len(CHECK_NAMES)
+    assert {check.severity for check in CHECKS} == set(SEVERITIES)
+
+
+def test_a_finding_names_everything_and_has_a_picture() -> None:
+    examination = regard.doctor(network("places", fault="saturated"), images(), checks=("saturated gate",))
+    (finding,) = examination.findings
+    assert (finding.module, finding.map, finding.key) == ("attention", "gate", "attention/gate")
+    assert (finding.number, finding.threshold, finding.above) == (1, 0.95, True)
+    assert str(finding).startswith(
+        "warning: saturated gate: attention/gate: share of values below 0.01 or above 0.99 1, above 0.95; values from "
+    )
+    picture = examination.picture(finding)
+    assert picture is not None
+    assert picture.name == "attention/gate"
+    assert str(examination).endswith("Gated: 0 errors, 1 warning, 0 notes; 1 checks on 1 map and 5 images")
+    assert finding.means in str(examination)
+
+
+def test_json_has_all_numbers() -> None:
+    examination = regard.doctor(network("tokens", fault="unscaled"), images(), checks=("weights*", "batch leakage"))
+    told = json.loads(examination.json())
+    assert told["ok"] and told["network"] == "Tokens" and told["images"] == 5
+    assert [(one["check"], one["place"]) for one in told["findings"]] == [("weights too sharp", "blocks.1/affinity")]
+    assert [(one["key"], one["axes"], one["shape"], one["kind"], one["origin"]) for one in told["maps"]] == [
+        (f"blocks.{i}/affinity", "B h Q K", [5, 2, 16, 16], "weights", "own") for i in range(2)
+    ]
+    assert {"entropy", "spread", "rank", "rows", "heads", "sink", "images"} <= set(told["maps"][0]["numbers"])
+    assert told["asked"] == ["batch leakage", "weights too sharp", "weights even"]
+
+
+def test_the_page_is_one_file_with_pictures(tmp_path: Path) -> None:
+    examination = regard.doctor(network("non-local", fault="collapsed"), images(), checks=("rows alike", "weights*"))
+    path = examination.report(tmp_path / "doctor.html")
+    text = path.read_text(encoding="utf-8")
+    assert "rows alike" in text and "attention/affinity" in text
+    assert text.count("data:image/webp;base64,") == 1
+    assert "<script" not in text and not re.search(r"(src|href)=\"(?!data:)", text)
+    assert examination.report(path) == path  # a page of its own is replaced
+    other = tmp_path / "notes.html"
+    other.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"notes.html exists and is no page of regard doctor"):
+        examination.report(other)
+    assert other.read_text() == "mine"
+
+
+def test_wrong_arguments_are_named() -> None:
+    model, batch = network("channels"), images()
+    with pytest.raises(ValueError, match=r"batch=str: a tensor, a tuple of tensors or a mapping"):
+        regard.doctor(model, "photo.jpg")
+    with pytest.raises(ValueError, match=r"batch: tensors of one number of samples, at least 1, are needed, not of \[3"):
+        regard.doctor(model, (batch, batch[:3]))
+    with pytest.raises(ValueError, match=r"loss: a function of the network's output to one number .*, not to \(5, 7\)"):
+        regard.doctor(model, batch, lambda scores: scores)
+    with pytest.raises(LookupError, match=r"checks='batch': names or patterns of batch leakage"):
+        regard.doctor(model, batch, checks="batch")
+
+
+def test_a_network_without_attention_is_refused() -> None:
+    with pytest.raises(NothingSeen, match=r"^Sequential has no attention to examine: "):
+        regard.doctor(nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU()), images())
+
+
+def test_keyword_arguments_and_several_inputs() -> None:
+    class Two(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = network("channels")
+
+        def forward(self, pixels: Tensor, brightness: Tensor) -> dict[str, Tensor]:
+            return {"scores": self.inner(pixels * brightness[:, None, None, None])}
+
+    pair = {"pixels": images(), "brightness": torch.rand(5) + 0.5}
+    for batch in (pair, tuple(pair.values())):
+        examination = regard.doctor(Two(), batch)
+        assert not found(examination), str(examination)
+        assert [fact.key for fact in examination.facts] == ["inner.attention/gate"]

@@ -47,7 +47,7 @@ Edit = Callable[[Tensor], Tensor]
 
 def effects(evidence: Evidence) -> dict[str, Effect | str]:
     """The effect of each map, or why it has none that can be measured."""
-    before = evidence.plain()
+    before = evidence.whole
     lost = math.nan if evidence.loss is None else _loss(evidence, None)
     found: dict[str, Effect | str] = {}
     for seen in evidence.seen:

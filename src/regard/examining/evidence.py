@@ -72,8 +72,9 @@ class Given:
         return len(self.inputs[0])
 
     def call(self, model: nn.Module) -> Any:
-        """What the network returns."""
-        return model(**dict(zip(self.names, self.inputs, strict=True))) if self.names else model(*self.inputs)
+        """What the network returns; it gets copies, since it may write into them."""
+        copies = [one.clone() for one in self.inputs]
+        return model(**dict(zip(self.names, copies, strict=True))) if self.names else model(*copies)
 
     def part(self, start: int, stop: int) -> Given:
         """Some of the samples."""
@@ -101,17 +102,23 @@ class Given:
 
 @dataclass(frozen=True)
 class Alone:
-    """One image by itself against the same image in the batch.
+    """One image by itself against the same image in the batch, or two of them where one cannot be.
 
     Args:
-        sample: its place in the batch.
+        start, stop: which images.
         output: relative difference of the outputs.
         maps: key -> relative difference of the map.
     """
 
-    sample: int
+    start: int
+    stop: int
     output: float
     maps: Mapping[str, float]
+
+    @property
+    def named(self) -> str:
+        """The images as text."""
+        return f"image {self.start}" if self.stop == self.start + 1 else f"images {self.start} and {self.stop - 1}"
 
 
 class Evidence:
@@ -156,46 +163,54 @@ class Evidence:
     @cached_property
     def repeated(self) -> float:
         """Relative difference of two passes that may draw different random numbers."""
-        first = self.plain()
         with torch.no_grad(), seeded(1):
             second = outputs_of(self.given.call(self.model))
-        return gap(second, first)
+        return gap(second, self.whole)
 
     @cached_property
     def alone(self) -> tuple[Alone, ...]:
-        """The first and the last image by themselves.
+        """The first and the last image by themselves, or two of them where the network does not take one.
 
-        Raises: Unasked if there is one image, or the network is not the same twice or does not take one.
+        Raises: Unasked if there is one image, or the network is not the same twice or takes no fewer images.
         """
         size = self.given.size
         if size < 2:
             raise Unasked("the batch has one image; two or more are needed")
         if self.repeated > DIFFERENT:
             raise Unasked("two passes over the same batch differ by themselves")
-        whole, found = self.plain(), []
-        for sample in (0, size - 1):
+        for few in range(1, min(3, size)):
             try:
-                with torch.no_grad(), seeded(0), watch(self.model) as maps:
-                    returned = self.given.part(sample, sample + 1).call(self.model)
-            except Exception as error:
-                raise Unasked(f"the network does not take one image: {first_line(error)}") from error
-            pairs = list(zip(outputs_of(returned), whole, strict=False))
-            batched = [(one, y[sample : sample + 1]) for one, y in pairs if y.dim() and len(y) == size]
-            if not batched:
-                raise Unasked("no output has the batch as its first axis")
-            of_maps = {
-                seen.key: gap(list(maps[seen.key]), [look[sample : sample + 1] for look in seen.looks])
-                for seen in self.seen
-                if seen.batched and len(maps.get(seen.key, ())) == len(seen.looks)
-            }
-            found.append(Alone(sample, max(gap([one], [y]) for one, y in batched), of_maps))
-        return tuple(found)
+                return tuple(self._part(start, start + few) for start in (0, size - few))
+            except (ValueError, RuntimeError) as error:  # a norm over the batch has nothing to average
+                reason = first_line(error)
+        raise Unasked(f"the network does not take fewer images: {reason}")
 
-    def first_to_differ(self, sample: int) -> str:
-        """The first module, in the order of the pass, whose output for an image depends on the rest of the batch."""
+    def _part(self, start: int, stop: int) -> Alone:
+        """Some of the images by themselves against the same in the batch. Raises: Unasked if no output is batched."""
         size = self.given.size
-        whole = self._layers(self.given, lambda y: y[sample : sample + 1] if y.dim() and len(y) == size else None)
-        single = self._layers(self.given.part(sample, sample + 1), lambda y: y)
+        with torch.no_grad(), seeded(0), watch(self.model) as maps:
+            returned = self.given.part(start, stop).call(self.model)
+        pairs = zip(outputs_of(returned), self.whole, strict=False)
+        batched = [(one, y[start:stop]) for one, y in pairs if y.dim() and len(y) == size]
+        if not batched:
+            raise Unasked("no output has the batch as its first axis")
+        of_maps = {
+            seen.key: gap(list(maps[seen.key]), [look[start:stop] for look in seen.looks])
+            for seen in self.seen
+            if seen.batched and len(maps.get(seen.key, ())) == len(seen.looks)
+        }
+        return Alone(start, stop, max(gap([one], [y]) for one, y in batched), of_maps)
+
+    @cached_property
+    def whole(self) -> list[Tensor]:
+        """The outputs of a pass over the batch that nobody watches."""
+        return self.plain()
+
+    def first_to_differ(self, start: int, stop: int) -> str:
+        """The first module, in the order of the pass, whose output for some images depends on the rest of the batch."""
+        size = self.given.size
+        whole = self._layers(self.given, lambda y: y[start:stop] if y.dim() and len(y) == size else None)
+        single = self._layers(self.given.part(start, stop), lambda y: y)
         for name, values in whole.items():
             if len(values) == len(single.get(name, ())) and gap(single[name], values) > DIFFERENT:
                 return name

@@ -24,15 +24,20 @@ class Whole(nn.Module):
     Args:
         network: the network.
         names: of the keyword arguments that the inputs are; empty for positional ones.
+        copies: whether it gets copies of the inputs, which it may change without breaking another law.
     """
 
-    def __init__(self, network: nn.Module, names: tuple[str, ...]) -> None:
+    def __init__(self, network: nn.Module, names: tuple[str, ...], copies: bool) -> None:
         super().__init__()
         self.network = network
         self.names = names
+        self.copies = copies
 
     def forward(self, *inputs: Tensor) -> list[Tensor]:
-        return list(tensors(Given(inputs, self.names).call(self.network)))
+        if self.copies:
+            return list(tensors(Given(inputs, self.names).call(self.network)))
+        named = dict(zip(self.names, inputs, strict=True)) if self.names else None
+        return list(tensors(self.network(**named) if named else self.network(*inputs)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,22 +58,22 @@ class WholeNetwork(Subject):
         return [one.clone() for one in self.given.part(0, FEW).inputs]
 
 
-def _subject(evidence: Evidence) -> WholeNetwork:
+def _subject(evidence: Evidence, copies: bool) -> WholeNetwork:
     model, given = evidence.copied, evidence.given
     return WholeNetwork(
         name=type(evidence.model).__name__,
-        build=lambda: Whole(copy.deepcopy(model), given.names),
+        build=lambda: Whole(copy.deepcopy(model), given.names, copies),
         inputs=("B",) * len(given.inputs),
         outputs=("B",),
         given=given,
     )
 
 
-def _asked(evidence: Evidence, law: Callable[[Subject], None]) -> Iterator[Measured]:
+def _asked(evidence: Evidence, law: Callable[[Subject], None], *, copies: bool = True) -> Iterator[Measured]:
     """0 if the law holds; otherwise the relative difference that it found, or 1."""
     try:
         with seeded(0):
-            law(_subject(evidence))
+            law(_subject(evidence, copies))
     except Broken as broken:
         given = broken.given.replace("network.", "", 1)
         seen = broken.seen.replace("network.", "", 1)
@@ -86,7 +91,7 @@ def deterministic(evidence: Evidence) -> Iterator[Measured]:
 
 def inputs_left_alone(evidence: Evidence) -> Iterator[Measured]:
     """Whether a pass writes into no input."""
-    yield from _asked(evidence, behaviour.leaves_inputs_alone)
+    yield from _asked(evidence, behaviour.leaves_inputs_alone, copies=False)
 
 
 def state_left_alone(evidence: Evidence) -> Iterator[Measured]:
@@ -96,7 +101,7 @@ def state_left_alone(evidence: Evidence) -> Iterator[Measured]:
 
 def watched(evidence: Evidence) -> Iterator[Measured]:
     """Relative difference of the outputs of a watched pass, and of one that nobody watches."""
-    yield Measured(gap(evidence.outputs, evidence.plain()))
+    yield Measured(gap(evidence.outputs, evidence.whole))
 
 
 def compiled(evidence: Evidence) -> Iterator[Measured]:

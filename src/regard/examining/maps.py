@@ -26,13 +26,13 @@ def leakage(evidence: Evidence) -> Iterator[Measured]:
     """The first map, or else the first module, that depends on the other images; else the output's difference."""
     for alone in evidence.alone:
         first = next((key for key, difference in alone.maps.items() if difference > DIFFERENT), None)
-        said = f"image {alone.sample} alone changes the output by {shown(alone.output)}"
+        said = f"{alone.named} alone: the output changes by {shown(alone.output)}"
         if first is not None:
             module, _, name = first.rpartition("/")
-            yield Measured(alone.maps[first], module, name, said, alone.sample)
+            yield Measured(alone.maps[first], module, name, said, alone.start)
             return
         if alone.output > DIFFERENT:
-            yield Measured(alone.output, evidence.first_to_differ(alone.sample), "", said, alone.sample)
+            yield Measured(alone.output, evidence.first_to_differ(alone.start, alone.stop), "", said, alone.start)
             return
         yield Measured(alone.output)
 

@@ -93,6 +93,8 @@ class Seen:
             return "values"
         if self.axes:
             return "weights"
+        if "K" in self.letters and self.looks[0].shape[self.letters.index("K")] == 1:
+            return "values"  # all weight is on the only key
         low, high = self.ends
         return "gate" if low >= -1 and high <= 1 and not self.declared else "values"
 
