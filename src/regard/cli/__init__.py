@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from regard import __version__
-from regard.cli import browsing, comparing, holding, looking, regions, training, translating
+from regard.cli import browsing, comparing, doctor, holding, looking, regions, serve, training, translating
 
 out = Console()
 err = Console(stderr=True)
@@ -56,8 +56,10 @@ app.command()(browsing.show)
 app.command()(looking.look)
 app.command()(looking.gaze)
 app.command()(regions.regions)
+app.command()(serve.serve)
 app.command()(translating.translate)
 app.command()(holding.check)
+app.command()(doctor.doctor)
 app.add_typer(holding.published_app, name="published")
 
 

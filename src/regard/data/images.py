@@ -6,6 +6,7 @@ PNG of 164 KB can hold 169 megapixels.
 
 from __future__ import annotations
 
+import io
 import stat
 import threading
 import warnings
@@ -48,18 +49,20 @@ _SWAPPED = [turn for orientation, turn in _UPRIGHT.items() if orientation >= 5] 
 
 _quiet = threading.RLock()
 
+Source = Path | io.BytesIO  # an image file, or the content of one
+
 
 class UnreadableImage(ValueError):
     """An image file that cannot be used.
 
     Args:
-        path: the file.
+        path: the file, or the content of one, which has no name.
         reason: why it cannot be used.
     """
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(self, path: Source | str, reason: str) -> None:
         super().__init__(path, reason)
-        self.path = Path(path)
+        self.path = Path("the image") if isinstance(path, io.BytesIO) else Path(path)
         self.reason = reason
 
     def __str__(self) -> str:
@@ -128,14 +131,14 @@ def quiet() -> Iterator[None]:
         yield
 
 
-def read(path: Path, size: int, foot: int = 0) -> Picture:
+def read(path: Source, size: int, foot: int = 0) -> Picture:
     """Reads the middle square of the first frame of an image file, as RGB.
 
     The EXIF orientation is applied, transparent pixels become white, 16-bit greys keep their upper 8 bits. To be called
     inside `quiet()`.
 
     Args:
-        path: a file in one of `FORMATS`, whatever its suffix.
+        path: a file in one of `FORMATS`, whatever its suffix, or the content of one.
         size: output height and width, in pixels.
         foot: rows at the bottom of the upright image that are left out, as a banner.
 
@@ -162,13 +165,13 @@ def read(path: Path, size: int, foot: int = 0) -> Picture:
     return Picture(_tensor(square), width, height)
 
 
-def whole(path: Path, size: tuple[int, int] | None = None) -> Picture:
+def whole(path: Source, size: tuple[int, int] | None = None) -> Picture:
     """Reads the whole first frame of an image file, as RGB, resized if a size is given.
 
     To be called inside `quiet()`.
 
     Args:
-        path: a file in one of `FORMATS`, whatever its suffix.
+        path: a file in one of `FORMATS`, whatever its suffix, or the content of one.
         size: output height and width, in pixels; None keeps the image's own.
 
     Returns: pixels uint8 `3 H W`, and the size of the upright image in the file.
@@ -184,7 +187,7 @@ def whole(path: Path, size: tuple[int, int] | None = None) -> Picture:
     return Picture(_tensor(upright), width, height)
 
 
-def measured(path: Path) -> tuple[int, int]:
+def measured(path: Source) -> tuple[int, int]:
     """Width and height of the upright image, read from the header of its file. To be called inside `quiet()`.
 
     Raises: UnreadableImage.
@@ -244,13 +247,17 @@ def _tensor(image: Image.Image) -> Tensor:
 
 
 @contextmanager
-def _decoding(path: Path) -> Iterator[Image.Image]:
-    """Opens an image file; every error, here or in the block, is raised as UnreadableImage."""
+def _decoding(path: Source) -> Iterator[Image.Image]:
+    """Opens an image file, or the content of one; every error, here or in the block, is raised as UnreadableImage."""
     try:
-        facts = path.stat()
-        if not stat.S_ISREG(facts.st_mode):
-            raise UnreadableImage(path, "not a regular file")
-        if facts.st_size == 0:
+        if isinstance(path, io.BytesIO):
+            size = path.getbuffer().nbytes
+        else:
+            facts = path.stat()
+            if not stat.S_ISREG(facts.st_mode):
+                raise UnreadableImage(path, "not a regular file")
+            size = facts.st_size
+        if size == 0:
             raise UnreadableImage(path, "the file is empty")
         with Image.open(path, formats=FORMATS) as image:
             width, height = image.size
