@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from torch import nn
+from torch import Tensor, nn
 
 from regard.core import Attention, Formed, Listener, Maps, NothingSeen, listening
+from regard.watching.foreign import observing
 
 
 @contextmanager
@@ -32,7 +33,8 @@ def watch(model: nn.Module, *, keep_graph: bool = False, foreign: bool = True) -
         `Maps`, filled as the model runs: `{"layer4.1.bn2.attention/channel": [Tensor, ...]}`.
 
     Raises:
-        NothingSeen: a ValueError; nothing in `model` can be watched.
+        NothingSeen: a ValueError; nothing in `model` can be watched. Whether a model without `regard.Attention` attends
+            is known when it has run: then it is raised at the end of the block.
     """
     maps = Maps()
 
@@ -65,15 +67,29 @@ def listen(model: nn.Module, listener: Listener, *, foreign: bool = True, edits:
 
     Raises: NothingSeen if nothing in `model` can be listened to.
     """
-    paths = {
+    every = {
         module: ".".join(part for part in name.split(".") if part != "_orig_mod")
         for name, module in model.named_modules()
-        if isinstance(module, Attention)
     }
-    if not paths:
-        raise NothingSeen(
-            f"{type(model).__name__} has no attention to watch: none of its {sum(1 for _ in model.modules())} modules "
-            f"is a regard.Attention; regard.attach(model, name) adds one"
-        )
-    with listening(paths, listener, edits=edits):
+    own: dict[nn.Module, str] = {module: path for module, path in every.items() if isinstance(module, Attention)}
+    what = f"{type(model).__name__} has no attention to watch: none of its {len(every)} modules is a regard.Attention"
+    if not own and not foreign:
+        raise NothingSeen(f"{what}; regard.attach(model, name) adds one")
+    seen = bool(own)
+
+    def told(formed: Formed) -> Tensor | None:
+        nonlocal seen
+        seen = True
+        return listener(formed)
+
+    if not foreign:
+        with listening(own, listener, edits=edits):
+            yield
+        return
+    with listening(every, told, edits=edits), observing(every):
         yield
+    if not seen:
+        raise NothingSeen(
+            f"{what}, and while the block ran nothing else in it attended (if the model did run there); "
+            f"regard.attach(model, name) adds one"
+        )
