@@ -7,6 +7,7 @@
     DELETE /images                forgets all photographs and passes
     POST   /pass                  {model, image, edits, alpha} -> prediction and list of maps
     POST   /faithful              as /pass, with the key of a map -> curves, one JSON value a line as they come
+    POST   /doctor                {model, image} -> findings
     GET    /seen/{pass}           what the network saw
     GET    /map/{pass}/{key}      ?look&head&query -> one slice of a map, as float16
 
@@ -117,6 +118,10 @@ def create(studio: Studio, *, token: str, port: int) -> Starlette:
 
         return StreamingResponse(written(), media_type="application/x-ndjson")
 
+    async def examine(request: Request) -> Response:
+        asked = await _json(request)
+        return JSONResponse({"findings": await away(lambda: studio.examined(asked))})
+
     async def seen(request: Request) -> Response:
         return Response(await away(lambda: studio.picture(request.path_params["id"])), media_type="image/png")
 
@@ -141,6 +146,7 @@ def create(studio: Studio, *, token: str, port: int) -> Starlette:
         Route("/images/{id}", thumbnail),
         Route("/pass", run, methods=["POST"]),
         Route("/faithful", follow, methods=["POST"]),
+        Route("/doctor", examine, methods=["POST"]),
         Route("/seen/{id}", seen),
         Route("/map/{id}/{key:path}", cut),
     ]

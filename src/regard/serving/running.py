@@ -32,20 +32,31 @@ def bound(port: int) -> socket.socket:
     return found
 
 
+def server(studio: Studio, ours: socket.socket) -> tuple[uvicorn.Server, str]:
+    """A server on a socket, not yet running, and the address of its page, which holds a new token.
+
+    Args:
+        studio: what is shown.
+        ours: the socket, bound.
+    """
+    port, token = ours.getsockname()[1], secrets.token_urlsafe(24)
+    app = create(studio, token=token, port=port)
+    settings = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+    return uvicorn.Server(settings), f"http://{HOST}:{port}/#token={token}"
+
+
 def run(studio: Studio, *, port: int = PORT, ready: Callable[[str], None]) -> None:
     """Serves until it is interrupted.
 
     Args:
         studio: what is shown.
         port: on which it is reached; 0 for any that is free.
-        ready: is called with the address of the page, which holds the token, as soon as the port is ours.
+        ready: is called with the address of the page as soon as the port is ours.
 
     Raises: OSError if another program has the port.
     """
     with bound(port) as ours:
-        port, token = ours.getsockname()[1], secrets.token_urlsafe(24)
-        app = create(studio, token=token, port=port)
-        settings = uvicorn.Config(app, log_level="warning", access_log=False, lifespan="off", ws="none")
+        made, address = server(studio, ours)
         ours.listen()
-        ready(f"http://{HOST}:{port}/#token={token}")
-        uvicorn.Server(settings).run(sockets=[ours])
+        ready(address)
+        made.run(sockets=[ours])

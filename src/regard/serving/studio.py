@@ -20,6 +20,9 @@ from torch import Tensor, nn
 
 from regard.core import Formed, Maps, NothingSeen
 from regard.data import images
+from regard.examining import doctor
+from regard.examining.findings import Finding
+from regard.examining.findings import shown as numbered
 from regard.looking.explaining import Explainer, probabilities
 from regard.looking.results import warning
 from regard.looking.segmenting import said_of
@@ -37,6 +40,7 @@ UPLOAD = 8 * 2**20  # bytes of a photograph
 PIXELS = 40_000_000  # of a photograph
 LIKELY = 20  # classes of a prediction that are sent
 THUMBNAIL = 112  # pixels
+EXAMINED = 6  # photographs that the doctor gets
 STRONGEST_GATE = 2.0  # the largest factor of α
 
 
@@ -245,6 +249,28 @@ class Studio:
             returned = network.model(network.prepared(made.seen))
         return _prediction(network, returned, made.seen)[0]
 
+    def examined(self, asked: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What `regard.doctor` finds in a network on the photographs that are kept, as JSON.
+
+        Args:
+            asked: `model`, and `image`, which comes first in the batch.
+
+        Raises: as `run`; NothingSeen, a ValueError, if the network has no attention.
+        """
+        named, photograph, _, _ = self.asked(asked)
+        network = self.networks.open(named)
+        others = [one for one in reversed(self.photographs()) if one.id != photograph.id]
+        batch = [network.prepared(self.seen(network, photograph))]
+        for other in others:
+            x = network.prepared(self.seen(network, other))
+            if x.shape == batch[0].shape and len(batch) < EXAMINED:
+                batch.append(x)
+        found = doctor(network.model, torch.cat(batch), name=network.name)
+        return [
+            {"check": one.check, "level": one.severity, "key": one.key, "module": one.module, "text": _said(one)}
+            for one in found.findings
+        ]
+
     def passed(self, id: str) -> Pass:
         """A pass that is kept. Raises: Missing if it is not."""
         try:
@@ -313,6 +339,13 @@ def described(maps: Maps, shown: Container[str] = ()) -> list[dict[str, Any]]:
             }
         )
     return found
+
+
+def _said(one: Finding) -> str:
+    """A finding as a sentence, and what it usually means."""
+    side = "above" if one.above else "below"
+    detail = f"; {one.detail}" if one.detail else ""
+    return f"{one.measures} {numbered(one.number)}, {side} {numbered(one.threshold)}{detail}. {one.means}"
 
 
 def _finite(value: float) -> float:

@@ -19,8 +19,12 @@ function Bar() {
   }, [theme]);
   const dark = theme ? theme === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
   const copy = async (text, note) => {
-    await navigator.clipboard.writeText(text);
-    say(note);
+    try {
+      await navigator.clipboard.writeText(text);
+      say(note);
+    } catch { // a browser that does not let pages copy
+      set({ copied: text });
+    }
   };
   return html`<header class="bar">
     <p class="brand">regard</p>
@@ -93,6 +97,7 @@ function App() {
       </div>
       <${Gallery} />
     </main>
+    ${state.copied && html`<div class="copied" role="dialog" aria-label="To copy"><button onClick=${() => set({ copied: "" })}>Close</button><pre tabindex="0">${state.copied}</pre></div>`}
     <p class=${"note" + (state.note ? " on" : "")} role="status">${state.note}</p>`;
 }
 

@@ -45,9 +45,8 @@ export function Curve() {
 
   useEffect(() => {
     if (!box.current || !lines.length || !on) return;
-    const style = getComputedStyle(document.documentElement);
-    const ink = style.getPropertyValue("--soft");
-    const grid = style.getPropertyValue("--grid");
+    const ink = resolved("--soft");
+    const grid = resolved("--grid");
     const axis = { stroke: ink, grid: { stroke: grid, width: 1 }, ticks: { stroke: grid, size: 4 }, font: "12px system-ui", size: 38, values: (_, ticks) => ticks.map((tick) => `${Math.round(100 * tick)}`) };
     const shares = lines[0][kind].map((_, i, all) => i / (all.length - 1));
     const plot = new uPlot({

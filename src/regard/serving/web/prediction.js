@@ -17,7 +17,7 @@ export function Prediction() {
   const changed = before && before.pass !== result.pass;
   const best = result.prediction[0]?.index;
   return html`<section class="prediction" aria-label="Prediction">
-    <h2>Prediction ${result.of === "pixels" && html`<span>share of the pixels</span>`}</h2>
+    <h2>Prediction ${both.length > 0 && html`<span>${result.of === "pixels" ? "percent of the pixels" : "percent"}</span>`}</h2>
     ${both.length ? html`<ol>${both.slice(0, SHOWN).map((one) => html`<li key=${one.index} class=${one.index === best ? "best" : ""}>
       <span class="class">${one.name}</span>
       <span class="figure">${percent(one.after)}${changed && html`<small>${difference(one)}</small>`}</span>
