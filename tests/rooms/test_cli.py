@@ -71,7 +71,7 @@ def test_the_commands() -> None:
     """The surface is pinned: a new command or a lost one is seen here."""
     assert set(commands()) == {
         ("list",), ("show",), ("look",), ("check",), ("compare",), ("published", "list"), ("published", "convert"),
-        ("recipes",), ("train",), ("eval",), ("gaze",), ("translate",), ("regions",),
+        ("recipes",), ("train",), ("eval",), ("gaze",), ("translate",), ("regions",), ("doctor",), ("serve",),
     }  # fmt: skip
 
 
@@ -473,6 +473,12 @@ MISTAKES = {
     "check se --channels 0": "--channels=0",
     "check se --inputs B,C": "--inputs='B,C': axes",
     "check se --kwargs [3]": "a JSON object is accepted",
+    "doctor own.py:build --images absent": "no file or folder 'absent'",
+    "doctor --images photo.png": "no network is named",
+    "doctor --on resnet18 own.py:Own --images photo.png": "--on: leave it out, or own.py:Own",
+    "doctor --with see --images photo.png": "no entry 'see'",
+    "doctor --on resnet18 --images photo.png --limit 0": "--limit=0: a whole number of at least 1 is accepted",
+    "doctor --on resnet18 --images photo.png --check rows": "no check 'rows'; did you mean rows alike",
     "published list sse2": "no entry 'sse2'",
     "published convert absent.pth new.safetensors --reference se/a/B": "no file or folder 'absent.pth'",
     "published convert photo.png own.py --reference se/a/B": "own.py exists",
@@ -562,6 +568,7 @@ def test_words_that_the_command_line_knows_are_those_of_the_rooms() -> None:
         ("regard list --task medical", {"medical imaging"}),
         ("regard look x.png --with ec", {"eca", "eca_ns"}),
         ("regard check se --law exp", {"exports", "exports_to_onnx"}),
+        ("regard doctor --images x --check heads", {"heads alike"}),
         ("regard recipes ram-m", {"ram-mnist"}),
         ("regard eval ltpa-n", {"ltpa-none"}),
         ("regard published list gau", {"gau"}),

@@ -276,7 +276,7 @@ def test_a_finding_names_everything_and_has_a_picture() -> None:
     assert (finding.module, finding.map, finding.key) == ("attention", "gate", "attention/gate")
     assert (finding.number, finding.threshold, finding.above) == (1, 0.95, True)
     assert str(finding).startswith(
-        "warning: saturated gate: attention/gate: share of values below 0.01 or above 0.99 1, above 0.95; values from "
+        "warning: saturated gate: attention/gate: share of values below 0.01 or above 0.99: 1, above 0.95; values from "
     )
     picture = examination.picture(finding)
     assert picture is not None
@@ -316,7 +316,9 @@ def test_wrong_arguments_are_named() -> None:
     model, batch = network("channels"), images()
     with pytest.raises(ValueError, match=r"batch=str: a tensor, a tuple of tensors or a mapping"):
         regard.doctor(model, "photo.jpg")
-    with pytest.raises(ValueError, match=r"batch: tensors of one number of samples, at least 1, are needed, not of \[3"):
+    with pytest.raises(
+        ValueError, match=r"batch: tensors of one number of samples, at least 1, are needed, not of \[3"
+    ):
         regard.doctor(model, (batch, batch[:3]))
     with pytest.raises(ValueError, match=r"loss: a function of the network's output to one number .*, not to \(5, 7\)"):
         regard.doctor(model, batch, lambda scores: scores)

@@ -88,7 +88,7 @@ def test_softmax_over_the_batch_as_in_copies_of_a2() -> None:
 
 
 class Halo(Affinity):
-    """Windows of 4 x 4 places with a margin of padding; the mask hides the padding, or, inverted, all but the padding."""
+    """A window of 4 x 4 places with a margin of padding; the mask hides the padding, or, inverted, all else."""
 
     def __init__(self, inverted: bool, hidden: float) -> None:
         super().__init__()

@@ -89,7 +89,7 @@ def doctor(
         preparation = photographs.Preparation(size, network.channels, network.normalise)
     paths = photographs.files(images, limit)
     batch = preparation.batch(paths)
-    loss, about = photographs.class_loss(model, batch, paths, images)
+    loss, about = photographs.class_loss(model, batch, paths, images, () if network is None else network.class_names)
     with err.status("") as line:  # on a terminal only
 
         def tell(asked: str, done: int, total: int) -> None:
@@ -122,7 +122,7 @@ def _built(target: str, kwargs: dict[str, Any]) -> Any:
     from regard.cli.loading import class_at
 
     found = class_at(target, "function or class")
-    if not isinstance(found, nn.Module):
+    if callable(found) and not isinstance(found, nn.Module):
         try:
             found = found(**kwargs)
         except TypeError as error:

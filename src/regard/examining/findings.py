@@ -82,7 +82,7 @@ class Finding:
 
     def __str__(self) -> str:
         side = "above" if self.above else "below"
-        says = f"{self.measures} {shown(self.number)}, {side} {shown(self.threshold)}"
+        says = f"{self.measures}: {shown(self.number)}, {side} {shown(self.threshold)}"
         return f"{self.severity}: {self.check}: {self.place}: {says}{f'; {self.detail}' if self.detail else ''}"
 
 

@@ -78,21 +78,34 @@ def files(place: Path, limit: int) -> list[Path]:
     return [found[i * (len(found) - 1) // max(1, limit - 1)] for i in range(limit)]
 
 
-def class_loss(model: nn.Module, batch: Tensor, paths: Sequence[Path], place: Path) -> tuple[Loss | None, str]:
-    """The cross-entropy with the class folders, and a word about it; None where they are not those of the network.
+def class_loss(
+    model: nn.Module, batch: Tensor, paths: Sequence[Path], place: Path, names: Sequence[str] = ()
+) -> tuple[Loss | None, str]:
+    """The cross-entropy with the class folders, and a word about it; None where they are not classes of the network.
 
-    The folders are the classes in the order of their names, if the network gives as many scores as there are folders.
+    Args:
+        model: the network.
+        batch: the photographs.
+        paths: their files.
+        place: the folder that they are in.
+        names: the names of the network's classes; where they are not known, the folders are the classes in the order
+            of their names, if the network gives as many scores as there are folders.
     """
     if place.is_file():
         return None, "no loss: one image has no class folder"
-    classes = sorted(child.name for child in place.iterdir() if child.is_dir() and not child.name.startswith("."))
+    folders = sorted(child.name for child in place.iterdir() if child.is_dir() and not child.name.startswith("."))
+    if not folders or any(path.parent == place for path in paths):
+        return None, "no loss: the photographs are in no class folders"
+    classes = [*names] or folders
+    if unknown := next((folder for folder in folders if folder not in classes), None):
+        return None, f"no loss: {unknown!r} is no class of the network"
     with evaluating(model):
         scores = outputs_of(model(batch[:1]))
     outputs = scores[0].shape[1] if scores and scores[0].dim() == 2 else 0
-    if not classes or outputs != len(classes) or any(path.parent == place for path in paths):
-        return None, f"no loss: {outputs} scores and {len(classes)} class folders" if classes else "no loss: no classes"
+    if outputs != len(classes):
+        return None, f"no loss: {len(classes)} class folders, and {outputs} scores of classes"
     labels = torch.tensor([classes.index(path.relative_to(place).parts[0]) for path in paths])
-    return _cross_entropy(labels), f"loss: cross-entropy with the {len(classes)} class folders"
+    return _cross_entropy(labels), f"loss: cross-entropy with the {len(folders)} class folders"
 
 
 def _cross_entropy(labels: Tensor) -> Callable[[Any], Tensor]:
