@@ -44,6 +44,8 @@ AUGMENTS = ("none", "light", "timm")  # the names of `data.presets`
 AUGMENT = AUGMENTS[0]
 FREEZE = ("backbone",)
 SEGMENT = "segment"
+REPLACED = 128  # test images on which a row's own maps are replaced, to see whether they matter
+INTACT = "intact"  # the name of the maps as they are
 TASKS = (SEGMENT,)  # tasks by name; None classifies
 
 

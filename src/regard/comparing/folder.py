@@ -196,7 +196,7 @@ class Folder:
     def scores(self, row: str, seeds: Iterable[int]) -> dict[str, NDArray[Any]]:
         """A row's scores per test image, each [S, N] over the seeds."""
         found = [self._arrays(Trial(row, seed)) for seed in seeds]
-        names = [name for name in found[0] if not name.startswith(_GALLERY)]
+        names = [name for name in found[0] if not name.startswith(_GALLERY) and all(name in arrays for arrays in found)]
         return {name: np.stack([arrays[name] for arrays in found]) for name in names}
 
     def gallery_parts(self, rows: Iterable[str]) -> dict[str, NDArray[Any]]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from regard import catalog
 from regard.catalog import rows as texts
 from regard.catalog.rows import NONE, PLAIN, REFERENCES
-from regard.comparing import Trial, statistics, telling
+from regard.comparing import INTACT, Trial, statistics, telling
 from regard.comparing.folder import Folder
 from regard.metrics.metric import Measure
 from regard.report import ClassScore, Interval, Record, Result, Row
@@ -172,7 +172,24 @@ def _row(
         history=tuple(record.history for record in own.records),
         verdict="",
         answers=own.answers(),
+        replaced=_replaced(own, measure),
     )
+
+
+def _replaced(own: Evidence, measure: Measure) -> dict[str, Interval]:
+    """replacement of the row's own maps -> the difference of the score; empty unless all trials have it."""
+    names = set.intersection(*(set(record.replaced) for record in own.records))
+    if INTACT not in names:
+        return {}
+    found = {}
+    for name in own.records[0].replaced:
+        head = f"replaced.{name}."
+        found[name] = Evidence(
+            [replace(record, score=record.replaced[name]) for record in own.records],
+            {key.removeprefix(head): values for key, values in own.images.items() if key.startswith(head)},
+        )
+    intact = found.pop(INTACT)
+    return {name: evidence.gain(intact, measure) for name, evidence in found.items()}
 
 
 def _look(folder: Folder, trial: Trial) -> str:

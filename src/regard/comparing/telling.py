@@ -40,6 +40,7 @@ def told(rows: Sequence[Row], run: Mapping[str, Any], measure: Measure, images: 
         *_verdicts(judged, named, judge),
         *_many_comparisons(named, judge),
         *_where_they_look(judged, images, judge.bare),
+        *_whether_maps_matter(judged, judge.scale, images),
         *_what_it_costs(judged),
     ]
 
@@ -175,6 +176,23 @@ def _where_they_look(rows: Sequence[Row], images: Images, bare: str) -> list[str
             f"The mechanisms' own spatial maps: {told}. A gate rarely closes where Grad-CAM is cut at "
             "zero, so these compare with an even map and with each other, not with Grad-CAM."
         )
+    return sentences
+
+
+def _whether_maps_matter(rows: Sequence[Row], scale: Scale, images: Images) -> list[str]:
+    """A sentence about rows whose own maps were replaced by even ones; none where no row has any."""
+    even = {row.name: row.replaced["even"] for row in rows if "even" in row.replaced}
+    if not even:
+        return []
+    unit = f" {scale.difference_unit}" if scale.difference_unit else ""
+    sure = [name for name, gain in even.items() if scale.better(gain.low, gain.high) == "worse"]
+    kept = [name for name in even if name not in sure]
+    told = [f"{name} ({scale.difference(even[name].mean)}{unit})" for name in sure]
+    counts = [len(one[0]) for of in images.values() for key, one in of.items() if key.startswith("replaced.even.")]
+    where = f" on {counts[0]} of the test samples" if counts else ""
+    sentences = [f"With even maps in place of their own{where}, worse: {', '.join(told)}."] if told else []
+    if kept:
+        sentences.append(f"With even maps{where} as good as with their own, or not clearly worse: {', '.join(kept)}.")
     return sentences
 
 

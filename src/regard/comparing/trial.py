@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from regard import backbones
-from regard.comparing import Comparison, Trial, kinds, looking, measuring
+from regard.comparing import Comparison, Trial, kinds, looking, mattering, measuring
 from regard.comparing.building import Blueprint
 from regard.comparing.images import Images, OwnImages, Part
 from regard.data import presets
@@ -42,7 +42,8 @@ class Outcome:
     Args:
         record: its line of results.jsonl.
         arrays: per test image [N, …]: what `kinds.Kind.each` keeps, and for those whose object is known `energy` and so
-            on; `gallery.map`, `gallery.prediction` and so on of the gallery's images.
+            on; `gallery.map`, `gallery.prediction` and so on of the gallery's images, `replaced.even.score` and so on
+            of those on which the maps are replaced.
         weights: the trained model's state as a safetensors file.
     """
 
@@ -115,6 +116,7 @@ def run(
     shown_images = images.test.images(shown)
     located, chance = looking.locate(model, images.test, view)
     means = {name: float(values.mean()) for name, values in located.items()}
+    replaced, each_replaced = mattering.replaced(model, task, images.test, settings, device, normalise)
     measure = task.measure
     record = Record(
         row=trial.row,
@@ -135,12 +137,14 @@ def run(
         parameters=measuring.parameters(model),
         seconds=time.perf_counter() - began,
         chance_energy=chance,
+        replaced=replaced,
         **means,
     )
     (shown_batch,) = batches(images.test, shown, batch_size=len(shown), device=device, normalise=normalise)
     arrays = {
         **each,
         **located,
+        **{f"replaced.{name}": values for name, values in each_replaced.items()},
         **{f"gallery.{name}": maps for name, maps in looking.heat_maps(model, shown_images, view).items()},
         **{f"gallery.{name}": values for name, values in kind.answers(task, model, shown_batch).items()},
     }

@@ -48,6 +48,8 @@ class Record:
         history: for each epoch `epoch`, `loss` (in training), `score` (on the test samples) and `seconds`.
         parameters: of the whole model.
         seconds: that the trial took.
+        replaced: the score on some of the test samples with the row's own maps replaced: `even`, by their mean over
+            queries (`mean`) and over images (`images`), `shuffled`, and as they are (`intact`); empty without own maps.
     """
 
     row: str
@@ -64,6 +66,7 @@ class Record:
     energy_gradcam: float | None = None
     pointing_gradcam: float | None = None
     chance_energy: float | None = None
+    replaced: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ class Row:
             task has no classes.
         look: the command that draws the attention of the first seed's trained model; empty if it cannot be opened so.
         classes: class -> its score, of a segmentation the IoU; empty where `answers` tells of the classes.
+        replaced: replacement of the row's own maps, as in `Record.replaced` -> the score with it minus that with the
+            maps as they are, on the same samples; empty where the row has no maps of its own that act.
     """
 
     name: str
@@ -136,6 +141,7 @@ class Row:
     answers: Mapping[tuple[int, int], int] | None = None
     look: str = ""
     classes: Mapping[int, ClassScore] = field(default_factory=dict)
+    replaced: Mapping[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -42,6 +42,8 @@ def spreadsheet(result: Result) -> str:
         line |= {key: getattr(row, key) for key in ("parameters", "extra_parameters", "flops", "peak_memory")}
         for batch in sorted({batch for each in result.rows for batch in each.latency}, key=int):
             line |= _ends(f"time_batch_{batch}", row.latency.get(batch))
+        for name in {name: None for each in result.rows for name in each.replaced}:
+            line |= _ends(f"{measure}_gain_by_{name}_maps", row.replaced.get(name))
         line |= {f"{measure}_seed_{seed}": value for seed, value in enumerate(row.score.values)}
         for number, own in row.classes.items():
             line |= _ends(f"{measure}_class_{number}", own.score)

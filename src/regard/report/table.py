@@ -24,7 +24,7 @@ class Column:
         key: names it in the page.
         group: columns beside each other with the same group share a heading.
         title, unit: of its heading.
-        best: +1, larger is better; -1, smaller is better.
+        best: +1, larger is better; -1, smaller is better; 0, neither is.
         value: a row's number, which also sorts; None where there is none.
         text: how the number is written.
         interval: (low, high) of the number, or None.
@@ -110,6 +110,15 @@ def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
             )
         )  # fmt: skip
     found.append(_counted("memory", "Memory", "peak", lambda row: row.peak_memory, _bytes, _MEMORY))
+    found += [
+        _measured(
+            f"replaced-{name}", "Other maps in place of its own", title, scale.difference_unit, 0, scale.difference,
+            _replaced(name), _REPLACED,
+        )
+        for name, title in (
+            ("even", "Even"), ("mean", "Mean over queries"), ("images", "Mean over images"), ("shuffled", "Shuffled"),
+        )
+    ]  # fmt: skip
     return [column for column in found if any(column.value(row) is not None for row in rows)]
 
 
@@ -162,7 +171,7 @@ def _best(column: Column, rows: Sequence[Row], judge: Judge) -> set[str]:
     """The names of the best rows of a column: of exact numbers those that read as the best, and none if all do; of
     measured ones the row whose interval lies apart from all others, if there is one and it is no score at chance.
     """
-    if column.against:
+    if column.against or not column.best:
         return set()
     values = {
         row.name: value
@@ -186,6 +195,10 @@ def _best(column: Column, rows: Sequence[Row], judge: Judge) -> set[str]:
 def _own(score: Callable[[Row], Interval | None]) -> Callable[[Row], Interval | None]:
     """A score of the mechanism's own map, where it has one."""
     return lambda row: None if row.through == GRADCAM else score(row)
+
+
+def _replaced(name: str) -> Callable[[Row], Interval | None]:
+    return lambda row: row.replaced.get(name)
 
 
 def _latency(batch: str) -> Callable[[Row], Interval | None]:
@@ -274,5 +287,12 @@ _FLOPS = "Floating point operations for one image, counted, not timed."
 _LATENCY = (
     "Time of a forward pass as a multiple of none, measured in pairs in one run, median. Lower is better; it belongs "
     "to the machine that ran this."
+)
+_REPLACED = (
+    "Whether the row's own maps matter: its score when all of them are replaced at once, minus its score as it is, on "
+    "the same part of the test samples. Even: the weights are equal, the values of a gate their mean. Mean over "
+    "queries: each place gets the mean of what all places attend to; of a gate the mean over its positions. Mean over "
+    "images: every image gets the mean map. Shuffled: the same values in another order. A row that loses nothing does "
+    "not need what its maps show."
 )
 _MEMORY = "Most memory held at once in one forward and backward pass."

@@ -17,6 +17,7 @@ TITLES = {
     "energy-gradcam": "on object,\nGrad-CAM",
     "parameters": "para-\nmeters",
     "latency-32": "time,\n× none",
+    "replaced-even": "even\nmap",
 }
 _WITH_INTERVAL = ("score", "gain")
 
