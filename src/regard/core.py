@@ -45,10 +45,12 @@ class Attention(nn.Module):
 
     Attributes:
         maps: name of each map -> its axes.
+        sums: name of a map -> the axes over which it sums to 1, if it does: `{"affinity": "K"}`.
         watcher: the function that gets each map while somebody listens, else None.
     """
 
     maps: ClassVar[Mapping[str, str]] = {}
+    sums: ClassVar[Mapping[str, str]] = {}
     watcher: Callable[[Attention, str, Tensor, Mapping[str, Grid], Way], Tensor] | None = None
 
     @property
@@ -126,15 +128,28 @@ class Maps(dict[str, list[Tensor]]):
 
 def declared_maps(module: Attention) -> Mapping[str, str]:
     """Map name -> axes, as the class or its label declares them, over all options."""
-    return {name: axes for maps in reversed(_declarations(module)) for name, axes in maps.items()}
+    return {name: axes for maps, _ in reversed(_declarations(module)) for name, axes in maps.items()}
 
 
-def _declarations(module: Attention) -> list[Mapping[str, str]]:
-    """The maps that the class declares, or that its label declares under each setting, the default first."""
+def _label(module: Attention) -> catalog.Entry | None:
+    return catalog.labels_by_class().get((type(module).__module__, type(module).__qualname__))
+
+
+def _declarations(module: Attention) -> list[tuple[Mapping[str, str], Mapping[str, str]]]:
+    """The maps and their sums as the class declares them, or its label under each setting, the default first."""
     if module.maps:
-        return [module.maps]
-    label = catalog.labels_by_class().get((type(module).__module__, type(module).__qualname__))
-    return [] if label is None else [setting.maps or {} for setting in label.settings]
+        return [(module.maps, module.sums)]
+    label = _label(module)
+    return [] if label is None else [(setting.maps or {}, setting.sums or {}) for setting in label.settings]
+
+
+def only_shown(module: Attention) -> frozenset[str]:
+    """Names of the maps that only show what the module computes, under every setting that has them."""
+    label = None if module.maps else _label(module)
+    if label is None:
+        return frozenset()
+    acting = {name for setting in label.settings for name in setting.maps or {} if name not in (setting.shown or ())}
+    return frozenset(declared_maps(module)) - acting
 
 
 def axes_of(module: Attention, name: str, map: Tensor) -> str:
@@ -142,14 +157,19 @@ def axes_of(module: Attention, name: str, map: Tensor) -> str:
 
     A number in a label may be one that the constructor's arguments set: where the map has another, it is some size `M`.
     """
-    declared = [maps[name].split() for maps in _declarations(module) if name in maps]
-    ranked = sorted(
-        declared, key=lambda axes: (len(axes) != map.ndim, _misfits(axes, map))
-    )  # stable: the default first
-    if not ranked or len(ranked[0]) != map.ndim:
-        return " ".join(ranked[0]) if ranked else ""
-    sizes = zip(ranked[0], map.shape, strict=True)
+    ranked = _ranked(module, name, map)
+    if not ranked or len(ranked[0][0]) != map.ndim:
+        return " ".join(ranked[0][0]) if ranked else ""
+    sizes = zip(ranked[0][0], map.shape, strict=True)
     return " ".join("M" if part.isdigit() and int(part) not in (1, size) else part for part, size in sizes)
+
+
+def _ranked(module: Attention, name: str, map: Tensor) -> list[tuple[list[str], str]]:
+    """The axes and sums declared for a map, those first that fit its shape best."""
+    declared = [(maps[name].split(), sums.get(name, "")) for maps, sums in _declarations(module) if name in maps]
+    return sorted(
+        declared, key=lambda one: (len(one[0]) != map.ndim, _misfits(one[0], map))
+    )  # stable: the default first
 
 
 def _misfits(axes: list[str], map: Tensor) -> int:
@@ -157,9 +177,34 @@ def _misfits(axes: list[str], map: Tensor) -> int:
     return sum(part.isdigit() and int(part) != size for part, size in zip(axes, map.shape, strict=False))
 
 
-def sums_of(module: Attention, name: str) -> str:
-    """The letters of the axes over which a map sums to 1; empty of a gate."""
+def sums_of(module: Attention, name: str, map: Tensor) -> str:
+    """The axes over which a map sums to 1; empty of a gate.
+
+    Settings of one class may differ in this alone, as softmax and sigmoid do: then the map itself says which it is.
+    """
+    ranked = [one for one in _ranked(module, name, map) if len(one[0]) == map.ndim]
+    best = [one for one in ranked if _misfits(one[0], map) == _misfits(ranked[0][0], map)]
+    for axes, sums in dict.fromkeys((tuple(axes), sums) for axes, sums in best):
+        dims = summed(" ".join(axes), sums)
+        if len({sums for _, sums in best}) == 1 or (dims and _sums_to_one(map, dims)):
+            return " ".join("M" if axes[i].isdigit() and int(axes[i]) != map.shape[i] else axes[i] for i in dims)
     return ""
+
+
+def summed(axes: str, sums: str) -> tuple[int, ...]:
+    """The dimensions of the axes over which a map sums to 1; of a letter that stands twice, the last.
+
+    summed("B h Q K", "K")  # (3,)
+    """
+    parts = axes.split()
+    return tuple(len(parts) - 1 - parts[::-1].index(part) for part in sums.split())
+
+
+def _sums_to_one(map: Tensor, dims: tuple[int, ...]) -> bool:
+    """Whether a map sums to 1, or to 0 where there is nothing to attend to."""
+    total = map.detach().to(torch.promote_types(map.dtype, torch.float32)).sum(dims)
+    near = 0.02 if map.dtype.itemsize < 4 else 1e-4
+    return bool(((total - 1).abs() < near).logical_or(total == 0).all() and (total > 0).any())
 
 
 @dataclass(frozen=True)
@@ -229,7 +274,7 @@ def tell(module: nn.Module, formed: Formed, way: Way = "see") -> Tensor:
 
 def _tell(module: Attention, name: str, map: Tensor, grids: Mapping[str, Grid], way: Way) -> Tensor:
     """The `watcher` of a mechanism to which somebody listens."""
-    axes, sums = axes_of(module, name, map), sums_of(module, name)
+    axes, sums = axes_of(module, name, map), sums_of(module, name, map)
     return tell(module, Formed(name, map, axes, grids, sums, acts=way != "show"), way)
 
 

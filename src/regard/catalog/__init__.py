@@ -24,6 +24,7 @@ from types import ModuleType
 from typing import Any
 
 from regard.catalog.naming import hint, plain
+from regard.catalog.reading import parsed, section
 from regard.catalog.vocabulary import ACTS_ON, DOMAINS, DRIVEN_BY, GRAINS, KINDS, MIXED, REACHES, TASKS
 
 FOLDER = Path(__file__).parent.parent / "papers"
@@ -53,7 +54,8 @@ class Option:
 
     Args:
         kwargs: the constructor's arguments that differ from the default.
-        inputs, outputs, maps, least, sizes, soft: the label's facts under this setting; None keeps the entry's own.
+        inputs, outputs, maps, least, sizes, soft, sums, shown: the label's facts under this setting; None keeps the
+            entry's own.
     """
 
     kwargs: Mapping[str, Any]
@@ -63,6 +65,8 @@ class Option:
     least: tuple[int, ...] | None = None
     sizes: Mapping[str, int] | None = None
     soft: bool | None = None
+    sums: Mapping[str, str] | None = None
+    shown: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -84,6 +88,9 @@ class Entry:
         tasks: the tasks for which the paper shows it; of `vocabulary.TASKS`.
         aliases: other spellings by which `get` finds it; class and folder names need not be among them.
         maps: name of each map shown -> its axes, for example `"B 1 H W"`.
+        sums: name of a map -> the axes over which it sums to 1, or to 0 where there is nothing to attend to, for
+            example `"K"` or `"H W"`; of a letter that stands twice in its axes, the last. A map without them is a gate.
+        shown: names of maps that only show what the module computes: no edit of them changes its output.
         kwargs: the smallest instance that means something.
         inputs, outputs: axes of each positional input, and of each output: letters, whole numbers, multiples (`2H`)
             and quotients, rounded up (`H/2`). An input that starts with `bool` is a mask, true where something is
@@ -110,6 +117,8 @@ class Entry:
     tasks: tuple[str, ...]
     maps: Mapping[str, str]
     kwargs: Mapping[str, Any]
+    sums: Mapping[str, str] = field(default_factory=dict)
+    shown: tuple[str, ...] = ()
     kind: str = "weights"
     driven_by: str = "task"
     reach: str | None = None
@@ -158,29 +167,32 @@ class Entry:
     @cached_property
     def settings(self) -> tuple[Option, ...]:
         """The default and every option, with arguments and label facts filled in."""
-        default = Option({})
-        return tuple(
-            Option(
-                {**self.kwargs, **option.kwargs},
-                option.inputs or self.inputs,
-                option.outputs or self.outputs,
-                self.maps if option.maps is None else option.maps,
-                option.least or self.least,
-                self.sizes if option.sizes is None else option.sizes,
-                self.soft if option.soft is None else option.soft,
-            )
-            for option in (default, *self.options)
+        return tuple(self._filled(option) for option in (Option({}), *self.options))
+
+    def _filled(self, option: Option) -> Option:
+        maps = self.maps if option.maps is None else option.maps
+        sums = self.sums if option.sums is None else option.sums
+        return Option(
+            {**self.kwargs, **option.kwargs},
+            option.inputs or self.inputs,
+            option.outputs or self.outputs,
+            maps,
+            option.least or self.least,
+            self.sizes if option.sizes is None else option.sizes,
+            self.soft if option.soft is None else option.soft,
+            {name: sums[name] for name in maps if name in sums},
+            tuple(name for name in (self.shown if option.shown is None else option.shown) if name in maps),
         )
 
     @property
     def _classes(self) -> Mapping[str, ast.ClassDef]:
-        body = _parsed(self.target.partition(":")[0]).body
+        body = parsed(self.target.partition(":")[0]).body
         return {node.name: node for node in body if isinstance(node, ast.ClassDef)}
 
     @property
     def header(self) -> str:
         """The header docstring of the file that implements it."""
-        return ast.get_docstring(_parsed(self.target.partition(":")[0])) or ""
+        return ast.get_docstring(parsed(self.target.partition(":")[0])) or ""
 
     @property
     def summary(self) -> str:
@@ -201,29 +213,12 @@ class Entry:
 
     def section(self, title: str) -> str:
         """The text under `title:` in the header ("Place", "Deviations", "Errata", "Cost"), or an empty string."""
-        lines = self.header.splitlines()
-        starts = [i for i, line in enumerate(lines) if line.startswith(f"{title}:")]
-        if not starts:
-            return ""
-        first = starts[0]
-        body = [lines[first].partition(":")[2].strip()]
-        for line in lines[first + 1 :]:
-            if line and not line.startswith(" "):
-                break
-            body.append(line.strip())
-        return " ".join(part for part in body if part)
+        return section(self.header, title)
 
     def load(self) -> Any:
         """The class; this is what imports torch."""
         module, _, name = self.target.partition(":")
         return getattr(importlib.import_module(f"regard.{module}"), name)
-
-
-@cache
-def _parsed(module: str) -> ast.Module:
-    """The file of a class, read without importing it."""
-    path = FOLDER.parent.joinpath(*module.split("."))
-    return ast.parse(path.with_suffix(".py").read_text(encoding="utf-8"))
 
 
 @cache

@@ -17,10 +17,14 @@ def test_the_relations_are_those_of_the_whole_affinity_matrix() -> None:
     part = module.spatial
     seen: list[torch.Tensor] = []
     part.relate_norm.register_forward_pre_hook(lambda norm, inputs: seen.append(inputs[0]))
-    _, theta, phi = part(x)
-    g = theta.mT @ phi  # [B, n, n]
+    part(x)
+    formed: list[torch.Tensor] = []
+    part(x, lambda g: formed.append(g) or 2 * g)
+    (g,) = formed  # [B, n, n]
+    torch.testing.assert_close(g, part.theta(x).mT @ part.phi(x))
     wanted = part.relate.weight @ torch.cat([g.mT, g], 1)
     torch.testing.assert_close(seen[0], wanted)
+    torch.testing.assert_close(seen[1], 2 * wanted)  # the matrix that `see` returns is used
 
 
 def test_no_matrix_of_positions_is_formed_unless_watched() -> None:

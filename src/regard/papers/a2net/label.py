@@ -21,6 +21,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification", "video classification"),
         aliases=("A2-Net", "A²-Net", "double attention"),
         maps={"gather": "B G H W", "distribute": "B G H W"},
+        sums={"gather": "H W", "distribute": "G"},
         kwargs={"channels": 12},
         options=(
             Option({"residual": False}),
@@ -32,6 +33,7 @@ ENTRIES: tuple[Entry, ...] = (
                 outputs=("B C T H W",),
                 maps={"gather": "B G T H W", "distribute": "B G T H W"},
                 least=(1, 1, 1),
+                sums={"gather": "T H W", "distribute": "G"},
             ),
         ),
         parity="transcribed",

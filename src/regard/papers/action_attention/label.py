@@ -22,7 +22,7 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("position",),
         tasks=("video classification",),
         aliases=("action recognition using visual attention", "recurrent soft attention"),
-        maps={"spatial": "B T H W"},
+        maps={"spatial": "B T H W"}, sums={"spatial": "H W"},
         kwargs={
             "channels": 7, "classes": 5, "places": (2, 3), "hidden": 6, "layers": 2, "output": 8, "coverage": 0.5,
             "dropout": 0.0,

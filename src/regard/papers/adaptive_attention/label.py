@@ -23,6 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("captioning",),
         aliases=("visual sentinel",),
         maps={"attention": "B L H W", "sentinel": "B L"},
+        sums={"attention": "H W"},
         kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
         inputs=("B C H W", "word<11> B L"),
         outputs=("B L 11",),
@@ -33,6 +34,7 @@ ENTRIES: tuple[Entry, ...] = (
                 inputs=("B N C", "bool B N", "word<11> B L"),
                 maps={"attention": "B L N"},
                 least=(1,),
+                sums={"attention": "N"},
             ),
             Option(
                 {"backbone": "convolutions", "output_stride": 16},

@@ -20,7 +20,7 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("item",),
         tasks=("classification",),
         aliases=("ATS",),
-        maps={"spatial": "B 1 H W"},
+        maps={"spatial": "B 1 H W"}, sums={"spatial": "H W"}, shown=("spatial",),
         kwargs={
             "channels": 2, "classes": 5, "patch": 4, "stride": 2, "scale": 2, "widths": (3, 4), "attention_width": 3,
             "top_k": 2,

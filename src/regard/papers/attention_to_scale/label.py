@@ -23,6 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("segmentation",),
         aliases=("attention to scale head",),
         maps={"scale": "B S H W"},
+        sums={"scale": "S"},
         kwargs={"channels": 12, "scales": 2, "hidden": 10},
         inputs=("B C H W", "B C H/2 W/2", "B M H W", "B M H/2 W/2"),
         outputs=("B M H W",),
@@ -40,6 +41,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("segmentation",),
         aliases=("scale-aware segmentation", "attention to scales"),
         maps={"scale": "B S h w"},
+        sums={"scale": "S"},
         kwargs={
             "channels": 3,
             "classes": 4,
@@ -54,7 +56,7 @@ ENTRIES: tuple[Entry, ...] = (
         outputs=("B 4 H W",),
         options=(
             Option({"extra": True, "merge": "average"}, outputs=("B 4 H W", "B 4 h w", "B 4 y x")),
-            Option({"backbone": "test_efficientnet", "output_stride": 16, "merge": "max"}),
+            Option({"backbone": "test_efficientnet", "output_stride": 16, "merge": "max"}, shown=("scale",)),
         ),
         sizes={"S": 2},
         exported=40,

@@ -65,6 +65,7 @@ class _Merge(Attention):
     """Equation (4). Its map is 1/S for averages, and for the maximum the share of classes whose largest score it is."""
 
     maps = MappingProxyType({"scale": "B S H W"})
+    sums = MappingProxyType({"scale": "S"})
 
     def __init__(self, scales: int, way: str) -> None:
         super().__init__()

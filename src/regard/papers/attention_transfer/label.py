@@ -64,6 +64,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification", "transfer"),
         aliases=("WRN",),
         maps={"activation": "B 1 h w"},
+        shown=("activation",),
         kwargs={"channels": 3, "classes": 4, "depth": 10, "width": 0.25},
         outputs=("B 4",),
         options=(Option({"depth": 22, "width": 1.0, "stem_stride": 2}),),

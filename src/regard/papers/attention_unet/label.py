@@ -28,7 +28,12 @@ ENTRIES: tuple[Entry, ...] = (
         options=(
             Option({"hidden": 5, "subsample": (2, 1), "normalization": "softmax", "align_corners": True}, least=(2, 1)),
             Option({"activation": "softplus", "return_mask": True}, outputs=("B C H W", "B 1 H W")),
-            Option({"subsample": 1, "norm": True, "transform": False}, ("B C H W", "B G H W"), least=(1, 1)),
+            Option(
+                {"subsample": 1, "norm": True, "transform": False, "normalization": "softmax"},
+                ("B C H W", "B G H W"),
+                least=(1, 1),
+                sums={"spatial": "H W"},
+            ),
             Option(
                 {"dims": 3, "subsample": (1, 2, 2)},
                 ("B C D H W", "B G D H/2 W/2"),
@@ -56,7 +61,11 @@ ENTRIES: tuple[Entry, ...] = (
             Option(
                 {"gates": 3, "hidden": 5, "activation": "softplus", "return_mask": True}, outputs=("B C H W", "B 3 H W")
             ),
-            Option({"subsample": 1, "normalization": "softmax", "align_corners": True, "gates": 1}, least=(1, 1)),
+            Option(
+                {"subsample": 1, "normalization": "softmax", "align_corners": True, "gates": 1},
+                least=(1, 1),
+                sums={"spatial": "H W"},
+            ),
             Option(
                 {"dims": 3, "subsample": (1, 2, 2)},
                 ("B C D H W", "B G D H/2 W/2"),

@@ -21,6 +21,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("segmentation",),
         maps={"affinity": "B Q K", "channel_affinity": "B D D"},
+        sums={"affinity": "K", "channel_affinity": "D", "region": "h w", "spatial": "h w"},
         kwargs={
             "channels": 2,
             "classes": 4,
@@ -33,12 +34,13 @@ ENTRIES: tuple[Entry, ...] = (
         },
         outputs=("B 4 H W", "B 4 H W", "B 4 H W"),
         options=(
-            Option({"head": "ccnet"}, outputs=("B 4 H W",), maps={"affinity": "B h w X"}),
-            Option({"head": "annet"}, outputs=("B 4 H W",) * 2, maps={"affinity": "B Q S"}),
+            Option({"head": "ccnet"}, outputs=("B 4 H W",), maps={"affinity": "B h w X"}, sums={"affinity": "X"}),
+            Option({"head": "annet"}, outputs=("B 4 H W",) * 2, maps={"affinity": "B Q S"}, sums={"affinity": "S"}),
             Option(
                 {"name": "ocrnet_resnet101", "head": None},
                 outputs=("B 4 H W",) * 2,
                 maps={"region": "B 4 h w", "affinity": "B Q 4"},
+                sums={"region": "h w", "affinity": "4"},
             ),
             Option(
                 {"head": "cam", "width": None, "parameters": 120_000},

@@ -21,6 +21,10 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification", "segmentation"),
         aliases=("guided attention inference network",),
         maps={"cam": "B 1 H W", "mask": "B 1 H W"},
+        shown=(
+            "cam",
+            "mask",
+        ),
         kwargs={"channels": 2, "classes": 3, "backbone": None, "widths": (4, 6)},
         outputs=("B 3",),
         options=(

@@ -21,6 +21,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("detection", "segmentation", "classification", "video classification"),
         aliases=("GC-Net", "GC block", "global context"),
         maps={"spatial": "B 1 H W"},
+        sums={"spatial": "H W"},
         kwargs={"channels": 12, "reduction": 4},
         options=(
             Option({"hidden": 5}),

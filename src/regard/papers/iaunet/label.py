@@ -23,6 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("re-identification",),
         maps={"affinity": "B C C"},
+        sums={"affinity": "C"},
         kwargs={"channels": 6},
         options=(
             Option(
@@ -31,6 +32,7 @@ ENTRIES: tuple[Entry, ...] = (
                 outputs=("B C T H W",),
                 maps={"affinity": "B M M"},
                 least=(1, 1, 1),
+                sums={"affinity": "M"},
             ),
         ),
         code="blue-blue272/ImgReID-IAnet",
@@ -46,6 +48,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to region",
         tasks=("re-identification",),
         maps={"mask": "B 3 H W", "relation": "B 3 3"},
+        sums={"relation": "3"},
         kwargs={"channels": 6, "parts": 3},
         options=(
             Option({"hidden": 4, "return_mask": True}, outputs=("B C H W", "B 3 H W")),
@@ -55,6 +58,7 @@ ENTRIES: tuple[Entry, ...] = (
                 outputs=("B C T H W",),
                 maps={"mask": "B T 3 H W", "relation": "B M M"},
                 least=(1, 1, 1),
+                sums={"relation": "M"},
             ),
         ),
         code="blue-blue272/ImgReID-IAnet",
@@ -71,15 +75,21 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("re-identification",),
         aliases=("interaction-aggregation-update",),
         maps={"affinity": "B C C", "mask": "B 4 H W", "relation": "B 4 4"},
+        sums={"affinity": "C", "relation": "4"},
         kwargs={"channels": 6},
         options=(
-            Option({"parts": 3, "hidden": 4}, maps={"affinity": "B C C", "mask": "B 3 H W", "relation": "B 3 3"}),
+            Option(
+                {"parts": 3, "hidden": 4},
+                maps={"affinity": "B C C", "mask": "B 3 H W", "relation": "B 3 3"},
+                sums={"affinity": "C", "relation": "3"},
+            ),
             Option(
                 {"dims": 3, "return_mask": True},
                 inputs=("B C T H W",),
                 outputs=("B C T H W", "B T 4 H W"),
                 maps={"affinity": "B M M", "mask": "B T 4 H W", "relation": "B N N"},
                 least=(1, 1, 1),
+                sums={"affinity": "M", "relation": "N"},
             ),
         ),
         code="blue-blue272/ImgReID-IAnet",
@@ -96,6 +106,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("re-identification",),
         aliases=("interaction-aggregation-update network",),
         maps={"affinity": "B D D", "mask": "B 4 h w", "relation": "B 4 4"},
+        sums={"affinity": "D", "relation": "4"},
         kwargs={"channels": 2, "classes": 5, "attention": True, "width": 2, "blocks": (1, 1)},
         outputs=("B M", "B M", "B 5", "B 4 h w"),
         options=(
@@ -105,6 +116,7 @@ ENTRIES: tuple[Entry, ...] = (
                 outputs=("B M", "B M", "B 5", "B T 4 h w"),
                 maps={"affinity": "B Q Q", "mask": "B T 4 h w", "relation": "B N N"},
                 least=(1, 1, 1),
+                sums={"affinity": "Q", "relation": "N"},
             ),
         ),
         exported=32,

@@ -22,6 +22,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("saliency",),
         aliases=("Itti-Koch", "Itti-Koch-Niebur"),
         maps={"intensity": "B Q", "colour": "B Q", "orientation": "B Q", "saliency": "B Q", "scanpath": "B T 2"},
+        shown=("scanpath",),
         kwargs={"centres": (0, 1), "deltas": (1,), "map_scale": 0},
         inputs=("B 3 H W",),
         outputs=("B 1 h w",),

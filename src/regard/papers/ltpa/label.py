@@ -15,6 +15,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification", "fine-grained classification"),
         aliases=("learn to pay attention",),
         maps={"attention": "B 1 H W"},
+        sums={"attention": "H W"},
         kwargs={"channels": 6, "gate_channels": 10},
         inputs=("B C H W", "B G"),
         outputs=("B G",),
@@ -22,8 +23,8 @@ ENTRIES: tuple[Entry, ...] = (
         options=(
             Option({"compatibility": "dot"}),
             Option({"gate_channels": None}, inputs=("B C H W", "B C"), outputs=("B C",), sizes={}),
-            Option({"normalise": "sigmoid", "return_compatibility": True}, outputs=("B 1 H W", "B G")),
-            Option({"project": "global", "normalise": "sigmoid"}, outputs=("B C",)),
+            Option({"normalise": "sigmoid", "return_compatibility": True}, outputs=("B 1 H W", "B G"), sums={}),
+            Option({"project": "global", "normalise": "sigmoid"}, outputs=("B C",), sums={}),
             Option({"compatibility": "additive", "hidden": 8}, inputs=("B C H W", "B G H/2 W/2"), outputs=("B C",)),
             Option({"hard": "gumbel", "temperature": 0.5}, soft=False),
             Option({"hard": "top-k", "top_k": 2}),
@@ -41,10 +42,11 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification", "fine-grained classification"),
         aliases=("VGG-att",),
         maps={"attention": "B 1 h w"},
+        sums={"attention": "h w"},
         kwargs={"channels": 3, "classes": 4, "grid": (33, 35), "widths": (2, 3, 4, 5, 6, 7)},
         outputs=("B 4",),
         options=(
-            Option({"attend": "after", "normalise": "sigmoid", "compatibility": "dot", "project": "global"}),
+            Option({"attend": "after", "normalise": "sigmoid", "compatibility": "dot", "project": "global"}, sums={}),
             Option({"attend": None}, maps={}),
             Option(
                 {"return_compatibility": True, "combine": "independent"},

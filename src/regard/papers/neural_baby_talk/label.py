@@ -16,6 +16,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("captioning",),
         aliases=("NBT",),
         maps={"attention": "B L H W", "regions": "B L N", "pointer": "B L N", "sentinel": "B L"},
+        sums={"attention": "H W", "regions": "N"},
         kwargs={
             "channels": 6,
             "vocabulary": 11,

@@ -22,6 +22,7 @@ ENTRIES: tuple[Entry, ...] = (
         driven_by="bottom-up",
         tasks=("detection",),
         maps={"boxes": "B T 4"},
+        shown=("boxes",),
         kwargs={"channels": 2, "hidden": 5},
         outputs=("B N 5",),
         options=(Option({"shown": 3}),),

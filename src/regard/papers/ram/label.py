@@ -22,6 +22,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification",),
         aliases=("recurrent models of visual attention",),
         maps={"path": "B T 2", "glimpse": "B T 4"},
+        shown=("glimpse",),
         kwargs={
             "channels": 2,
             "classes": 5,

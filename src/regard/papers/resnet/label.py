@@ -20,6 +20,7 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("channel", "position"),
         tasks=("classification", "video classification"),
         maps={"branch": "B M D 1 1"},
+        sums={"branch": "M", "affinity": "K"},
         kwargs={"channels": 2, "name": "sknet50", "classes": 5, "width": 4, "blocks": (1, 1)},
         outputs=("B K",),
         options=(

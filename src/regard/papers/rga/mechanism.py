@@ -69,7 +69,7 @@ class _Relations(nn.Module):
         self.expand = Pointwise(hidden, 1, bias=False)
         self.expand_norm = nn.BatchNorm1d(1)
 
-    def forward(self, x: Tensor, see: Callable[[Tensor], Tensor] | None) -> Tensor:
+    def forward(self, x: Tensor, see: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """`B F n` -> a `B 1 n`; sums of products of features need float32.
 
         Args:

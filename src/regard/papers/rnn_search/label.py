@@ -27,6 +27,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("translation",),
         aliases=("additive attention",),
         maps={"temporal": "B T"},
+        sums={"temporal": "T"},
         kwargs={"channels": 14, "state_channels": 10, "hidden": 6},
         inputs=("B D", "B T C", "bool B T"),
         outputs=("B C",),
@@ -51,6 +52,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("translation",),
         maps={"attention": "B L T"},
+        sums={"attention": "T"},
         kwargs={
             "source_vocabulary": 11,
             "vocabulary": 13,
@@ -82,6 +84,7 @@ ENTRIES: tuple[Entry, ...] = (
         reach="point to point",
         tasks=("translation",),
         maps={"attention": "B L T"},
+        sums={"attention": "T"},
         kwargs={"source_vocabulary": 11, "vocabulary": 13, "embedding": 5, "hidden": 6, "layers": 2, "dropout": 0.2},
         inputs=("word<11> B T", "bool B T", "word<13> B L"),
         outputs=("B L 13",),

@@ -23,6 +23,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("captioning",),
         aliases=("SCA-CNN",),
         maps={"channel": "B C 1 1", "spatial": "B 1 H W"},
+        sums={"channel": "C", "spatial": "H W"},
         kwargs={"channels": 6, "hidden": 8},
         options=(
             Option({"state_channels": 10}, inputs=("B C H W", "B D"), sizes={"D": 10}),
@@ -45,6 +46,7 @@ ENTRIES: tuple[Entry, ...] = (
         grain=("position", "channel"),
         tasks=("captioning",),
         maps={"inner_channel": "B L D", "inner_spatial": "B L H W", "channel": "B L C", "spatial": "B L H W"},
+        sums={"inner_channel": "D", "inner_spatial": "H W", "channel": "C", "spatial": "H W"},
         kwargs={"channels": 6, "vocabulary": 11, "inner": 5, "embedding": 7, "hidden": 8, "scores": 9},
         inputs=("B C H W", "B D H W", "word<V> B L"),
         outputs=("B L 11",),
@@ -73,6 +75,7 @@ ENTRIES: tuple[Entry, ...] = (
                     "channel": "B L 64",
                     "spatial": "B L H W",
                 },
+                sums={"inner_channel": "D", "inner_spatial": "H W", "channel": "64", "spatial": "H W"},
             ),
         ),
         code="zjuchenlong/sca-cnn.cvpr17",

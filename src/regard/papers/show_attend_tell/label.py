@@ -21,6 +21,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("captioning",),
         aliases=("SAT", "Show, Attend and Tell"),
         maps={"attention": "B L H W", "selector": "B L"},
+        sums={"attention": "H W", "choice": "H W"},
         kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
         inputs=("B C H W", "word<11> B L"),
         outputs=("B L 11",),
@@ -36,6 +37,7 @@ ENTRIES: tuple[Entry, ...] = (
                 inputs=("B N C", "bool B N", "word<11> B L"),
                 maps={"attention": "B L N", "selector": "B L C"},
                 least=(1,),
+                sums={"attention": "N"},
             ),
             Option(
                 {
@@ -72,6 +74,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("captioning",),
         aliases=("att2in2", "att2all"),
         maps={"attention": "B L H W"},
+        sums={"attention": "H W"},
         kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
         inputs=("B C H W", "word<11> B L"),
         outputs=("B L 11",),
@@ -82,6 +85,7 @@ ENTRIES: tuple[Entry, ...] = (
                 inputs=("B N C", "bool B N", "word<11> B L"),
                 maps={"attention": "B L N"},
                 least=(1,),
+                sums={"attention": "N"},
             ),
             Option({"embedded": False}),
             Option(

@@ -15,6 +15,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("classification",),
         aliases=("SK-Net", "SKConv", "selective kernel"),
         maps={"branch": "B 2 C 1 1"},
+        sums={"branch": "2"},
         kwargs={"channels": 12, "hidden": 8},
         options=(
             Option({"stride": 2, "reduction": 3, "least": 3, "hidden": None}, outputs=("B C H/2 W/2",)),
@@ -24,7 +25,9 @@ ENTRIES: tuple[Entry, ...] = (
                 maps={"branch": "B 2 18 1 1"},
             ),
             Option(
-                {"kernel_sizes": (3, 5, 7), "dilated": False, "norm": False, "bias": True}, maps={"branch": "B 3 C 1 1"}
+                {"kernel_sizes": (3, 5, 7), "dilated": False, "norm": False, "bias": True},
+                maps={"branch": "B 3 C 1 1"},
+                sums={"branch": "3"},
             ),
         ),
         code="implus/SKNet",

@@ -22,6 +22,10 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("detection", "segmentation"),
         aliases=("task partitioning",),
         maps={"attention": "B 1 H W", "ends": "B 1 H W"},
+        shown=(
+            "attention",
+            "ends",
+        ),
         kwargs={"channels": 2, "backbone": "test_efficientnet", "shallow": 2, "deep": 8, "width": 5},
         outputs=("B 4 H W", "B 2 H W"),
         exported=40,

@@ -21,6 +21,7 @@ ENTRIES: tuple[Entry, ...] = (
         tasks=("captioning",),
         aliases=("temporal attention", "describing videos", "SA-LSTM"),
         maps={"temporal": "B L T"},
+        sums={"temporal": "T"},
         kwargs={"channels": 7, "vocabulary": 11, "embed": 5, "hidden": 6, "attention": 8, "dropout": 0.0},
         inputs=("B C T H W", "word<11> B L"),
         outputs=("B L 11",),
