@@ -57,7 +57,11 @@ def test_without_a_class_token_it_is_what_places_receive_of_places() -> None:
     heat = spatial(maps, KEY)
     assert heat is not None
     torch.testing.assert_close(heat, weights[:, :, 2:, 2:].mean((1, 2)).view(2, H, W))
-    assert list(token_view(weights, maps).rows()) == ["received", "from register 1", "from register 2"]
+    assert list(token_view(weights, maps).rows()) == [
+        "received",
+        "from the register 1 token",
+        "from the register 2 token",
+    ]
 
 
 def test_every_part_has_its_picture() -> None:
@@ -65,11 +69,11 @@ def test_every_part_has_its_picture() -> None:
     pictures = regard.draw(maps_of(weights), torch.rand(3, 30, 50))
     names = [picture.name.removeprefix(f"{KEY}, ") for picture in pictures]
     assert names == [
-        "from class", *(f"from class, head {i} of 7" for i in range(1, 8)),
-        "from register 1", "from register 2", "received", "from centre", "from strongest",
+        "from the class token", *(f"from the class token, head {i} of 7" for i in range(1, 8)),
+        "from the register 1 token", "from the register 2 token", "received", "from centre", "from strongest",
     ]  # fmt: skip
     share = 100 * float(weights[0, :, 0, :3].sum(1).mean())
-    assert pictures[0].caption.endswith(f"; {share:.0f} % on class and 2 more tokens")
+    assert pictures[0].caption.endswith(f"; {share:.0f} % on the class token and 2 more")
     assert pictures[0].span == ends(weights[0, :, 0, 3:].mean(0))
     assert pictures[3].span == ends(weights[0, 2, 0, 3:])
 
@@ -91,7 +95,7 @@ def test_the_strongest_place_is_one_of_the_grid() -> None:
     maps = maps_of(weights, ("class",), ((1, 1), (H, W)))
     view = token_view(weights, maps)
     assert view.strongest() == 7 and view.of(7)[0, 2] == 0.5 and view.of(7).shape == (H, W)
-    assert view.beside_query(4) == f"{100 * 0.8 / (0.8 + 0.01 * PLACES):.0f} % on class"
+    assert view.beside_query(4) == f"{100 * 0.8 / (0.8 + 0.01 * PLACES):.0f} % on the class token"
 
 
 def test_a_class_token_that_alone_asks_has_its_row_alone() -> None:
@@ -100,7 +104,10 @@ def test_a_class_token_that_alone_asks_has_its_row_alone() -> None:
     maps = maps_of(weights, ("class",), ((1, 1), (H, W)))
     maps.grids[KEY] = {"Q": ((1, 1),), "K": ((1, 1), (H, W))}
     names = [picture.name for picture in regard.draw(maps, torch.rand(3, 30, 50), queries=[(0.1, 0.1)])]
-    assert names == [f"{KEY}, from class", *(f"{KEY}, from class, head {i} of 7" for i in range(1, 8))]
+    assert names == [
+        f"{KEY}, from the class token",
+        *(f"{KEY}, from the class token, head {i} of 7" for i in range(1, 8)),
+    ]
     heat = spatial(maps, KEY)
     assert heat is not None and torch.equal(heat, weights[:, :, 0, 1:].mean(1).view(2, H, W))
 

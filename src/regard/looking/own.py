@@ -85,7 +85,10 @@ def pictures(
     if chosen:
         return draw(_part(maps, chosen), image, queries=queries, scale=scale)
     found = layers(maps)
-    drawn = _brief(flow(maps), image, queries, scale)
+    drawn = [
+        replace(one, name=one.name.replace("rollout", f"rollout through {len(found)} layers"))
+        for one in _brief(flow(maps), image, queries, scale)
+    ]
     if found:
         drawn += draw(_part(maps, found[-1:]), image, queries=queries, scale=scale)
     for key in found[:-1]:

@@ -43,7 +43,7 @@ class Tokens:
         """
         number = {name: i for i, name in enumerate(self.queries)}
         order = sorted(number, key=lambda name: (name != FIRST, number[name]))
-        found = {f"from {name}": self._placed(self.weights[:, number[name]]) for name in order}
+        found = {_asks(name): self._placed(self.weights[:, number[name]]) for name in order}
         if self.weights.shape[1] > len(number):
             found["received"] = self._placed(self.weights[:, len(number) :].mean(1))
         if FIRST not in number and "received" in found:  # a network that averages places
@@ -56,7 +56,7 @@ class Tokens:
             return ""
         chosen = self.weights[:, len(self.queries) :].mean(1)
         if row != "received":
-            chosen = self.weights[:, self.queries.index(row.removeprefix("from "))]
+            chosen = self.weights[:, [_asks(name) for name in self.queries].index(row)]
         return self._said(chosen)
 
     def of(self, query: int) -> Tensor:
@@ -79,9 +79,13 @@ class Tokens:
     def _said(self, weights: Tensor) -> str:
         """Shapes: weights `h K`."""
         share = float(weights[..., : len(self.keys)].sum(-1).mean() / weights.sum(-1).mean().clamp_min(1e-30))
-        several = len(self.keys) - 1
-        on = self.keys[0] if not several else f"{self.keys[0]} and {several} more token{'s' * (several > 1)}"
-        return f"{100 * share:.0f} % on {on}"
+        several = f" and {len(self.keys) - 1} more" if len(self.keys) > 1 else ""
+        percent = "<1" if 0 < share < 0.005 else f"{100 * share:.0f}"
+        return f"{percent} % on the {self.keys[0]} token{several}"
+
+
+def _asks(token: str) -> str:
+    return f"from the {token} token"
 
 
 def tokens_of(
