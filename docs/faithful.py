@@ -2,6 +2,7 @@
 
     python docs/faithful.py digits --out faithful-digits      # CBAM and a non-local block on cluttered digits
     python docs/faithful.py scenes --out faithful-scenes      # attention over places, on far cues
+    python docs/faithful.py picture docs/images/faithful.png  # of the network that comes with regard
     python docs/faithful.py table faithful-digits faithful-scenes > table.md
 
 Each is a `regard compare` with the command's defaults, of five and of three seeds, which the same command resumes. Of
@@ -24,9 +25,12 @@ from regard.comparing.statistics import over_seeds
 from regard.data import load
 from regard.data.batches import normalised
 from regard.insight.faithfulness.faithful import faithful
+from regard.looking import examples
+from regard.looking.faithfulness import SHOWN, pictures_of
 from regard.report import Interval
 from regard.saved.files import write_whole
 from regard.saved.opening import open_network
+from regard.viewing.sheet import sheet
 
 DIGITS = ("cbam", "nonlocal")
 SCENES = ("nonlocal", "pam")
@@ -68,6 +72,20 @@ def digits(out: Path, seeds: int) -> None:
         )
         kept[str(seed)] = {"origins": told["origins"], "effects": told["effects"], "rows": curves["rows"]}
         write_whole(out / "faithful.json", json.dumps(kept).encode())
+
+
+def picture(out: Path) -> None:
+    """Draws what is found of the network that comes with regard, on images that it has not seen."""
+    network, shown = open_network(weights=examples.weights()), examples.images(12)
+    pixels = [shown.pixels(i) for i in range(len(shown))]
+    x = torch.cat([network.prepared(one) for one in pixels])
+    found = faithful(network.model, x, "*", list(shown.labels), baselines=("blur", "road"))
+    print(found)
+    names = [(shown.name(i), network.class_names[shown.labels[i]]) for i in range(len(shown))]
+    pictures = pictures_of(found, [one.float() / 255 for one in pixels], names)
+    curves = 2 * len(found.rows[0].deletion)
+    kept = pictures[: curves + (len(pictures) - curves) // SHOWN]  # of the first image only
+    sheet(kept, f"{network.name}, {len(x)} images of cluttered digits").save(out)
 
 
 def table(folders: list[Path]) -> None:
@@ -129,12 +147,15 @@ def main() -> None:
         one = commands.add_parser(name)
         one.add_argument("--out", type=Path, default=Path(f"faithful-{name}"))
         one.add_argument("--seeds", type=int, default={"digits": 5, "scenes": 3}[name])
+    commands.add_parser("picture").add_argument("out", type=Path)
     commands.add_parser("table").add_argument("folders", type=Path, nargs="+")
     given = parser.parse_args()
     if given.command == "digits":
         digits(given.out, given.seeds)
     elif given.command == "scenes":
         regard.compare(task="segment", attention=SCENES, seeds=given.seeds, out=given.out)
+    elif given.command == "picture":
+        picture(given.out)
     else:
         table(given.folders)
 

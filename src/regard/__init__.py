@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from regard.comparing import compare
     from regard.core import Attention
     from regard.examining import doctor
+    from regard.insight.faithfulness.faithful import faithful
     from regard.insight.gradcam import gradcam
     from regard.insight.guided import guided_backpropagation, guided_gradcam
     from regard.insight.relevance import relevance
@@ -31,7 +32,8 @@ if TYPE_CHECKING:
     from regard.looking.photographs import look
     from regard.saved.models import load, save
     from regard.viewing import draw
-    from regard.watching import watch
+    from regard.watching import edits, watch
+    from regard.watching.editing import edit
 
 __version__ = "0.1.0"
 __all__ = [
@@ -47,6 +49,9 @@ __all__ = [
     "detach",
     "doctor",
     "draw",
+    "edit",
+    "edits",
+    "faithful",
     "find",
     "fold",
     "get",
@@ -75,6 +80,9 @@ _HOMES = {
     "detach": "regard.attaching:detach",
     "doctor": "regard.examining:doctor",
     "draw": "regard.viewing:draw",
+    "edit": "regard.watching.editing:edit",
+    "edits": "regard.watching.edits:",
+    "faithful": "regard.insight.faithfulness.faithful:faithful",
     "find": "regard.catalog:find",
     "fold": "regard.attaching:fold",
     "get": "regard.catalog:get",

@@ -246,8 +246,8 @@ def test_the_command_line_answers_help_without_torch() -> None:
 
 PUBLIC = [
     "Attention", "__version__", "add_attention_parameters", "attach", "catalog", "check", "compare", "create",
-    "create_model", "detach", "doctor", "draw", "find", "fold", "get", "gradcam", "guided_backpropagation",
-    "guided_gradcam", "load", "look", "published", "relevance", "rollout", "save", "sites", "watch",
+    "create_model", "detach", "doctor", "draw", "edit", "edits", "faithful", "find", "fold", "get", "gradcam",
+    "guided_backpropagation", "guided_gradcam", "load", "look", "published", "relevance", "rollout", "save", "sites", "watch",
 ]  # fmt: skip
 
 
@@ -284,7 +284,10 @@ def test_type_checkers_see_the_names_that_are_loaded() -> None:
         if isinstance(node, ast.ImportFrom)
         for alias in node.names
     }
-    homes = {name: "regard" if home == f"regard.{name}:" else home for name, home in regard._HOMES.items()}
+    modules = {f"regard.{name}:": "regard" for name in regard._HOMES} | {
+        "regard.watching.edits:": "regard.watching:edits"
+    }
+    homes = {name: modules.get(home, home) for name, home in regard._HOMES.items()}
     assert seen == homes
 
 

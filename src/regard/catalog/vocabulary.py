@@ -64,6 +64,7 @@ LAWS = (
     "attaches",
 )
 # The names of the checks of `regard doctor`, in its order; a test holds them to its table.
+BASELINES = ("blur", "mean", "road")  # of `regard.faithful`: what stands in place of missing pixels
 CHECKS = (
     "batch leakage",
     "not finite",

@@ -15,7 +15,7 @@ import typer
 from rich.console import Console
 
 from regard import __version__
-from regard.cli import browsing, comparing, doctor, holding, looking, regions, serve, training, translating
+from regard.cli import browsing, comparing, doctor, faithful, holding, looking, regions, serve, training, translating
 
 out = Console()
 err = Console(stderr=True)
@@ -55,6 +55,7 @@ app.command("list")(browsing.list_entries)
 app.command()(browsing.show)
 app.command()(looking.look)
 app.command()(looking.gaze)
+app.command()(faithful.faithful)
 app.command()(regions.regions)
 app.command()(serve.serve)
 app.command()(translating.translate)

@@ -69,5 +69,10 @@ def checks(incomplete: str) -> list[str]:
     return _starting(incomplete, vocabulary.CHECKS)
 
 
+def baselines(incomplete: str) -> list[str]:
+    """What `regard faithful` puts in place of missing pixels."""
+    return _starting(incomplete, vocabulary.BASELINES)
+
+
 def _starting(incomplete: str, words: Iterable[str]) -> list[str]:
     return [word for word in words if word.startswith(incomplete)]

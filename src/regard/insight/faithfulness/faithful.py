@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from regard.attaching.tracing import evaluating
+from regard.catalog.vocabulary import BASELINES
 from regard.checks import choice, positive, sequence, whole
 from regard.insight.faithfulness import variance
 from regard.insight.faithfulness.curves import Curve, curves, ranked
@@ -24,7 +25,7 @@ from regard.insight.faithfulness.heats import (
     random_maps,
     seen,
 )
-from regard.insight.faithfulness.imputing import BASELINES, Baseline
+from regard.insight.faithfulness.imputing import Baseline
 from regard.insight.faithfulness.infidelity import infidelity, losses, rectangles
 from regard.insight.faithfulness.measured import Measured
 from regard.insight.faithfulness.randomising import alike, cascade

@@ -24,7 +24,6 @@ from torch.nn import functional as F
 from regard.ops.precision import widened
 from regard.ops.seeds import mixed
 
-BASELINES = ("blur", "mean", "road")
 BLUR = 1 / 20  # standard deviation, as a share of the longer side
 NOISE = 0.01
 RESIDUAL = 1e-5  # of the system (1), as a share of the images' size: no pixel is then off by much more than the noise
@@ -34,7 +33,7 @@ class Baseline:
     """Images from which pixels can be removed.
 
     Args:
-        name: one of `BASELINES`.
+        name: one of `vocabulary.BASELINES`.
         images: the images, as the network takes them.
         seed: of the noise; it is the same for every map and every step, so that these compare.
 

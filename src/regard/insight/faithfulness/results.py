@@ -150,7 +150,7 @@ class Faithful:
         ]
         for row in self.rows:
             if row.sanity:
-                stages = ", ".join(f"{measured.mean:.2f} ({name})" for name, measured in row.sanity.items())
+                stages = ", ".join(f"{_short(measured.mean)} ({name})" for name, measured in row.sanity.items())
                 told.append(f"{row.name}: rank correlation after weights are lost from the output on: {stages}")
         for key, origin in self.origins.items():
             for name, found in (("class", origin.what), ("place", origin.where)):
@@ -175,9 +175,14 @@ class Faithful:
         return "\n".join([*text, *self.sentences()])
 
 
+def _short(value: float) -> str:
+    """A number; a dash where it is not defined."""
+    return "–" if math.isnan(value) else f"{value:.2f}"
+
+
 def _written(measured: Measured) -> str:
-    """The mean, and its interval in brackets where there is one."""
+    """The mean, and half its interval where there is one."""
     low, high = measured.interval()
     if math.isnan(measured.mean):
         return "–"
-    return f"{measured.mean:.3f}" if math.isnan(low) else f"{measured.mean:.3f} ({low:.3f} to {high:.3f})"
+    return f"{measured.mean:.3f}" if math.isnan(low) else f"{measured.mean:.3f} ± {(high - low) / 2:.3f}"
