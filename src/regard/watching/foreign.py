@@ -177,7 +177,7 @@ class Observer(TorchFunctionMode):
         given = args[0] if args else kwargs["input"]
         before = self.traces[given]
         result: Tensor = func(*args, **kwargs)
-        self.traces.elementwise(before, result)
+        self.traces.elementwise(replace(before, part=True) if name == "relu6" else before, result)
         if result.dim() > 1:
             self.traces.candidate(result, self._home(), None)
         return result
@@ -229,6 +229,7 @@ class Observer(TorchFunctionMode):
             trace = self.traces[value] if isinstance(value, Tensor) else None
             if trace is None or trace.along is None or trace.static or trace.module is None:
                 continue
+            trace = replace(trace, marks=self.traces.turned(name, args, at))
             args[at] = self._once(value, partial(self._formed, value, trace, weighs=True))
             if args[at] is not value:
                 self.traces.replace(args[at], trace)

@@ -79,7 +79,7 @@ GRIDS |= {"adaptive_max_pool2d", "lp_pool2d", "interpolate", "upsample", "avg_po
 GRIDS |= {"max_pool2d_with_indices", "boolean_dispatch"}
 
 SOFTMAX = {"softmax", "gumbel_softmax"}
-SQUASHING = {"sigmoid", "hardsigmoid", "tanh"}
+SQUASHING = {"sigmoid", "hardsigmoid", "tanh", "relu6"}  # relu6(x + 3) / 6 is the hard sigmoid of many a port
 PRODUCTS = {"matmul", "baddbmm", "einsum", "linear"}
 
 

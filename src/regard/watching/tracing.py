@@ -122,7 +122,7 @@ class Traces:
         elif name in ELEMENTWISE and len(results) == 1:
             self._computed(name, given, traces, results[0])
         elif (name in NORMS or name in GRIDS) and given:
-            self._placed(traces[0], given[0], results)
+            self._placed(name, traces[0], given[0], results)
 
     def _moved(
         self, name: str, func: Any, args: Any, kwargs: dict[str, Any], tensor: Tensor, results: list[Tensor]
@@ -186,7 +186,7 @@ class Traces:
                 new = replace(new, module=first.module, along=first.along)
         self._traces[result] = new
 
-    def _placed(self, before: Trace, tensor: Tensor, results: list[Tensor]) -> None:
+    def _placed(self, name: str, before: Trace, tensor: Tensor, results: list[Tensor]) -> None:
         """A layer that mixes channels or neighbours: its result has a grid, its input's if that is as large."""
         for result in results:
             mark = before.marks[0] if len(before.marks) == 1 else None
@@ -198,7 +198,10 @@ class Traces:
                 new = raster(result.shape, 2, result.device)
             else:
                 new = None
-            self._traces[result] = Trace(self[result].roots, marks=() if new is None else (new,))
+            new_trace = Trace(self[result].roots, marks=() if new is None else (new,))
+            if name in ("interpolate", "upsample") and before.along is None:  # a gate of a coarser grid
+                new_trace = replace(before, marks=new_trace.marks, told=False, acts=None)
+            self._traces[result] = new_trace
 
     def elementwise(
         self, before: Tensor | Trace, result: Tensor, *, fresh: bool = False, also: Trace | None = None
@@ -224,6 +227,18 @@ class Traces:
         if unit or (len(maps) == 1 and not traces[1 - maps[0]].static):
             self._traces[result] = self[result].plain
 
+    def turned(self, name: str, args: Sequence[Any], at: int) -> tuple[Mark, ...]:
+        """The marks of a map in a matrix product: of its queries, then of its keys, which are summed over."""
+        marks = self[args[at]].marks
+        factors = [value for value in _flat(tuple(args)) if isinstance(value, Tensor)]
+        letters = _product_letters(name, args, factors)
+        if len(marks) != 2 or letters is None:
+            return marks
+        side = letters[next(number for number, factor in enumerate(factors[-2:]) if factor is args[at])]
+        dims = [d for d, letter in enumerate(side) if letter not in letters[2]]
+        in_rows, in_columns = (any(varies(cells_of(compact(mark.codes)), d) for d in dims) for mark in marks)
+        return (marks[1], marks[0]) if in_rows and not in_columns else marks
+
     def multiplied(self, name: str, args: Sequence[Any], result: Tensor) -> None:
         """A matrix product: the rows of the result have the places of the first factor, its columns of the second."""
         factors = [value for value in _flat(tuple(args)) if isinstance(value, Tensor)]
@@ -236,12 +251,9 @@ class Traces:
                 marks = tuple(Mark(mark.codes[..., :1].expand(result.shape), mark.layout) for mark in traces[0].marks)
                 self._traces[result] = replace(self[result], marks=marks)
             return
-        if name == "baddbmm":
-            factors, traces = factors[1:], traces[1:]
-        letters = _letters(args, factors, result) if name == "einsum" else None
-        if name != "einsum" and len(factors) == 2 and min(factor.dim() for factor in factors) >= 2:
-            letters = _matrix_letters(factors[0].dim(), factors[1].dim())
-        if letters is None or len(factors) != 2:
+        factors, traces = factors[-2:], traces[-2:]  # the first of three is added
+        letters = _product_letters(name, args, factors)
+        if letters is None or len(letters[2]) != result.dim():
             return
         marks = self._product_marks(factors, traces, letters, result)
         if marks:
@@ -292,20 +304,21 @@ def einsum_letters(dims: int) -> tuple[str, str]:
     return batch + "qk", batch + "qv"
 
 
-def _matrix_letters(first: int, second: int) -> tuple[str, str, str]:
-    batch = "abcdefgh"[: max(first, second) - 2]
-    return batch[len(batch) - first + 2 :] + "qk", batch[len(batch) - second + 2 :] + "kv", batch + "qv"
-
-
-def _letters(args: Sequence[Any], factors: list[Tensor], result: Tensor) -> tuple[str, str, str] | None:
-    """The letters of an einsum of two tensors; None of another one."""
+def _product_letters(name: str, args: Sequence[Any], factors: Sequence[Tensor]) -> tuple[str, str, str] | None:
+    """The letters of the two factors of a matrix product and of its result; None where they are not known."""
+    if name == "linear" or len(factors) < 2:
+        return None
+    first, second = (factor.dim() for factor in factors[-2:])
+    if name != "einsum":
+        batch = "abcdefgh"[: max(first, second) - 2]
+        sides = batch[len(batch) - first + 2 :] + "qk", batch[len(batch) - second + 2 :] + "kv"
+        return (*sides, batch + "qv") if min(first, second) >= 2 else None
     if not isinstance(args[0], str) or "." in args[0] or len(factors) != 2:
         return None
     given, arrow, out = args[0].replace(" ", "").partition("->")
-    sides = given.split(",")
-    if not arrow or len(sides) != 2 or any(len(set(x)) < len(x) for x in (*sides, out)) or len(out) != result.dim():
-        return None
-    return sides[0], sides[1], out
+    parts = given.split(",")
+    single = all(len(set(part)) == len(part) for part in (*parts, out))
+    return (parts[0], parts[1], out) if arrow and len(parts) == 2 and single else None
 
 
 def _grown(mark: Mark, shape: torch.Size) -> Mark:
