@@ -247,7 +247,8 @@ def test_the_command_line_answers_help_without_torch() -> None:
 PUBLIC = [
     "Attention", "__version__", "add_attention_parameters", "attach", "catalog", "check", "compare", "create",
     "create_model", "detach", "doctor", "draw", "edit", "edits", "faithful", "find", "fold", "get", "gradcam",
-    "guided_backpropagation", "guided_gradcam", "load", "look", "published", "relevance", "rollout", "save", "sites", "watch",
+    "guided_backpropagation", "guided_gradcam", "load", "look", "published", "relevance", "rollout", "save",
+    "sites", "watch",
 ]  # fmt: skip
 
 
