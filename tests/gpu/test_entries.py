@@ -178,7 +178,7 @@ def test_maps_are_those_of_the_cpu(
     for place in (torch.device("cpu"), device):
         module, inputs = moved(subject, place, torch.float64), given(subject, place, torch.float64)
         assert any(isinstance(part, Attention) for part in module.modules())
-        with watch(module) as maps, same_draws():
+        with watch(module, foreign=False) as maps, same_draws():
             module(*inputs)
         assert all(look.device == place for looks in maps.values() for look in looks)
         seen.append({key: [look.cpu().double() for look in looks] for key, looks in maps.items()})

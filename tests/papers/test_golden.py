@@ -110,7 +110,7 @@ def known_maps(path: Path) -> dict[str, str]:
 )
 def test_maps_equal_the_authors(path: Path) -> None:
     module, _, tensors = rebuilt(path)
-    with watch(module) as maps:
+    with watch(module, foreign=False) as maps:
         module(*in_order(tensors, "input."), **by_name(tensors, "input."))
     shown = {key.removeprefix("module."): looks for key, looks in maps.items()}
     for theirs, ours in known_maps(path).items():

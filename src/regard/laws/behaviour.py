@@ -146,7 +146,7 @@ def watched_equals_unwatched(subject: Subject) -> None:
     plain = module(*inputs)
     if not any(isinstance(part, Attention) for part in module.modules()):
         return
-    with watch(module):
+    with watch(module, foreign=False):
         seen = module(*inputs)
     same("watched_equals_unwatched", subject, shape_of(inputs), seen, plain, "the same output while watched")
 
@@ -161,7 +161,7 @@ def shows_declared_maps(subject: Subject) -> None:
             return
         raise Broken("shows_declared_maps", subject.name, shape_of(inputs), "no regard.core.Attention in it",
                      f"maps {sorted(subject.maps)} to be shown through Attention.see")  # fmt: skip
-    with watch(module) as maps:
+    with watch(module, foreign=False) as maps:
         module(*inputs)
     seen = {key.rpartition("/")[2] for key in maps}
     if seen != set(subject.maps):
