@@ -18,6 +18,7 @@ from regard.data.batches import Identities
 from regard.data.drawn_persons import DrawnPersons
 from regard.tasks.reidentify import Reidentify
 from regard.training import persons
+from regard.training.claims import judged
 from regard.training.evaluate import evaluate
 from regard.training.loop import fit
 from regard.training.plan import Plan, learning_rate, optimizer
@@ -67,6 +68,15 @@ def test_iaunet_is_trained_as_released(images: Path) -> None:
     assert of(made("ianet", images))[0].mask_weight == 0
 
 
+def test_the_papers_number_stands_beside_the_papers_network_alone(images: Path) -> None:
+    listing = recipes.get("rga")
+    for options in ({"gates": "spatial"}, {"size": [128, 64]}, {"rerank": True}, {"precision": "trapezoid"}):
+        told = judged(listing, made("rga", images, **options))
+        assert told is not None and told["reason"].startswith("the paper has RGA-SC at 256 × 128"), options
+    told = judged(listing, made("rga", images, mirror=True))
+    assert told is not None and told["reason"].startswith("24 training and ")  # another dataset than Market-1501
+
+
 def test_without_masks_it_trains_without_them_and_says_so(images: Path, tmp_path: Path) -> None:
     folder = Path(shutil.copytree(images, tmp_path / "bare", ignore=shutil.ignore_patterns("seg_part4")))
     with pytest.warns(UserWarning, match="there are no masks of parts"):
@@ -80,6 +90,7 @@ def test_options_and_a_missing_folder_are_named(images: Path) -> None:
         ("rga", {"gates": "all"}, "gates='all': 'both', 'spatial', 'channel' or 'none'"),
         ("ianet", {"precision": "best"}, "precision='best'"),
         ("iaunet", {"rerank": 1}, "rerank=1"),
+        ("rga", {"size": "large"}, "size='large'"),
     ):
         with pytest.raises(ValueError, match=message):
             made(name, images, **options)

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from regard.checks import flag
+from regard.networks.person import SIZE
 from regard.papers.ianet.network import InteractionAggregationNetwork
 from regard.training.persons import ERASED, Training
 from regard.training.persons import recipe as of_persons
@@ -39,6 +40,7 @@ def reidentify(
     *,
     tiny: bool = False,
     attention: bool = True,
+    size: tuple[int, int] = SIZE,
     boxes: str = "labeled",
     mirror: bool = False,
     rerank: bool = False,
@@ -47,7 +49,7 @@ def reidentify(
     """IANet on persons.
 
     Args:
-        data, tiny, boxes, mirror, rerank, precision: as for `training.persons.recipe`.
+        data, tiny, size, boxes, mirror, rerank, precision: as for `training.persons.recipe`.
         attention: False for the baseline with the same plan.
 
     Raises: ValueError as `training.persons.recipe`.
@@ -59,6 +61,7 @@ def reidentify(
         make=made,
         small=partial(made, widths=(5.0, 2.5), width=8, blocks=(1, 1, 1, 1)),
         training=TRAINING,
+        size=size,
         boxes=boxes,
         mirror=mirror,
         rerank=rerank,

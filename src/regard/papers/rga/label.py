@@ -84,7 +84,7 @@ RECIPES: tuple[Listing, ...] = (
         name="rga",
         target="papers.rga.recipe:reidentify",
         system="rga_network",
-        summary="RGA-SC, RGA-S or RGA-C (--gates), on images of persons",
+        summary="RGA-SC, or with the option gates RGA-S or RGA-C, on images of persons",
         data="bounding_box_train/, query/ and bounding_box_test/ as of Market-1501, or CUHK03 with its new protocol",
         claim=CLAIM,
     ),
