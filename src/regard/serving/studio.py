@@ -28,6 +28,7 @@ from regard.looking.results import warning
 from regard.looking.segmenting import said_of
 from regard.saved.opening import Network
 from regard.serving import slices, transcript
+from regard.serving.editing import Change, built
 from regard.serving.following import NAMES, Asked, line
 from regard.serving.gating import gates, turned
 from regard.serving.networks import Named, Networks
@@ -35,11 +36,13 @@ from regard.serving.seeing import seen
 from regard.serving.store import BYTES, IMAGES, PASSES, Store
 from regard.viewing.painting import picture_of
 from regard.watching import listen, watch
+from regard.watching.editing import edit
 
 UPLOAD = 8 * 2**20  # bytes of a photograph
 PIXELS = 40_000_000  # of a photograph
 LIKELY = 20  # classes of a prediction that are sent
 THUMBNAIL = 112  # pixels
+EDITS = 64  # of one pass
 EXAMINED = 6  # photographs that the doctor gets
 STRONGEST_GATE = 2.0  # the largest factor of α
 
@@ -84,14 +87,14 @@ class Pass:
     maps: Maps
     seen: Tensor
     forward: float
-    changes: Sequence[Any]
+    changes: Sequence[Change]
     alpha: float
     answer: Mapping[str, Any]
 
     @property
     def bytes(self) -> int:
         """Of its maps and its pixels."""
-        return self.seen.nbytes + sum(look.nbytes for looks in self.maps.values() for look in looks)
+        return self.seen.nbytes + weight(self.maps)
 
 
 class Studio:
@@ -161,11 +164,12 @@ class Studio:
             Missing: a photograph is not in memory.
             LookupError, ValueError: there is no such network, or it cannot be opened or changed so.
         """
-        named, photograph, changes, alpha = self.asked(asked)
+        named, photograph, wanted, alpha = self.asked(asked)
         network = self.networks.open(named)
+        changes = self._built(named, wanted)
         pixels = self.seen(network, photograph)
         x = network.prepared(pixels)
-        with torch.no_grad(), self._changed(network, changes, alpha):
+        with torch.no_grad(), _changed(network, changes, alpha):
             maps, shown, returned, forward = watched(network.model, x)
         prediction, of = _prediction(network, returned, pixels)
         if not maps and prediction:
@@ -180,12 +184,25 @@ class Studio:
         self.store.put("pass", made.id, made, size=made.bytes)
         return made
 
-    @contextmanager
-    def _changed(self, network: Network, changes: Sequence[Any], alpha: float) -> Iterator[None]:
-        """Turns the gate and edits the maps inside the block. Raises: ValueError for an edit that is none."""
-        with ExitStack() as around:
-            around.enter_context(turned(network.model, alpha))
-            yield
+    def _built(self, named: Named, wanted: Sequence[Any]) -> tuple[Change, ...]:
+        """The edits that a page asks for. Raises: ValueError for what is none; Missing for a photograph."""
+        if len(wanted) > EDITS:
+            raise ValueError(f"edits: up to {EDITS} are accepted, not {len(wanted)}")
+        everything = [photograph.id for photograph in self.photographs()]
+        return tuple(built(one, lambda id: self._maps(named, id), everything) for one in wanted)
+
+    def _maps(self, named: Named, id: str) -> tuple[Maps, str]:
+        """The maps of a photograph without any change, and its name. Raises: Missing."""
+        photograph = self.photograph(id)
+        name = f"{photograph.id} {named}"
+        try:
+            maps: Maps = self.store.get("maps", name)
+        except KeyError:
+            network = self.networks.open(named)
+            with torch.no_grad():
+                maps = watched(network.model, network.prepared(self.seen(network, photograph)))[0]
+            self.store.put("maps", name, maps, size=weight(maps))
+        return maps, photograph.name
 
     def asked(self, asked: Mapping[str, Any]) -> tuple[Named, Photograph, Sequence[Any], float]:
         """The network, the photograph, the edits and the factor of the gate that a page asks for.
@@ -234,7 +251,7 @@ class Studio:
         likely = plain[0]
         what = Asked(made.maps, key, network.prepared(made.seen), likely["index"])
         for name in NAMES:
-            with self._changed(network, made.changes, made.alpha):
+            with _changed(network, made.changes, made.alpha):
                 found = line(network.model, what, name)
             if found is not None:
                 yield {**found, "target": likely["name"]}
@@ -286,6 +303,21 @@ class Studio:
     def cut(self, id: str, key: str, *, look: int, part: int | None, query: int | None) -> slices.Slice:
         """A slice of a map. Raises: Missing if there is no such pass; otherwise as `slices.cut`."""
         return slices.cut(self.passed(id).maps, key, look, part=part, query=query)
+
+
+def weight(maps: Maps) -> int:
+    """Bytes of maps."""
+    return sum(look.nbytes for looks in maps.values() for look in looks)
+
+
+@contextmanager
+def _changed(network: Network, changes: Sequence[Change], alpha: float) -> Iterator[None]:
+    """Turns the gate and edits the maps inside the block."""
+    with ExitStack() as around:
+        around.enter_context(turned(network.model, alpha))
+        for change in changes:
+            around.enter_context(edit(network.model, {change.pattern: change.edit}))
+        yield
 
 
 def watched(model: nn.Module, x: Tensor) -> tuple[Maps, set[str], object, float]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
+from regard.serving.editing import Change
 from regard.serving.networks import SEED, Named
 
 
-def of(named: Named, photograph: str, changes: Sequence[Any], alpha: float) -> str:
+def of(named: Named, photograph: str, changes: Sequence[Change], alpha: float) -> str:
     """The code of a pass.
 
     Args:
@@ -20,6 +20,7 @@ def of(named: Named, photograph: str, changes: Sequence[Any], alpha: float) -> s
     """
     arguments = [f"{name}={_written(value)}" for name, value in named.arguments.items()]
     shown = Path(photograph).name or "photograph"
+    wanted = [name for name in ("Moved", "looks") if any(f"{name}(" in change.code for change in changes)]
     lines = [
         "from pathlib import Path",
         "",
@@ -27,6 +28,7 @@ def of(named: Named, photograph: str, changes: Sequence[Any], alpha: float) -> s
         "",
         "import regard",
         "from regard.saved.opening import open_network",
+        *([f"from regard.serving.editing import {', '.join(wanted)}"] if wanted else []),
         *(["from regard.serving.gating import turned"] if alpha != 1 else []),
         "from regard.serving.seeing import seen",
         "",
@@ -36,8 +38,9 @@ def of(named: Named, photograph: str, changes: Sequence[Any], alpha: float) -> s
     ]
     around = ["torch.no_grad()"]
     around += [f"turned(network.model, {alpha:g})"] if alpha != 1 else []
+    around += [f"regard.edit(network.model, {{{change.pattern!r}: {change.code}}})" for change in changes]
     around += ["regard.watch(network.model) as maps"]
-    lines += ["", f"with {', '.join(around)}:", "    returned = network.model(x)", ""]
+    lines += ["", "with (", *(f"    {each}," for each in around), "):", "    returned = network.model(x)", ""]
     return "\n".join(lines)
 
 

@@ -1,6 +1,6 @@
 // What is changed in the network: the gate, and edits of the chosen map.
 
-import { html, set, state, chosen, layoutOf, change, edit, editsOf, headOf, undo } from "./page.js";
+import { html, set, state, chosen, layoutOf, change, edit, editsOf, headOf, queryOf, undo } from "./page.js";
 import { Thumbnail } from "./photographs.js";
 
 const shown = (value) => Number(value).toFixed(2).replace(/\.?0+$/, "");
@@ -66,11 +66,25 @@ function Edits({ map, layout }) {
       ${state.tool === "paint" && html`<label class="field small"><span>brush</span><input type="range" min="1" max="9" value=${state.brush} onInput=${(event) => set({ brush: Number(event.target.value) })} /><output>${state.brush}</output></label>`}
       ${of("mask") && html`<button onClick=${() => edit(key, "mask", null)}>Clear</button>`}
     </div>`}
-    ${layout.parts > 1 && html`<${Parts} map=${map} layout=${layout} />`}
+    ${layout.queries && html`<${Queries} map=${map} layout=${layout} />`}
+    ${layout.kind === "path" || layout.kind === "boxes" ? html`<p class="help">Drag a place on the picture: the network then looks there.</p>` : ""}
+    ${layout.kind === "bars" && /^B [CD]( 1)*$/.test(map.axes) ? html`<p class="help">Click a bar to switch its channel off.</p>` : ""}
+    ${layout.parts > 1 && (layout.part === "head" || layout.part === "channel") && html`<${Parts} map=${map} layout=${layout} />`}
     ${others.length > 0 && html`<fieldset class="swap"><legend>Swap with the map of</legend>
       <div class="row">${others.slice(0, 12).map((image) => html`<button key=${image.id} class="photo" title=${image.name} aria-pressed=${of("swap")?.image === image.id} aria-label=${`Swap with ${image.name}`}
         onClick=${() => edit(key, "swap", of("swap")?.image === image.id ? null : { image: image.id })}><${Thumbnail} id=${image.id} name="" /></button>`)}</div></fieldset>`}
   </div>`;
+}
+
+function Queries({ map, layout }) {
+  const off = editsOf(map.key).find((each) => each.kind === "query")?.parts ?? [];
+  const query = queryOf(layout);
+  const turn = () => {
+    const parts = off.includes(query) ? off.filter((each) => each !== query) : [...off, query];
+    edit(map.key, "query", parts.length ? { parts } : null);
+  };
+  return html`<div class="row"><button disabled=${query === null} aria-pressed=${off.includes(query)} onClick=${turn}>${query === null ? "Click a place to switch its query off" : off.includes(query) ? "Query is off" : "Switch this query off"}</button>
+    ${off.length > 0 && html`<span class="help">${off.length} off</span>`}</div>`;
 }
 
 const TOGGLED = 24; // parts that have a button each
@@ -80,7 +94,7 @@ function Parts({ map, layout }) {
   const off = found?.parts ?? [];
   const turn = (part) => {
     const parts = off.includes(part) ? off.filter((each) => each !== part) : [...off, part].sort((a, b) => a - b);
-    edit(map.key, "ablate", parts.length ? { parts } : null);
+    edit(map.key, "ablate", parts.length ? { part: layout.part, parts } : null);
   };
   const head = headOf(layout);
   return html`<fieldset class="parts"><legend>${layout.part}s that are on</legend>
@@ -95,12 +109,13 @@ const told = (each) => ({
   constant: () => `= ${shown(each.value)}`, scale: () => `× ${shown(each.value)}`, temperature: () => `temperature ${shown(each.value)}`,
   uniform: () => "even", shuffle: () => "shuffled", mean: () => "mean of all photographs",
   mask: () => `${each.off.length} of ${each.shape[0] * each.shape[1]} places off`,
-  ablate: () => `${each.parts.length > 4 ? each.parts.length : each.parts.map((part) => part + 1).join(", ")} off`,
+  ablate: () => `${each.part} ${each.parts.length > 4 ? `× ${each.parts.length}` : each.parts.map((part) => part + 1).join(", ")} off`,
+  query: () => `${each.parts.length} ${each.parts.length > 1 ? "queries" : "query"} off`,
   swap: () => `of ${state.catalogue.images.find((image) => image.id === each.image)?.name ?? "another photograph"}`,
   move: () => `step ${each.step + 1} moved`,
 }[each.kind] ?? (() => each.kind))();
 
 function Listed() {
   return html`<ul class="listed" aria-label="Edits that act">${state.edits.map((each) => html`<li><span title=${each.key}>${each.key}</span><b>${told(each)}</b>
-    <button class="off" aria-label=${`Remove ${told(each)} of ${each.key}`} onClick=${() => edit(each.key, each.kind, null)}>×</button></li>`)}</ul>`;
+    <button class="off" aria-label=${`Remove ${told(each)} of ${each.key}`} onClick=${() => edit(each.key, each.kind, null, {}, each.step)}>×</button></li>`)}</ul>`;
 }

@@ -43,7 +43,8 @@ export function set(patch) {
   drawn();
 }
 
-const fail = (error) => set({ error: error.message, busy: false });
+const pending = () => turns.waiting.get("pass").length > 0;
+const fail = (error) => set({ error: error.message, busy: pending() });
 let saying;
 export function say(note) {
   clearTimeout(saying);
@@ -130,14 +131,14 @@ export async function forget() {
 // Another network or photograph: the unchanged pass first, then the changed one.
 export function show(patch) {
   const other = "model" in patch;
-  set({ ...patch, before: null, findings: [], ...(other ? { edits: [], past: [], key: null, head: null, look: 0, alpha: 1 } : {}) });
+  set({ ...patch, busy: Boolean(patch.image ?? state.image), before: null, findings: [], ...(other ? { edits: [], past: [], key: null, head: null, look: 0, alpha: 1 } : {}) });
   if (state.image) turns.newest("pass", unchanged);
 }
 
 // Something changed in the network: slider values that come while a pass runs wait, and only the newest runs.
 export function change(patch, { remember = true } = {}) {
   if (remember) state.past = [...state.past.slice(-49), clone({ edits: state.edits, alpha: state.alpha })];
-  set(patch);
+  set({ ...patch, busy: Boolean(state.image) });
   if (state.image) turns.newest("pass", state.before ? again : unchanged);
 }
 
@@ -155,7 +156,7 @@ async function unchanged() {
     const before = await api.run(asked);
     const photograph = await api.seen(before.pass);
     state.slices.clear();
-    set({ before, photograph, error: "", ...(changed() ? {} : { result: before, busy: false }) });
+    set({ before, photograph, error: "", ...(changed() ? {} : { result: before, busy: pending() }) });
     if (changed()) await again();
     else arrived();
   } catch (error) {
@@ -167,14 +168,14 @@ async function unchanged() {
 async function again() {
   set({ busy: true });
   if (!changed()) {
-    set({ result: state.before, busy: false, error: "" });
+    set({ result: state.before, busy: pending(), error: "" });
     arrived();
     return;
   }
   try {
     const started = performance.now();
     const result = await api.run({ model: state.model, image: state.image, edits: state.edits, alpha: state.alpha });
-    set({ result, busy: false, error: "", trip: performance.now() - started });
+    set({ result, busy: pending(), error: "", trip: performance.now() - started });
     arrived();
   } catch (error) {
     if (error.status === 410) turns.newest("pass", unchanged);
@@ -257,12 +258,12 @@ export function step(by) {
 // ---- edits
 
 export const editsOf = (key) => state.edits.filter((edit) => edit.key === key);
-// One edit of a kind for each map: a new one takes the place of the old; null takes it away.
-export function edit(key, kind, values, options) {
-  const others = state.edits.filter((each) => each.key !== key || each.kind !== kind);
-  const at = state.edits.findIndex((each) => each.key === key && each.kind === kind);
-  const made = values === null ? [] : [{ key, kind, ...values }];
-  others.splice(at < 0 ? others.length : at, 0, ...made);
+// One edit of a kind for each map (and step, of what is moved): a new one takes the place of the old; null takes it away.
+export function edit(key, kind, values, options, step = values?.step) {
+  const same = (each) => each.key === key && each.kind === kind && each.step === step;
+  const at = state.edits.findIndex(same);
+  const others = state.edits.filter((each) => !same(each));
+  others.splice(at < 0 ? others.length : at, 0, ...(values === null ? [] : [{ key, kind, ...values }]));
   change({ edits: others }, options);
 }
 

@@ -28,5 +28,5 @@ export function Thumbnail({ id, name }) {
   useEffect(() => {
     if (bitmap && canvas.current) canvas.current.getContext("2d").drawImage(bitmap, 0, 0, canvas.current.width, canvas.current.height);
   }, [bitmap]);
-  return html`<canvas ref=${canvas} width="112" height="112" role="img" aria-label=${name} />`;
+  return html`<canvas ref=${canvas} width="112" height="112" role=${name ? "img" : "presentation"} aria-label=${name || null} />`;
 }

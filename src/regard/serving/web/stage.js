@@ -13,6 +13,7 @@ export function Stage() {
   const above = useRef(null);
   const scale = useRef(null);
   const painting = useRef(null);
+  const dragging = useRef(null);
   const map = chosen();
   const layout = map && layoutOf(map);
   const { photograph, focus, mode } = state;
@@ -56,6 +57,29 @@ export function Stage() {
   };
   const down = (event) => {
     if (!layout) return;
+    const values = current?.after.values;
+    if (layout.kind === "bars" && /^B [CD]( 1)*$/.test(map.axes) && map.acts !== false) {
+      const [x] = place(event);
+      const channel = Math.floor(((x - 0.03) / 0.94) * layout.size[0]);
+      if (channel < 0 || channel >= layout.size[0]) return;
+      const off = editsOf(map.key).find((each) => each.kind === "ablate")?.parts ?? [];
+      const parts = off.includes(channel) ? off.filter((each) => each !== channel) : [...off, channel].sort((a, b) => a - b);
+      edit(map.key, "ablate", parts.length ? { part: "channel", parts } : null);
+      return;
+    }
+    if ((layout.kind === "path" || layout.kind === "boxes") && values && map.acts !== false) {
+      const [x, y] = place(event).map((one) => 2 * one - 1);
+      const wide = layout.kind === "path" ? 2 : 4;
+      const apart = (i) => {
+        const own = wide === 2 ? [values[2 * i], values[2 * i + 1]] : [(values[4 * i] + values[4 * i + 2]) / 2, (values[4 * i + 1] + values[4 * i + 3]) / 2];
+        return Math.hypot(own[0] - x, own[1] - y);
+      };
+      const nearest = Array.from({ length: layout.size[0] }, (_, i) => i).sort((a, b) => apart(a) - apart(b))[0];
+      event.currentTarget.setPointerCapture(event.pointerId);
+      dragging.current = { step: nearest, first: true };
+      moved(event);
+      return;
+    }
     if (state.tool === "paint" && layout.kind === "plane") {
       event.currentTarget.setPointerCapture(event.pointerId);
       const start = mask ? full(mask) : { shape: layout.size, values: new Uint8Array(layout.size[0] * layout.size[1]).fill(1) };
@@ -67,10 +91,15 @@ export function Stage() {
     }
   };
   const moved = (event) => {
-    if (painting.current) dab(event);
+    if (dragging.current) {
+      const [x, y] = place(event).map((one) => Number((2 * one - 1).toFixed(3)));
+      edit(map.key, "move", { step: dragging.current.step, x, y }, { remember: dragging.current.first });
+      dragging.current.first = false;
+    } else if (painting.current) dab(event);
     else if (event.buttons && state.tool === "query" && layout?.queries) look({ query: place(event) });
   };
   const up = () => {
+    dragging.current = null;
     if (!painting.current) return;
     const { shape, values } = painting.current;
     painting.current = null;
