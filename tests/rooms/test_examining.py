@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
+import skimage.data
+import timm
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 import regard
 from regard.catalog.vocabulary import CHECKS as CHECK_NAMES
@@ -106,7 +109,7 @@ class Heads(Part):
                 0 * one + own.view(split[1:]).transpose(0, 1) for one, own in zip((query, key), self.own, strict=True)
             )
         if self.fault == "collapsed":
-            query = query[:, :, :1].expand_as(query)
+            query = 0 * query + query[:, :, :1]
         scale = 2 if self.fault == "unscaled" else (x.shape[-1] // self.heads) ** -0.5
         weights = (query @ key.transpose(2, 3) * scale).softmax(0 if self.fault == "batch axis" else -1)
         seen = (self.see("affinity", weights) @ value).transpose(1, 2).reshape(x.shape)
@@ -345,3 +348,45 @@ def test_keyword_arguments_and_several_inputs() -> None:
         examination = regard.doctor(Two(), batch)
         assert not found(examination), str(examination)
         assert [fact.key for fact in examination.facts] == ["inner.attention/gate"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("fault", "name"), SEEDED)
+def test_seeded_faults_are_found_in_modules_from_elsewhere(fault: str, name: str) -> None:
+    holds(fault, name, False, 0)
+
+
+def shrunk(name: str) -> tuple[nn.Module, Tensor]:
+    """A network of timm's with random weights, as small as its kind allows, and a few photographs."""
+    torch.manual_seed(0)
+    made, side = {
+        "seresnet": lambda: (timm.create_model("seresnet18", num_classes=11, layers=(1, 1, 1, 1)), 64),
+        "vit": lambda: (timm.create_model("test_vit", num_classes=11, img_size=64), 64),
+        "swin": lambda: (
+            timm.create_model(
+                "swin_tiny_patch4_window7_224", num_classes=11, img_size=56, window_size=7, embed_dim=24,
+                depths=(2, 2), num_heads=(2, 4),
+            ),
+            56,
+        ),
+        "mobilenet": lambda: (timm.create_model("mobilenetv3_small_050", num_classes=11), 64),
+        "convnext": lambda: (timm.create_model("test_convnext", num_classes=11), 64),
+    }[name]()  # fmt: skip
+    whole = torch.from_numpy(skimage.data.astronaut()).permute(2, 0, 1).float()[None] / 255
+    quarters = [whole[..., i : i + 256, j : j + 256] for i in (0, 256) for j in (0, 256)]
+    return made, F.interpolate(torch.cat(quarters), (side, side), mode="area") * 4 - 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["seresnet", "vit", "swin", "mobilenet"])
+def test_nothing_is_found_on_healthy_networks_of_timm(name: str) -> None:
+    """They start as their authors initialise them: branches behind factors of zero, attention that is nearly even."""
+    examination = regard.doctor(*shrunk(name))
+    assert examination.facts and {fact.origin for fact in examination.facts} == {"foreign"}
+    assert not found(examination), str(examination)
+
+
+@pytest.mark.slow
+def test_a_network_of_timm_without_attention_is_refused() -> None:
+    with pytest.raises(NothingSeen, match=r"^ConvNeXt has no attention to examine: "):
+        regard.doctor(*shrunk("convnext"))

@@ -112,8 +112,8 @@ def test_an_inverted_mask_as_in_ports_of_halo() -> None:
     healthy = examined(made(Halo, False, -math.inf))
     assert not {"ignored attention", "rows alike", "not finite"} & set(says(healthy)), str(healthy)
     inverted = examined(made(Halo, True, -math.inf))
-    assert says(inverted)["same map for every image"] == "warning", str(inverted)
-    assert says(inverted)["rows alike"] == "warning"
+    assert says(inverted)["ignored attention"] == "warning", str(inverted)
+    assert says(inverted)["weights even"] == "note"
 
 
 class Hidden(Affinity):

@@ -12,20 +12,16 @@ from torch import Tensor, nn
 from regard.examining.evidence import Evidence, hooked, outputs_of
 from regard.examining.findings import Measured, shown
 from regard.examining.maps import UNEVEN
-from regard.examining.seen import Seen, sampled
+from regard.examining.seen import Seen, sampled, uneven
 
 FEW = 2  # images of which ranks are computed
 
 
-def _relations(evidence: Evidence) -> Iterator[Seen]:
+def _relations(evidence: Evidence, *, windows: bool = True) -> Iterator[Seen]:
+    """Maps with several queries and keys; `windows`: also those of which each query has keys of its own."""
     for seen in evidence.seen:
-        if seen.relates and seen.finite:
+        if seen.relates and seen.finite and (windows or "X" not in seen.letters):
             yield seen
-
-
-def uneven(rows: Tensor) -> Tensor:
-    """Weights `B h Q K` as relative deviations from even ones."""
-    return rows * rows.shape[-1] - 1
 
 
 def sink(seen: Seen) -> tuple[float, int]:
@@ -40,7 +36,7 @@ def sink(seen: Seen) -> tuple[float, int]:
 
 def sinks(evidence: Evidence) -> Iterator[Measured]:
     """The share of all attention that the most attended key takes."""
-    for seen in _relations(evidence):
+    for seen in _relations(evidence, windows=False):
         share, place = sink(seen)
         letter = seen.letters[seen.axes[-1]]
         yield Measured(share, seen.module, seen.map, f"the {seen.token(letter, place)} of {seen.rows[0].shape[-1]}")
@@ -59,7 +55,7 @@ def alike(seen: Seen) -> float:
 
 def rows_alike(evidence: Evidence) -> Iterator[Measured]:
     """How alike the rows of a map are."""
-    for seen in _relations(evidence):
+    for seen in _relations(evidence, windows=False):
         yield Measured(alike(seen), seen.module, seen.map, f"effective rank {shown(rank(seen))}")
 
 

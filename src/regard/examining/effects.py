@@ -15,11 +15,12 @@ from torch import Tensor
 from regard.core import Formed
 from regard.examining.evidence import Evidence, Unasked, outputs_of
 from regard.examining.findings import Measured, shown
-from regard.examining.seen import Seen
+from regard.examining.seen import Seen, seeable
 from regard.ops.seeds import seeded
 from regard.watching import listen
 
 STILL = 1e-4  # relative change of the output, for a relative change of 1 of the map, below which the map is ignored
+UNMOVED = 1e-5  # relative change of a map that is rounding
 ROUNDS = 3  # timed passes
 
 
@@ -48,7 +49,7 @@ Edit = Callable[[Tensor], Tensor]
 def effects(evidence: Evidence) -> dict[str, Effect | str]:
     """The effect of each map, or why it has none that can be measured."""
     before = evidence.whole
-    lost = math.nan if evidence.loss is None else _loss(evidence, None)
+    lost = evidence.lost
     found: dict[str, Effect | str] = {}
     for seen in evidence.seen:
         if seen.kind == "values":
@@ -56,43 +57,56 @@ def effects(evidence: Evidence) -> dict[str, Effect | str]:
             continue
         edits = _edits(seen)
         try:
-            changed = {name: _edited(evidence, seen.key, edit, before) for name, edit in edits.items()}
+            changed = {name: _edited(evidence, seen, edit, before) for name, edit in edits.items()}
         except Unasked as reason:
             found[seen.key] = str(reason)
             continue
-        shares = [out / moved for out, moved in changed.values() if moved > 0]
+        if all(one.moved < UNMOVED for one in changed.values()):
+            edits["another"] = _another(seen)
+            changed["another"] = _edited(evidence, seen, edits["another"], before)
+        shares = [one.out / one.moved for one in changed.values() if one.moved >= UNMOVED]
         if not shares:
             found[seen.key] = "no edit changes it"
             continue
         later = math.nan
         if max(shares) < STILL:
-            later = _later(evidence, seen.key, edits)
-        loss = math.nan if evidence.loss is None else _loss(evidence, (seen.key, edits["even"])) - lost
-        outs = {name: out for name, (out, _) in changed.items()}
-        found[seen.key] = Effect(outs["even"], outs["mean"], loss, max(shares), later)
+            later = _later(evidence, seen, edits)
+        even, mean = changed["even"], changed["mean"]
+        found[seen.key] = Effect(even.out, mean.out, even.loss - lost, max(shares), later)
     return found
 
 
 def _edits(seen: Seen) -> dict[str, Edit]:
-    """The map made even, the mean of all images, and for a map that is the same everywhere another one."""
+    """The map made even, and the mean of all images; what a mask hides stays hidden."""
     axes = seen.axes
     over = axes or tuple(range(1, len(seen.letters)))
 
     def even(map: Tensor) -> Tensor:
-        return map.mean(over, keepdim=True).expand_as(map)
+        if not axes:
+            return map.mean(over, keepdim=True).expand_as(map)
+        visible = seeable(map)
+        return visible * (map.sum(over, keepdim=True) / visible.sum(over, keepdim=True).clamp_min(1))
 
     def mean(map: Tensor) -> Tensor:
         return map.mean(0, keepdim=True).expand_as(map)
 
+    return {"even": even, "mean": mean}
+
+
+def _another(seen: Seen) -> Edit:
+    """Another map, for one that is even and the same for all images: half the gate, or all weight on one key."""
+    axes = seen.axes
+
     def another(map: Tensor) -> Tensor:
         if not axes:
             return map / 2
-        moved = torch.zeros_like(map).movedim(axes, tuple(range(len(axes))))
-        moved[(0,) * len(axes)] = 1  # all weight on the first key
-        return moved.movedim(tuple(range(len(axes))), axes)
+        last = map.movedim(axes, tuple(range(-len(axes), 0)))
+        flat = last.flatten(-len(axes))
+        first = seeable(flat).to(torch.uint8).argmax(-1, keepdim=True)
+        moved = torch.zeros_like(flat).scatter(-1, first, flat.sum(-1, keepdim=True))
+        return moved.reshape(last.shape).movedim(tuple(range(-len(axes), 0)), axes)
 
-    edits: dict[str, Edit] = {"even": even, "mean": mean}
-    return {**edits, "another": another} if seen.constant or seen.ends[1] - seen.ends[0] < 1e-6 else edits
+    return another
 
 
 class _Replacing:
@@ -114,42 +128,40 @@ class _Replacing:
         return other
 
 
-def _edited(
-    evidence: Evidence, key: str, edit: Edit, before: list[Tensor], *, stepped: bool = False
-) -> tuple[float, float]:
-    """The relative changes of the outputs and of the map.
+@dataclass(frozen=True)
+class _Edited:
+    """A pass with one map replaced: the relative changes of the outputs and of the map, and the loss."""
+
+    out: float
+    moved: float
+    loss: float
+
+
+def _edited(evidence: Evidence, seen: Seen, edit: Edit, before: list[Tensor], *, stepped: bool = False) -> _Edited:
+    """Makes a pass with one map replaced.
 
     Raises: Unasked if the map is shown only.
     """
-    listener = _Replacing(key, edit)
-    with torch.no_grad(), seeded(0), listen(evidence.model, listener, edits=True):
+    listener = _Replacing(seen.key, edit)
+    with torch.no_grad(), seeded(0), listen(evidence.model, listener, foreign=seen.foreign, edits=True):
         returned = evidence.stepped() if stepped else evidence.given.call(evidence.model)
+        loss = math.nan if evidence.loss is None else float(evidence.loss(returned))
     if not listener.acts and listener.moved == 0:
         raise Unasked("it is shown only")
-    return change(outputs_of(returned), before), listener.moved
+    return _Edited(change(outputs_of(returned), before), listener.moved, loss)
 
 
-def _later(evidence: Evidence, key: str, edits: Mapping[str, Edit]) -> float:
+def _later(evidence: Evidence, seen: Seen, edits: Mapping[str, Edit]) -> float:
     """The share after a few steps of the parameters; NaN if no step can be made."""
     try:
-        with torch.no_grad(), seeded(0):
-            before = outputs_of(evidence.stepped())
+        before = evidence.stepped_outputs
     except Unasked:
         return math.nan
     for edit in edits.values():
-        out, moved = _edited(evidence, key, edit, before, stepped=True)
-        if moved > 0:
-            return out / moved
+        one = _edited(evidence, seen, edit, before, stepped=True)
+        if one.moved >= UNMOVED:
+            return one.out / one.moved
     return 0.0
-
-
-def _loss(evidence: Evidence, edit: tuple[str, Edit] | None) -> float:
-    assert evidence.loss is not None
-    with torch.no_grad(), seeded(0):
-        if edit is None:
-            return float(evidence.loss(evidence.given.call(evidence.model)))
-        with listen(evidence.model, _Replacing(*edit), edits=True):
-            return float(evidence.loss(evidence.given.call(evidence.model)))
 
 
 def change(seen: list[Tensor], before: list[Tensor]) -> float:
@@ -189,12 +201,11 @@ def harmless(evidence: Evidence) -> Iterator[Measured]:
     """
     if evidence.loss is None:
         raise Unasked("no loss is given")
-    lost = _loss(evidence, None)
     for seen in evidence.seen:
         effect = evidence.effects[seen.key]
         if isinstance(effect, Effect) and effect.share >= STILL and not seen.constant:
             detail = f"the output changes by {shown(effect.even)}; {_costs(evidence, seen)}"
-            yield Measured(effect.loss / max(abs(lost), 1e-12), seen.module, seen.map, detail)
+            yield Measured(effect.loss / max(abs(evidence.lost), 1e-12), seen.module, seen.map, detail)
 
 
 def _costs(evidence: Evidence, seen: Seen) -> str:

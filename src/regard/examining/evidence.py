@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from regard.attaching.tracing import tensors
-from regard.core import Maps
+from regard.core import Maps, NothingSeen
 from regard.examining.seen import Seen
 from regard.laws.subject import gap
 from regard.ops.seeds import seeded
@@ -188,18 +189,19 @@ class Evidence:
     def _part(self, start: int, stop: int) -> Alone:
         """Some of the images by themselves against the same in the batch. Raises: Unasked if no output is batched."""
         size = self.given.size
-        with torch.no_grad(), seeded(0), watch(self.model) as maps:
+        with suppress(NothingSeen), torch.no_grad(), seeded(0), watch(self.model) as maps:
             returned = self.given.part(start, stop).call(self.model)
         pairs = zip(outputs_of(returned), self.whole, strict=False)
         batched = [(one, y[start:stop]) for one, y in pairs if y.dim() and len(y) == size]
         if not batched:
             raise Unasked("no output has the batch as its first axis")
+        output = max(gap([one], [y]) for one, y in batched)
         of_maps = {
-            seen.key: gap(list(maps[seen.key]), [look[start:stop] for look in seen.looks])
-            for seen in self.seen
-            if seen.batched and len(maps.get(seen.key, ())) == len(seen.looks)
+            seen.key: gap(maps[seen.key], [look[start:stop] for look in seen.looks]) if seen.key in maps else output
+            for seen in self.seen  # a softmax over a batch of one is no softmax: the map is not formed
+            if seen.batched and len(maps.get(seen.key, seen.looks)) == len(seen.looks)
         }
-        return Alone(start, stop, max(gap([one], [y]) for one, y in batched), of_maps)
+        return Alone(start, stop, output, of_maps)
 
     @cached_property
     def whole(self) -> list[Tensor]:
@@ -231,14 +233,28 @@ class Evidence:
 
         return gradients(self.model, self.given, self.loss)
 
-    def stepped(self, given: Given | None = None) -> Any:
+    def stepped(self) -> Any:
         """What the network returns after a few small steps of its parameters.
 
         Raises: Unasked if it cannot be trained on this batch.
         """
-        given = given or self.given
+        given = self.given
         named = dict(zip(given.names, given.inputs, strict=True)) if given.names else None
         return functional_call(self.model, dict(self.gradients.stepped), () if named else given.inputs, named)
+
+    @cached_property
+    def stepped_outputs(self) -> list[Tensor]:
+        """The outputs of `stepped`."""
+        with torch.no_grad(), seeded(0):
+            return outputs_of(self.stepped())
+
+    @cached_property
+    def lost(self) -> float:
+        """The loss of the batch; NaN where no loss is known."""
+        if self.loss is None:
+            return math.nan
+        with torch.no_grad(), seeded(0):
+            return float(self.loss(self.given.call(self.model)))
 
     @cached_property
     def later(self) -> dict[str, Seen]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 
 import torch
@@ -10,7 +9,7 @@ from torch import Tensor, nn
 
 from regard.examining.evidence import DIFFERENT, Evidence, Unasked
 from regard.examining.findings import Measured, shown
-from regard.examining.seen import Seen
+from regard.examining.seen import Seen, seeable, uneven
 from regard.ops.seeds import seeded
 from regard.watching import watch
 
@@ -82,8 +81,12 @@ def _weights(evidence: Evidence) -> Iterator[Seen]:
 
 
 def entropy(seen: Seen) -> float:
-    """Mean entropy of the rows, 1 for even weights and 0 for a single key."""
-    shares = [-(rows * rows.clamp_min(TINY).log()).sum(-1).mean() / math.log(rows.shape[-1]) for rows in seen.rows]
+    """Mean entropy of the rows, 1 for even weights over the visible keys and 0 for a single one of several."""
+    shares = []
+    for rows in seen.rows:
+        nats = -(rows * rows.clamp_min(TINY).log()).sum(-1)
+        count = seeable(rows).sum(-1)
+        shares.append(torch.where(count > 1, nats / count.clamp_min(2).log(), 1).mean())
     return float(torch.stack(shares).mean())
 
 
@@ -91,7 +94,7 @@ def spread(seen: Seen) -> float:
     """Mean standard deviation of the logits of a row, the keys of weight 0 left out."""
     found = []
     for rows in seen.rows:
-        used = rows > 0
+        used = seeable(rows)
         logits = torch.where(used, rows.clamp_min(TINY).log(), 0)
         count = used.sum(-1).clamp_min(1)
         mean = logits.sum(-1) / count
@@ -173,8 +176,8 @@ def evidence_of_life(evidence: Evidence, seen: Seen) -> float:
 def of_images(seen: Seen) -> float:
     """The share of a map's variance that differs from image to image."""
     shares = []
-    for look in seen.looks:
-        values = look.double()
+    for look in seen.rows if seen.kind == "weights" else seen.looks:  # what a mask hides is the same for all images
+        values = uneven(look.double()) if seen.kind == "weights" else look.double()
         whole = ((values - values.mean()) ** 2).mean()
         shares.append(((values - values.mean(0)) ** 2).mean() / whole.clamp_min(1e-300))
     return float(torch.stack(shares).max())
@@ -201,5 +204,7 @@ def same_for_all(evidence: Evidence) -> Iterator[Measured]:
 
 def _uneven(seen: Seen) -> bool:
     """Whether the values differ by more than rounding."""
+    if seen.kind == "weights":
+        return any(float(uneven(rows).abs().max()) > UNEVEN for rows in seen.rows)
     low, high = seen.ends
     return high - low > UNEVEN * max(abs(low), abs(high))

@@ -12,8 +12,10 @@ from torch import Tensor
 from regard.core import Maps
 
 ROUNDING = 1e-6
+OFF = 1e-2  # of such a sum, beyond which these are no weights
 ONE = 1e-3  # of a sum of weights, from 1
 PLACES = (("T", "2"), ("T", "4"), ("W", "2"))  # axes of coordinates, which are no weights
+HIDDEN = 1e-30  # a weight below it is masked: a mask of -100 leaves 1e-44
 SAMPLED = 256  # most queries and keys of which ranks are computed
 
 
@@ -92,7 +94,7 @@ class Seen:
         if self.letters[-2:] in PLACES or not self.finite:
             return "values"
         if self.axes:
-            return "weights"
+            return "weights" if self.deviation(self.axes) <= OFF else "values"
         if "K" in self.letters and self.looks[0].shape[self.letters.index("K")] == 1:
             return "values"  # all weight is on the only key
         low, high = self.ends
@@ -168,6 +170,17 @@ class Seen:
         """The name of a position on an axis: of a token that is named, or its number."""
         named = self.tokens.get(letter, ())
         return f"{named[index]} token" if index < len(named) else f"{letter.lower()} {index}"
+
+
+def seeable(rows: Tensor) -> Tensor:
+    """Which keys a query may see: those that a mask hides have a weight of nothing."""
+    return rows > HIDDEN
+
+
+def uneven(rows: Tensor) -> Tensor:
+    """Weights `… Q K` as relative deviations from even ones over the keys that each query may see; 0 at the others."""
+    seen = seeable(rows)
+    return torch.where(seen, rows * seen.sum(-1, keepdim=True) - 1, 0)
 
 
 def sampled(rows: Tensor) -> Tensor:
