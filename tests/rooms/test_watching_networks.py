@@ -93,7 +93,7 @@ TIMM: list[tuple[str, dict[str, Any], int, dict[str, int], str, Any, Any]] = [
         None,
     ),
     ("pvt_v2_b0", {}, 64, {SELF: 8}, "stages.0.blocks.0.attn/affinity", (16, 16), None),
-    ("halonet26t", {}, 256, {WINDOW: 2, SELF: 1}, "stages.2.1.self_attn/affinity", (16, 16), None),
+    ("halonet26t", {}, 256, {WINDOW: 3}, "stages.2.1.self_attn/affinity", (16, 16), None),
     ("skresnet18", {}, 64, {BRANCHES: 8}, "layer1.0.conv1.attn/weights", None, None),
     ("botnet26t_256", {"img_size": 64}, 64, {SELF: 3}, "stages.2.1.self_attn/affinity", (4, 4), None),
     (

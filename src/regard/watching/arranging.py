@@ -34,7 +34,7 @@ class Arrangement:
 
 
 def affinity(map: Tensor, rows: Mark | None, columns: Mark | None, along: Tensor | None, batch: int) -> Arrangement:
-    """A map from queries to keys: `B h Q K`, or `B h Q X` where each query has its own window of keys.
+    """A map from queries to keys: `B h Q K`, or `B h Q X` where each query has keys of its own or keys are padding.
 
     Args:
         map: the map in the network's layout.
@@ -65,7 +65,8 @@ def affinity(map: Tensor, rows: Mark | None, columns: Mark | None, along: Tensor
     windows = sorted(in_rows & in_columns)
     queries, keys = sorted(in_rows - in_columns), sorted(in_columns - in_rows)
     rest = [d for d in dims if d not in {*samples, *in_rows, *in_columns}]
-    letters = ("Q", "X" if windows else "K")
+    padded = bool((c < 0).any())  # keys that padding has made take weight too: they are kept, and have no place
+    letters = ("Q", "X" if windows or padded else "K")
     if not in_rows and not in_columns and len(rest) >= 2:  # between channels: no axis has a place
         queries, keys, rest, letters = rest[-2:-1], rest[-1:], rest[:-2], ("C", "D")
     elif not keys or not (queries or windows):
@@ -96,7 +97,7 @@ def affinity(map: Tensor, rows: Mark | None, columns: Mark | None, along: Tensor
     found = _Ordered.of(cells_r, rows.layout)
     plain = Arrangement(shown, " ".join(axes), sums, {}, {}, None, back)
     queried = _taken(plain, found, "Q", len(final) - 2)
-    if windows:
+    if letters[1] == "X":
         spread = cells_c[found.order] if found.order is not None else cells_c
         grid, places = _within(spread, columns.layout)
         if grid is None:
