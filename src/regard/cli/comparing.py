@@ -67,6 +67,10 @@ def compare(
     regions: Annotated[Path | None, typer.Option(help="Boxes (.csv), COCO (.json) or a folder of masks.")] = None,
     train_size: Annotated[int | None, typer.Option(help="At most that many images to train on.")] = None,
     test_size: Annotated[int | None, typer.Option(help="At most that many images to test on.")] = None,
+    faithful: Annotated[
+        bool,
+        typer.Option("--faithful", help="Also test the maps: deletion and insertion, beside random, centre, Grad-CAM."),
+    ] = False,
     folder: Annotated[Path, typer.Option("--out", help="The run folder; the same command resumes there.")] = Path(
         "regard-report"
     ),
@@ -112,6 +116,7 @@ def compare(
             regions=regions,
             train_size=train_size,
             test_size=test_size,
+            faithful=faithful,
             out=folder,
             ray=ray,
             workers=workers,

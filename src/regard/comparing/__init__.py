@@ -104,6 +104,7 @@ class Comparison:
         train_size, test_size: at most that many images; None takes all (of what is drawn, as many as it comes with).
         task: what is learned and scored: None classifies, `segment` finds the class of every pixel; or a task of one's
             own.
+        faithful: also test the rows' maps by deletion and insertion, as `regard.faithful` does.
         device: kind of device the trials run on, `cpu` or `cuda`.
 
     Raises:
@@ -130,6 +131,7 @@ class Comparison:
     train_size: int | None = None
     test_size: int | None = None
     task: str | Task | None = None
+    faithful: bool = False
     device: str = "cpu"
 
     def __post_init__(self) -> None:
@@ -289,6 +291,7 @@ def compare(
     test_size: int | None = None,
     classes: Sequence[str] | None = None,
     task: str | Task | None = None,
+    faithful: bool = False,
     out: str | Path = "regard-report",
     ray: str | None = None,
     workers: int | None = 1,
@@ -315,8 +318,8 @@ def compare(
             `task="segment"` `far-cue`, a folder of images with label maps, or a pair of datasets. None takes `digits`
             or `far-cue`.
         backbone, attention, seeds, epochs, image_size, batch_size, optimizer, lr, weight_decay, augment, freeze,
-            pretrained, after, identity, regions, train_size, test_size, task: see `Comparison`. No `attention` takes
-            `ATTENTION`, and with `task="segment"` `HEADS`.
+            pretrained, after, identity, regions, train_size, test_size, task, faithful: see `Comparison`. No
+            `attention` takes `ATTENTION`, and with `task="segment"` `HEADS`.
         classes: names of the classes of own datasets; by default the dataset's `classes`, or the labels' numbers.
         out: the run folder, created where needed; the same settings continue what is there, more `seeds` extend it.
         ray: address of an existing Ray cluster that runs the trials ("auto", "host:port"); None runs them here.
@@ -369,6 +372,7 @@ def compare(
         train_size=train_size,
         test_size=test_size,
         task=task,
+        faithful=faithful,
         device=device.partition(":")[0],
     )
     from regard.comparing import running  # after the settings, so that a mistake in them is answered before torch loads

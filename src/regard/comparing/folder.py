@@ -99,7 +99,8 @@ class Folder:
         run = {"format": _FORMAT, **facts, "settings": asked}
         if self._run.exists():
             before = self.run()
-            old, same = before["settings"], before["data_facts"]
+            # A setting that is younger than the run had its default.
+            old, same = {**Comparison().facts(), **before["settings"]}, before["data_facts"]
             for name, value in [*asked.items(), *facts["data_facts"].items()]:
                 was = old.get(name, same.get(name))
                 if was != value and not (name == "seeds" and value > was):

@@ -91,7 +91,7 @@ def locate(model: nn.Module, data: Part, view: View) -> tuple[dict[str, NDArray[
 def through(model: nn.Module, images: Tensor, view: View) -> str:
     """The kind of heat map of this model's row: `SPATIAL_MAP` or `GRADCAM`."""
     x = normalised(images.to(view.device), view.normalise)
-    return GRADCAM if _own_map(model, x, view.place) is None else SPATIAL_MAP
+    return GRADCAM if own_map(model, x, view.place) is None else SPATIAL_MAP
 
 
 def heat_maps(model: nn.Module, images: Tensor, view: View) -> dict[str, NDArray[np.float32]]:
@@ -152,11 +152,11 @@ def _both(model: nn.Module, images: Tensor, view: View) -> tuple[Tensor, Tensor]
     """The row's own heat maps and those of Grad-CAM, each [B, h, w]; Grad-CAM twice if there are no own maps."""
     x, place = normalised(images.to(view.device), view.normalise), view.place
     explained = gradcam.at(model, x, model.get_submodule(place.explained), place.layout, view.score)
-    own = _own_map(model, x, place)
+    own = own_map(model, x, place)
     return (explained if own is None else own), explained
 
 
-def _own_map(model: nn.Module, x: Tensor, place: Place) -> Tensor | None:
+def own_map(model: nn.Module, x: Tensor, place: Place) -> Tensor | None:
     """The mean of the spatial maps at the row's place, [B, H, W]; None if there are no such maps."""
     if not any(isinstance(module, Attention) for module in model.modules()):
         return None

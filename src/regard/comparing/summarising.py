@@ -19,7 +19,7 @@ from regard.catalog.rows import NONE, PLAIN, REFERENCES
 from regard.comparing import INTACT, Trial, statistics, telling
 from regard.comparing.folder import Folder
 from regard.metrics.metric import Measure
-from regard.report import ClassScore, Interval, Record, Result, Row
+from regard.report import RANDOM, ClassScore, Interval, Record, Result, Row, Tested
 from regard.report.judging import pairs
 from regard.report.table import ordered
 from regard.saved import description
@@ -173,7 +173,29 @@ def _row(
         verdict="",
         answers=own.answers(),
         replaced=_replaced(own, measure),
+        faithful=_faithful(own.images),
     )
+
+
+def _faithful(images: Mapping[str, NDArray[Any]]) -> dict[str, Tested]:
+    """`MAP, CURVE, BASELINE` -> the curve of that map; empty where the comparison did not test the maps."""
+    found = {}
+    for key, values in images.items():
+        head, _, rest = key.partition(".")
+        if head != "faithful" or rest.endswith(".infidelity"):
+            continue
+        name, kind, baseline = rest.split(".")
+        areas = (values[..., 1:] + values[..., :-1]).mean(-1) / 2  # the steps are of equal width but for rounding
+        random = images[f"faithful.{RANDOM}.{kind}.{baseline}"]
+        gains = areas - (random[..., 1:] + random[..., :-1]).mean(-1) / 2
+        found[f"{name}, {kind}, {baseline}"] = Tested(
+            statistics.score(areas, floor=-math.inf, ceiling=math.inf),
+            None
+            if name == RANDOM
+            else statistics.score(-gains if kind == "deletion" else gains, floor=-math.inf, ceiling=math.inf),
+            tuple(float(value) for value in values.mean((0, 1))),
+        )
+    return found
 
 
 def _replaced(own: Evidence, measure: Measure) -> dict[str, Interval]:

@@ -16,7 +16,7 @@ from safetensors.torch import save
 from torch import nn
 
 from regard import backbones
-from regard.comparing import Comparison, Trial, kinds, looking, mattering, measuring
+from regard.comparing import Comparison, Trial, faithfulness, kinds, looking, mattering, measuring
 from regard.comparing.building import Blueprint
 from regard.comparing.images import Images, OwnImages, Part
 from regard.data import presets
@@ -25,6 +25,7 @@ from regard.metrics.metric import figures
 from regard.ops.seeds import mixed, seeded
 from regard.report import Record
 from regard.saved import description as trained
+from regard.tasks.classify import Classify
 from regard.training import freezing
 from regard.training.evaluate import batches, evaluating
 from regard.training.loop import fit
@@ -43,7 +44,7 @@ class Outcome:
         record: its line of results.jsonl.
         arrays: per test image [N, …]: what `kinds.Kind.each` keeps, and for those whose object is known `energy` and so
             on; `gallery.map`, `gallery.prediction` and so on of the gallery's images, `replaced.even.score` and so on
-            of those on which the maps are replaced.
+            of those on which the maps are replaced, `faithful.own map.deletion.road` and so on of the gallery's.
         weights: the trained model's state as a safetensors file.
     """
 
@@ -117,6 +118,9 @@ def run(
     located, chance = looking.locate(model, images.test, view)
     means = {name: float(values.mean()) for name, values in located.items()}
     replaced, each_replaced = mattering.replaced(model, task, images.test, settings, device, normalise)
+    curves = {}
+    if settings.faithful:
+        curves = faithfulness.tested(model, images.test, shown, view, classes=isinstance(task, Classify))
     measure = task.measure
     record = Record(
         row=trial.row,
@@ -145,6 +149,7 @@ def run(
         **each,
         **located,
         **{f"replaced.{name}": values for name, values in each_replaced.items()},
+        **{f"faithful.{name}": values for name, values in curves.items()},
         **{f"gallery.{name}": maps for name, maps in looking.heat_maps(model, shown_images, view).items()},
         **{f"gallery.{name}": values for name, values in kind.answers(task, model, shown_batch).items()},
     }

@@ -14,6 +14,8 @@ from regard.metrics.metric import Measure
 
 GRADCAM = "Grad-CAM"
 SPATIAL_MAP = "spatial map"
+OWN, RANDOM = "own map", "random"  # of the maps that `faithful` tests, beside Grad-CAM
+CURVES = ("deletion", "insertion")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,22 @@ class ClassScore:
     images: int
 
 
+@dataclass(frozen=True)
+class Tested:
+    """A curve of what the network says while pixels are taken away, or put back, in the order of a map.
+
+    Args:
+        area: under the curve.
+        beyond: by how much the map is more faithful than a random one: the difference of the areas, above 0 where it
+            is; None for the random map itself.
+        curve: the mean over images and seeds, at equal steps from 0 to all pixels.
+    """
+
+    area: Interval
+    beyond: Interval | None
+    curve: tuple[float, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """One row of the table.
@@ -116,6 +134,8 @@ class Row:
         classes: class -> its score, of a segmentation the IoU; empty where `answers` tells of the classes.
         replaced: replacement of the row's own maps, as in `Record.replaced` -> the score with it minus that with the
             maps as they are, on the same samples; empty where the row has no maps of its own that act.
+        faithful: `own map, deletion, road` and so on, of each map (`own map`, `random`, `centre`, `Grad-CAM`), curve
+            and baseline -> what was found; empty unless the comparison was asked for it.
     """
 
     name: str
@@ -142,6 +162,7 @@ class Row:
     look: str = ""
     classes: Mapping[int, ClassScore] = field(default_factory=dict)
     replaced: Mapping[str, Interval] = field(default_factory=dict)
+    faithful: Mapping[str, Tested] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from regard.catalog.rows import PLAIN, REFERENCES
-from regard.report import ClassScore, Interval, Result, Row
+from regard.report import ClassScore, Interval, Result, Row, Tested
 from regard.report.judging import Judge
 from regard.report.table import ordered
 
@@ -44,6 +44,9 @@ def spreadsheet(result: Result) -> str:
             line |= _ends(f"time_batch_{batch}", row.latency.get(batch))
         for name in {name: None for each in result.rows for name in each.replaced}:
             line |= _ends(f"{measure}_gain_by_{name}_maps", row.replaced.get(name))
+        for name in {name: None for each in result.rows for name in each.faithful}:
+            one = row.faithful.get(name)
+            line |= _ends(f"area of {name}", None if one is None else one.area)
         line |= {f"{measure}_seed_{seed}": value for seed, value in enumerate(row.score.values)}
         for number, own in row.classes.items():
             line |= _ends(f"{measure}_class_{number}", own.score)
@@ -80,7 +83,7 @@ def _row(row: Row, judge: Judge, rows: Mapping[str, Row]) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Interval | ClassScore):
+    if isinstance(value, Interval | ClassScore | Tested):
         return asdict(value)
     if isinstance(value, Mapping):
         return {str(key): _plain(each) for key, each in value.items()}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from regard.report import Row, plots
+from regard.report import CURVES, GRADCAM, OWN, Row, plots
 from regard.report.looks import Look
 from regard.report.numbers import Scale, fixed, prefixed, written
 
@@ -68,6 +68,33 @@ def _scatter(
 def _floor(values: Iterable[float]) -> float:
     """The lower bound of an axis: 0, or no bound if there are negative values."""
     return 0.0 if min(values, default=0.0) >= 0 else -math.inf
+
+
+def faithful(rows: Sequence[Row], looks: Mapping[str, Look]) -> list[tuple[str, Markup]]:
+    """The deletion and insertion curves of each row's own map, of rows without one of Grad-CAM."""
+    found = []
+    for kind, x_label in zip(CURVES, ("% of the pixels taken away", "% of the pixels put back"), strict=True):
+        series = []
+        for row in rows:
+            of = OWN if f"{OWN}, {kind}, road" in row.faithful else GRADCAM
+            tested = row.faithful.get(f"{of}, {kind}, road")
+            if tested is not None:
+                steps = len(tested.curve) - 1
+                points = [{"epoch": 100 * i / steps, "value": value} for i, value in enumerate(tested.curve)]
+                series.append((looks[row.name], [points]))
+        values = [point["value"] for _, (points,) in series for point in points]
+        drawn = plots.curves(
+            series,
+            "value",
+            label=f"{kind} curves, one line a row",
+            y_label="what the network says of the class",
+            factor=1.0,
+            floor=_floor(values),
+            x_label=x_label,
+        )
+        if drawn is not None:
+            found.append((kind.capitalize(), drawn))
+    return found
 
 
 def while_training(rows: Sequence[Row], looks: Mapping[str, Look], scale: Scale) -> list[tuple[str, Markup]]:

@@ -103,6 +103,7 @@ def page(result: Result) -> str:
         scatters=figures.against_costs(rows, look, scale),
         classes=classes(rows, look, run["classes"] or ()),
         training=figures.while_training(rows, look, scale),
+        faithful=figures.faithful(rows, look),
         spans_seeds=max((len(row.history) for row in rows), default=0) > 1,
         gallery=gallery,
         legend=legend,

@@ -250,6 +250,7 @@ def curves(
     y_label: str,
     factor: float,
     floor: float = 0.0,
+    x_label: str = "epoch",
 ) -> Markup | None:
     """One figure over the epochs: mean over the seeds and the span between them.
 
@@ -260,6 +261,7 @@ def curves(
         y_label: what the y axis shows.
         factor: what the figure is multiplied by (100 for percent).
         floor: the least value that the y axis may show.
+        x_label: what `epoch` counts.
 
     Returns: None if no history has the figure.
     """
@@ -282,15 +284,15 @@ def curves(
         floor,
         math.inf,
     )
-    parts = _frame(x, y, "epoch", y_label, written, last=max(epochs))
+    parts = _frame(x, y, x_label, y_label, written, last=max(epochs))
     lines.sort(key=lambda item: not item[0].reference)
     ends = [(x.at(line[-1][0]), y.at(fmean(line[-1][1]))) for _, line in lines]
     for (look, line), end in zip(lines, beside(ends, LEFT + 6, WIDTH), strict=True):
         upper = [(x.at(epoch), y.at(max(values))) for epoch, values in line]
         lower = [(x.at(epoch), y.at(min(values))) for epoch, values in reversed(line)]
         middle = [(x.at(epoch), y.at(fmean(values))) for epoch, values in line]
-        last = line[-1]
-        title = f"{look.name}: {fixed(fmean(last[1]), 2)} after epoch {last[0]}, mean of {len(last[1])}"
+        last, where = line[-1], "after epoch" if x_label == "epoch" else f"at {x_label}"
+        title = f"{look.name}: {fixed(fmean(last[1]), 2)} {where} {last[0]}, mean of {len(last[1])}"
         parts.append(
             Markup(
                 '<g class="{hue} {dash}" data-m="{name}"><title>{title}</title><polygon class="band" points="{band}"/>'

@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from regard.catalog.rows import NONE, PLAIN, REFERENCES
 from regard.metrics.metric import Measure
-from regard.report import GRADCAM, Interval, Row
+from regard.report import CURVES, GRADCAM, OWN, Interval, Row
 from regard.report.judging import Judge
 from regard.report.looks import Look
 from regard.report.numbers import DASH, MINUS, Scale, fixed, percent, short
@@ -119,6 +119,14 @@ def columns(rows: Sequence[Row], measure: Measure) -> list[Column]:
             ("even", "Even"), ("mean", "Mean over queries"), ("images", "Mean over images"), ("shuffled", "Shuffled"),
         )
     ]  # fmt: skip
+    found += [
+        _measured(
+            f"faithful-{of}-{curve}", "More faithful than a random map", f"{title}, {curve}", "area", 0, _area,
+            _beyond(of, curve), _FAITHFUL,
+        )
+        for of, title in ((OWN, "Own map"), (GRADCAM, GRADCAM))
+        for curve in CURVES
+    ]  # fmt: skip
     return [column for column in found if any(column.value(row) is not None for row in rows)]
 
 
@@ -199,6 +207,20 @@ def _own(score: Callable[[Row], Interval | None]) -> Callable[[Row], Interval | 
 
 def _replaced(name: str) -> Callable[[Row], Interval | None]:
     return lambda row: row.replaced.get(name)
+
+
+def _beyond(of: str, curve: str) -> Callable[[Row], Interval | None]:
+    """By how much a map is more faithful than a random one, with ROAD's imputation."""
+
+    def found(row: Row) -> Interval | None:
+        tested = row.faithful.get(f"{of}, {curve}, road")
+        return None if tested is None else tested.beyond
+
+    return found
+
+
+def _area(value: float) -> str:
+    return fixed(value, 3, signed=True)
 
 
 def _latency(batch: str) -> Callable[[Row], Interval | None]:
@@ -294,5 +316,12 @@ _REPLACED = (
     "queries: each place gets the mean of what all places attend to; of a gate the mean over its positions. Mean over "
     "images: every image gets the mean map. Shuffled: the same values in another order. A row that loses nothing does "
     "not need what its maps show."
+)
+_FAITHFUL = (
+    "Deletion: the pixels of the largest weights are taken away first, and what the network says of the class should "
+    "fall fast. Insertion: they are put back first, and it should rise fast (Petsiuk et al. 2018). Shown is by how "
+    "much the area under the curve is better than with a random map of the same grid, on the images of the gallery; in "
+    "place of missing pixels stands ROAD's noisy linear imputation (Rong et al. 2022). Above 0 is more faithful than "
+    "random."
 )
 _MEMORY = "Most memory held at once in one forward and backward pass."
