@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from regard import check
 from regard.catalog import Entry, Option, Paper
 from regard.checks import check_input, flag, number, positive
 from regard.core import Attention
-from regard.laws import ADVICE, LAWS, Subject
+from regard.laws import ADVICE, LAWS, Broken, Subject
 
 # Seeded faults: a sound gate, and modules that differ from it by one mistake each.
 
@@ -92,6 +93,19 @@ class MapWithWrongAxes(Gate):
         gate = self.gate(x)
         self.see("channel", gate.flatten(1))
         return x * gate
+
+
+class IgnoresEdits(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(x)
+        self.see("channel", gate)
+        return x * gate
+
+
+class CutsEditsOff(Gate):
+    def forward(self, x: Tensor) -> Tensor:
+        gate = self.gate(x)
+        return x * (gate + (self.see("channel", gate) - gate).detach())
 
 
 class DeadParameter(Gate):
@@ -263,6 +277,8 @@ FAULTS = [
     (OtherWhenWatched, "watched_equals_unwatched"),
     (ForgetsMap, "shows_declared_maps"),
     (MapWithWrongAxes, "shows_declared_maps"),
+    (IgnoresEdits, "edits_act"),
+    (CutsEditsOff, "edits_act"),
     (DeadParameter, "gradients_reach"),
     (DetachedGate, "gradients_reach"),
     (WrongGradient, "gradcheck"),
@@ -319,6 +335,16 @@ def test_the_laws_of_exporting_share_one_program_and_leave_it_as_it_is(monkeypat
     assert len(traced) == 1
     LAWS["exports"](second)
     assert len(traced) == 2
+
+
+def test_maps_that_act_or_sum_to_1_otherwise_than_declared_break_their_laws() -> None:
+    sound = Subject("gate", Gate, channels=6, maps={"channel": "B C 1 1"}, sums={}, shown=())
+    for law in ("shows_declared_maps", "edits_act"):
+        LAWS[law](sound)
+    with pytest.raises(Broken, match="sums of 1 over 'C', as declared"):
+        LAWS["shows_declared_maps"](replace(sound, sums={"channel": "C"}))
+    with pytest.raises(Broken, match=r"channel acts.*it only to be shown, as declared"):
+        LAWS["edits_act"](replace(sound, shown=("channel",)))
 
 
 def test_every_law_has_a_seeded_fault() -> None:

@@ -47,6 +47,7 @@ LAWS = (
     "changes_no_parameter",
     "watched_equals_unwatched",
     "shows_declared_maps",
+    "edits_act",
     "gradients_reach",
     "gradcheck",
     "trains_on_one",

@@ -24,7 +24,7 @@ from torch import nn
 
 from regard import catalog
 from regard.core import Attention, declared_maps
-from regard.laws import arguments, behaviour, use
+from regard.laws import arguments, behaviour, use, watching
 from regard.laws.subject import Broken, Subject
 
 LAWS: Mapping[str, Callable[[Subject], None]] = {
@@ -36,8 +36,9 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
         behaviour.batch_independent,
         behaviour.deterministic,
         behaviour.changes_no_parameter,
-        behaviour.watched_equals_unwatched,
-        behaviour.shows_declared_maps,
+        watching.watched_equals_unwatched,
+        watching.shows_declared_maps,
+        watching.edits_act,
         behaviour.gradients_reach,
         behaviour.gradcheck,
         behaviour.trains_on_one,
@@ -57,11 +58,12 @@ LAWS: Mapping[str, Callable[[Subject], None]] = {
 }
 
 # A module that computes and learns as it should is sound without these: errors that name what is wrong, any number of
-# channels, the meta device, whole graphs, exported programs, and the range of half precision.
+# channels, the meta device, whole graphs, exported programs, the range of half precision, and maps that can be edited.
 ADVICE = frozenset(
     (
         "builds_on_meta",
         "compiles",
+        "edits_act",
         "exports",
         "exports_to_onnx",
         "low_precision",
@@ -238,6 +240,8 @@ def subjects(entry: catalog.Entry) -> Iterator[Subject]:
             sizes=setting.sizes or {},
             exported=entry.exported,
             soft=bool(setting.soft),
+            sums=setting.sums,
+            shown=setting.shown,
             factory=factory,
             kwargs=setting.kwargs,
             plain=setting is entry.settings[0],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -12,9 +11,7 @@ from torch import Tensor, nn
 from torch.autograd.gradcheck import GradcheckError
 from torch.func import functional_call
 
-from regard.core import Attention, grids_of
 from regard.laws.subject import Broken, Subject, cast, fits, floats, loss, outputs_of, same, shape_of
-from regard.watching import watch
 
 
 def _sizes_to_try(subject: Subject) -> Iterator[dict[str, int]]:
@@ -138,48 +135,6 @@ def changes_no_parameter(subject: Subject) -> None:
                 mode = "train" if train else "eval"
                 raise Broken("changes_no_parameter", subject.name, f"{shape_of(inputs)} in {mode} mode",
                              f"{name} changed or vanished", "the forward pass to leave it")  # fmt: skip
-
-
-def watched_equals_unwatched(subject: Subject) -> None:
-    """Outputs are the same while the module is watched."""
-    module, inputs = subject.module(), subject.tensors()
-    plain = module(*inputs)
-    if not any(isinstance(part, Attention) for part in module.modules()):
-        return
-    with watch(module, foreign=False):
-        seen = module(*inputs)
-    same("watched_equals_unwatched", subject, shape_of(inputs), seen, plain, "the same output while watched")
-
-
-def shows_declared_maps(subject: Subject) -> None:
-    """The module shows exactly the declared maps, with the declared axes and finite values."""
-    if subject.maps is None:
-        return
-    module, inputs = subject.module(), subject.tensors()
-    if not any(isinstance(part, Attention) for part in module.modules()):
-        if not subject.maps:
-            return
-        raise Broken("shows_declared_maps", subject.name, shape_of(inputs), "no regard.core.Attention in it",
-                     f"maps {sorted(subject.maps)} to be shown through Attention.see")  # fmt: skip
-    with watch(module, foreign=False) as maps:
-        module(*inputs)
-    seen = {key.rpartition("/")[2] for key in maps}
-    if seen != set(subject.maps):
-        raise Broken(
-            "shows_declared_maps", subject.name, shape_of(inputs), f"maps {sorted(seen)}", f"{sorted(subject.maps)}"
-        )
-    known = {**subject.known(), "C": subject.channels}
-    for key, looks in maps.items():
-        axes = subject.maps[key.rpartition("/")[2]]
-        for look in looks:
-            if not fits(look.shape, axes, known) or not look.isfinite().all():
-                raise Broken("shows_declared_maps", subject.name, shape_of(inputs), f"map {key} {tuple(look.shape)}",
-                             f"finite {axes}")  # fmt: skip
-        for letter, grid in maps.grids.get(key, {}).items():
-            size = looks[0].shape[axes.split().index(letter)]
-            if sum(map(math.prod, grids_of(grid))) != size:
-                seen_grid = f"{key} {letter} = {size}, grid {grid}"
-                raise Broken("shows_declared_maps", subject.name, shape_of(inputs), seen_grid, "a grid of that size")
 
 
 def gradients_reach(subject: Subject) -> None:

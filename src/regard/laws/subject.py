@@ -97,6 +97,7 @@ class Subject:
         sizes: letter -> size, where the arguments fix it.
         exported: smallest side of a map for a program exported with open sizes.
         soft: differentiable weights.
+        sums, shown: the axes over which maps sum to 1, and the maps that are only shown; None: whatever they are.
         factory, kwargs: the class and its arguments, where they are known: what `rejects` needs.
         plain: these are the label's own arguments, rather than one of its options.
     """
@@ -111,6 +112,8 @@ class Subject:
     sizes: Mapping[str, int] = field(default_factory=dict)
     exported: int = 4
     soft: bool = True
+    sums: Mapping[str, str] | None = None
+    shown: tuple[str, ...] | None = None
     factory: Callable[..., nn.Module] | None = None
     kwargs: Mapping[str, Any] = field(default_factory=dict)
     plain: bool = True
