@@ -131,6 +131,19 @@ def test_tokens_of_a_line_are_a_table() -> None:
     assert "12 by K 12" in table.caption
 
 
+def test_weights_of_places_for_each_channel_leave_their_tokens_out() -> None:
+    """Factorised attention, as CoaT's: the softmax runs over the places, for each channel of a head."""
+    weights = affinity(2, 7, 3, PLACES + 1)
+    maps = Maps()
+    maps[KEY], maps.axes[KEY] = [weights], "B h C Q"
+    maps.grids[KEY], maps.tokens[KEY] = {"Q": ((1, 1), (H, W))}, {"Q": ("class",)}
+    heat = spatial(maps, KEY)
+    assert heat is not None
+    torch.testing.assert_close(heat, weights[..., 1:].mean((1, 2)).view(2, H, W))
+    names = [picture.name for picture in regard.draw(maps, torch.rand(3, 30, 50))]
+    assert names == [f"{KEY}, head {i} of 7" for i in range(1, 8)]
+
+
 def test_weights_behind_tokens_are_no_gates() -> None:
     """What is left for the image may be little: the lightest colour is its largest weight, or twice the even share."""
     plain, weights = Colouring("common", torch.float32), Colouring("common", torch.float32, weights=True)

@@ -45,7 +45,7 @@ from regard.viewing.pictures import PANELS, SIDE, Picture, counted, ends_of, ove
 from regard.viewing.reaching import Cross, Dense, Reach, plane_of, reach
 from regard.viewing.scaling import Colouring, Scale
 from regard.viewing.slices import orthogonal, through
-from regard.viewing.tokens import Tokens, tokens_of, windows_of
+from regard.viewing.tokens import Tokens, tokens_of, windows_of, without_tokens
 from regard.viewing.words import looked
 
 LATTICE = ("H", "W", "2")
@@ -72,7 +72,7 @@ def spatial(maps: Maps, key: str) -> Tensor | None:
         if any(ways):
             looks.append(torch.stack([next(iter(_rows(way).values())).mean(0) for way in ways if way is not None]))
             continue
-        placed = _placed(look, letters, grids)
+        placed = _placed(*without_tokens(look, letters, grids, maps.tokens.get(key, {})))
         if placed is None:
             return None
         values, rest = placed
@@ -140,7 +140,8 @@ def draw(
             sentences = _sentence(maps, "L", sample), _sentence(maps, "T", sample)
             chosen = Chosen(queries, classes or {}, scale, *sentences, boxes)
             way = _way(maps, key, one, letters, before)
-            pictures += _pictures(name, one, letters, maps.grids.get(key, {}), frames, chosen, way, len(before))
+            one, _, grids = without_tokens(one, letters, maps.grids.get(key, {}), maps.tokens.get(key, {}))
+            pictures += _pictures(name, one, letters, grids, frames, chosen, way, len(before))
     return pictures
 
 

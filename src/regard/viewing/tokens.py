@@ -112,6 +112,20 @@ def tokens_of(
     return Tokens(values, names["Q"], names["K"], planes["Q"], plane)
 
 
+def without_tokens(
+    look: Tensor, letters: tuple[str, ...], grids: Mapping[str, Grid], tokens: Mapping[str, Sequence[str]]
+) -> tuple[Tensor, tuple[str, ...], Mapping[str, Grid]]:
+    """A map over tokens and places that no query asks, such as weights of places for each channel, over its places
+    alone; any other map as it is.
+    """
+    last = letters[-1]
+    count = len(tokens.get(last, ()))
+    behind = grids_of(grids.get(last, ()))[count:]
+    if not count or letters[-2:] == ("Q", "K") or len(behind) != 1:
+        return look, letters, grids
+    return look[..., count:], letters, {**grids, last: behind[0]}
+
+
 @dataclass(frozen=True)
 class Windows:
     """Weights of one image within windows.
