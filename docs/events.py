@@ -378,7 +378,9 @@ SENTENCES_TEXT = """
 Right is a sentence that names the three events in their order. The weights of frames, and what they add up, do not
 depend on the order of the frames: without local features, which see neighbouring frames together, the sentence of a
 clip is that of its reverse. *Mean over frames* has the parameters of the first row and sees the same for every word.
-*Uniform weights in the test* is the trained first row that sees the mean.
+*Uniform weights in the test* is the trained first row that sees the mean. Over the seeds of the record, 11 to 15,
+attention to frames is not shown to be better than their mean, and a recurrent network over the frames beats both: it
+keeps the order, and attention adds frames up without one.
 """
 ON_FRAMES = """
 When the word of an event is said, {weight} of the weight lies on its frames, which are {share} of all.
