@@ -149,6 +149,8 @@ FOUND = {
     "README.md": two_images,
     "docs/watching.md": two_images,
     "docs/gradcam.md": two_images,
+    "docs/own_attention.md": two_images,
+    "docs/faithful.md": two_images,
     "docs/data.md": own_images,
     "docs/label_maps.md": photographs,
     "docs/itti.md": two_images,
@@ -161,7 +163,14 @@ INSTEAD = {"pretrained=True": "pretrained=False"}
 ON_META = {"docs/networks.md"}
 
 
-SECONDS = {"docs/comparing.md", "docs/watching.md", "docs/saving.md"}  # pages whose examples take seconds
+SECONDS = {
+    "docs/comparing.md",
+    "docs/watching.md",
+    "docs/saving.md",
+    "docs/own_attention.md",
+    "docs/faithful.md",
+    "docs/doctor.md",
+}  # pages whose examples take seconds
 RUNNING = [
     pytest.param(page, marks=[pytest.mark.slow] if name_of(page) in SECONDS else [], id=name_of(page))
     for page in PROSE
