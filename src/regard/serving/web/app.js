@@ -51,7 +51,7 @@ function Network() {
     if (catalogue.backbones.includes(name)) show({ model: { ...model, backbone: name } });
     else set({ error: `timm has no network ${name}` });
   };
-  return html`<form class="network" onSubmit=${(event) => event.preventDefault()}>
+  return html`<form class=${"network" + (own ? " own" : "")} onSubmit=${(event) => event.preventDefault()}>
     <label><span>Network</span>
       <select value=${own ? "other" : String(model.run)} onChange=${(event) => choose(event.target.value)}>
         ${catalogue.runs.map((title, number) => html`<option value=${String(number)}>${title}</option>`)}

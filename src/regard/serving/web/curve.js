@@ -1,7 +1,7 @@
 // Deletion and insertion of the chosen map, as they are computed.
 
 import uPlot from "./vendor/uplot.js";
-import { html, state, chosen, useEffect, useRef, useState } from "./page.js";
+import { html, set, state, chosen, useEffect, useRef, useState } from "./page.js";
 import * as api from "./api.js";
 
 const COLOURS = ["--hue1", "--hue0", "--hue2", "--hue3"];
@@ -11,7 +11,7 @@ export function Curve() {
   const running = useRef(null);
   const [lines, setLines] = useState([]);
   const [kind, setKind] = useState("deletion");
-  const [on, setOn] = useState(false);
+  const on = state.curve;
   const [told, setTold] = useState("");
   const map = chosen();
   const pass = state.result?.pass;
@@ -61,7 +61,7 @@ export function Curve() {
   if (!state.result) return null;
   const area = (line) => line[kind].reduce((sum, value, i, all) => (i ? sum + (value + all[i - 1]) / 2 / (all.length - 1) : 0), 0);
   return html`<section class="curve" aria-label="Does the map matter">
-    <h2>Does the map matter? <label class="check"><input type="checkbox" checked=${on} disabled=${!placed} onChange=${(event) => setOn(event.target.checked)} /> curve</label></h2>
+    <h2>Does the map matter? <label class="check"><input type="checkbox" checked=${on} disabled=${!placed} onChange=${(event) => set({ curve: event.target.checked })} /> curve</label></h2>
     ${on && placed ? html`
       <div class="segment" role="radiogroup" aria-label="Curve">
         ${[["deletion", "Deletion"], ["insertion", "Insertion"]].map(([each, text]) => html`<button role="radio" aria-checked=${kind === each} onClick=${() => setKind(each)}>${text}</button>`)}

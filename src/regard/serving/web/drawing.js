@@ -41,20 +41,23 @@ const sheet = (image) => {
 };
 
 // Draws one slice over what the network saw; returns the values at the two ends of the colours.
-export function draw(canvas, photograph, slice, { before = null, mode = "after", smooth = false, opacity = 1, bare = false } = {}) {
+export function draw(canvas, photograph, slice, { before = null, mode = "after", smooth = false, opacity = 1, stretch = false } = {}) {
   const context = canvas.getContext("2d");
   const { width, height } = canvas;
   context.clearRect(0, 0, width, height);
   context.imageSmoothingEnabled = true;
   if (photograph) {
-    context.filter = bare || !slice ? "none" : "saturate(0.35)";
+    context.filter = slice ? "saturate(0.35)" : "none";
     context.imageSmoothingEnabled = photograph.width >= width / 3;
     context.drawImage(photograph, 0, 0, width, height);
     context.filter = "none";
   }
-  if (!slice || bare) return null;
+  if (!slice) return null;
   const shown = mode === "before" && before ? before : slice;
-  const ends = before ? [Math.min(before.ends[0], slice.ends[0]), Math.max(before.ends[1], slice.ends[1])] : slice.ends;
+  // Before and after have the same colours; stretched ones go from the smallest to the largest value.
+  const own = (each) => (stretch ? [Math.min(...each.values), Math.max(...each.values)] : each.ends);
+  const both = [slice, ...(before ? [before] : [])].map(own);
+  const ends = [Math.min(...both.map(([low]) => low)), Math.max(...both.map(([, high]) => high))];
   const [rows, columns] = shown.shape;
   if (shown.kind === "plane") {
     let image = null;

@@ -8,8 +8,8 @@ function Tile({ map, slice, on }) {
   const { photograph } = state;
   const ratio = photograph ? photograph.height / photograph.width : 1;
   useEffect(() => {
-    if (canvas.current) draw(canvas.current, photograph, slice, { smooth: false });
-  }, [slice, photograph]);
+    if (canvas.current) draw(canvas.current, photograph, slice, { smooth: state.smooth, stretch: state.stretch });
+  }, [slice, photograph, state.smooth, state.stretch]);
   const [path, name] = [map.key.slice(0, map.key.lastIndexOf("/") + 1), map.key.slice(map.key.lastIndexOf("/") + 1)];
   const edited = editsOf(map.key).length;
   const wrong = state.findings.filter((finding) => finding.key === map.key).length;

@@ -1,7 +1,7 @@
 // The state of the page as the fragment of its address: #token=…&state=…. A fragment is never sent to a server.
 
 const empty = () => ({
-  model: { run: 0 }, image: null, second: null, alpha: 1, edits: [], key: null, look: 0, head: null, query: null,
+  model: { run: 0 }, image: null, second: null, alpha: 1, edits: [], key: null, look: 0, head: null, query: null, mode: "after", curve: false,
 });
 
 export function read(hash) {

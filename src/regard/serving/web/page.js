@@ -23,8 +23,8 @@ export const state = {
   thumbnails: new Map(), // of photographs, by their ids
   slices: new Map(), // of maps, by what was asked
   focus: null, // the slice of the chosen map: {after, before}
-  mode: "after", // or before, difference
   smooth: false,
+  stretch: false,
   opacity: 1,
   tool: "query", // or paint
   brush: 1,

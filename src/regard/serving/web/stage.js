@@ -27,7 +27,7 @@ export function Stage() {
 
   useEffect(() => {
     if (!below.current) return;
-    ends = draw(below.current, photograph, current?.after, { before: current?.before, mode: shownMode, smooth: state.smooth, opacity: state.opacity, bare: state.bare });
+    ends = draw(below.current, photograph, current?.after, { before: current?.before, mode: shownMode, smooth: state.smooth, opacity: state.opacity, stretch: state.stretch });
     mark(above.current, { query, grid: layout?.queries, tokens: layout?.queryTokens, painted: state.tool === "paint" || mask ? cells : null });
     if (scale.current) {
       legend(scale.current, shownMode);
@@ -122,7 +122,7 @@ export function Stage() {
       <canvas ref=${above} id="stage" width=${SIDE} height=${Math.round(SIDE * ratio)} tabindex="0" role="application"
         aria-label=${map ? `${map.key} over the photograph; a click or the arrow keys choose the place whose attention is shown` : "no map"}
         onPointerDown=${down} onPointerMove=${moved} onPointerUp=${up} onPointerCancel=${up} onKeyDown=${keyed} />
-      ${!photograph && html`<p class="hint">Drop a photograph to see where the network looks.</p>`}
+      ${!photograph && html`<p class="hint">${state.busy ? "Looking …" : "Drop a photograph to see where the network looks."}</p>`}
     </div>
     ${map && html`<${Reading} map=${map} layout=${layout} current=${current} query=${query} scale=${scale} mode=${shownMode} />`}
   </section>`;
@@ -158,8 +158,9 @@ function Reading({ map, layout, current, query, scale, mode }) {
       <label class="field"><span>strength</span>
         <input type="range" min="0" max="1" step="0.05" value=${state.opacity} onInput=${(event) => set({ opacity: Number(event.target.value) })} /></label>
       <label class="check"><input type="checkbox" checked=${state.smooth} onChange=${(event) => set({ smooth: event.target.checked })} /> smooth</label>
+      ${(layout.kind === "plane" || layout.kind === "bars") && html`<label class="check" title="From the smallest to the largest value of this map, which shows small differences"><input type="checkbox" checked=${state.stretch} onChange=${(event) => set({ stretch: event.target.checked })} /> stretch colours</label>`}
     </div>
-    <p class="help">${layout.queries
+    <p class="help">${current?.after.even && current.after.values.length > 1 ? html`<b>Even:</b> every value is ${digits(current.after.values[0])}, but for rounding. ` : ""}${layout.queries
       ? query === null
         ? "The mean of all queries: what each place receives. Click a place to see where it looks."
         : html`Where the ring looks. <button class="link" onClick=${() => look({ query: null })}>Show the mean of all queries</button>`
