@@ -17,7 +17,7 @@ from torch.nn import functional as F
 import regard
 from regard.catalog.vocabulary import CHECKS as CHECK_NAMES
 from regard.core import Attention, NothingSeen
-from regard.examining.findings import SEVERITIES, Examination
+from regard.examining.findings import SEVERITIES, Examination, shown
 from regard.examining.table import CHECKS
 
 CHANNELS, CLASSES = 24, 7
@@ -271,6 +271,14 @@ def test_the_table_and_the_command_line_have_the_same_checks() -> None:
     assert tuple(check.name for check in CHECKS) == CHECK_NAMES
     assert len(set(CHECK_NAMES)) == len(CHECK_NAMES)
     assert {check.severity for check in CHECKS} == set(SEVERITIES)
+
+
+def test_the_page_of_the_documentation_has_every_check() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    for check in CHECKS:
+        side = "above" if check.above else "below"
+        row = f"{check.name} | {check.severity} | {check.measures} | {side} {shown(check.threshold)} | {check.means}"
+        assert f"\n| {row} |\n" in page
 
 
 def test_a_finding_names_everything_and_has_a_picture() -> None:

@@ -219,6 +219,25 @@ def test_attention_that_starts_as_the_identity_gives_notes_only(name: str, optio
     assert "attention asleep" in says(examination)
 
 
+class Shifted(Affinity):
+    """Keys whose bias the softmax takes away to the last bit; or keys of which nothing is left."""
+
+    def __init__(self, factor: int) -> None:
+        super().__init__()
+        self.factor = factor
+
+    def scores(self, x: Tensor) -> Tensor:
+        keys = self.factor * (x @ self.key.weight.T) + 0 * self.key.bias
+        return (self.query(x) @ keys.transpose(1, 2) + x @ x.transpose(1, 2))[:, None]
+
+
+def test_a_bias_before_a_softmax_gives_no_alarm() -> None:
+    assert not says(examined(made(Shifted, 1), checks=("no gradient",)))
+    (finding, other) = examined(made(Shifted, 0), checks=("no gradient",)).findings
+    assert (finding.module, finding.number, finding.detail) == ("attention.0.query", 2, "weight, bias")
+    assert (other.module, other.number, other.detail) == ("attention.0.key", 2, "weight, bias")
+
+
 class Unlucky(nn.Module):
     """Faults of a whole network, one at a time."""
 

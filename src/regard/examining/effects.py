@@ -42,6 +42,11 @@ class Effect:
     share: float
     later: float = math.nan
 
+    @property
+    def wakes(self) -> bool:
+        """Whether learning brings the map to the output: from nothing at all to something, or to ten times as much."""
+        return self.later > (max(10 * self.share, STILL / 10) if self.share else 0)
+
 
 Edit = Callable[[Tensor], Tensor]
 
@@ -188,10 +193,8 @@ def asleep(evidence: Evidence) -> Iterator[Measured]:
 def _still(evidence: Evidence, *, woken: bool) -> Iterator[Measured]:
     for seen in evidence.seen:
         effect = evidence.effects[seen.key]
-        if isinstance(effect, Effect):
-            wakes = effect.share < STILL and effect.later > max(STILL, 10 * effect.share)
-            if wakes == woken:
-                yield Measured(effect.share, seen.module, seen.map, _costs(evidence, seen))
+        if isinstance(effect, Effect) and (effect.share < STILL and effect.wakes) == woken:
+            yield Measured(effect.share, seen.module, seen.map, _costs(evidence, seen))
 
 
 def harmless(evidence: Evidence) -> Iterator[Measured]:

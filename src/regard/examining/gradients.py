@@ -110,8 +110,16 @@ def unused(evidence: Evidence) -> Iterator[Measured]:
 
 
 def silent(evidence: Evidence) -> Iterator[Measured]:
-    """Number of parameters of each module whose gradient is zero in every pass."""
-    yield from _by_module(evidence, evidence.gradients.silent)
+    """Number of parameters of each module whose gradient is zero in every pass.
+
+    A bias is left out if the weight beside it learns: softmax and norms take away what a bias before them adds.
+    """
+    found = evidence.gradients
+    resting = {*found.silent, *found.unused}
+    beside = {name: f"{name.removesuffix('bias')}weight" for name in found.silent if name.endswith("bias")}
+    known = dict(evidence.model.named_parameters())
+    shifts = {bias for bias, weight in beside.items() if weight in known and weight not in resting}
+    yield from _by_module(evidence, tuple(name for name in found.silent if name not in shifts))
 
 
 def wrong(evidence: Evidence) -> Iterator[Measured]:

@@ -103,7 +103,7 @@ def spread(seen: Seen) -> float:
     return float(torch.stack(found).mean())
 
 
-SHARP = 0.35  # entropy above which weights are spread enough, whatever their logits
+SHARP = 0.5  # entropy above which weights are spread enough, whatever their logits
 
 
 def sharp(evidence: Evidence) -> Iterator[Measured]:
