@@ -268,6 +268,13 @@ def test_a_pass_can_be_explained_again(passed: tuple[Tensor, list[Tensor], Maps]
     assert torch.equal(first, regard.relevance(maps, scores, 1)["relevance"][0]) and not torch.equal(first, other)
 
 
+def test_a_pass_can_be_explained_where_gradients_are_off(passed: tuple[Tensor, list[Tensor], Maps]) -> None:
+    scores, _, maps = passed
+    with torch.no_grad():
+        found = regard.relevance(maps, scores, 1)["relevance"][0]
+    assert torch.equal(found, regard.relevance(maps, scores, 1)["relevance"][0])
+
+
 def test_relevance_needs_the_graph(passed: tuple[Tensor, list[Tensor], Maps]) -> None:
     scores, formed, maps = passed
     with pytest.raises(ValueError, match=r"blocks.0.attn/affinity: the map is not in the graph .* keep_graph=True"):

@@ -57,7 +57,8 @@ def relevance(maps: Maps, returned: object, target: Target = None, only: str = "
             f"{cut}: the map is not in the graph of gradients; watch(model, keep_graph=True), gradients and parameters "
             "or images that need them are needed"
         )
-    score = explained(returned, target, len(found[0].weights)).sum()
+    with torch.enable_grad():  # the pass is in the graph, wherever this is called
+        score = explained(returned, target, len(found[0].weights)).sum()
     if not score.requires_grad:
         raise ValueError(f"target={target!r}: the score does not depend on the maps")
     slopes = torch.autograd.grad(
