@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import io
 import json
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import regard
 from regard.looking.explaining import probabilities
 from regard.serving.editing import Moved
 from regard.serving.networks import Networks, named
 from regard.serving.starting import studio
+from regard.serving.studio import Studio
 
 KEY = "aggregate.gates.1/spatial"
 
@@ -125,3 +129,65 @@ def test_a_box_keeps_its_size_when_it_is_moved():
     boxes = torch.tensor([[[-0.5, -0.25, 0.5, 0.75], [-1, -1, 0, 0.5]]])
     moved = Moved(step=1, x=0.25, y=-0.125)(boxes, key="glimpse", axes="B T 4")
     assert torch.allclose(moved, torch.tensor([[[-0.5, -0.25, 0.5, 0.75], [-0.25, -0.875, 0.75, 0.625]]]))
+
+
+def noise(height, width, seed=0):
+    content = io.BytesIO()
+    values = np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+    Image.fromarray(values).save(content, "PNG")
+    return content.getvalue()
+
+
+@pytest.mark.slow
+def test_the_attention_of_a_timm_network_is_shown_and_edited():
+    made = Studio(Networks(named(backbone="test_vit")))
+    image = made.add(noise(97, 113), "noise.png").id
+    question = {"model": {"backbone": "test_vit", "entry": None}, "image": image}
+    plain = made.run(question)
+    key = "blocks.1.attn/affinity"
+    found = {one["key"]: one for one in plain.answer["maps"]}[key]
+    assert found["foreign"] and found["acts"] and found["sums"] == "K" and found["tokens"] == ["class"]
+    layout = found["looks"][0]
+    side = layout["size"][0]
+    assert layout["queries"] == layout["size"] == [side, side] and layout["queryTokens"] == layout["tokens"] == 1
+    row = made.cut(plain.id, key, look=0, part=1, query=5)
+    assert float(row.values.sum()) + row.tokens[0] == pytest.approx(1, abs=1e-5)
+    edit = {"key": key, "kind": "ablate", "part": "head", "parts": [1]}
+    edited = made.run({**question, "edits": [edit]})
+    assert made.cut(edited.id, key, look=0, part=1, query=5).values.abs().max() == 0
+    assert edited.answer["prediction"] != plain.answer["prediction"]
+    off = made.run({**question, "edits": [{"key": key, "kind": "query", "parts": [5]}]})
+    assert made.cut(off.id, key, look=0, part=0, query=5).values.abs().max() == 0
+    lines = [*made.followed({**question, "edits": [edit], "key": "blocks.0.attn/affinity"})]
+    assert [line["name"] for line in lines] == ["this map", "Grad-CAM", "centre", "random"]
+    again = made.run(question)
+    assert again.answer["prediction"] == plain.answer["prediction"]
+
+
+@pytest.mark.slow
+def test_the_gate_of_an_attached_entry_goes_down_to_the_bare_backbone():
+    made = Studio(Networks(named(backbone="test_efficientnet")))
+    image = made.add(noise(97, 113), "noise.png").id
+    bare, off, half, on = (
+        made.run({"model": {"backbone": "test_efficientnet", "entry": entry}, "image": image, "alpha": alpha})
+        for entry, alpha in ((None, 1), ("cbam", 0), ("cbam", 0.5), ("cbam", 1))
+    )
+    assert bare.answer["gates"] == 0 and off.answer["gates"] > 0
+    assert off.answer["prediction"] == bare.answer["prediction"] != half.answer["prediction"]
+    assert on.answer["prediction"] not in (half.answer["prediction"], off.answer["prediction"])
+    assert len(off.answer["maps"]) > len(bare.answer["maps"]) > 0, "the backbone has attention of its own"
+
+
+@pytest.mark.slow
+def test_the_path_of_a_system_is_shown_and_dragged():
+    arguments = {"channels": 1, "classes": 5, "glimpses": 4, "glimpse_size": 5}
+    made = Studio(Networks(named("ram", kwargs=arguments)))
+    question = {"model": {"run": 0}, "image": made.add(noise(29, 31), "noise.png").id}
+    plain = made.run(question)
+    found = {one["key"]: one for one in plain.answer["maps"]}
+    assert found["path"]["looks"][0]["kind"] == "path" and found["path"]["acts"] and not found["glimpse"]["acts"]
+    moved = made.run({**question, "edits": [{"key": "path", "kind": "move", "step": 2, "x": 0.5, "y": -0.5}]})
+    assert torch.allclose(moved.maps["path"][0][0, 2], torch.tensor([0.5, -0.5]), atol=0.05)
+    assert "Moved(step=2, x=0.5, y=-0.5)" in moved.answer["python"]
+    with pytest.raises(ValueError, match="shown only"):
+        made.run({**question, "edits": [{"key": "glimpse", "kind": "uniform"}]})

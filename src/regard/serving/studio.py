@@ -323,16 +323,16 @@ def _changed(network: Network, changes: Sequence[Change], alpha: float) -> Itera
 def watched(model: nn.Module, x: Tensor) -> tuple[Maps, set[str], object, float]:
     """A forward pass: the maps, the keys of those that are shown only, what is returned, and seconds."""
     shown: set[str] = set()
+    acting: set[str] = set()
     returned: object = None
     forward = 0.0
 
     def note(formed: Formed) -> None:
-        if not formed.acts:
-            shown.add(formed.key)
+        (acting if formed.acts else shown).add(formed.key)
 
     maps = Maps()
     try:
-        with watch(model) as maps, listen(model, note):
+        with watch(model) as maps, listen(model, note, edits=True):  # what acts step by step is told to edits alone
             start = time.perf_counter()
             returned = model(x)
             forward = time.perf_counter() - start
@@ -341,7 +341,7 @@ def watched(model: nn.Module, x: Tensor) -> tuple[Maps, set[str], object, float]
             start = time.perf_counter()
             returned = model(x)
             forward = time.perf_counter() - start
-    return maps, shown, returned, forward
+    return maps, shown - acting, returned, forward
 
 
 def described(maps: Maps, shown: Container[str] = ()) -> list[dict[str, Any]]:
