@@ -16,7 +16,9 @@ from torch import Tensor, nn
 from regard.core import Attention, Formed
 from regard.insight.faithfulness import variance
 from regard.insight.faithfulness.curves import curves, ranked
+from regard.insight.faithfulness.effects import effects
 from regard.insight.faithfulness.faithful import faithful
+from regard.insight.faithfulness.heats import recorded_maps
 from regard.insight.faithfulness.imputing import Baseline, imputed
 from regard.insight.faithfulness.infidelity import infidelity, losses, rectangles
 from regard.insight.faithfulness.measured import Measured
@@ -260,9 +262,8 @@ def test_the_fall_of_the_logit_is_that_of_the_replaced_gate() -> None:
     """An even gate in place of the gate itself, by hand."""
     images, _ = cues(3)
     network = Reads().eval()
-    found = faithful(
-        network, images, "gate/spatial", [1, 1, 0], baselines=["mean"], steps=2, squares=0, stages=0, layer="stem"
-    )
+    score = Score(network, images, [1, 1, 0], of="probability", batch=32)
+    found = effects(network, score, recorded_maps(network, images, ["gate/spatial"], 32), batch=32, seed=0)
     with torch.no_grad():
         x = network.stem(images).relu()
         spatial, channel = network.gate.where(x).sigmoid(), network.gate.what(x.mean((2, 3), keepdim=True)).sigmoid()
@@ -274,9 +275,9 @@ def test_the_fall_of_the_logit_is_that_of_the_replaced_gate() -> None:
 
         even = logit(spatial) - logit(spatial.mean((1, 2, 3), keepdim=True))
         swapped = logit(spatial) - logit(spatial[[2, 0, 1]])
-    assert found.effects["gate/spatial"]["even"].values == pytest.approx(even.double().numpy(), abs=1e-6)
-    assert found.effects["gate/spatial"]["mean"].values == pytest.approx(even.double().numpy(), abs=1e-6)
-    assert found.effects["gate/spatial"]["swapped"].values == pytest.approx(swapped.double().numpy(), abs=1e-6)
+    assert found["gate/spatial"]["even"].values == pytest.approx(even.double().numpy(), abs=1e-6)
+    assert found["gate/spatial"]["mean"].values == pytest.approx(even.double().numpy(), abs=1e-6)
+    assert found["gate/spatial"]["swapped"].values == pytest.approx(swapped.double().numpy(), abs=1e-6)
     assert abs(even).min() > 0
 
 
@@ -329,7 +330,7 @@ def test_variance_by_hand() -> None:
     values = torch.tensor([1.0, 2, 3, 5, 6, 7])[:, None]
     within, between, total = 4.0, 24.0, 28.0
     expected = (between - within / 4) / (total + within / 4)
-    found = variance.share(values, [0, 0, 0, 1, 1, 1], seed=0)
+    found = variance.share(values, [0, 0, 0, 1, 1, 1], seed=0, shuffles=3)
     assert found is not None and found.value == pytest.approx(expected)
     assert (found.groups, found.images) == (2, 6)
     left = []
@@ -353,7 +354,7 @@ def test_what_and_where_are_told_apart() -> None:
     noise = 0.5 * torch.randn(60, 13, generator=generator)
     by_class = variance.share(noise + torch.nn.functional.one_hot(what, 13), what.tolist(), seed=0)
     assert abs(by_class.shuffled) < 0.01 < by_class.shuffled_high < 0.03 < 0.1 < by_class.low
-    other = variance.share(noise + torch.nn.functional.one_hot(what, 13), where.tolist(), seed=0)
+    other = variance.share(noise + torch.nn.functional.one_hot(what, 13), where.tolist(), seed=0, shuffles=3)
     assert other.value < by_class.low
 
 
@@ -406,6 +407,7 @@ def test_an_interval_over_the_images() -> None:
         ({"labels": [0, 1, 0]}, "labels=\\[0, 1, 0\\]: one class, or 2, one for each image, is needed"),
         ({"labels": 2}, "target=2: classes from 0 to 1 are needed"),
         ({"places": [0.5, 1.0]}, "places=torch.float32 \\(2,\\): bool masks of the images, or 2 whole numbers"),
+        ({"maps": lambda x: {"random": x[:, 0]}}, "maps: it gives a map named 'random', as one of the references"),
         (
             {"maps": lambda x: x},
             "maps: it gives the map of \\(2, 3, 23, 29\\): one map for each image, 2 h w, is needed",

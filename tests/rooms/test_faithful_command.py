@@ -49,7 +49,9 @@ def test_the_command_tells_and_draws(
         assert part in told
     assert "0.png: followed is " in told and "when swapped" in told and "rank correlation" in told
     picture = tmp_path / "0-gated_sononet-faithful.png"
-    assert Image.open(picture).size[0] > 1000 and str(picture) in told.replace("\n", "")
+    with Image.open(picture) as drawn:
+        assert drawn.size[0] > 1000
+    assert str(picture) in told.replace("\n", "")
     run([*words, "--json", "--target", "7"], monkeypatch)
     found = json.loads(capsys.readouterr().out)
     assert [row["name"] for row in found["rows"]][-3:] == ["random", "centre", "Grad-CAM"]

@@ -104,7 +104,7 @@ def _at(score: Score, baseline: Baseline, ranks: Tensor, limits: Tensor, *, back
     Passes are shared by several limits, so that one photograph fills a batch too.
     """
     which = torch.arange(len(ranks)).repeat_interleave(len(limits))
-    found = [torch.empty(0, dtype=torch.float64, device=score.images.device)]
+    found = [torch.empty(0, dtype=torch.float64)]
     for mine, limit in zip(which.split(score.batch), limits.repeat(len(ranks)).split(score.batch), strict=True):
         first = ranks[mine] < limit[:, None, None]
         removed, number = (~first if back else first).to(score.images.device), mine.to(score.images.device)

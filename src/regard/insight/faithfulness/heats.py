@@ -124,6 +124,10 @@ def _given(images: Tensor, maps: Callable[[Tensor], Tensor | Mapping[str, Tensor
         with torch.enable_grad():
             told = maps(part)
         for name, heat in (told if isinstance(told, Mapping) else {OWN: told}).items():
+            if name in (RANDOM, CENTRE, GRADCAM):
+                raise ValueError(
+                    f"maps: it gives a map named {name!r}, as one of the references: another name is needed"
+                )
             if not isinstance(heat, Tensor) or heat.dim() != 3 or len(heat) != len(part):
                 what = str(tuple(heat.shape)) if isinstance(heat, Tensor) else type(heat).__name__
                 raise ValueError(f"maps: it gives {name} of {what}: one map for each image, {len(part)} h w, is needed")

@@ -50,7 +50,7 @@ class Baseline:
             drawn = torch.randn(
                 images.shape, generator=torch.Generator().manual_seed(mixed("road", seed)), dtype=torch.float64
             )
-            self.other = drawn.to(images)
+            self.other = drawn.to(images.dtype).to(images.device)
 
     def without(self, which: Tensor, removed: Tensor) -> Tensor:
         """Images without some of their pixels.

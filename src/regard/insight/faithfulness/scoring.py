@@ -45,7 +45,10 @@ class Score:
             self.classes = torch.cat(predicted) if labels is None else self._classes(labels)
 
     def __call__(self, x: Tensor, which: Tensor, *, of: str | None = None) -> Tensor:
-        """The number of each changed image. Shapes: x `P C H W`, which `P`, the number of each image -> `P`."""
+        """The number of each changed image, float64 on the CPU.
+
+        Shapes: x `P C H W`, which `P`, the number of each image -> `P`.
+        """
         found = []
         for part, mine in zip(x.split(self.batch), which.split(self.batch), strict=True):
             with torch.no_grad():
@@ -60,7 +63,7 @@ class Score:
             if (of or self.of) == "probability":
                 returned = returned.softmax(1)
             found.append(explained(returned, self.classes[mine], len(part)))
-        return torch.cat(found).double()
+        return torch.cat(found).cpu().double()
 
     def target(self, which: Tensor) -> Target:
         """What is explained of some of the images, as `regard.gradcam` takes it."""
