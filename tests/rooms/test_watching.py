@@ -159,6 +159,22 @@ MAPS: dict[str, tuple[Body, str, str, tuple[int, ...], str, dict[str, tuple[int,
     ),
     "mask": (masked, "gate", "B C H W", (2, 11, 5, 7), "", {}),
     "branches": (branches, "weights", "B S C 1 1", (2, 2, 11, 1, 1), "S", {}),
+    "scaled": (
+        lambda n, x: 3 * tokens(n.second(x)).mT.softmax(-1) @ tokens(n.first(x)),
+        "weights",
+        "B C H W",
+        (2, 11, 5, 7),
+        "",
+        {},
+    ),
+    "rows": (
+        lambda n, x: n.first(x) * n.second(x).mean((1, 3), keepdim=True).softmax(2),
+        "weights",
+        "B 1 H 1",
+        (2, 1, 5, 1),
+        "H",
+        {},
+    ),
     "context": (context, "weights", "B 1 H W", (2, 1, 5, 7), "H W", {}),
     "self-attention": (attended, "affinity", "B Q K", (2, 35, 35), "K", {"Q": (5, 7), "K": (5, 7)}),
     "reduced": (reduced, "affinity", "B Q K", (2, 35, 4), "K", {"Q": (5, 7), "K": (2, 2)}),
@@ -250,6 +266,34 @@ class Heads(nn.Module):
         x = torch.cat([token.expand(len(x), -1, -1) for token in (self.cls_token, self.register_tokens)] + [x], 1)
         x = x.unflatten(-1, (4, 6)).transpose(1, 2)
         return self.attend(x, x.sin(), x.cos())
+
+
+class Patches(nn.Module):
+    """Weights over the patches of an image, for each pixel of a patch by itself, as in MobileViT v2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.project = nn.Conv2d(3, 7, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.project(x[..., :4, :6]).reshape(-1, 7, 2, 2, 3, 2).permute(0, 1, 3, 5, 2, 4).reshape(-1, 7, 4, 6)
+        score, value = x.split((1, 6), 1)
+        return value * score.softmax(-1)
+
+
+def test_places_that_are_out_of_order_are_put_back_on_the_image() -> None:
+    torch.manual_seed(0)
+    model = Patches()
+    plain = model(X)
+    with watch(model) as maps:
+        model(X)
+    assert maps.axes == {"weights": "B 1 H W"}
+    scores = model.project(X[..., :4, :6])[:, :1]
+    for top, left in ((0, 0), (0, 1), (1, 0), (1, 1)):  # the same pixel of each patch
+        expected = scores[..., top::2, left::2].flatten(2).softmax(-1).unflatten(-1, (2, 3))
+        torch.testing.assert_close(maps["weights"][0][..., top::2, left::2], expected)
+    with listen(model, lambda formed: 2 * formed.map, edits=True):
+        torch.testing.assert_close(model(X), 2 * plain)
 
 
 def test_tokens_in_front_of_the_grid_are_named() -> None:

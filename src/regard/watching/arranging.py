@@ -70,11 +70,10 @@ def affinity(map: Tensor, rows: Mark | None, columns: Mark | None, along: Tensor
     if not in_rows and not in_columns and len(rest) >= 2:  # between channels: no axis has a place
         queries, keys, rest, letters = rest[-2:-1], rest[-1:], rest[:-2], ("C", "D")
     elif not keys or not (queries or windows):
-        single = [d for d in rest if shape[d] == 1] or rest
-        if not single or (not keys and not queries):
+        if not rest or (not keys and not queries):
             return _unmarked(map, along, batch)
-        queries, keys = (queries, single[-1:]) if not keys else (single[-1:], keys)
-        rest.remove(single[-1])
+        queries, keys = (queries, rest[-1:]) if not keys else (rest[-1:], keys)
+        rest = rest[:-1]
     order = [*samples, *rest, *windows, *queries, *keys]
     sizes = [math.prod(shape[d] for d in group) for group in (samples, rest, [*windows, *queries], keys)]
     final = [size for size, group in zip(sizes, (1, rest, 1, 1), strict=True) if group]
@@ -143,37 +142,57 @@ def weights(map: Tensor, mark: Mark | None, along: Tensor | None, batch: int) ->
     spare = iter("hMNS" if "S" not in names.values() else "hMN")
     for d in reversed([d for d in rest if d not in names]):
         names[d] = "C" if "C" not in names.values() and d in free else next(spare)
-    size = mark.layout.grid
-    cells = cells_of(codes.permute(order)[(0,) * (1 + len(rest))])
-    shown = map.permute(order)
+    cells = cells_of(codes.permute(order)[(0,) * (1 + len(rest))]).expand([whole[d] for d in places])
     inverse = [order.index(d) for d in dims]
-    plain = Arrangement(shown, "", back=lambda edited: edited.permute(inverse))
-    letters = [names[d] for d in (*samples, *rest)]
-    at = list(places)
-    if not places:  # what is multiplied has one place: written as if it had two axes of size 1
-        found, grid_letters = _Ordered(None, None, ()), []
-    else:
-        expanded = cells.expand([whole[d] for d in places])
-        found, grid_letters = _Ordered.of(expanded.reshape(-1), mark.layout), _grid_letters(len(size))
-    axis = 1 + len(rest)
-    if len(places) == 1 and found.natural and found.grid is not None and len(found.grids) == 1:
-        grid = found.grid
-        inner = grid if shown.shape[axis] > 1 else (1,) * len(grid)
-        plain = Arrangement(shown.reshape(*shown.shape[:axis], *inner), "",
-                            back=lambda edited: edited.reshape(shown.shape).permute(inverse))  # fmt: skip
-        grid_letters = _grid_letters(len(grid))
-    elif len(places) == 1:
-        grid_letters = ["Q"]
-        plain = _taken(plain, found, "Q", axis) if shown.shape[axis] > 1 else plain
-    elif len(places) != len(grid_letters):
+    plain = Arrangement(map.permute(order), "", back=lambda edited: edited.permute(inverse))
+    placed = _over_places(plain, cells, mark.layout)
+    if placed is None:
         return _named(map, along)
-    letters = [*letters, *grid_letters]
-    spans = dict(zip(letters, order, strict=False))
-    over = [] if along is None else [letter for letter, d in spans.items() if varies(along, d)]
-    if over and len(at) == 1 and varies(along, at[0]) and len(grid_letters) > 1:  # type: ignore[arg-type]
-        over = [letter for letter in over if letter not in grid_letters] + grid_letters
-    written = " ".join("1" if n == 1 and x != "B" else x for x, n in zip(letters, plain.map.shape, strict=True))
+    plain, placed_letters = placed
+    letters = [*(names[d] for d in (*samples, *rest)), *placed_letters]
+    over = [] if along is None else [names[d] for d in (*samples, *rest) if varies(along, d)]
+    if along is not None and any(varies(along, d) for d in places):
+        if int(along.max()) + 1 == cells.numel():  # over all places
+            over += placed_letters
+        elif len(placed_letters) == len(places):
+            over += [letter for letter, d in zip(placed_letters, places, strict=True) if varies(along, d)]
+    sizes = plain.map.shape
+    written = " ".join("1" if n == 1 and x != "B" else x for x, n in zip(letters, sizes, strict=True))
     return replace(plain, axes=written, sums=" ".join(over))
+
+
+def _over_places(plain: Arrangement, cells: Tensor, layout: Layout) -> tuple[Arrangement, list[str]] | None:
+    """The arrangement with its last axes, those of places, as a grid in the order of the image, and their letters.
+
+    None if the map has some of these axes and not others, and they are not those of the grid.
+
+    Args:
+        plain: the map with the axes of places behind the others, each of its size or 1.
+        cells: the cells of these axes.
+    """
+    full, part = list(cells.shape), list(plain.map.shape[plain.map.dim() - cells.dim() :])
+    before = list(plain.map.shape[: plain.map.dim() - cells.dim()])
+    if not full:
+        return plain, []
+    found = _Ordered.of(cells.reshape(-1), layout)
+    grid = found.grid if len(found.grids) == 1 and not found.tokens else None
+    letters = ["Q"] if grid is None else _grid_letters(len(grid))
+    if grid is not None and found.order is None and list(grid) == full:
+        return plain, letters
+    ones = all(size == 1 for size in part)
+    if not ones and part != full:
+        return None
+    back = plain.back
+    flat = replace(plain, map=plain.map.reshape([*before, -1]), back=lambda map: back(map.reshape([*before, *part])))
+    if not ones:
+        flat = _taken(flat, found, "Q", len(before))
+    if grid is None:
+        return flat, letters
+    narrow, last = flat.back, list(flat.map.shape)
+    shape = [1] * len(grid) if ones else list(grid)
+    return replace(
+        flat, map=flat.map.reshape([*before, *shape]), grids={}, back=lambda map: narrow(map.reshape(last))
+    ), letters
 
 
 def _grid_letters(count: int) -> list[str]:

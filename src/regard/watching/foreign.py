@@ -206,12 +206,18 @@ class Observer(TorchFunctionMode):
     def _formed(self, map: Tensor, trace: Trace, *, weighs: bool) -> Tensor:
         """Tells of a map that a matrix product multiplies, or of other weights."""
         assert trace.module is not None
-        batch, along = max(self.traces.batch, 1), trace.along
-        if weighs and (len(trace.marks) == 2 or (not trace.marks and map.dim() > 2)):
-            rows, columns = trace.marks or (None, None)
-            return self._tell(trace.module, "affinity", affinity(map, rows, columns, along, batch))
-        mark = trace.marks[0] if len(trace.marks) == 1 else None
-        return self._tell(trace.module, "gate" if along is None else "weights", weights(map, mark, along, batch))
+        batch, along, marks = max(self.traces.batch, 1), trace.along, trace.marks
+        if weighs and (len(marks) == 2 or (not marks and map.dim() > 2)):
+            rows, columns = marks or (None, None)
+            name, made = "affinity", affinity(map, rows, columns, along, batch)
+        else:
+            name = "gate" if along is None else "weights"
+            made = weights(map, marks[0] if len(marks) == 1 else None, along, batch)
+        if trace.scaled and made.sums:
+            totals = made.map.detach().sum([made.axes.split().index(letter) for letter in made.sums.split()])
+            if not torch.allclose(totals, torch.ones_like(totals), atol=1e-3):
+                made = replace(made, sums="")
+        return self._tell(trace.module, name, made)
 
     def _once(self, map: Tensor, form: Callable[[], Tensor]) -> Tensor:
         """What acts instead of a map, which is told of at its first product."""

@@ -37,6 +37,7 @@ class Trace:
         module: of weights or of a gate that nothing has been multiplied with yet, the module that formed them.
         along: of a softmax, the index of each entry along its axis.
         part: whether it is a part of a wider tensor, element by element.
+        scaled: whether weights have been computed with since their softmax, so that they may no longer sum to 1.
         told: whether listeners know of the map.
         acts: what they made of it, if that is another tensor.
     """
@@ -48,6 +49,7 @@ class Trace:
     module: nn.Module | None = None
     along: Tensor | None = None
     part: bool = False
+    scaled: bool = False
     told: bool = False
     acts: Tensor | None = None
 
@@ -183,7 +185,8 @@ class Traces:
         if maps and stays and (name != "div" or traces[0].module is not None):
             first = maps[0][0]
             if first.along is None or first.along.shape == result.shape:
-                new = replace(new, module=first.module, along=first.along)
+                scaled = first.scaled or name not in SAME
+                new = replace(new, module=first.module, along=first.along, scaled=scaled)
         self._traces[result] = new
 
     def _placed(self, name: str, before: Trace, tensor: Tensor, results: list[Tensor]) -> None:
