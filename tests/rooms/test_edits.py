@@ -197,3 +197,9 @@ def test_data_that_are_no_edit_are_refused() -> None:
 def test_every_function_of_the_file_is_an_edit_that_json_knows() -> None:
     assert {edit.kind for edit in EVERY} == set(KINDS)
     assert all(callable(getattr(edits, kind)) for kind in KINDS)
+
+
+def test_a_plane_has_no_hidden_places() -> None:
+    map = torch.arange(15.0).view(1, 1, 3, 5) / 105  # of which the first is exactly 0
+    torch.testing.assert_close(edits.uniform()(map, **SPATIAL), torch.full((1, 1, 3, 5), 1 / 15))
+    assert edits.shuffle(0)(map, **SPATIAL)[0, 0, 0, 0] > 0

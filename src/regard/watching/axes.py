@@ -93,9 +93,14 @@ def _plane(shown: Shown) -> tuple[int, ...]:
     return ()
 
 
-def support_of(map: Tensor) -> Tensor:
-    """Where a map has weight; everywhere if it is hard."""
+def support_of(map: Tensor, dims: tuple[int, ...]) -> Tensor:
+    """Where a map has weight, if it sums to 1 over one axis, as of words or keys that may be hidden.
+
+    Everywhere if it is hard, or a plane, of which no place is hidden.
+    """
     seen = map.detach()
+    if len(dims) != 1:
+        return torch.ones_like(seen, dtype=torch.bool)
     hard = ((seen == 0) | (seen == 1)).all()
     return (seen != 0) | hard
 

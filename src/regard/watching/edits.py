@@ -7,8 +7,8 @@ An edit is called with a map and with what is known of it, and returns a map of 
 over an axis it still does, but for queries, heads and channels that are ablated, which have no weight at all. A map
 that sums to 1 nowhere is a gate.
 
-A random or averaged map treats hidden places as they are: where a map has a weight of exactly 0, as behind a causal
-mask, it stays 0, unless the map is hard, with no weights but 0 and 1.
+A random or even map leaves what is hidden as it is: where a map that sums to 1 over one axis, as of keys or words, has
+a weight of exactly 0, it stays 0, unless the map is hard, with no weights but 0 and 1.
 """
 
 from __future__ import annotations
@@ -191,7 +191,7 @@ class Uniform(Edit):
         if not shown.dims:
             axes = tuple(range(1, map.ndim))
             return map.mean(axes, keepdim=True).expand_as(map).clone() if axes else map
-        return renormalised(support_of(map).to(map.dtype), shown.dims)
+        return renormalised(support_of(map, shown.dims).to(map.dtype), shown.dims)
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,9 +263,7 @@ class Shuffle(Edit):
         kept = [dim for dim in range(map.ndim) if dim not in moved]
         rows = map.permute(*kept, *moved)
         flat = rows.reshape(*rows.shape[: len(kept)], -1)
-        support = (
-            support_of(map).permute(*kept, *moved).reshape(flat.shape) if shown.dims else torch.ones_like(flat) > 0
-        )
+        support = support_of(map, shown.dims).permute(*kept, *moved).reshape(flat.shape)
         drawn = torch.rand(flat.shape, generator=torch.Generator().manual_seed(self.seed)).to(flat.device)
         source = (drawn - support.to(drawn.dtype)).argsort(-1)  # what has weight comes first, in random order
         target = (~support).to(torch.int8).argsort(dim=-1, stable=True)  # its places, in their own order
