@@ -81,7 +81,9 @@ def row(name: str) -> list[str]:
                 seen = first(model(images))
         except NothingSeen:
             return ["none", "", ""]
-    difference = float((seen - plain).abs().max() / plain.abs().max())
+    difference = float(
+        (seen - plain).abs().max() / plain.abs().max().clamp(min=1e-9)
+    )  # zero where a head starts at zero
     return [described(maps), f"`{next(iter(maps))}`", f"{difference:.0e}" if difference else "0"]
 
 
