@@ -113,7 +113,7 @@ def test_a_network_without_maps_of_its_own_is_left_alone() -> None:
 @pytest.fixture(scope="module")
 def compared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("compared") / "run"
-    data = (Squares(48, 3), Squares(22, 4))
+    data = (Squares(32, 3), Squares(6, 4))
     regard.compare(data, attention="cbam", seeds=2, epochs=1, faithful=True, out=out, patience=0.01)
     return out
 
@@ -129,7 +129,7 @@ def test_a_comparison_tells_whether_maps_matter(compared: Path) -> None:
     assert not rows["none"].replaced and not rows["plain"].replaced
     scores = Folder(compared).scores("cbam", range(2))
     even, intact = scores["replaced.even.score"], scores["replaced.intact.score"]
-    assert even.shape == (2, 22)
+    assert even.shape == (2, 6)
     assert rows["cbam"].replaced["even"] == statistics.gain(even, intact)
     assert set(rows["cbam"].replaced) == {"even", "mean", "images", "shuffled"}
     told = json.loads(exporting.everything(result))
@@ -153,7 +153,7 @@ def test_a_comparison_tests_its_maps_where_it_is_asked_to(compared: Path) -> Non
     rows = {row.name: row for row in result.rows}
     scores = Folder(compared).scores("cbam", range(2))
     curves, random = scores["faithful.own map.deletion.road"], scores[f"faithful.{RANDOM}.deletion.road"]
-    assert curves.shape == (2, 22, 11)
+    assert curves.shape == (2, 6, 11)
     found = rows["cbam"].faithful["own map, deletion, road"]
     areas = [(values[..., 1:] + values[..., :-1]).mean(-1) / 2 for values in (curves, random)]
     assert found.area.mean == pytest.approx(areas[0].mean())
@@ -168,7 +168,7 @@ def test_a_comparison_tests_its_maps_where_it_is_asked_to(compared: Path) -> Non
 @pytest.mark.slow
 def test_an_older_run_goes_on_and_has_no_such_column(compared: Path, tmp_path: Path) -> None:
     """Settings and records that lack what is new: the run is the same comparison with the defaults of today."""
-    data = (Squares(48, 3), Squares(22, 4))
+    data = (Squares(32, 3), Squares(6, 4))
     settings = {"attention": "se", "seeds": 1, "epochs": 1, "out": tmp_path / "old", "patience": 0.01}
     first = regard.compare(data, **settings)
     assert next(row for row in first.rows if row.name == "se").replaced

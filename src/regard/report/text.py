@@ -13,8 +13,8 @@ from regard.report.table import Column, Line
 TITLES = {
     "gain": "against none",
     "ece": "ECE",
-    "energy": "on object,\nown map",
-    "energy-gradcam": "on object,\nGrad-CAM",
+    "energy": "on\nobject,\nown map",
+    "energy-gradcam": "on\nobject,\nGrad-CAM",
     "parameters": "para-\nmeters",
     "latency-32": "time,\n× none",
     "replaced-even": "even\nmap",
