@@ -313,3 +313,23 @@ def test_an_even_map_that_lowers_the_loss_is_a_note() -> None:
     assert fact.numbers["effect"] > 0
     helping = regard.doctor(host, batch, lambda scores: ((scores - plain) ** 2).mean() + 1e-3, checks=("no worse*",))
     assert helping.ok
+
+
+class Broken(Affinity):
+    """A decision that depends on a value, which no compiler can put into one graph."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if float(x.detach().sum()) < 1e9 else x
+
+
+@pytest.mark.slow
+def test_the_compiled_network_is_compared_on_request() -> None:
+    batch = torch.randn(3, 3, 24, 24)
+    healthy = torch.compile(Host(made(Affinity)))
+    examination = regard.doctor(healthy, batch, checks="compiled differs", compile=True)
+    assert examination.asked == ("compiled differs",)
+    assert not examination.findings, str(examination)
+    (finding,) = regard.doctor(Host(made(Broken)), batch, checks="compiled differs", compile=True).findings
+    assert (finding.severity, finding.number) == ("error", 1)
+    asked = regard.doctor(healthy, batch, checks=("compiled differs", "not finite"))
+    assert asked.unasked == {"compiled differs": "it takes long; compile=True, or --compile, asks it"}
