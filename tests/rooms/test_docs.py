@@ -150,6 +150,7 @@ FOUND = {
     "docs/watching.md": two_images,
     "docs/gradcam.md": two_images,
     "docs/own_attention.md": two_images,
+    "docs/editing.md": two_images,
     "docs/faithful.md": two_images,
     "docs/data.md": own_images,
     "docs/label_maps.md": photographs,
@@ -168,6 +169,7 @@ SECONDS = {
     "docs/watching.md",
     "docs/saving.md",
     "docs/own_attention.md",
+    "docs/editing.md",
     "docs/faithful.md",
     "docs/doctor.md",
 }  # pages whose examples take seconds
