@@ -187,6 +187,15 @@ def test_a_wrong_question_is_answered_with_its_reason(client, session, asked, st
     assert answer.status_code == status and reason in answer.json()["error"]
 
 
+def test_an_error_of_the_network_is_one_line(client, session, monkeypatch):
+    def fails(asked):
+        raise RuntimeError("the kernel is larger\n than the image")
+
+    monkeypatch.setattr(session, "run", fails)
+    answer = client.post("/pass", json={})
+    assert answer.status_code == 400 and answer.json()["error"] == "the kernel is larger than the image"
+
+
 @pytest.mark.parametrize("query", ["look=1", "head=4", "query=0", "look=-1", "look=1e3", "head=٣", "query=9999999999"])
 def test_a_slice_that_a_map_does_not_have_is_refused(client, session, query):
     made = client.post("/pass", json={"model": {"run": 0}, "image": first(session)}).json()

@@ -221,4 +221,11 @@ def _told() -> dict[Any, Callable[[Request, Exception], Awaitable[Response]]]:
 
         return answer
 
-    return {Missing: by(410), LookupError: by(404), ValueError: by(400), TypeError: by(400), OSError: by(400)}
+    return {
+        Missing: by(410),
+        LookupError: by(404),
+        ValueError: by(400),
+        TypeError: by(400),
+        OSError: by(400),
+        RuntimeError: by(400),
+    }
