@@ -145,6 +145,14 @@ def test_softmax_over_the_queries_is_found_where_the_keys_are_named() -> None:
     assert finding.number > 0.01
 
 
+def test_of_two_axes_with_one_letter_the_last_one_is_summed() -> None:
+    """`cam` declares `B C C`, whose rows sum to 1 over the second C."""
+    torch.manual_seed(0)
+    examination = regard.doctor(regard.create("cam", channels=11), torch.randn(3, 11, 5, 7), checks="rows do*")
+    assert not examination.findings, str(examination)
+    assert [(fact.axes, fact.kind) for fact in examination.facts] == [("B C C", "weights")]
+
+
 class Sink(Affinity):
     """All queries look at the place 13, but for a little."""
 

@@ -107,7 +107,8 @@ class Seen:
         Where nobody declares any, the last axis comes first, height and width together, then the others but the batch.
         """
         if self.declared:
-            found = tuple(i for i, letter in enumerate(self.letters) if letter in self.declared and letter != "B")
+            last = {letter: i for i, letter in enumerate(self.letters)}  # of `B C C` the second C is that of the keys
+            found = tuple(sorted(last[letter] for letter in {*self.declared} & {*last} - {"B"}))
             return found if found or "B" not in self.declared else self.last
         candidates = [self.last, *((i,) for i in range(len(self.letters) - 1, 0, -1) if (i,) != self.last)]
         return next((axes for axes in candidates if self.sums_to_one(axes)), ())
