@@ -8,6 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+import timm
 import torch
 from scipy.sparse import lil_matrix
 from scipy.sparse.linalg import spsolve
@@ -279,6 +280,18 @@ def test_the_fall_of_the_logit_is_that_of_the_replaced_gate() -> None:
     assert found["gate/spatial"]["mean"].values == pytest.approx(even.double().numpy(), abs=1e-6)
     assert found["gate/spatial"]["swapped"].values == pytest.approx(swapped.double().numpy(), abs=1e-6)
     assert abs(even).min() > 0
+
+
+@pytest.mark.slow
+def test_attention_that_is_not_ours_is_tested_and_replaced() -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(7)
+        network = timm.create_model("test_vit", num_classes=3)
+    images = torch.rand(2, 3, 160, 160, generator=torch.Generator().manual_seed(7))
+    found = faithful(network, images, "blocks.4.*", 1, baselines=["mean"], steps=2, squares=0, stages=0)
+    assert [row.name for row in found.rows] == ["blocks.4.attn/affinity", "random", "centre", "Grad-CAM"]
+    assert np.abs(found.effects["blocks.4.attn/affinity"]["even"].values).min() > 0
+    assert "-0.000" not in str(found)
 
 
 def formed(map: Tensor, axes: str, sums: str = "") -> Formed:

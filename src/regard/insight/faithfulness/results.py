@@ -185,4 +185,5 @@ def _written(measured: Measured) -> str:
     low, high = measured.interval()
     if math.isnan(measured.mean):
         return "–"
-    return f"{measured.mean:.3f}" if math.isnan(low) else f"{measured.mean:.3f} ± {(high - low) / 2:.3f}"
+    mean = f"{round(measured.mean, 3) + 0.0:.3f}"  # a zero without a sign
+    return mean if math.isnan(low) else f"{mean} ± {(high - low) / 2:.3f}"
