@@ -125,10 +125,12 @@ def test_reading_one_value_is_the_product_with_the_weights(mode: str, train: boo
     chooses, values = layer(mode).train(train), torch.randn(2, 5, 3, dtype=torch.float64)
     shown: list[Tensor] = []
     torch.manual_seed(4)
-    attended = chooses.attend(LOGITS[:, None].expand(-1, 7, -1), values, shown.append)
+    attended = chooses.attend(LOGITS[:, None].expand(-1, 7, -1), values, lambda map: shown.append(map) or map)
     torch.testing.assert_close(attended, shown[0] @ values)
     torch.manual_seed(4)
     assert torch.equal(chooses.attend(LOGITS[:, None].expand(-1, 7, -1), values), attended)
+    even = chooses.attend(LOGITS[:, None].expand(-1, 7, -1), values, lambda map: torch.full_like(map, 0.2))
+    torch.testing.assert_close(even, values.mean(1, keepdim=True).expand(-1, 7, -1))  # the map that `see` returns
 
 
 def test_what_is_drawn_is_kept_in_the_block_alone() -> None:
