@@ -24,6 +24,7 @@ from regard.training.loop import fit
 from regard.training.plan import Plan, learning_rate, optimizer
 from regard.training.recipe import Recipe, built
 from regard.training.schedules import Rising
+from regard.training.starting import beginning
 
 NAMES = ("rga", "ianet", "iaunet", "iaunet-video")
 
@@ -148,6 +149,18 @@ def test_the_trunk_starts_from_a_resnet_by_torchvisions_names() -> None:
         persons.start(network, {**state, "conv1.weight": torch.zeros(3, 1)})
 
 
+def test_the_first_weights_are_read_from_a_file(images: Path, tmp_path: Path) -> None:
+    network = regard.create("rga_network", classes=2, width=4, blocks=(1, 1), image_size=(32, 16))
+    torch.save(torchvision_names(network), tmp_path / "resnet.pth")
+    recipe = made("rga", images)
+    begins = beginning(recipe, weights=tmp_path / "resnet.pth")
+    begins.give(network)
+    assert all((value == 0.25).all() for key, value in network.named_parameters() if key.startswith("stages."))
+    assert begins.fact is not None and begins.fact.startswith("resnet.pth (")
+    with pytest.raises(ValueError, match=r"resnet\.pth'?: conv1\.weight has the shape \(4, 3, 7, 7\)"):
+        begins.give(regard.create("rga_network", classes=2, width=6, blocks=(1, 1), image_size=(32, 16)))
+
+
 def test_the_same_network_starts_without_its_classifier() -> None:
     network, other = (regard.create("ianet", classes=classes, width=4, blocks=(1, 1)) for classes in (5, 7))
     persons.start(network, {key: torch.full_like(value, 0.5) for key, value in other.state_dict().items()})
@@ -190,7 +203,7 @@ class Stripes(nn.Module):
 
 
 @pytest.mark.slow
-def test_half_of_the_tiny_training_finds_persons_far_better_than_their_colours() -> None:
+def test_a_quarter_of_the_tiny_training_finds_persons_far_better_than_their_colours() -> None:
     recipe = made("iaunet", tiny=True)
     task, plan = of(recipe)
 
@@ -201,5 +214,5 @@ def test_half_of_the_tiny_training_finds_persons_far_better_than_their_colours()
     for seed in range(3):
         torch.manual_seed(seed)
         network = recipe.build()
-        fit(network, task, recipe.train, replace(plan, epochs=plan.epochs // 2, seed=seed))
+        fit(network, task, recipe.train, replace(plan, epochs=plan.epochs // 4, seed=seed))
         assert found(network) > 2 * by_colour > 0.2
