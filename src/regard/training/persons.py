@@ -39,8 +39,9 @@ WEIGHTS = "resnet50.tv_in1k"  # torchvision's for ImageNet, with which the autho
 FRAMES = 4  # T
 # As IAUnet's authors erase: after normalisation, to the means of CIFAR, 0.4914, 0.4822 and 0.4465.
 ERASED = InTurn(Mirror(), Erase(fill=(0.485 + 0.229 * 0.4914, 0.456 + 0.224 * 0.4822, 0.406 + 0.225 * 0.4465)))
-# The tiny variants: drawn persons of 64 × 32.
+# The tiny variants: drawn persons.
 TRAIN, TEST = 32, 12  # persons
+DRAWN_SIZE = (64, 32)
 QUICK = Plan(
     epochs=12,
     batch_size=32,
@@ -90,6 +91,7 @@ def recipe(
     small: Make,
     training: Training,
     quick: Plan = QUICK,
+    drawn_size: tuple[int, int] = DRAWN_SIZE,
     video: bool = False,
     size: tuple[int, int] = SIZE,
     boxes: str = "labeled",
@@ -105,6 +107,7 @@ def recipe(
         make, small: the network and its tiny variant.
         training: how the authors trained it. Without masks of parts beside the data, it trains without their term.
         quick: the plan of the tiny variant.
+        drawn_size: height and width of the drawn persons, in pixels.
         video: whether the network takes clips.
         size: height and width of the images, in pixels.
         boxes: of CUHK03, `labeled` or `detected`.
@@ -119,7 +122,8 @@ def recipe(
     train: Any
     if tiny:
         # A clip costs as much as four images.
-        train, test = drawn(train=TRAIN // 2, test=TEST // 2, frames=FRAMES) if video else drawn(train=TRAIN, test=TEST)
+        part, frames = (2, FRAMES) if video else (1, None)
+        train, test = drawn(train=TRAIN // part, test=TEST // part, frames=frames, size=drawn_size)
         name, plan = "drawn persons", quick
     elif data is None:
         raise ValueError(f"data=None: {CLIPS if video else IMAGES} is needed (--data); --tiny trains on drawn persons")
@@ -185,9 +189,9 @@ def start(model: nn.Module, state: Mapping[str, Tensor] | None) -> None:
     model.load_state_dict(given, strict=False)
 
 
-def without_masks(training: Training) -> Training:
-    """The same training, in which masks of parts are not supervised."""
-    return replace(training, task={**training.task, "mask_weight": 0.0})
+def weighing_masks(training: Training, weight: float) -> Training:
+    """The same training with another weight of the masks of parts; with 0 they are not supervised."""
+    return replace(training, task={**training.task, "mask_weight": weight})
 
 
 def _has_masks(train: Any) -> bool:
