@@ -153,6 +153,14 @@ def test_of_two_axes_with_one_letter_the_last_one_is_summed() -> None:
     assert [(fact.axes, fact.kind) for fact in examination.facts] == [("B C C", "weights")]
 
 
+def test_what_a_rectifier_leaves_is_no_saturated_gate() -> None:
+    """`fpa` multiplies by a pyramid of rectified values, most of them small."""
+    torch.manual_seed(0)
+    examination = regard.doctor(regard.create("fpa", channels=12), torch.randn(3, 12, 16, 16), checks="saturated*")
+    assert not examination.findings, str(examination)
+    assert examination.facts[0].numbers["low"] == 0
+
+
 class Sink(Affinity):
     """All queries look at the place 13, but for a little."""
 

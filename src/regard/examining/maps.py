@@ -18,6 +18,7 @@ ALIVE = 1e-2  # gradient of a map with respect to its own parameters, for each u
 UNEVEN = 1e-3  # relative deviation of weights from even ones, below which rounding decides
 SHARED = 1e-4  # of a map's variance: less between images is as good as none
 WAKING = 1e-9  # after a few steps of learning, more between images than rounding makes
+RECTIFIED = 0.5  # a map from exactly 0 to less than this is what a ReLU leaves, not a gate
 TINY = 1e-38
 
 
@@ -130,11 +131,12 @@ def saturated(evidence: Evidence) -> Iterator[Measured]:
 
 
 def saturation(seen: Seen) -> float | None:
-    """The share of the values of a gate at its ends; None for other maps, and for gates that are 0 or 1 by design."""
+    """The share of the values of a gate at its ends; None for other maps, for those of a rectifier, and for 0 or 1."""
     if seen.kind != "gate":
         return None
     values = torch.cat([look.flatten() for look in seen.looks])
-    if not seen.constant and bool(((values == 0) | (values == 1)).all()):
+    low, high = seen.ends
+    if not seen.constant and (bool(((values == 0) | (values == 1)).all()) or (low == 0 and high < RECTIFIED)):
         return None
     closed = values.abs() > OPEN if seen.ends[0] < 0 else (values < CLOSED) | (values > OPEN)
     return float(closed.float().mean())
