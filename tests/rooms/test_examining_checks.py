@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 import regard
 from regard.core import Attention
+from regard.examining import maps as measures
 from regard.examining.findings import Examination
 
 PLACES, WIDTH = 36, 8
@@ -153,12 +154,19 @@ def test_of_two_axes_with_one_letter_the_last_one_is_summed() -> None:
     assert [(fact.axes, fact.kind) for fact in examination.facts] == [("B C C", "weights")]
 
 
-def test_what_a_rectifier_leaves_is_no_saturated_gate() -> None:
-    """`fpa` multiplies by a pyramid of rectified values, most of them small."""
-    torch.manual_seed(0)
-    examination = regard.doctor(regard.create("fpa", channels=12), torch.randn(3, 12, 16, 16), checks="saturated*")
-    assert not examination.findings, str(examination)
-    assert examination.facts[0].numbers["low"] == 0
+class Rectified(Attention):
+    """Weights that are small and rectified, as those of the pyramid of `fpa`."""
+
+    maps: ClassVar[dict[str, str]] = {"pyramid": "B N C"}
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.see("pyramid", x.relu() / 400) * x
+
+
+def test_what_a_rectifier_leaves_is_no_saturated_gate(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not examined(Rectified(), checks="saturated*").findings
+    monkeypatch.setattr(measures, "RECTIFIED", 0)  # as if it were a gate
+    assert says(examined(Rectified(), checks="saturated*")) == {"saturated gate": "warning"}
 
 
 class Sink(Affinity):
