@@ -67,6 +67,8 @@ def test_iaunet_is_trained_as_released(images: Path) -> None:
     assert of(made("iaunet", images, attention=False))[0].mask_weight == 0  # the baseline has the same plan
     assert of(made("iaunet", images, attention=False))[1] == plan
     assert of(made("ianet", images))[0].mask_weight == 0
+    small, plain = (of(made("iaunet", tiny=True, attention=attention))[1] for attention in (True, False))
+    assert small == replace(plain, rates=small.rates)  # and of the tiny variant, but for the layers that it lacks
 
 
 def test_the_papers_number_stands_beside_the_papers_network_alone(images: Path) -> None:

@@ -67,7 +67,8 @@ def reidentify(
     Raises: ValueError as `training.persons.recipe`.
     """
     supervised = flag("masks", masks) and flag("attention", attention)
-    weight = 0.0 if not supervised else MASK_WEIGHT if tiny else TRAINING.task["mask_weight"]
+    images = tiny and not video  # clips are dear: their tiny variant has the smaller images, and the paper's weight
+    weight = 0.0 if not supervised else MASK_WEIGHT if images else TRAINING.task["mask_weight"]
     made = partial(InteractionUpdateNetwork, attention=attention, video=video)
     return of_persons(
         data,
@@ -75,8 +76,8 @@ def reidentify(
         make=made,
         small=partial(made, width=8, blocks=(1, 1, 1, 1)),
         training=weighing_masks(TRAINING, weight),
-        quick=MASKED if attention and not video else QUICK,
-        drawn_size=DRAWN_SIZE if video else MASKED_SIZE,
+        quick=(MASKED if attention else replace(MASKED, rates={})) if images else QUICK,
+        drawn_size=MASKED_SIZE if images else DRAWN_SIZE,
         video=video,
         size=size,
         boxes=boxes,
