@@ -115,8 +115,8 @@ def right(model: VideoDescription, clips: Tensor, data: DrawnEvents) -> float:
 
 @pytest.mark.slow
 def test_the_tiny_variant_tells_the_order_and_needs_that_of_the_frames() -> None:
-    """Two thirds of its training, over three seeds; beside it the same network trained with equal weights, which sees the
-    mean of the frames, with one seed, since it learns as slowly. Controls are the trained network on the frames in
+    """Two thirds of its training, over three seeds; beside it the same network trained with equal weights, which sees
+    the mean of the frames, with one seed, since it learns as slowly. Controls are the trained network on the frames in
     reverse, which show another order, and with equal weights.
     """
     recipe = built(LISTING, tiny=True)
