@@ -88,6 +88,24 @@ def test_softmax_over_the_batch_as_in_copies_of_a2() -> None:
     assert not examination.ok
 
 
+class Across(nn.Module):
+    """Attention from elsewhere, between the images of a batch, behind a factor that starts at zero."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.factor = nn.Parameter(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        pooled = x.mean(1)  # B C, where B 1 C is needed
+        return x + self.factor * ((pooled @ pooled.T).softmax(-1) @ pooled)[:, None]
+
+
+def test_attention_between_images_is_found_before_it_reaches_the_output() -> None:
+    (finding,) = examined(made(Across), made(Affinity), checks="batch leakage").findings
+    assert (finding.module, finding.severity, finding.number) == ("attention.0", "error", 1)
+    assert finding.detail == "image 0 alone: the output changes by 0" or "e-0" in finding.detail
+
+
 class Halo(Affinity):
     """A window of 4 x 4 places with a margin of padding; the mask hides the padding, or, inverted, all else."""
 

@@ -197,7 +197,7 @@ class Evidence:
             raise Unasked("no output has the batch as its first axis")
         output = max(gap([one], [y]) for one, y in batched)
         of_maps = {
-            seen.key: gap(maps[seen.key], [look[start:stop] for look in seen.looks]) if seen.key in maps else output
+            seen.key: gap(maps[seen.key], [look[start:stop] for look in seen.looks]) if seen.key in maps else 1.0
             for seen in self.seen  # a softmax over a batch of one is no softmax: the map is not formed
             if seen.batched and len(maps.get(seen.key, seen.looks)) == len(seen.looks)
         }
