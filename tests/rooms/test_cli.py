@@ -71,7 +71,8 @@ def test_the_commands() -> None:
     """The surface is pinned: a new command or a lost one is seen here."""
     assert set(commands()) == {
         ("list",), ("show",), ("look",), ("check",), ("compare",), ("published", "list"), ("published", "convert"),
-        ("recipes",), ("train",), ("eval",), ("gaze",), ("translate",), ("regions",), ("doctor",), ("serve",),
+        ("recipes",), ("train",), ("eval",), ("gaze",), ("translate",), ("regions",), ("doctor",), ("faithful",),
+        ("serve",),
     }  # fmt: skip
 
 

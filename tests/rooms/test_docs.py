@@ -332,7 +332,9 @@ def test_scripts_of_the_documentation_import_what_exists(script: Path, monkeypat
     monkeypatch.syspath_prepend(str(script.parent))  # as when it is run: a script may use another's functions
     spec = importlib.util.spec_from_file_location(f"docs_{script.stem}", script)
     assert spec is not None and spec.loader is not None
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, spec.name, module)  # where a dataclass looks for the names in its annotations
+    spec.loader.exec_module(module)
 
 
 def test_references_named_in_the_documentation_are_known() -> None:

@@ -195,8 +195,9 @@ def test_data_that_are_no_edit_are_refused() -> None:
 
 
 def test_every_function_of_the_file_is_an_edit_that_json_knows() -> None:
-    assert {edit.kind for edit in EVERY} == set(KINDS)
-    assert all(callable(getattr(edits, kind)) for kind in KINDS)
+    here = {kind for kind, edit in KINDS.items() if edit.__module__ == edits.__name__}
+    assert {edit.kind for edit in EVERY} == here
+    assert all(callable(getattr(edits, kind)) for kind in here)
 
 
 def test_a_plane_has_no_hidden_places() -> None:

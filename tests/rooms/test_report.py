@@ -737,13 +737,13 @@ def test_a_table_of_text_for_terminals(tmp_path):
     made = result(tmp_path)
     verdict, empty, *lines = str(made).splitlines()
     assert verdict == made.verdict and not empty
-    assert lines[0].split() == ["on", "object,", "on", "object,", "para-", "time,"]
-    assert lines[1].split()[:2] == ["accuracy,", "%"] and lines[1].endswith("× none")
-    assert lines[2].split()[:3] == ["none", "80.0", "(78.0–82.0)"]
-    assert [line.split()[0] for line in lines[2:7]] == ["none", "plain", "cbam", "se", "eca"]
+    assert [line.split() for line in lines[:2]] == [["on", "on"], ["object,", "object,", "para-", "time,"]]
+    assert lines[2].split()[:2] == ["accuracy,", "%"] and lines[2].endswith("× none")
+    assert lines[3].split()[:3] == ["none", "80.0", "(78.0–82.0)"]
+    assert [line.split()[0] for line in lines[3:8]] == ["none", "plain", "cbam", "se", "eca"]
     assert next(line for line in lines if line.startswith("cbam")).split()[1] == "*87.0"
-    assert len({len(line.rstrip()) for line in lines[2:7]}) == 1, "the last column is to the right"
-    assert lines[7:9] == ["", f"• What was done with {NASTY}."]
+    assert len({len(line.rstrip()) for line in lines[3:8]}) == 1, "the last column is to the right"
+    assert lines[8:10] == ["", f"• What was done with {NASTY}."]
 
 
 # ---- writing

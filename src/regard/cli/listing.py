@@ -47,6 +47,8 @@ def facts(entry: Entry) -> dict[str, Any]:
         "example": dict(entry.kwargs),
         "options": [dict(option.kwargs) for option in entry.options],
         "maps": dict(entry.maps),
+        "sums": dict(entry.sums),
+        "shown": list(entry.shown),
         "inputs": list(entry.inputs),
         "outputs": list(entry.outputs),
         "least": list(entry.least),
