@@ -154,6 +154,7 @@ def holding(module: Callable[..., nn.Module], *laws: str) -> Any:
     return check(module, inputs=["word<11> B T"], outputs=["B C"], laws=laws or None)
 
 
+@pytest.mark.slow
 def test_a_sound_module_of_words_keeps_every_law() -> None:
     report = holding(Reader)
     assert {outcome.status for outcome in report.outcomes} == {"kept"}, str(report)

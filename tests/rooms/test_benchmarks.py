@@ -417,6 +417,7 @@ def test_what_the_time_does_not_reach_is_listed(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_memory_of_a_pairwise_mechanism_is_what_the_allocator_gives() -> None:
     from benchmarks import memory
 

@@ -527,6 +527,7 @@ for words in json.loads(sys.stdin.read()):
 """
 
 
+@pytest.mark.slow
 def test_mistakes_are_answered_before_torch_is_loaded(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     Image.new("RGB", (3, 2)).save(tmp_path / "photo.png")

@@ -51,6 +51,7 @@ def test_nothing_generated_is_stale() -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_costs_are_measured_and_a_wrong_one_is_found(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

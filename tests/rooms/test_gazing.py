@@ -143,6 +143,7 @@ def test_rounding_errors_are_no_prediction(folder: Path, monkeypatch: pytest.Mon
     assert noise.name == "noise" and noise.mean("nss") == 0 and noise.mean("auc_shuffled") == 0.5
 
 
+@pytest.mark.slow
 def test_a_system_is_scored_without_a_backbone(folder: Path) -> None:
     found = gazing.gaze(folder, "itti", limit=2)
     assert found.trained  # there is nothing to train

@@ -82,6 +82,7 @@ def test_attention_in_heads_is_never_formed(width: int, out: int, masked: bool) 
     torch.testing.assert_close(attend(q, k, v), wanted)
 
 
+@pytest.mark.slow
 def test_blocks_of_rows_give_what_the_whole_matrix_gives() -> None:
     module = regard.create("ia", channels=3, channel=False).eval()
     torch.nn.init.constant_(module.spatial_norm.weight, 0.7)

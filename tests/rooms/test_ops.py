@@ -26,7 +26,7 @@ def agree(fast, plain, inputs: list[Tensor], rtol: float = 1e-9) -> None:
 
 
 # Below and above the sizes at which the form changes.
-PAIRS = [(1, 1), (7, 3), (35, 35), (1100, 997), (4201, 4099)]
+PAIRS = [(1, 1), (7, 3), (35, 35), (1100, 997), pytest.param(4201, 4099, marks=pytest.mark.slow)]
 
 
 @pytest.mark.parametrize(("queries", "keys"), PAIRS)
@@ -131,6 +131,7 @@ def test_adaptive_average(layout: torch.memory_format, height: int, width: int, 
         agree(lambda x: pooling.pyramid_average(x, size)[level], lambda x: F.adaptive_avg_pool2d(x, bins), [x])  # noqa: B023
 
 
+@pytest.mark.slow
 def test_adaptive_average_is_exported_for_every_size() -> None:
     class Pools(torch.nn.Module):
         def forward(self, x: Tensor) -> list[Tensor]:

@@ -32,6 +32,12 @@ def tiny(name: str) -> Recipe:
     return replace(recipe, train=few)
 
 
+def test_a_part_of_the_training_is_drawn_as_the_whole() -> None:
+    part, whole = tiny("action-attention").train, built(recipes.get("action-attention"), tiny=True).train
+    assert len(part) == 66 < len(whole)
+    assert torch.equal(part[5]["image"], whole[5]["image"]) and part[5]["label"] == whole[5]["label"]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["rga", "iaunet-video", "action-attention", "video-description"])
 def test_a_run_that_was_stopped_resumes_to_the_bit_and_is_scored_from_its_folder(name: str, tmp_path: Path) -> None:

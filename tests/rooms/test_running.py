@@ -346,7 +346,16 @@ def test_files_that_are_no_weights_are_named(
 # ---- every recipe
 
 
-@pytest.mark.parametrize("listing", recipes.listings(), ids=lambda listing: listing.name)
+DRAWN = ("rga", "ianet", "iaunet", "iaunet-video", "every-picture", "rnn-search", "transformer")  # seconds each
+
+
+@pytest.mark.parametrize(
+    "listing",
+    [
+        pytest.param(listing, id=listing.name, marks=[pytest.mark.slow] if listing.name in DRAWN else [])
+        for listing in recipes.listings()
+    ],
+)
 def test_every_recipe_knows_its_network(listing: recipes.Listing, tmp_path: Path) -> None:
     recipe = built(listing, tiny=True)
     found = running.describe(recipe, name=listing.name)

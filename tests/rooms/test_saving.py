@@ -171,7 +171,7 @@ def test_everything_comes_back_in_every_way(name, gate, dtype, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "way", [pytest.param(way, marks=[pytest.mark.slow] if way.startswith("compiled ") else []) for way in MORE_WAYS]
+    "way", [pytest.param(way, marks=[pytest.mark.slow] if way.startswith("compiled") else []) for way in MORE_WAYS]
 )
 def test_models_in_other_wrappings_come_back(way, tmp_path):
     loaded = comes_back(MORE_WAYS[way](attended("se")), tmp_path / "model.safetensors", image(), "default")

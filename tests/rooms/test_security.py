@@ -37,6 +37,7 @@ def calls(path: Path) -> list[tuple[str, ast.Call]]:
     return [(ast.unparse(node.func), node) for node in ast.walk(tree) if isinstance(node, ast.Call)]
 
 
+@pytest.mark.slow
 def test_every_reader_of_pickles_is_a_safe_one():
     """`eval`, `exec` and unpickling stand nowhere but where SECURITY.md says so, or for the library's own objects."""
     needed = {"torch.load": "weights_only", "np.load": "allow_pickle", "npy.read_array": "allow_pickle"}

@@ -12,8 +12,6 @@ from regard.serving.networks import Networks, named
 from regard.serving.running import bound, server
 from regard.serving.starting import studio
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def address():
@@ -81,6 +79,7 @@ def point(browser, x, y, *, kind="mousePressed", buttons=1):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_drop_click_edit_and_the_prediction_changes(browser, address):
     opened(browser, address)
     browser(DROP)
@@ -97,6 +96,7 @@ def test_drop_click_edit_and_the_prediction_changes(browser, address):
     checked(browser, address)
 
 
+@pytest.mark.slow
 def test_a_mask_is_painted_and_a_link_restores_it(browser, address):
     opened(browser, address)
     press(browser, "Paint a mask")
@@ -115,6 +115,7 @@ def test_a_mask_is_painted_and_a_link_restores_it(browser, address):
     checked(browser, address)
 
 
+@pytest.mark.slow
 def test_the_curve_is_drawn_as_it_comes(browser, address):
     opened(browser, address)
     browser("document.querySelector('.curve input').click()")
@@ -127,6 +128,7 @@ def test_the_curve_is_drawn_as_it_comes(browser, address):
     checked(browser, address)
 
 
+@pytest.mark.slow
 def test_keys_choose_maps_and_undo(browser, address):
     opened(browser, address)
     chosen = "document.querySelector('.reading h1').innerText"
@@ -140,6 +142,7 @@ def test_keys_choose_maps_and_undo(browser, address):
     until(browser, "!document.querySelector('.listed li')")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("width", "scheme"), [(1440, "dark"), (1000, "light"), (390, "dark")])
 def test_nothing_sticks_out_and_everything_has_a_name(browser, address, width, scheme):
     opened(browser, address, width=width, scheme=scheme)
