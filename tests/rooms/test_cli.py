@@ -109,6 +109,14 @@ def names_of(text: str) -> list[str]:
     return [line.split()[0] for line in text.splitlines()]
 
 
+def test_warnings_of_the_library_are_a_line_without_a_place(capsys: pytest.CaptureFixture[str]) -> None:
+    others: list[str] = []
+    show = cli._warned(lambda message, *_: others.append(str(message)))
+    show(UserWarning("the folder is short"), UserWarning, str(Path(cli.__file__).parents[1] / "data" / "persons.py"), 3)
+    show(UserWarning("theirs"), UserWarning, "elsewhere.py", 3)
+    assert capsys.readouterr().err == "regard: the folder is short\n" and others == ["theirs"]
+
+
 def test_list_as_json_has_every_entry_and_fact(capsys: pytest.CaptureFixture[str]) -> None:
     assert run("list", "--json") == 0
     rows = json.loads(capsys.readouterr().out)

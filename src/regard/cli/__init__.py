@@ -101,12 +101,13 @@ def main(arguments: list[str] | None = None) -> None:
 
 def _warned(otherwise: Callable[..., None]) -> Callable[..., None]:
     """Shows the library's own warnings as one line, without the place in the code, and others as before."""
+    here = Path(__file__).parents[1]
 
-    def show(message: Warning | str, category: type[Warning], *place: Any) -> None:
-        if category.__module__.startswith("regard."):
+    def show(message: Warning | str, category: type[Warning], file: str, *place: Any) -> None:
+        if category.__module__.startswith("regard.") or (category is UserWarning and here in Path(file).parents):
             err.print(f"[yellow]regard:[/] {_escaped(str(message))}", highlight=False, soft_wrap=True)
         else:
-            otherwise(message, category, *place)
+            otherwise(message, category, file, *place)
 
     return show
 
