@@ -70,7 +70,7 @@ class Attention(nn.Module):
         return map if self.watcher is None else self.watcher(self, name, map, grids, "see")
 
     def edited(self, name: str, map: Tensor, **grids: Grid) -> Tensor:
-        """What edits make of a part of a map, as of one step; `show` records the whole map when all parts have acted.
+        """Applies the edits to a part of a map, as of one step; `show` records the whole map when all parts have acted.
 
         Args:
             name: the map's name in the label.
@@ -201,7 +201,7 @@ def summed(axes: str, sums: str) -> tuple[int, ...]:
 
 
 def _sums_to_one(map: Tensor, dims: tuple[int, ...]) -> bool:
-    """Whether a map sums to 1, or to 0 where there is nothing to attend to."""
+    """Tells whether a map sums to 1, or to 0 where there is nothing to attend to."""
     total = map.detach().to(torch.promote_types(map.dtype, torch.float32)).sum(dims)
     near = 0.02 if map.dtype.itemsize < 4 else 1e-4
     return bool(((total - 1).abs() < near).logical_or(total == 0).all() and (total > 0).any())

@@ -1,4 +1,4 @@
-"""What the files of classes say, read without importing them."""
+"""Reads the declarations of classes from their source files, without importing them."""
 
 from __future__ import annotations
 

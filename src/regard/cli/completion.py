@@ -70,7 +70,7 @@ def checks(incomplete: str) -> list[str]:
 
 
 def baselines(incomplete: str) -> list[str]:
-    """What `regard faithful` puts in place of missing pixels."""
+    """Completes the names of the baselines of `regard faithful`, which stand in place of missing pixels."""
     return _starting(incomplete, vocabulary.BASELINES)
 
 

@@ -54,7 +54,7 @@ def alike(seen: Seen) -> float:
 
 
 def rows_alike(evidence: Evidence) -> Iterator[Measured]:
-    """How alike the rows of a map are."""
+    """Measures the similarity of the rows of each map."""
     for seen in _relations(evidence, windows=False):
         yield Measured(alike(seen), seen.module, seen.map, f"effective rank {shown(rank(seen))}")
 
@@ -82,7 +82,7 @@ def heads(seen: Seen) -> float | None:
 
 
 def heads_alike(evidence: Evidence) -> Iterator[Measured]:
-    """How alike the heads of a map are."""
+    """Measures the similarity of the heads of each map."""
     for seen in _relations(evidence):
         found = heads(seen)
         if found is not None:
